@@ -1,0 +1,254 @@
+//! What is needed: the command line, checked against itself and filled up. All cross-option checks stand here.
+
+use std::io::IsTerminal;
+use std::num::{NonZeroU32, NonZeroUsize};
+use std::path::PathBuf;
+
+use clap::ValueEnum;
+
+use crate::cli::Cli;
+use crate::keys::ListSource;
+use crate::s3::ConnectOptions;
+
+pub const DEFAULT_CONCURRENCY: NonZeroUsize = NonZeroUsize::new(64).expect("not zero");
+pub const DEFAULT_MAX_ATTEMPTS: NonZeroU32 = NonZeroU32::new(10).expect("not zero");
+/// Seconds.
+pub const DEFAULT_CONNECT_TIMEOUT: &str = "5";
+/// Seconds.
+pub const DEFAULT_TIMEOUT: &str = "30";
+pub const DEFAULT_FAILED: &str = "s3pull-failed.csv";
+
+/// Everything a run needs to know.
+#[derive(Debug)]
+pub struct Config {
+    pub list: ListOptions,
+    pub output: PathBuf,
+    pub failed: PathBuf,
+    pub transfer: TransferOptions,
+    pub s3: ConnectOptions,
+    pub progress: ProgressMode,
+    pub verbosity: Verbosity,
+    /// The command that tries the failed keys again.
+    pub retry_command: String,
+}
+
+/// Where the keys come from and how they are written there.
+#[derive(Debug)]
+pub struct ListOptions {
+    pub source: ListSource,
+    pub format: ListFormat,
+    /// Put before every key; may be empty.
+    pub key_prefix: String,
+    /// The bucket that `s3://bucket/key` lines and `bucket` columns must name.
+    pub bucket: String,
+}
+
+/// How objects become files.
+#[derive(Debug, Clone, Copy)]
+pub struct TransferOptions {
+    pub concurrency: NonZeroUsize,
+    pub max_attempts: NonZeroU32,
+    pub if_exists: IfExists,
+}
+
+/// How keys are written in the list.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, ValueEnum)]
+pub enum ListFormat {
+    /// Decide once, from the first rows
+    #[default]
+    Auto,
+    /// A key a line, or `s3://bucket/key`
+    Lines,
+    /// A CSV with a header and a `key` column, as the failed-keys CSV is
+    Csv,
+    /// What `aws s3 ls` prints
+    AwsS3Ls,
+}
+
+/// What to do when a file is already at a key's path.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, ValueEnum)]
+pub enum IfExists {
+    /// Download and replace it at once when the new file is whole
+    #[default]
+    Overwrite,
+    /// Keep it and make no request
+    Skip,
+}
+
+/// How progress is shown.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, ValueEnum)]
+pub enum ProgressMode {
+    /// A bar on a terminal, plain lines otherwise
+    #[default]
+    Auto,
+    /// A bar
+    Bar,
+    /// A line every 10 seconds
+    Plain,
+    /// Nothing until the summary
+    None,
+}
+
+/// How much is said besides progress.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Verbosity {
+    /// Errors only.
+    Quiet,
+    /// Also the summary and the first failures.
+    Normal,
+    /// Also a line an object.
+    Verbose,
+}
+
+/// Where the bucket's name stands in a URL.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, ValueEnum)]
+pub enum AddressingStyle {
+    /// `path` for an endpoint that is not AWS's, else `virtual`
+    #[default]
+    Auto,
+    /// `https://host/bucket/key`
+    Path,
+    /// `https://bucket.host/key`
+    Virtual,
+}
+
+/// A command line that contradicts itself or leaves out what is needed. The message names the option and the fix.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+pub struct UsageError(String);
+
+impl TryFrom<Cli> for Config {
+    type Error = UsageError;
+
+    fn try_from(cli: Cli) -> Result<Self, UsageError> {
+        let bucket = checked_bucket(&cli.bucket)?;
+        let source = match cli.keys {
+            Some(path) if path.as_os_str() == "-" => ListSource::Stdin,
+            Some(path) => ListSource::File(path),
+            None if std::io::stdin().is_terminal() => {
+                return Err(UsageError(
+                    "no key list: give one with `--keys FILE`, or pipe one in (`aws s3 ls … --recursive | s3pull …`)".into(),
+                ));
+            }
+            None => ListSource::Stdin,
+        };
+        if let Some(url) = &cli.endpoint_url {
+            check_endpoint(url)?;
+        }
+        Ok(Self {
+            list: ListOptions {
+                source,
+                format: cli.keys_format,
+                key_prefix: cli.key_prefix,
+                bucket: bucket.clone(),
+            },
+            output: cli.output,
+            failed: cli.failed,
+            transfer: TransferOptions {
+                concurrency: cli.concurrency,
+                max_attempts: cli.max_attempts,
+                if_exists: cli.if_exists,
+            },
+            s3: ConnectOptions {
+                bucket,
+                region: cli.region,
+                profile: cli.profile,
+                endpoint_url: cli.endpoint_url,
+                sign_requests: !cli.no_sign_request,
+                requester_pays: cli.request_payer.is_some(),
+                ca_bundle: cli.ca_bundle.filter(|path| !path.as_os_str().is_empty()),
+                addressing_style: cli.addressing_style,
+                connect_timeout: cli.connect_timeout,
+                timeout: cli.timeout,
+            },
+            progress: if cli.quiet {
+                ProgressMode::None
+            } else {
+                cli.progress
+            },
+            verbosity: match (cli.quiet, cli.verbose) {
+                (true, _) => Verbosity::Quiet,
+                (false, 0) => Verbosity::Normal,
+                (false, _) => Verbosity::Verbose,
+            },
+            retry_command: cli.retry_command,
+        })
+    }
+}
+
+/// Takes `b`, `s3://b`, `s3://b/` or an access point ARN.
+fn checked_bucket(typed: &str) -> Result<String, UsageError> {
+    let name = typed.strip_prefix("s3://").unwrap_or(typed);
+    let name = name.strip_suffix('/').unwrap_or(name);
+    if name.starts_with("arn:") {
+        return Ok(name.to_owned());
+    }
+    if let Some((bucket, prefix)) = name.split_once('/') {
+        return Err(UsageError(format!(
+            "`--bucket {typed}` holds more than a bucket: give `--bucket {bucket}`, and `--key-prefix {prefix}/` if the list's keys lack it"
+        )));
+    }
+    let is_allowed = |c: char| c.is_ascii_alphanumeric() || ".-_".contains(c);
+    if name.is_empty() || !name.chars().all(is_allowed) {
+        return Err(UsageError(format!(
+            "`--bucket {}` is no bucket name: letters, digits, `.`, `-` and `_` are allowed",
+            typed.escape_debug()
+        )));
+    }
+    Ok(name.to_owned())
+}
+
+fn check_endpoint(url: &str) -> Result<(), UsageError> {
+    let is_usable = url.parse::<http::Uri>().is_ok_and(|uri| {
+        matches!(uri.scheme_str(), Some("http" | "https"))
+            && uri.host().is_some_and(|host| !host.is_empty())
+    });
+    if is_usable {
+        return Ok(());
+    }
+    Err(UsageError(format!(
+        "`--endpoint-url {}` is no URL: write it as `https://host` or `http://host:port`",
+        url.escape_debug()
+    )))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn bucket_is_taken_in_the_forms_people_type() {
+        for typed in ["b", "s3://b", "s3://b/", "b/"] {
+            assert_eq!(checked_bucket(typed).unwrap(), "b", "{typed}");
+        }
+        let arn = "arn:aws:s3:eu-west-1:123456789012:accesspoint/mine";
+        assert_eq!(checked_bucket(arn).unwrap(), arn);
+    }
+
+    #[test]
+    fn bucket_with_a_prefix_names_the_option_that_takes_it() {
+        let message = checked_bucket("s3://b/photos/2024/")
+            .unwrap_err()
+            .to_string();
+        assert!(
+            message.contains("`--bucket b`") && message.contains("`--key-prefix photos/2024/`"),
+            "{message}"
+        );
+    }
+
+    #[test]
+    fn bucket_names_that_cannot_be_are_refused() {
+        for typed in ["", "s3://", "a b", "b\n", "ü"] {
+            assert!(checked_bucket(typed).is_err(), "{typed:?}");
+        }
+    }
+
+    #[test]
+    fn endpoint_is_an_http_url() {
+        assert!(check_endpoint("http://127.0.0.1:9000").is_ok());
+        assert!(check_endpoint("https://s3.example.com").is_ok());
+        for bad in ["localhost:9000", "ftp://x", "", "http://"] {
+            assert!(check_endpoint(bad).is_err(), "{bad:?}");
+        }
+    }
+}

@@ -1,0 +1,55 @@
+//! What the process tells its caller. The exit code never says more than is true.
+
+/// The process's exit code.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ExitCode {
+    /// Every key was downloaded, or was already there.
+    Success,
+    /// The run finished; some keys failed and stand in the failed-keys CSV.
+    SomeKeysFailed,
+    /// Wrong usage; nothing was done.
+    Usage,
+    /// The run could not start or could not go on.
+    Fatal,
+    /// Stopped by SIGINT (128 + 2).
+    Interrupted,
+    /// Stopped by SIGTERM (128 + 15).
+    Terminated,
+}
+
+impl ExitCode {
+    pub const fn code(self) -> u8 {
+        match self {
+            Self::Success => 0,
+            Self::SomeKeysFailed => 1,
+            Self::Usage => 2,
+            Self::Fatal => 3,
+            Self::Interrupted => 130,
+            Self::Terminated => 143,
+        }
+    }
+}
+
+impl From<ExitCode> for std::process::ExitCode {
+    fn from(code: ExitCode) -> Self {
+        Self::from(code.code())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::ExitCode;
+
+    #[test]
+    fn codes_are_the_documented_ones() {
+        let codes = [
+            ExitCode::Success,
+            ExitCode::SomeKeysFailed,
+            ExitCode::Usage,
+            ExitCode::Fatal,
+            ExitCode::Interrupted,
+            ExitCode::Terminated,
+        ];
+        assert_eq!(codes.map(ExitCode::code), [0, 1, 2, 3, 130, 143]);
+    }
+}

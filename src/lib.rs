@@ -1,0 +1,122 @@
+//! A key list in; whole, verified files and a CSV of what failed out.
+//!
+//! ```text
+//! keys ──► Row ──► transfer ──────────────────────────────► Outcome ──► report
+//! a thread reads    local path, one GET, hash while it        CSV row, line,
+//! the list, from    streams, partial file, verify, rename;    progress, summary
+//! a bounded channel at most `--concurrency` at once
+//! ```
+//!
+//! [`cli`] is what was typed and [`config`] what is needed. [`keys`] reads rows, [`s3`] sends GETs and [`local`] writes
+//! files, none of them knowing the others; [`transfer`] makes one of them all, and tells [`report`] of every row through
+//! its `Observer`.
+
+pub mod cli;
+pub mod config;
+pub mod exit_code;
+pub mod keys;
+pub mod local;
+pub mod outcome;
+pub mod report;
+pub mod s3;
+pub mod signal;
+pub mod transfer;
+
+use std::sync::Arc;
+
+use anyhow::Context as _;
+use tokio::runtime::Builder;
+
+use config::Config;
+use exit_code::ExitCode;
+use keys::ListSource;
+use local::OutputFolder;
+use report::Report;
+use s3::ConnectError;
+use transfer::{Context, End, Meter, Stop};
+
+/// Threads for file work: as many as keep a disk busy, and few enough not to wait for one another in one folder.
+const MAX_BLOCKING_THREADS: usize = 32;
+
+/// Runs to the end of the list, and says in the exit code how it went. Errors that ended the run are printed.
+pub fn run(config: Config) -> ExitCode {
+    let runtime = Builder::new_multi_thread()
+        .enable_all()
+        .max_blocking_threads(MAX_BLOCKING_THREADS)
+        .build();
+    let ended = runtime
+        .context("cannot start threads")
+        .and_then(|runtime| runtime.block_on(download(config)));
+    ended.unwrap_or_else(|error| {
+        report::error(&error, hint(&error));
+        ExitCode::Fatal
+    })
+}
+
+/// Opens everything that can fail before the first request, downloads, and closes the books.
+async fn download(config: Config) -> anyhow::Result<ExitCode> {
+    let list = keys::open(&config.list.source)?;
+    let mut output = OutputFolder::open(&config.output)
+        .with_context(|| format!("cannot use the output folder `{}`", config.output.display()))?;
+    output.keep(&config.failed);
+    if let ListSource::File(path) = &config.list.source {
+        output.keep(path);
+    }
+    let client = s3::Client::connect(config.s3.clone()).await?;
+    let meter = Arc::new(Meter::default());
+    let stop = Arc::new(Stop::default());
+    let mut report = Report::start(&config, Arc::clone(&meter))?;
+    let signal = signal::listen(Arc::clone(&stop))?;
+
+    let options = Arc::new(config.list);
+    count_in_background(&options, report.list_notes());
+    let notes = report.list_notes();
+    let rows = keys::read(list, options, move |format| notes.format(format));
+    let context = Arc::new(Context {
+        client,
+        output,
+        options: config.transfer,
+        meter: Arc::clone(&meter),
+        stop,
+    });
+    let end = transfer::download_all(&context, rows, &mut report).await;
+    report.finish()?;
+
+    match end {
+        End::ListDone if signal.exit_code().is_some() => {
+            Ok(signal.exit_code().unwrap_or(ExitCode::Interrupted))
+        }
+        End::ListDone if meter.counts().n_failed > 0 => Ok(ExitCode::SomeKeysFailed),
+        End::ListDone => Ok(ExitCode::Success),
+        End::Fatal(failure) => Err(anyhow::anyhow!("{}: {}", failure.code, failure.message)),
+        End::ListBroken(error) => Err(error.into()),
+        End::RecordFailed(error) => Err(error).context("cannot write the failed-keys CSV"),
+    }
+}
+
+/// Counts the rows of a file while the downloads are under way; a pipe's number is not known before its end.
+fn count_in_background(options: &Arc<config::ListOptions>, notes: report::ListNotes) {
+    if !matches!(options.source, ListSource::File(_)) {
+        return;
+    }
+    let options = Arc::clone(options);
+    std::thread::spawn(move || {
+        let ListSource::File(path) = &options.source else {
+            return;
+        };
+        // A list that cannot be read is reported by the thread that reads it for good.
+        if let Ok(n_rows) = keys::count(path, &options) {
+            notes.total(n_rows);
+        }
+    });
+}
+
+/// What to do about an error, where that is known.
+fn hint(error: &anyhow::Error) -> Option<&'static str> {
+    match error.downcast_ref::<ConnectError>() {
+        Some(ConnectError::NoCredentials { .. } | ConnectError::Credentials(_)) => Some(
+            "name a profile with `--profile NAME`, set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or use `--no-sign-request` for a public bucket",
+        ),
+        _ => None,
+    }
+}

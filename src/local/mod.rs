@@ -1,0 +1,12 @@
+//! The file system: where a key's file goes, and how it gets there whole. This module alone touches it.
+//! Everything here blocks; `transfer` calls it from threads that may.
+
+mod error;
+mod output;
+mod partial;
+mod path;
+
+pub use error::LocalError;
+pub use output::OutputFolder;
+pub use partial::PartialFile;
+pub use path::{LocalPath, RESERVED_PREFIX};

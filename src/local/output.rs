@@ -1,0 +1,211 @@
+//! The output folder, opened once as a capability: every file is created and renamed relative to it, so neither a key
+//! nor a symlink can lead out of it.
+
+use std::collections::HashMap;
+use std::io::{self, ErrorKind};
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use cap_std::ambient_authority;
+use cap_std::fs::Dir;
+
+use super::error::LocalError;
+use super::partial::PartialFile;
+use super::path::LocalPath;
+
+/// Folder handles kept open: enough for lists in any usual order, and far below the limit of open files.
+const MAX_OPEN_FOLDERS: usize = 128;
+
+/// The folder that the files go to.
+#[derive(Debug)]
+pub struct OutputFolder {
+    root: Arc<Dir>,
+    /// Where it really is, to tell the files that must not be overwritten.
+    location: PathBuf,
+    folders: Mutex<HashMap<String, Arc<Dir>>>,
+    /// Paths below it that are no key's: the list and the CSV.
+    kept: Vec<String>,
+}
+
+impl OutputFolder {
+    /// Opens `path`, made if it is not there.
+    ///
+    /// # Errors
+    /// When it cannot be made or opened as a folder.
+    pub fn open(path: &Path) -> io::Result<Self> {
+        std::fs::create_dir_all(path)?;
+        let root = Dir::open_ambient_dir(path, ambient_authority())?;
+        let location = path.canonicalize()?;
+        Ok(Self {
+            root: Arc::new(root),
+            location,
+            folders: Mutex::default(),
+            kept: Vec::new(),
+        })
+    }
+
+    /// Keeps the file at `path` from being overwritten, should it be in this folder.
+    pub fn keep(&mut self, path: &Path) {
+        let folder = match path.parent() {
+            Some(folder) if !folder.as_os_str().is_empty() => folder,
+            _ => Path::new("."),
+        };
+        let (Ok(folder), Some(name)) = (folder.canonicalize(), path.file_name()) else {
+            return;
+        };
+        // The file itself may be a symlink, and then both names count.
+        let places = [Some(folder.join(name)), path.canonicalize().ok()];
+        for place in places.into_iter().flatten() {
+            if let Some(below) = place
+                .strip_prefix(&self.location)
+                .ok()
+                .and_then(Path::to_str)
+            {
+                self.kept
+                    .push(below.replace(std::path::MAIN_SEPARATOR, "/"));
+            }
+        }
+    }
+
+    /// Whether a file is at `path` already.
+    pub fn has_file(&self, path: &LocalPath) -> bool {
+        self.root
+            .metadata(path.as_str())
+            .is_ok_and(|metadata| metadata.is_file())
+    }
+
+    /// Makes the folder that a folder marker stands for.
+    ///
+    /// # Errors
+    /// When a file is in its way, or the file system refuses.
+    pub fn make_folder(&self, path: &LocalPath) -> Result<(), LocalError> {
+        self.root
+            .create_dir_all(path.as_str())
+            .map_err(|source| LocalError::io("make the folder", path.as_str(), source))
+    }
+
+    /// Begins the file at `path` under its partial name.
+    ///
+    /// # Errors
+    /// When another process is downloading it, something else is in its way, or the file system refuses.
+    pub fn begin(&self, path: &LocalPath) -> Result<PartialFile, LocalError> {
+        if self.kept.iter().any(|kept| kept == path.as_str()) {
+            return Err(LocalError::Conflict(format!(
+                "`{path}` is the key list or the failed-keys CSV of this run"
+            )));
+        }
+        let folder = self.folder(path)?;
+        match PartialFile::create(folder, path) {
+            // The folder was removed since it was opened: make it again, once.
+            Err(LocalError::Io { source, .. }) if source.kind() == ErrorKind::NotFound => {
+                self.folders().remove(path.folder());
+                PartialFile::create(self.folder(path)?, path)
+            }
+            created => created,
+        }
+    }
+
+    /// The folder of `path`, made and opened, or as it was opened lately.
+    fn folder(&self, path: &LocalPath) -> Result<Arc<Dir>, LocalError> {
+        let folder = path.folder();
+        if folder.is_empty() {
+            return Ok(Arc::clone(&self.root));
+        }
+        if let Some(open) = self.folders().get(folder) {
+            return Ok(Arc::clone(open));
+        }
+        let error = |source| LocalError::io("make the folder", folder, source);
+        let opened = match self.root.open_dir(folder) {
+            Err(source) if source.kind() == ErrorKind::NotFound => {
+                self.root.create_dir_all(folder).map_err(error)?;
+                self.root.open_dir(folder).map_err(error)?
+            }
+            opened => opened.map_err(error)?,
+        };
+        let opened = Arc::new(opened);
+        let mut folders = self.folders();
+        if folders.len() >= MAX_OPEN_FOLDERS {
+            folders.clear();
+        }
+        folders.insert(folder.to_owned(), Arc::clone(&opened));
+        Ok(opened)
+    }
+
+    fn folders(&self) -> std::sync::MutexGuard<'_, HashMap<String, Arc<Dir>>> {
+        self.folders.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn path(key: &str) -> LocalPath {
+        LocalPath::of_key(key).unwrap()
+    }
+
+    fn conflict(result: Result<PartialFile, LocalError>) -> String {
+        match result {
+            Err(LocalError::Conflict(message)) => message,
+            other => panic!("no conflict: {other:?}"),
+        }
+    }
+
+    #[test]
+    fn list_and_csv_are_kept_under_both_their_names() {
+        let folder = tempfile::tempdir().unwrap();
+        std::fs::write(folder.path().join("real.txt"), "keys").unwrap();
+        let mut output = OutputFolder::open(folder.path()).unwrap();
+        output.keep(&folder.path().join("real.txt"));
+        output.keep(&folder.path().join("not-there-yet.csv"));
+        conflict(output.begin(&path("real.txt")));
+        conflict(output.begin(&path("not-there-yet.csv")));
+        output.begin(&path("other.txt")).unwrap();
+    }
+
+    #[test]
+    fn a_file_in_the_way_of_a_folder_is_a_conflict() {
+        let folder = tempfile::tempdir().unwrap();
+        std::fs::write(folder.path().join("a"), "").unwrap();
+        let output = OutputFolder::open(folder.path()).unwrap();
+        assert!(conflict(output.begin(&path("a/b"))).contains("needs a folder"));
+        assert!(matches!(
+            output.make_folder(&path("a/")),
+            Err(LocalError::Conflict(_))
+        ));
+    }
+
+    #[test]
+    fn a_folder_that_vanished_is_made_again() {
+        let folder = tempfile::tempdir().unwrap();
+        let output = OutputFolder::open(folder.path()).unwrap();
+        output.begin(&path("a/b/1")).unwrap();
+        std::fs::remove_dir_all(folder.path().join("a")).unwrap();
+        output.begin(&path("a/b/2")).unwrap().commit(None).unwrap();
+        assert!(folder.path().join("a/b/2").is_file());
+    }
+
+    #[test]
+    fn more_folders_than_handles_work() {
+        let folder = tempfile::tempdir().unwrap();
+        let output = OutputFolder::open(folder.path()).unwrap();
+        for n in 0..2 * MAX_OPEN_FOLDERS + 3 {
+            output
+                .begin(&path(&format!("{n}/file")))
+                .unwrap()
+                .commit(None)
+                .unwrap();
+        }
+        assert!(output.folders().len() <= MAX_OPEN_FOLDERS);
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn a_symlink_that_leads_outside_is_not_followed() {
+        let (folder, outside) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+        std::os::unix::fs::symlink(outside.path(), folder.path().join("out")).unwrap();
+        let output = OutputFolder::open(folder.path()).unwrap();
+        assert!(conflict(output.begin(&path("out/file"))).contains("symlink"));
+        assert_eq!(std::fs::read_dir(outside.path()).unwrap().count(), 0);
+    }
+}

@@ -1,0 +1,184 @@
+//! The words that `transfer` and `report` share: what became of a row of the key list.
+
+use std::fmt;
+use std::time::Duration;
+
+/// What became of one row. Every row of the list ends as exactly one of these.
+#[derive(Debug, Clone)]
+pub enum Outcome {
+    /// A complete and verified file, or the folder of a folder marker, is at its final path.
+    Downloaded(Downloaded),
+    /// Nothing had to be fetched.
+    Skipped(SkipReason),
+    /// A row for the failed-keys CSV.
+    Failed(Failure),
+}
+
+/// A committed file, or the folder that a folder marker stands for.
+#[derive(Debug, Clone, Copy)]
+pub struct Downloaded {
+    pub bytes: u64,
+    pub verification: Verification,
+    /// Requests made for this object, the first one included.
+    pub attempts: u32,
+    pub duration: Duration,
+}
+
+/// By what the bytes on disk were compared with the object.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Verification {
+    Crc64Nvme,
+    Crc32c,
+    Crc32,
+    Sha256,
+    Sha1,
+    /// S3 returned no checksum that covers the whole object; its length is right.
+    Length,
+    /// Neither a checksum nor a length was returned; the transfer ended as HTTP says it should.
+    Unverified,
+    /// A folder marker: there are no bytes to compare.
+    Folder,
+}
+
+impl fmt::Display for Verification {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(match self {
+            Self::Crc64Nvme => "crc64nvme",
+            Self::Crc32c => "crc32c",
+            Self::Crc32 => "crc32",
+            Self::Sha256 => "sha256",
+            Self::Sha1 => "sha1",
+            Self::Length => "length",
+            Self::Unverified => "unverified",
+            Self::Folder => "folder",
+        })
+    }
+}
+
+/// Why nothing had to be fetched.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum SkipReason {
+    /// `--if-exists skip`, and a file is at the final path.
+    Exists,
+    /// The same key was in flight for an earlier row, which downloaded it.
+    Duplicate,
+}
+
+/// A key that could not be downloaded: one row of the failed-keys CSV.
+#[derive(Debug, Clone)]
+pub struct Failure {
+    pub code: ErrorCode,
+    pub class: Class,
+    /// HTTP status, where there was an answer.
+    pub status: Option<u16>,
+    /// Requests made; 0 where none was.
+    pub attempts: u32,
+    /// `x-amz-request-id`, which AWS support asks for.
+    pub request_id: Option<String>,
+    /// One line, lowercase, with literal values in backticks.
+    pub message: String,
+}
+
+impl Failure {
+    /// A failure that no request led to.
+    pub fn new(code: ErrorCode, class: Class, message: impl Into<String>) -> Self {
+        Self {
+            code,
+            class,
+            status: None,
+            attempts: 0,
+            request_id: None,
+            message: message.into(),
+        }
+    }
+
+    /// A row that was not tried because the run ended early, for the reason that `why` gives.
+    pub fn not_attempted(why: &str) -> Self {
+        Self::new(ErrorCode::NotAttempted, Class::Permanent, why)
+    }
+}
+
+/// What an error means for the key and for the run.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Class {
+    /// May go away by itself: try again.
+    Transient,
+    /// The server asks for fewer requests: try again, more slowly.
+    Throttled,
+    /// This key will not work; others may.
+    Permanent,
+    /// No key will work: the run stops.
+    Fatal,
+}
+
+/// The stable word for an error, in the CSV's `error` column: S3's own code where it gave one, else one of ours.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum ErrorCode {
+    /// A code of S3's, such as `NoSuchKey`, or `Http404` for an answer that carried none.
+    S3(String),
+    /// The connection could not be made, or broke.
+    ConnectionFailed,
+    /// Connecting, the answer, or the next byte took too long.
+    Timeout,
+    /// The answer is not one that S3 would give.
+    InvalidResponse,
+    /// The body ended early or late, or its transfer broke.
+    IncompleteBody,
+    /// The bytes are not those that S3's checksum was made from.
+    ChecksumMismatch,
+    /// No usable credentials.
+    Credentials,
+    /// The row cannot be read as one of its format.
+    InvalidRow,
+    /// A key that S3 cannot hold.
+    InvalidKey,
+    /// The row names another bucket than `--bucket`.
+    WrongBucket,
+    /// The key is no plain path below the output folder.
+    UnsafeKey,
+    /// Something else is, or will be, at that path.
+    PathConflict,
+    /// A key that ends in `/` has content, so it can be neither a file nor a folder.
+    FolderMarkerHasContent,
+    /// The file system allows no more bytes or files.
+    DiskFull,
+    /// The file system refused to create, write or rename a file.
+    WriteFailed,
+    /// Begun, but given up because the run was stopped.
+    Interrupted,
+    /// Never begun, because the run ended early.
+    NotAttempted,
+    /// A defect of this program.
+    Internal,
+}
+
+impl ErrorCode {
+    pub fn as_str(&self) -> &str {
+        match self {
+            Self::S3(code) => code,
+            Self::ConnectionFailed => "ConnectionFailed",
+            Self::Timeout => "Timeout",
+            Self::InvalidResponse => "InvalidResponse",
+            Self::IncompleteBody => "IncompleteBody",
+            Self::ChecksumMismatch => "ChecksumMismatch",
+            Self::Credentials => "Credentials",
+            Self::InvalidRow => "InvalidRow",
+            Self::InvalidKey => "InvalidKey",
+            Self::WrongBucket => "WrongBucket",
+            Self::UnsafeKey => "UnsafeKey",
+            Self::PathConflict => "PathConflict",
+            Self::FolderMarkerHasContent => "FolderMarkerHasContent",
+            Self::DiskFull => "DiskFull",
+            Self::WriteFailed => "WriteFailed",
+            Self::Interrupted => "Interrupted",
+            Self::NotAttempted => "NotAttempted",
+            Self::Internal => "Internal",
+        }
+    }
+}
+
+impl fmt::Display for ErrorCode {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(self.as_str())
+    }
+}

@@ -1,0 +1,200 @@
+//! What people and later runs are told: progress, failures, the failed-keys CSV and the summary.
+//! The one place that prints; people's text goes to stderr.
+
+mod failed_keys;
+mod progress;
+mod summary;
+mod text;
+
+use std::collections::BTreeMap;
+use std::io::{self, Write};
+use std::sync::Arc;
+use std::time::Instant;
+
+use anyhow::Context;
+
+pub use failed_keys::FailedKeys;
+use progress::Progress;
+use text::{printable, row_name};
+
+use crate::config::{Config, ListFormat, Verbosity};
+use crate::outcome::{Outcome, SkipReason, Verification};
+use crate::transfer::{Finished, Meter, Observer};
+
+/// Failures that are printed one by one; the CSV has them all.
+const MAX_PRINTED_FAILURES: u64 = 10;
+
+/// Watches a run and tells of it.
+pub struct Report {
+    progress: Progress,
+    failed_keys: FailedKeys,
+    meter: Arc<Meter>,
+    verbosity: Verbosity,
+    started: Instant,
+    verified: BTreeMap<Verification, u64>,
+    n_printed_failures: u64,
+    retry_command: String,
+}
+
+impl Report {
+    /// Opens the failed-keys CSV and begins to show progress.
+    ///
+    /// # Errors
+    /// When the CSV cannot be written.
+    pub fn start(config: &Config, meter: Arc<Meter>) -> anyhow::Result<Self> {
+        let failed_keys =
+            FailedKeys::create(&config.failed, &config.list.bucket).with_context(|| {
+                format!(
+                    "cannot write the failed-keys CSV `{}`",
+                    config.failed.display()
+                )
+            })?;
+        Ok(Self {
+            progress: Progress::start(config.progress, Arc::clone(&meter)),
+            failed_keys,
+            meter,
+            verbosity: config.verbosity,
+            started: Instant::now(),
+            verified: BTreeMap::new(),
+            n_printed_failures: 0,
+            retry_command: config.retry_command.clone(),
+        })
+    }
+
+    /// What is told of the list, from the threads that read it.
+    pub fn list_notes(&self) -> ListNotes {
+        ListNotes {
+            progress: self.progress.clone(),
+            verbosity: self.verbosity,
+        }
+    }
+
+    /// Ends the report: the CSV at its final path, and the summary.
+    ///
+    /// # Errors
+    /// When the CSV cannot be put there.
+    pub fn finish(self) -> anyhow::Result<()> {
+        self.progress.stop();
+        let counts = self.meter.counts();
+        let path = self.failed_keys.path().to_owned();
+        self.failed_keys
+            .finish()
+            .with_context(|| format!("cannot write the failed-keys CSV `{}`", path.display()))?;
+        if self.verbosity > Verbosity::Quiet {
+            let summary = summary::text(&counts, &self.verified, self.started.elapsed());
+            say(&summary);
+        }
+        if counts.n_failed > 0 {
+            say(&format!(
+                "s3pull: {} in {}; try them again with:",
+                text::count(counts.n_failed, "failed row"),
+                path.display()
+            ));
+            say(&format!("  {}", self.retry_command));
+        }
+        Ok(())
+    }
+
+    fn print_failure(&mut self, finished: &Finished, failure: &crate::outcome::Failure) {
+        self.n_printed_failures += 1;
+        if self.n_printed_failures > MAX_PRINTED_FAILURES && self.verbosity < Verbosity::Verbose {
+            if self.n_printed_failures == MAX_PRINTED_FAILURES + 1 {
+                self.progress
+                    .println("s3pull: more rows failed; the failed-keys CSV has them all");
+            }
+            return;
+        }
+        let name = row_name(&finished.entry.key, finished.line);
+        self.progress.println(&format!(
+            "s3pull: failed: {name}: {}: {}",
+            printable(failure.code.as_str()),
+            printable(&failure.message)
+        ));
+    }
+}
+
+impl Observer for Report {
+    fn finished(&mut self, finished: &Finished) -> io::Result<()> {
+        match &finished.outcome {
+            Outcome::Downloaded(downloaded) => {
+                *self.verified.entry(downloaded.verification).or_default() += 1;
+                if self.verbosity >= Verbosity::Verbose {
+                    let (key, size) = (
+                        printable(&finished.entry.key),
+                        text::bytes(downloaded.bytes),
+                    );
+                    self.progress.println(&format!(
+                        "downloaded {key} ({size}, {})",
+                        downloaded.verification
+                    ));
+                }
+            }
+            Outcome::Skipped(reason) => {
+                if self.verbosity >= Verbosity::Verbose {
+                    let why = match reason {
+                        SkipReason::Exists => "exists",
+                        SkipReason::Duplicate => "the same key was in flight",
+                    };
+                    self.progress.println(&format!(
+                        "skipped {} ({why})",
+                        printable(&finished.entry.key)
+                    ));
+                }
+            }
+            Outcome::Failed(failure) => {
+                self.failed_keys.record(finished, failure)?;
+                self.print_failure(finished, failure);
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Tells of the list while it is read.
+#[derive(Clone)]
+pub struct ListNotes {
+    progress: Progress,
+    verbosity: Verbosity,
+}
+
+impl ListNotes {
+    pub fn format(&self, format: ListFormat) {
+        if self.verbosity >= Verbosity::Verbose {
+            let name = clap::ValueEnum::to_possible_value(&format)
+                .map(|value| value.get_name().to_owned());
+            self.progress.println(&format!(
+                "s3pull: the key list is read as `{}`",
+                name.unwrap_or_default()
+            ));
+        }
+    }
+
+    /// The rows of the whole list, once they are counted.
+    pub fn total(&self, n_rows: u64) {
+        self.progress.set_total(n_rows);
+    }
+}
+
+/// Prints an error that ended the run, with its causes, and a hint where one is known.
+pub fn error(error: &anyhow::Error, hint: Option<&str>) {
+    let mut message = String::new();
+    for cause in error.chain() {
+        let text = cause.to_string();
+        if message.contains(&text) {
+            continue;
+        }
+        if !message.is_empty() {
+            message.push_str(": ");
+        }
+        message.push_str(&text);
+    }
+    say(&format!("s3pull: error: {}", printable(&message)));
+    if let Some(hint) = hint {
+        say(&format!("hint: {hint}"));
+    }
+}
+
+/// Prints a line, or a few, for people. A stderr that is closed is no reason to stop.
+fn say(lines: &str) {
+    let _ = writeln!(io::stderr().lock(), "{lines}");
+}

@@ -1,0 +1,68 @@
+//! What a run came to, in a few lines. Pure.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use super::text::{bytes, count, duration, listed, number, per_second};
+use crate::outcome::Verification;
+use crate::transfer::Counts;
+
+/// The summary's lines.
+pub fn text(counts: &Counts, verified: &BTreeMap<Verification, u64>, elapsed: Duration) -> String {
+    let mut lines = format!(
+        "s3pull: {} downloaded, {} skipped, {} failed",
+        number(counts.n_downloaded),
+        number(counts.n_skipped),
+        number(counts.n_failed),
+    );
+    if counts.n_downloaded > 0 {
+        lines += &format!(
+            "\n        {} in {}: {}/s, {}/s\n        verified by {}",
+            bytes(counts.bytes),
+            duration(elapsed),
+            count(per_second(counts.n_downloaded, elapsed), "object"),
+            bytes(per_second(counts.bytes, elapsed)),
+            verdicts(verified),
+        );
+    }
+    lines
+}
+
+/// `crc64nvme (12 files), length (3 files) and folder (1 file)`
+fn verdicts(verified: &BTreeMap<Verification, u64>) -> String {
+    let verdicts: Vec<_> = verified
+        .iter()
+        .map(|(verdict, &n)| format!("{verdict} ({})", count(n, "file")))
+        .collect();
+    listed(&verdicts)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn summary_tells_counts_rate_and_verdicts() {
+        let counts = Counts {
+            n_downloaded: 1_234,
+            n_skipped: 5,
+            n_failed: 2,
+            bytes: 2_097_152,
+            n_in_flight: 0,
+        };
+        let verified =
+            BTreeMap::from([(Verification::Crc64Nvme, 1_230), (Verification::Length, 4)]);
+        assert_eq!(
+            text(&counts, &verified, Duration::from_secs(2)),
+            "s3pull: 1,234 downloaded, 5 skipped, 2 failed\n        \
+             2.0 MiB in 2.00 s: 617 objects/s, 1.0 MiB/s\n        \
+             verified by crc64nvme (1,230 files) and length (4 files)"
+        );
+    }
+
+    #[test]
+    fn a_run_without_downloads_has_no_rate() {
+        let text = text(&Counts::default(), &BTreeMap::new(), Duration::from_secs(1));
+        assert_eq!(text, "s3pull: 0 downloaded, 0 skipped, 0 failed");
+    }
+}

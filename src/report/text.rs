@@ -1,0 +1,170 @@
+//! Numbers, times and names as people read them. Pure.
+
+use std::borrow::Cow;
+use std::fmt::Write;
+use std::time::Duration;
+
+/// `text` without characters that would act on a terminal or reorder what is read on it: controls, DEL, C1 and
+/// bidirectional ones are escaped.
+pub fn printable(text: &str) -> Cow<'_, str> {
+    if !text.contains(is_unprintable) {
+        return Cow::Borrowed(text);
+    }
+    let mut shown = String::with_capacity(text.len() + 16);
+    for c in text.chars() {
+        if is_unprintable(c) {
+            shown.extend(c.escape_default());
+        } else {
+            shown.push(c);
+        }
+    }
+    Cow::Owned(shown)
+}
+
+fn is_unprintable(c: char) -> bool {
+    let is_bidi = matches!(c, '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
+    c.is_control() || is_bidi || matches!(c, '\u{2028}' | '\u{2029}')
+}
+
+/// What a row is called: its key, or its line where there is none.
+pub fn row_name(key: &str, line: u64) -> String {
+    if key.is_empty() {
+        format!("line {line}")
+    } else {
+        printable(key).into_owned()
+    }
+}
+
+/// `1,234 objects`, `1 object`
+pub fn count(n: u64, noun: &str) -> String {
+    format!("{} {noun}{}", number(n), if n == 1 { "" } else { "s" })
+}
+
+/// `1,234,567`
+pub fn number(n: u64) -> String {
+    let digits = n.to_string();
+    let mut grouped = String::with_capacity(digits.len() + digits.len() / 3);
+    for (i, digit) in digits.chars().enumerate() {
+        if i > 0 && (digits.len() - i).is_multiple_of(3) {
+            grouped.push(',');
+        }
+        grouped.push(digit);
+    }
+    grouped
+}
+
+/// `512 B`, `1.5 MiB`
+pub fn bytes(n: u64) -> String {
+    const UNITS: [&str; 6] = ["KiB", "MiB", "GiB", "TiB", "PiB", "EiB"];
+    if n < 1024 {
+        return format!("{n} B");
+    }
+    #[expect(clippy::cast_precision_loss, reason = "shown with one decimal")]
+    let mut value = n as f64 / 1024.0;
+    let mut unit = 0;
+    // What would be rounded up to 1024.0 belongs to the next unit.
+    while value >= 1023.95 && unit + 1 < UNITS.len() {
+        value /= 1024.0;
+        unit += 1;
+    }
+    format!("{value:.1} {}", UNITS[unit])
+}
+
+/// `0.42 s`, `12.3 s`, `2m 05s`, `3h 02m`
+pub fn duration(duration: Duration) -> String {
+    let seconds = duration.as_secs();
+    match seconds {
+        0..10 => format!("{:.2} s", duration.as_secs_f64()),
+        10..60 => format!("{:.1} s", duration.as_secs_f64()),
+        60..3600 => format!("{}m {:02}s", seconds / 60, seconds % 60),
+        _ => format!("{}h {:02}m", seconds / 3600, seconds / 60 % 60),
+    }
+}
+
+/// `n` a second of `elapsed`, rounded.
+pub fn per_second(n: u64, elapsed: Duration) -> u64 {
+    let nanos = elapsed.as_nanos().max(1);
+    u64::try_from(u128::from(n) * 1_000_000_000 / nanos).unwrap_or(u64::MAX)
+}
+
+/// Time left when `n_done` of `n_total` took `elapsed`; `None` when nothing can be said.
+pub fn time_left(n_done: u64, n_total: u64, elapsed: Duration) -> Option<Duration> {
+    if n_done == 0 || n_total < n_done {
+        return None;
+    }
+    let nanos = elapsed.as_nanos() * u128::from(n_total - n_done) / u128::from(n_done);
+    Some(Duration::from_nanos(u64::try_from(nanos).ok()?))
+}
+
+/// `a, b and c`
+pub fn listed(items: &[String]) -> String {
+    let mut text = String::new();
+    for (i, item) in items.iter().enumerate() {
+        let joint = match i {
+            0 => "",
+            _ if i + 1 == items.len() => " and ",
+            _ => ", ",
+        };
+        // Writing to a string cannot fail.
+        let _ = write!(text, "{joint}{item}");
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn nothing_shown_can_act_on_a_terminal() {
+        assert_eq!(printable("plain ü 日本"), "plain ü 日本");
+        assert_eq!(
+            printable("a\x1b[31mb\x07\n\x7f"),
+            "a\\u{1b}[31mb\\u{7}\\n\\u{7f}"
+        );
+        assert_eq!(
+            printable("\u{9b}2J\u{202e}gpj.exe"),
+            "\\u{9b}2J\\u{202e}gpj.exe"
+        );
+    }
+
+    #[test]
+    fn numbers_read_well() {
+        assert_eq!(
+            [0, 999, 1_000, 1_234_567].map(number),
+            ["0", "999", "1,000", "1,234,567"]
+        );
+        assert_eq!(count(1, "object"), "1 object");
+        assert_eq!(count(1_000, "object"), "1,000 objects");
+        assert_eq!(
+            [0, 1023, 1024, 1_572_864, u64::MAX].map(bytes),
+            ["0 B", "1023 B", "1.0 KiB", "1.5 MiB", "16.0 EiB"]
+        );
+        assert_eq!(bytes(1024 * 1024 - 1), "1.0 MiB");
+    }
+
+    #[test]
+    fn durations_read_well() {
+        let cases = [
+            (0.416, "0.42 s"),
+            (12.34, "12.3 s"),
+            (125.0, "2m 05s"),
+            (10_920.0, "3h 02m"),
+        ];
+        for (seconds, text) in cases {
+            assert_eq!(duration(Duration::from_secs_f64(seconds)), text);
+        }
+    }
+
+    #[test]
+    fn rates_and_time_left_never_divide_by_zero() {
+        assert_eq!(per_second(10, Duration::ZERO), 10_000_000_000);
+        assert_eq!(per_second(10, Duration::from_secs(4)), 2);
+        assert_eq!(time_left(0, 10, Duration::from_secs(1)), None);
+        assert_eq!(
+            time_left(5, 10, Duration::from_secs(4)),
+            Some(Duration::from_secs(4))
+        );
+        assert_eq!(time_left(11, 10, Duration::from_secs(4)), None);
+    }
+}

@@ -1,0 +1,200 @@
+//! How requests travel: one pool of HTTP/1.1 connections for everything, handed to the SDK through its `HttpClient` trait.
+//!
+//! No client that the SDK ships can do HTTP/1.1 only (HTTP/2 would put all downloads on one connection), a short
+//! idle timeout, a resolver of one's own, proxies and a CA bundle at once.
+
+use std::path::Path;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use aws_smithy_runtime_api::client::http::{
+    HttpClient, HttpConnector as SmithyConnector, HttpConnectorFuture, HttpConnectorSettings,
+    SharedHttpConnector,
+};
+use aws_smithy_runtime_api::client::orchestrator::HttpRequest;
+use aws_smithy_runtime_api::client::result::ConnectorError;
+use aws_smithy_runtime_api::client::runtime_components::RuntimeComponents;
+use aws_smithy_types::body::SdkBody;
+use http::{Uri, header::PROXY_AUTHORIZATION};
+use hyper_rustls::{HttpsConnector, MaybeHttpsStream};
+use hyper_util::client::legacy::Client as HyperClient;
+use hyper_util::client::legacy::connect::HttpConnector;
+use hyper_util::rt::{TokioExecutor, TokioTimer};
+use rustls::pki_types::CertificateDer;
+use rustls::pki_types::pem::PemObject;
+use tower_service::Service;
+
+use super::dns::CachingResolver;
+use super::proxy::{BoxError, Proxies, ProxyConnector, Stream};
+
+/// S3 drops connections that were idle for about 20 s; a request sent at that moment would be lost.
+const IDLE_TIMEOUT: Duration = Duration::from_secs(15);
+/// Notices a peer that is gone while a connection waits in the pool or for an answer.
+const TCP_KEEPALIVE: Duration = Duration::from_secs(30);
+
+/// Why no answer came; found in the source chain of the SDK's errors.
+#[derive(Debug, thiserror::Error)]
+pub enum TransportError {
+    #[error("no connection within {} s", .0.as_secs_f64())]
+    ConnectTimeout(Duration),
+    #[error("no answer within {} s", .0.as_secs_f64())]
+    AnswerTimeout(Duration),
+}
+
+/// The certificate authorities to trust cannot be read.
+#[derive(Debug, thiserror::Error)]
+pub enum TrustError {
+    #[error("cannot read the CA bundle `{path}`: {source}")]
+    Bundle {
+        path: String,
+        source: rustls::pki_types::pem::Error,
+    },
+    #[error("the CA bundle `{0}` holds no certificate")]
+    EmptyBundle(String),
+}
+
+/// The SDK's way to our pool.
+#[derive(Clone)]
+pub struct Transport {
+    pool: HyperClient<TimedConnector, SdkBody>,
+    proxies: Proxies,
+}
+
+impl Transport {
+    /// # Errors
+    /// [`TrustError`] when `ca_bundle` is given and is no PEM file of certificates.
+    pub fn new(connect_timeout: Duration, ca_bundle: Option<&Path>) -> Result<Self, TrustError> {
+        let mut tcp = HttpConnector::new_with_resolver(CachingResolver::default());
+        tcp.enforce_http(false);
+        tcp.set_nodelay(true);
+        tcp.set_keepalive(Some(TCP_KEEPALIVE));
+        let proxies = Proxies::from_env();
+        let tls = tls_config(ca_bundle)?;
+        let connector = TimedConnector {
+            inner: HttpsConnector::from((ProxyConnector::new(tcp, proxies.clone()), tls)),
+            timeout: connect_timeout,
+        };
+        let pool = HyperClient::builder(TokioExecutor::new())
+            .pool_timer(TokioTimer::new())
+            .pool_idle_timeout(IDLE_TIMEOUT)
+            .build(connector);
+        Ok(Self { pool, proxies })
+    }
+}
+
+/// TLS that trusts `ca_bundle` alone, or the system's authorities (`SSL_CERT_FILE` and `SSL_CERT_DIR` hold).
+fn tls_config(ca_bundle: Option<&Path>) -> Result<rustls::ClientConfig, TrustError> {
+    let mut roots = rustls::RootCertStore::empty();
+    if let Some(path) = ca_bundle {
+        let shown = path.display().to_string();
+        let bundle_error = |source| TrustError::Bundle {
+            path: shown.clone(),
+            source,
+        };
+        let certificates: Vec<_> = CertificateDer::pem_file_iter(path)
+            .and_then(Iterator::collect::<Result<_, _>>)
+            .map_err(bundle_error)?;
+        let (n_added, _) = roots.add_parsable_certificates(certificates);
+        if n_added == 0 {
+            return Err(TrustError::EmptyBundle(shown));
+        }
+    } else {
+        // Certificates that cannot be read show when a server needs them, and plain HTTP needs none.
+        roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
+    }
+    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+    let config = rustls::ClientConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()
+        .expect("the provider supports TLS 1.2 and 1.3")
+        .with_root_certificates(roots)
+        .with_no_client_auth();
+    Ok(config)
+}
+
+impl std::fmt::Debug for Transport {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Transport")
+    }
+}
+
+impl HttpClient for Transport {
+    fn http_connector(
+        &self,
+        settings: &HttpConnectorSettings,
+        _: &RuntimeComponents,
+    ) -> SharedHttpConnector {
+        // One pool whatever the settings: credential providers ask for other timeouts than S3 requests do.
+        let answer_timeout = settings.read_timeout();
+        SharedHttpConnector::new(TimedTransport {
+            transport: self.clone(),
+            answer_timeout,
+        })
+    }
+}
+
+#[derive(Debug)]
+struct TimedTransport {
+    transport: Transport,
+    /// From the request to the answer's headers.
+    answer_timeout: Option<Duration>,
+}
+
+impl SmithyConnector for TimedTransport {
+    fn call(&self, request: HttpRequest) -> HttpConnectorFuture {
+        let mut request = match request.try_into_http1x() {
+            Ok(request) => request,
+            Err(error) => {
+                return HttpConnectorFuture::ready(Err(ConnectorError::user(error.into())));
+            }
+        };
+        if let Some(authorization) = self.transport.proxies.authorization(request.uri()) {
+            request
+                .headers_mut()
+                .insert(PROXY_AUTHORIZATION, authorization);
+        }
+        let answer = self.transport.pool.request(request);
+        let timeout = self.answer_timeout;
+        HttpConnectorFuture::new(async move {
+            let answer = match timeout {
+                None => answer.await,
+                Some(timeout) => tokio::time::timeout(timeout, answer).await.map_err(|_| {
+                    ConnectorError::timeout(TransportError::AnswerTimeout(timeout).into())
+                })?,
+            };
+            let answer = answer.map_err(|error| ConnectorError::io(error.into()))?;
+            answer
+                .map(SdkBody::from_body_1_x)
+                .try_into()
+                .map_err(|error| ConnectorError::other(Box::new(error), None))
+        })
+    }
+}
+
+/// Bounds connecting as a whole: name look-up, TCP, proxy and TLS.
+#[derive(Clone)]
+struct TimedConnector {
+    inner: HttpsConnector<ProxyConnector>,
+    timeout: Duration,
+}
+
+impl Service<Uri> for TimedConnector {
+    type Response = MaybeHttpsStream<Stream>;
+    type Error = BoxError;
+    type Future = Pin<Box<dyn Future<Output = Result<Self::Response, BoxError>> + Send>>;
+
+    fn poll_ready(&mut self, context: &mut Context<'_>) -> Poll<Result<(), BoxError>> {
+        self.inner.poll_ready(context)
+    }
+
+    fn call(&mut self, url: Uri) -> Self::Future {
+        let connecting = self.inner.call(url);
+        let timeout = self.timeout;
+        Box::pin(async move {
+            tokio::time::timeout(timeout, connecting)
+                .await
+                .map_err(|_| TransportError::ConnectTimeout(timeout))?
+        })
+    }
+}

@@ -1,0 +1,144 @@
+//! Host names to addresses: looked up once for many connections, which are then spread over all addresses.
+//!
+//! S3 answers with several addresses of its many; a look-up a connection would ask thousands of times at the start
+//! and still often put all connections on one of them.
+
+use std::collections::HashMap;
+use std::io;
+use std::net::{SocketAddr, ToSocketAddrs};
+use std::pin::Pin;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::task::{Context, Poll};
+use std::time::{Duration, Instant};
+
+use futures::FutureExt;
+use futures::future::Shared;
+use hyper_util::client::legacy::connect::dns::Name;
+use tokio::sync::oneshot;
+use tower_service::Service;
+
+/// How long a look-up serves: long enough for a burst of connections, short enough to follow S3, whose
+/// records live for seconds and bring other addresses each time.
+const LIFETIME: Duration = Duration::from_secs(10);
+
+/// A resolver whose clones share what they found.
+#[derive(Clone, Default)]
+pub struct CachingResolver {
+    lookups: Arc<Mutex<HashMap<String, Lookup>>>,
+}
+
+struct Lookup {
+    started: Instant,
+    addresses: Addresses,
+    /// Connections that took an address from it.
+    n_uses: usize,
+}
+
+type Addresses =
+    Shared<Pin<Box<dyn Future<Output = Result<Arc<[SocketAddr]>, Arc<io::Error>>> + Send>>>;
+
+impl CachingResolver {
+    /// The look-up to use for `host`, and which turn this is.
+    fn lookup(&self, host: &str) -> (Addresses, usize) {
+        let mut lookups = self.lookups.lock().unwrap_or_else(PoisonError::into_inner);
+        let is_stale = |lookup: &Lookup| {
+            let has_failed = matches!(lookup.addresses.peek(), Some(Err(_)));
+            has_failed || lookup.started.elapsed() > LIFETIME
+        };
+        if lookups.get(host).is_none_or(is_stale) {
+            let lookup = Lookup {
+                started: Instant::now(),
+                addresses: start_lookup(host.to_owned()),
+                n_uses: 0,
+            };
+            lookups.insert(host.to_owned(), lookup);
+        }
+        let lookup = lookups.get_mut(host).expect("inserted above");
+        lookup.n_uses += 1;
+        (lookup.addresses.clone(), lookup.n_uses - 1)
+    }
+}
+
+/// Asks the system on a thread of its own: the threads for file work may all be busy when a name is needed.
+fn start_lookup(host: String) -> Addresses {
+    let (sender, receiver) = oneshot::channel();
+    std::thread::spawn(move || {
+        let found = (host.as_str(), 0)
+            .to_socket_addrs()
+            .map(Iterator::collect::<Arc<[_]>>);
+        // The receiver may have timed out.
+        let _ = sender.send(found);
+    });
+    let found = async move {
+        match receiver.await {
+            Ok(Ok(addresses)) => Ok(addresses),
+            Ok(Err(error)) => Err(Arc::new(error)),
+            Err(_) => Err(Arc::new(io::Error::other(
+                "the look-up ended without an answer",
+            ))),
+        }
+    };
+    found.boxed().shared()
+}
+
+impl Service<Name> for CachingResolver {
+    type Response = std::vec::IntoIter<SocketAddr>;
+    type Error = io::Error;
+    type Future = Pin<Box<dyn Future<Output = Result<Self::Response, io::Error>> + Send>>;
+
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, host: Name) -> Self::Future {
+        let (addresses, turn) = self.lookup(host.as_str());
+        Box::pin(async move {
+            let addresses = addresses
+                .await
+                .map_err(|error| io::Error::new(error.kind(), error.to_string()))?;
+            Ok(rotated(&addresses, turn).into_iter())
+        })
+    }
+}
+
+/// The addresses in the order to try them, starting with another one each `turn`. The family that the system
+/// put first stays first: it knows which one works here.
+fn rotated(addresses: &[SocketAddr], turn: usize) -> Vec<SocketAddr> {
+    let Some(first) = addresses.first() else {
+        return Vec::new();
+    };
+    let (mut preferred, others): (Vec<_>, Vec<_>) = addresses
+        .iter()
+        .partition(|address| address.is_ipv4() == first.is_ipv4());
+    let shift = turn % preferred.len();
+    preferred.rotate_left(shift);
+    preferred.extend(others);
+    preferred
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn turns_go_round_the_preferred_family() {
+        let addresses = ["[::1]:0", "[::2]:0", "1.1.1.1:0"].map(|text| text.parse().unwrap());
+        assert_eq!(rotated(&addresses, 0)[0], addresses[0]);
+        assert_eq!(
+            rotated(&addresses, 1),
+            [addresses[1], addresses[0], addresses[2]]
+        );
+        assert_eq!(rotated(&addresses, 2)[0], addresses[0]);
+        assert!(rotated(&[], 3).is_empty());
+    }
+
+    #[tokio::test]
+    async fn a_burst_of_connections_makes_one_lookup() {
+        let resolver = CachingResolver::default();
+        let (first, _) = resolver.lookup("localhost");
+        let (second, turn) = resolver.lookup("localhost");
+        assert!(first.ptr_eq(&second));
+        assert_eq!(turn, 1);
+        assert!(!first.await.unwrap().is_empty());
+    }
+}

@@ -1,0 +1,368 @@
+//! Rows in, files out: the bounded stream of downloads. Knows no terminal, no CSV and no flag.
+
+mod checksum;
+mod meter;
+mod object;
+mod retry;
+mod stop;
+
+use std::cell::RefCell;
+use std::collections::HashMap;
+use std::io;
+use std::pin::{Pin, pin};
+use std::sync::Arc;
+use std::task::{Context as TaskContext, Poll};
+use std::time::Duration;
+
+use futures::{Stream, StreamExt, stream};
+use tokio::sync::{mpsc, oneshot};
+use tokio::task::{JoinError, JoinHandle};
+
+pub use meter::{Counts, Meter};
+pub use stop::{Phase, Stop};
+
+use crate::config::TransferOptions;
+use crate::keys::{Entry, ListError, Row};
+use crate::local::{LocalPath, OutputFolder};
+use crate::outcome::{Class, ErrorCode, Failure, Outcome, SkipReason};
+use crate::s3;
+
+/// How long a list may be silent once the run is being stopped, before the rest of it is given up.
+const MAX_SILENCE_OF_LIST: Duration = Duration::from_secs(5);
+
+/// What every download shares.
+#[derive(Debug)]
+pub struct Context {
+    pub client: s3::Client,
+    pub output: OutputFolder,
+    pub options: TransferOptions,
+    pub meter: Arc<Meter>,
+    pub stop: Arc<Stop>,
+}
+
+/// Is told of every row as it ends, one at a time.
+pub trait Observer {
+    /// # Errors
+    /// When what became of the row cannot be recorded: then the run ends, since no later row could be either.
+    fn finished(&mut self, finished: &Finished) -> io::Result<()>;
+}
+
+/// What became of a row.
+#[derive(Debug)]
+pub struct Finished {
+    pub line: u64,
+    pub entry: Arc<Entry>,
+    /// Where it is another than the run's.
+    pub bucket: Option<String>,
+    pub outcome: Outcome,
+}
+
+/// Why the run ended.
+#[derive(Debug)]
+pub enum End {
+    /// Every row was read and dealt with.
+    ListDone,
+    /// A failure that every other key would share.
+    Fatal(Failure),
+    /// The list could not be read to its end; the rows before were dealt with.
+    ListBroken(ListError),
+    /// What became of the rows could not be recorded.
+    RecordFailed(io::Error),
+}
+
+/// Downloads what the rows name, until the list ends or the run is stopped. Each row that was read is told to
+/// `observer` once.
+pub async fn download_all(
+    context: &Arc<Context>,
+    list: mpsc::Receiver<Result<Vec<Row>, ListError>>,
+    observer: &mut impl Observer,
+) -> End {
+    let in_flight = RefCell::new(InFlight::default());
+    let mut end = End::ListDone;
+    let rows = rows_until_abandoned(list, &context.stop);
+    // Concurrent up to here and no further: what follows is a single consumer.
+    let downloads = rows
+        .map(|row| start(context, &in_flight, row))
+        .buffer_unordered(context.options.concurrency.get());
+    let mut downloads = pin!(downloads);
+    while let Some(event) = downloads.next().await {
+        let Event { finished, path } = match event {
+            Ok(event) => event,
+            Err(error) => {
+                end = End::ListBroken(error);
+                continue;
+            }
+        };
+        if let Some(path) = path {
+            in_flight.borrow_mut().finish(&path, &finished.outcome);
+        }
+        match &finished.outcome {
+            Outcome::Failed(failure)
+                if failure.class == Class::Fatal && context.stop.phase() < Phase::GivingUp =>
+            {
+                context
+                    .stop
+                    .because(format!("the run ended early: {}", failure.message));
+                context.stop.escalate(Phase::GivingUp);
+                end = End::Fatal(failure.clone());
+            }
+            _ => {}
+        }
+        context.meter.count(&finished.outcome);
+        if let Err(error) = observer.finished(&finished) {
+            context.stop.escalate(Phase::Abandoned);
+            end = End::RecordFailed(error);
+        }
+    }
+    end
+}
+
+/// A row that ended, and the path that is free again; or the list's own end.
+type RowEvent = Result<Event, ListError>;
+
+struct Event {
+    finished: Finished,
+    path: Option<Arc<LocalPath>>,
+}
+
+/// The rows as they arrive. Once the run is being stopped the rest is still read, for the record, unless it stays away
+/// for too long or the run is abandoned.
+fn rows_until_abandoned(
+    list: mpsc::Receiver<Result<Vec<Row>, ListError>>,
+    stop: &Stop,
+) -> impl Stream<Item = Result<Row, ListError>> {
+    let batches = stream::unfold(list, async |mut list| {
+        let silent_too_long = async {
+            stop.reached(Phase::WindingDown).await;
+            tokio::time::sleep(MAX_SILENCE_OF_LIST).await;
+        };
+        let batch = tokio::select! {
+            biased;
+            () = stop.reached(Phase::Abandoned) => None,
+            batch = list.recv() => batch,
+            () = silent_too_long => None,
+        };
+        batch.map(|batch| (batch, list))
+    });
+    batches.flat_map(|batch| {
+        let (rows, error) = match batch {
+            Ok(rows) => (rows, None),
+            Err(error) => (Vec::new(), Some(error)),
+        };
+        stream::iter(rows.into_iter().map(Ok).chain(error.map(Err)))
+    })
+}
+
+/// Starts what a row needs: a task of its own for a download, so that the work is spread over all cores.
+fn start(
+    context: &Arc<Context>,
+    in_flight: &RefCell<InFlight>,
+    row: Result<Row, ListError>,
+) -> impl Future<Output = RowEvent> + use<> {
+    let started = row.map(|row| Started::new(context, in_flight, row));
+    async move {
+        let (line, entry, bucket, outcome, path) = match started? {
+            Started::Ended {
+                line,
+                entry,
+                bucket,
+                outcome,
+            } => (line, entry, bucket, outcome, None),
+            Started::Task {
+                line,
+                entry,
+                path,
+                task,
+            } => {
+                let outcome = task
+                    .await
+                    .unwrap_or_else(|error| Outcome::Failed(failure_of_task(&error)));
+                (line, entry, None, outcome, Some(path))
+            }
+            Started::Follower {
+                line,
+                entry,
+                leader,
+            } => {
+                let outcome = leader.await.unwrap_or_else(|_| {
+                    Outcome::Failed(Failure::not_attempted("the run was stopped"))
+                });
+                (line, entry, None, outcome, None)
+            }
+        };
+        Ok(Event {
+            finished: Finished {
+                line,
+                entry,
+                bucket,
+                outcome,
+            },
+            path,
+        })
+    }
+}
+
+enum Started {
+    /// Nothing has to be done.
+    Ended {
+        line: u64,
+        entry: Arc<Entry>,
+        bucket: Option<String>,
+        outcome: Outcome,
+    },
+    Task {
+        line: u64,
+        entry: Arc<Entry>,
+        path: Arc<LocalPath>,
+        task: AbortOnDrop,
+    },
+    /// The same key is in flight for an earlier row.
+    Follower {
+        line: u64,
+        entry: Arc<Entry>,
+        leader: oneshot::Receiver<Outcome>,
+    },
+}
+
+impl Started {
+    fn new(context: &Arc<Context>, in_flight: &RefCell<InFlight>, row: Row) -> Self {
+        let line = row.line;
+        let entry = match row.entry {
+            Ok(entry) => Arc::new(entry),
+            Err(error) => {
+                let entry = Arc::new(Entry {
+                    key: error.key,
+                    version_id: None,
+                });
+                return Self::Ended {
+                    line,
+                    entry,
+                    bucket: error.bucket,
+                    outcome: Outcome::Failed(*error.failure),
+                };
+            }
+        };
+        let failed = |entry, failure| Self::Ended {
+            line,
+            entry,
+            bucket: None,
+            outcome: Outcome::Failed(failure),
+        };
+        if context.stop.phase() >= Phase::WindingDown {
+            return failed(entry, Failure::not_attempted(&context.stop.reason()));
+        }
+        let path = match LocalPath::of_key(&entry.key) {
+            Ok(path) => Arc::new(path),
+            Err(error) => {
+                return failed(
+                    entry,
+                    Failure::new(ErrorCode::UnsafeKey, Class::Permanent, error.to_string()),
+                );
+            }
+        };
+        match in_flight.borrow_mut().enter(&path, &entry) {
+            Entered::First => {
+                let download =
+                    object::download(Arc::clone(context), Arc::clone(&entry), Arc::clone(&path));
+                Self::Task {
+                    line,
+                    entry,
+                    path,
+                    task: AbortOnDrop(tokio::spawn(download)),
+                }
+            }
+            Entered::Follower(leader) => Self::Follower {
+                line,
+                entry,
+                leader,
+            },
+            Entered::Conflict => {
+                let message = format!("another version of the key is being downloaded to `{path}`");
+                failed(
+                    entry,
+                    Failure::new(ErrorCode::PathConflict, Class::Permanent, message),
+                )
+            }
+        }
+    }
+}
+
+/// The paths that are being written to: never two writers on one of them.
+#[derive(Default)]
+struct InFlight {
+    leaders: HashMap<Arc<LocalPath>, Leader>,
+}
+
+struct Leader {
+    entry: Arc<Entry>,
+    followers: Vec<oneshot::Sender<Outcome>>,
+}
+
+enum Entered {
+    First,
+    Follower(oneshot::Receiver<Outcome>),
+    Conflict,
+}
+
+impl InFlight {
+    fn enter(&mut self, path: &Arc<LocalPath>, entry: &Arc<Entry>) -> Entered {
+        let Some(leader) = self.leaders.get_mut(path) else {
+            self.leaders.insert(
+                Arc::clone(path),
+                Leader {
+                    entry: Arc::clone(entry),
+                    followers: Vec::new(),
+                },
+            );
+            return Entered::First;
+        };
+        if leader.entry != *entry {
+            return Entered::Conflict;
+        }
+        let (sender, receiver) = oneshot::channel();
+        leader.followers.push(sender);
+        Entered::Follower(receiver)
+    }
+
+    fn finish(&mut self, path: &Arc<LocalPath>, outcome: &Outcome) {
+        let Some(leader) = self.leaders.remove(path) else {
+            return;
+        };
+        for follower in leader.followers {
+            let outcome = match outcome {
+                Outcome::Downloaded(_) | Outcome::Skipped(_) => {
+                    Outcome::Skipped(SkipReason::Duplicate)
+                }
+                Outcome::Failed(failure) => Outcome::Failed(failure.clone()),
+            };
+            // Nobody listens once the run is over.
+            let _ = follower.send(outcome);
+        }
+    }
+}
+
+/// A panic in a download is a defect, but no reason to lose the other keys.
+fn failure_of_task(error: &JoinError) -> Failure {
+    Failure::new(
+        ErrorCode::Internal,
+        Class::Permanent,
+        format!("a defect of s3pull, please report it: {error}"),
+    )
+}
+
+/// A task that ends with the future that waits for it.
+struct AbortOnDrop(JoinHandle<Outcome>);
+
+impl Future for AbortOnDrop {
+    type Output = Result<Outcome, JoinError>;
+
+    fn poll(mut self: Pin<&mut Self>, context: &mut TaskContext<'_>) -> Poll<Self::Output> {
+        Pin::new(&mut self.0).poll(context)
+    }
+}
+
+impl Drop for AbortOnDrop {
+    fn drop(&mut self) {
+        self.0.abort();
+    }
+}

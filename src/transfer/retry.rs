@@ -1,0 +1,51 @@
+//! How long to wait before the next attempt: full-jitter exponential backoff, which spreads the attempts of many
+//! objects that failed together (AWS Architecture Blog, "Exponential Backoff And Jitter").
+//!
+//! One budget of attempts an object covers whatever fails; the SDK's own retries are off, so that budgets do not
+//! multiply. A broken connection is worth another try soon: the next one most likely goes to another server. A server
+//! that asks for fewer requests needs longer to recover, as S3 does while it splits a busy prefix. Ten attempts with
+//! these delays outlast half a minute on average, and most of S3's bad moments.
+
+use std::time::Duration;
+
+use crate::outcome::Class;
+
+const TRANSIENT_BASE: Duration = Duration::from_millis(100);
+const THROTTLED_BASE: Duration = Duration::from_millis(500);
+const CAP: Duration = Duration::from_secs(20);
+
+/// The wait after `n_failed` attempts, from 1, of which the last failed with `class`; `random` is from 0 to 1.
+pub fn delay(class: Class, n_failed: u32, random: f64) -> Duration {
+    let base = if class == Class::Throttled {
+        THROTTLED_BASE
+    } else {
+        TRANSIENT_BASE
+    };
+    let doublings = n_failed.saturating_sub(1).min(16);
+    CAP.min(base * 2_u32.pow(doublings)).mul_f64(random)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn delays_double_up_to_the_cap() {
+        let longest = |class, n_failed| delay(class, n_failed, 1.0).as_millis();
+        assert_eq!(
+            [1, 2, 3, 8, 9].map(|n| longest(Class::Transient, n)),
+            [100, 200, 400, 12_800, 20_000]
+        );
+        assert_eq!(
+            [1, 2, 6, 7].map(|n| longest(Class::Throttled, n)),
+            [500, 1_000, 16_000, 20_000]
+        );
+        assert_eq!(longest(Class::Transient, u32::MAX), 20_000);
+    }
+
+    #[test]
+    fn jitter_is_full() {
+        assert_eq!(delay(Class::Transient, 3, 0.0), Duration::ZERO);
+        assert_eq!(delay(Class::Transient, 3, 0.5), Duration::from_millis(200));
+    }
+}

@@ -1,0 +1,70 @@
+//! How a run comes to its end before the list does.
+
+use std::sync::OnceLock;
+
+use tokio::sync::watch;
+
+/// How far a run is on its way to its end. It only ever goes forward.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Phase {
+    Running,
+    /// No key is begun; what is running may finish.
+    WindingDown,
+    /// What is running is given up too; the rest of the list is still read, for the record.
+    GivingUp,
+    /// The rest of the list is not even read.
+    Abandoned,
+}
+
+/// The run's phase, seen by everything that runs.
+#[derive(Debug)]
+pub struct Stop {
+    phase: watch::Sender<Phase>,
+    reason: OnceLock<String>,
+}
+
+impl Default for Stop {
+    fn default() -> Self {
+        Self {
+            phase: watch::Sender::new(Phase::Running),
+            reason: OnceLock::new(),
+        }
+    }
+}
+
+impl Stop {
+    /// Goes on to `phase`; never back.
+    pub fn escalate(&self, phase: Phase) {
+        self.phase.send_if_modified(|current| {
+            let is_later = phase > *current;
+            *current = phase.max(*current);
+            is_later
+        });
+    }
+
+    pub fn phase(&self) -> Phase {
+        *self.phase.borrow()
+    }
+
+    /// Why, for the rows that are not tried. The first reason stands.
+    pub fn because(&self, reason: String) {
+        let _ = self.reason.set(reason);
+    }
+
+    pub fn reason(&self) -> String {
+        self.reason
+            .get()
+            .cloned()
+            .unwrap_or_else(|| "the run was stopped".to_owned())
+    }
+
+    /// Waits until the run is in `phase` or past it.
+    pub async fn reached(&self, phase: Phase) {
+        // The sender is in `self`, so it cannot be gone.
+        let _ = self
+            .phase
+            .subscribe()
+            .wait_for(|current| *current >= phase)
+            .await;
+    }
+}

@@ -1,0 +1,227 @@
+//! The one client: how it reaches the bucket.
+
+use crate::harness::{BUCKET, Fault, S3pull, Server, pattern};
+
+#[test]
+fn a_wrong_region_is_corrected_once_for_the_whole_run() {
+    let server = Server::start();
+    let keys: Vec<_> = (0..50).map(|n| n.to_string()).collect();
+    server.put_patterns(keys.iter().map(String::as_str), 100);
+    server.script("0", [Fault::Region(301, "eu-west-1")]);
+    let run = server
+        .s3pull()
+        .keys(keys.iter().map(String::as_str))
+        .args(["-j", "1", "--max-attempts", "1"])
+        .run()
+        .expect(0);
+    assert_eq!(run.files().len(), 50);
+    let regions: Vec<_> = server
+        .log()
+        .iter()
+        .map(|request| signing_region(&request.headers))
+        .collect();
+    assert_eq!(regions[0], "us-east-1");
+    assert!(
+        regions[1..].iter().all(|region| region == "eu-west-1"),
+        "{regions:?}"
+    );
+    assert_eq!(regions.len(), 51);
+}
+
+fn signing_region(headers: &http::HeaderMap) -> String {
+    let authorization = headers["authorization"].to_str().unwrap();
+    let scope = authorization.split_once("Credential=").unwrap().1;
+    scope.split('/').nth(2).unwrap().to_owned()
+}
+
+#[test]
+fn the_region_comes_from_option_environment_or_profile() {
+    let server = Server::start();
+    server.put_patterns(["k"], 10);
+    let config = "[profile mine]\nregion = ap-south-1\naws_access_key_id = AKIDTEST\naws_secret_access_key = secret\n";
+    let of = |run: S3pull| {
+        run.keys(["k"]).run().expect(0);
+        signing_region(&server.log().last().unwrap().headers)
+    };
+    assert_eq!(
+        of(server.s3pull().env("AWS_REGION", "eu-north-1")),
+        "eu-north-1"
+    );
+    assert_eq!(
+        of(server
+            .s3pull()
+            .env("AWS_REGION", "eu-north-1")
+            .args(["--region", "sa-east-1"])),
+        "sa-east-1"
+    );
+    let of_profile = server
+        .s3pull()
+        .file("config", config)
+        .env("AWS_CONFIG_FILE", "config")
+        .args(["--profile", "mine"]);
+    let of_profile = of_profile
+        .without_env("AWS_ACCESS_KEY_ID")
+        .without_env("AWS_SECRET_ACCESS_KEY");
+    assert_eq!(of(of_profile), "ap-south-1");
+}
+
+#[test]
+fn environments_that_other_tools_accept_do_no_harm() {
+    let server = Server::start();
+    server.put_patterns(["k"], 10);
+    server
+        .s3pull()
+        .env("AWS_RETRY_MODE", "legacy")
+        .env("AWS_MAX_ATTEMPTS", "0")
+        .keys(["k"])
+        .run()
+        .expect(0);
+}
+
+#[test]
+fn the_option_wins_over_the_environment_s_endpoint() {
+    let server = Server::start();
+    server.put_patterns(["k"], 10);
+    let run = S3pull::new()
+        .args(["--bucket", BUCKET, "--endpoint-url", &server.url()])
+        .env("AWS_ENDPOINT_URL_S3", "http://127.0.0.1:1")
+        .keys(["k"])
+        .run()
+        .expect(0);
+    assert_eq!(run.read("k"), pattern("k", 10));
+}
+
+#[test]
+fn unsigned_requests_carry_no_signature_and_need_no_credentials() {
+    let server = Server::start();
+    let run = server
+        .s3pull()
+        .without_env("AWS_ACCESS_KEY_ID")
+        .args(["--no-sign-request"])
+        .keys(["k"])
+        .run()
+        .expect(1);
+    assert!(server.log()[0].headers.get("authorization").is_none());
+    // The server wants signatures.
+    assert_eq!(run.failed(), [("k".to_owned(), "AccessDenied".to_owned())]);
+}
+
+#[test]
+fn a_ca_bundle_makes_a_private_server_trusted() {
+    let (server, certificate) = tls_server();
+    server.put_patterns(["k"], 100_000);
+    let trusting = server
+        .s3pull()
+        .file("ca.pem", &certificate)
+        .args(["--ca-bundle", "ca.pem"])
+        .keys(["k"])
+        .run()
+        .expect(0);
+    assert_eq!(trusting.read("k"), pattern("k", 100_000));
+    server
+        .s3pull()
+        .file("ca.pem", &certificate)
+        .env("AWS_CA_BUNDLE", "ca.pem")
+        .keys(["k"])
+        .run()
+        .expect(0);
+    server
+        .s3pull()
+        .file("ca.pem", &certificate)
+        .env("SSL_CERT_FILE", "ca.pem")
+        .keys(["k"])
+        .run()
+        .expect(0);
+    let wary = server
+        .s3pull()
+        .keys(["k"])
+        .args(["--max-attempts", "1"])
+        .run()
+        .expect(1);
+    assert!(
+        wary.stderr.contains("ConnectionFailed") && wary.stderr.contains("UnknownIssuer"),
+        "{}",
+        wary.stderr
+    );
+    let broken = server
+        .s3pull()
+        .file("ca.pem", "no PEM")
+        .args(["--ca-bundle", "ca.pem"])
+        .keys(["k"])
+        .run()
+        .expect(3);
+    assert!(
+        broken
+            .stderr
+            .contains("the CA bundle `ca.pem` holds no certificate"),
+        "{}",
+        broken.stderr
+    );
+}
+
+fn tls_server() -> (Server, String) {
+    use tokio_rustls::rustls::pki_types::PrivateKeyDer;
+    let rcgen::CertifiedKey { cert, signing_key } =
+        rcgen::generate_simple_self_signed(["localhost".to_owned()]).unwrap();
+    let key = PrivateKeyDer::try_from(signing_key.serialize_der()).unwrap();
+    let config = tokio_rustls::rustls::ServerConfig::builder()
+        .with_no_client_auth()
+        .with_single_cert(vec![cert.der().clone()], key)
+        .unwrap();
+    (Server::start_tls(config), cert.pem())
+}
+
+#[test]
+fn plain_requests_go_through_a_proxy_by_their_whole_url() {
+    // The server is its own proxy: it answers whatever host is asked for.
+    let server = Server::start();
+    server.put_patterns(["k"], 100);
+    let proxy = format!("http://user:pass@127.0.0.1:{}", server.port());
+    let run = S3pull::new()
+        .args(["--bucket", BUCKET, "--endpoint-url", "http://s3.invalid"])
+        .env("HTTP_PROXY", &proxy)
+        .keys(["k"])
+        .run()
+        .expect(0);
+    assert_eq!(run.read("k"), pattern("k", 100));
+    let request = &server.log()[0];
+    assert!(
+        request.uri.starts_with("http://s3.invalid/bucket/k"),
+        "{}",
+        request.uri
+    );
+    assert_eq!(request.headers["proxy-authorization"], "Basic dXNlcjpwYXNz");
+    let direct = server
+        .s3pull()
+        .env("HTTP_PROXY", "http://127.0.0.1:1")
+        .env("NO_PROXY", "localhost")
+        .keys(["k"])
+        .run();
+    direct.expect(0);
+}
+
+#[test]
+fn the_addressing_style_puts_the_bucket_in_path_or_host() {
+    let server = Server::start();
+    let proxy = format!("http://127.0.0.1:{}", server.port());
+    let uri = |args: &[&str]| {
+        let run = S3pull::new()
+            .args(["--bucket", BUCKET, "--max-attempts", "1"])
+            .args(args.iter().copied())
+            .env("HTTP_PROXY", &proxy);
+        run.keys(["k"]).run();
+        server.log().last().unwrap().uri.clone()
+    };
+    let custom = ["--endpoint-url", "http://s3.invalid"];
+    assert!(uri(&custom).starts_with("http://s3.invalid/bucket/k"));
+    assert!(
+        uri(&[custom[0], custom[1], "--addressing-style", "virtual"])
+            .starts_with("http://bucket.s3.invalid/k")
+    );
+    let aws = ["--endpoint-url", "http://s3.eu-west-1.amazonaws.com"];
+    assert!(uri(&aws).starts_with("http://bucket.s3.eu-west-1.amazonaws.com/k"));
+    assert!(
+        uri(&[aws[0], aws[1], "--addressing-style", "path"])
+            .starts_with("http://s3.eu-west-1.amazonaws.com/bucket/k")
+    );
+}

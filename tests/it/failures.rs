@@ -1,0 +1,252 @@
+//! What fails is told truly, and what may pass is tried again.
+
+use crate::harness::{Fault, S3pull, Server, pattern};
+
+fn server() -> Server {
+    let server = Server::start();
+    server.put_patterns(["k", "other"], 1_000_000);
+    server
+}
+
+#[test]
+fn a_missing_key_is_a_row_of_the_csv() {
+    let server = server();
+    let run = server.s3pull().keys(["k", "missing"]).run().expect(1);
+    let csv = String::from_utf8(run.read("s3pull-failed.csv")).unwrap();
+    let mut lines = csv.lines();
+    assert_eq!(
+        lines.next(),
+        Some("key,bucket,version_id,error,status,attempts,request_id,message")
+    );
+    let row = lines.next().unwrap();
+    assert!(
+        row.starts_with("missing,bucket,,NoSuchKey,404,1,")
+            && row.ends_with(",The specified key does not exist."),
+        "{row}"
+    );
+    assert_eq!(lines.next(), None);
+    assert!(
+        run.stderr
+            .contains("s3pull: failed: missing: NoSuchKey: The specified key does not exist."),
+        "{}",
+        run.stderr
+    );
+    assert!(
+        run.stderr.contains("1 downloaded, 0 skipped, 1 failed"),
+        "{}",
+        run.stderr
+    );
+}
+
+#[test]
+fn server_errors_are_tried_again() {
+    let server = server();
+    server.script(
+        "k",
+        [
+            Fault::Status(500, "InternalError"),
+            Fault::Status(503, "SlowDown"),
+            Fault::Status(502, ""),
+        ],
+    );
+    let run = server.s3pull().keys(["k"]).run().expect(0);
+    assert!(run.read("k") == pattern("k", 1_000_000));
+    assert_eq!(server.n_requests("k"), 4);
+}
+
+#[test]
+fn a_cut_body_is_tried_again() {
+    let server = server();
+    server.script("k", [Fault::Cut(0), Fault::Cut(1), Fault::Cut(999_999)]);
+    let run = server.s3pull().keys(["k"]).run().expect(0);
+    assert!(run.read("k") == pattern("k", 1_000_000));
+    assert!(
+        run.stderr.contains("976.6 KiB in "),
+        "bytes fetched in vain count: {}",
+        run.stderr
+    );
+    assert_eq!(run.files().len(), 1);
+}
+
+#[test]
+fn the_budget_of_attempts_covers_whatever_fails() {
+    let server = server();
+    server.script(
+        "k",
+        [
+            Fault::Status(500, ""),
+            Fault::Cut(10),
+            Fault::Status(500, "InternalError"),
+            Fault::Cut(10),
+        ],
+    );
+    let run = server
+        .s3pull()
+        .keys(["k"])
+        .args(["--max-attempts", "3"])
+        .run()
+        .expect(1);
+    assert_eq!(run.failed(), [("k".to_owned(), "InternalError".to_owned())]);
+    let csv = String::from_utf8(run.read("s3pull-failed.csv")).unwrap();
+    assert!(
+        csv.contains("k,bucket,,InternalError,500,3,REQUEST-ID,scripted InternalError"),
+        "{csv}"
+    );
+    assert_eq!(server.n_requests("k"), 3);
+    assert!(!run.folder().join("k").exists());
+}
+
+#[test]
+fn silence_ends_an_attempt() {
+    let server = server();
+    server.script("k", [Fault::Hang, Fault::Stall(500_000)]);
+    let run = server
+        .s3pull()
+        .keys(["k"])
+        .args(["--timeout", "0.3"])
+        .run()
+        .expect(0);
+    assert!(run.read("k") == pattern("k", 1_000_000));
+    server.script("k", [Fault::Stall(10), Fault::Hang]);
+    let run = server
+        .s3pull()
+        .keys(["k"])
+        .args(["--timeout", "0.3", "--max-attempts", "2"])
+        .run()
+        .expect(1);
+    assert_eq!(run.failed(), [("k".to_owned(), "Timeout".to_owned())]);
+}
+
+#[test]
+fn answers_without_an_s3_code_are_named_by_their_status() {
+    let server = server();
+    server.script("k", [Fault::Html(404)]);
+    server.script("other", [Fault::Status(403, "")]);
+    let run = server.s3pull().keys(["k", "other"]).run().expect(1);
+    let codes: Vec<_> = run.failed().into_iter().map(|(_, code)| code).collect();
+    assert!(
+        codes
+            .iter()
+            .all(|code| code.starts_with("Http") || code == "NotFound"),
+        "{codes:?}"
+    );
+}
+
+#[test]
+fn refused_credentials_end_the_run_and_no_row_is_lost() {
+    let server = server();
+    let keys: Vec<_> = (0..500).map(|n| n.to_string()).collect();
+    let wrong = server
+        .s3pull()
+        .env("AWS_SECRET_ACCESS_KEY", "wrong")
+        .keys(keys.iter().map(String::as_str))
+        .args(["-j", "4"]);
+    let run = wrong.run().expect(3);
+    assert!(
+        run.stderr.contains("s3pull: error: SignatureDoesNotMatch"),
+        "{}",
+        run.stderr
+    );
+    let failed = run.failed();
+    assert_eq!(failed.len(), 500);
+    assert!(
+        failed
+            .iter()
+            .filter(|(_, code)| code == "NotAttempted")
+            .count()
+            >= 490,
+        "{failed:?}"
+    );
+    assert!(server.log().len() <= 8, "{} requests", server.log().len());
+}
+
+#[test]
+fn a_missing_bucket_ends_the_run() {
+    let server = server();
+    let run = server
+        .s3pull()
+        .keys(["k"])
+        .args(["--bucket", "nowhere"])
+        .run();
+    assert_eq!(run.code, Some(2), "two buckets are a contradiction");
+    let run = S3pull::new()
+        .args(["--bucket", "nowhere", "--endpoint-url", &server.url()])
+        .keys(["k", "other"])
+        .run()
+        .expect(3);
+    assert!(run.stderr.contains("NoSuchBucket"), "{}", run.stderr);
+    assert_eq!(run.failed().len(), 2);
+}
+
+#[test]
+fn no_credentials_are_said_at_once_with_the_cure() {
+    let server = server();
+    let run = server
+        .s3pull()
+        .without_env("AWS_ACCESS_KEY_ID")
+        .keys(["k"])
+        .run()
+        .expect(3);
+    assert!(
+        run.stderr
+            .starts_with("s3pull: error: no AWS credentials found"),
+        "{}",
+        run.stderr
+    );
+    assert!(
+        run.stderr.contains("hint: ")
+            && run.stderr.contains("`--profile NAME`")
+            && run.stderr.contains("`--no-sign-request`")
+    );
+    assert!(run.files().is_empty(), "{:?}", run.files().keys());
+}
+
+#[test]
+fn nobody_listening_is_a_failure_of_the_key() {
+    let run = S3pull::new()
+        .args([
+            "--bucket",
+            "bucket",
+            "--endpoint-url",
+            "http://127.0.0.1:1",
+            "--max-attempts",
+            "2",
+        ])
+        .keys(["k"])
+        .run()
+        .expect(1);
+    assert_eq!(
+        run.failed(),
+        [("k".to_owned(), "ConnectionFailed".to_owned())]
+    );
+    assert!(run.stderr.contains("onnection refused"), "{}", run.stderr);
+}
+
+#[test]
+fn a_csv_that_cannot_be_written_is_known_before_the_first_request() {
+    let server = server();
+    let run = server
+        .s3pull()
+        .keys(["k"])
+        .args(["--failed", "no/such/folder.csv"])
+        .run()
+        .expect(3);
+    assert!(
+        run.stderr
+            .contains("cannot write the failed-keys CSV `no/such/folder.csv`"),
+        "{}",
+        run.stderr
+    );
+    assert_eq!(server.log().len(), 0);
+}
+
+#[test]
+fn server_text_cannot_act_on_the_terminal() {
+    let server = server();
+    let run = server.s3pull().stdin("evil\x1b[2J\n").run().expect(1);
+    assert!(
+        run.stderr.contains("evil\\u{1b}[2J") && !run.stderr.contains('\x1b'),
+        "{:?}",
+        run.stderr
+    );
+}

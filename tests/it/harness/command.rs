@@ -1,0 +1,248 @@
+//! The binary, in a folder and an environment of its own.
+
+use std::collections::BTreeMap;
+use std::ffi::OsString;
+use std::io::Write;
+use std::path::{Path, PathBuf};
+use std::process::{Child, ChildStdin, Command, Stdio};
+
+use super::store::{ACCESS_KEY, SECRET_KEY};
+
+/// A command line in the making.
+pub struct S3pull {
+    command: Command,
+    folder: PathBuf,
+    /// Removed with the last run.
+    temporary: Option<tempfile::TempDir>,
+    stdin: Vec<u8>,
+}
+
+/// A run that ended.
+pub struct Run {
+    pub code: Option<i32>,
+    pub stdout: String,
+    pub stderr: String,
+    folder: PathBuf,
+    /// Removed with this.
+    _temporary: Option<tempfile::TempDir>,
+}
+
+/// A run that is under way; killed when dropped.
+pub struct Running {
+    child: Child,
+    folder: PathBuf,
+    temporary: Option<tempfile::TempDir>,
+}
+
+impl S3pull {
+    /// The binary in a new folder, with credentials and nothing else in its environment.
+    pub fn new() -> Self {
+        let temporary = tempfile::tempdir().unwrap();
+        let folder = temporary.path().to_owned();
+        let mut command = Command::new(env!("CARGO_BIN_EXE_s3pull"));
+        command
+            .current_dir(&folder)
+            .env_clear()
+            .env("HOME", &folder)
+            .env("AWS_ACCESS_KEY_ID", ACCESS_KEY)
+            .env("AWS_SECRET_ACCESS_KEY", SECRET_KEY)
+            .env("AWS_EC2_METADATA_DISABLED", "true");
+        Self {
+            command,
+            folder,
+            temporary: Some(temporary),
+            stdin: Vec::new(),
+        }
+    }
+
+    /// In the folder of an earlier run.
+    pub fn again(mut self, earlier: &Run) -> Self {
+        self.temporary = None;
+        self.within(&earlier.folder)
+    }
+
+    /// In a folder that the test keeps.
+    pub fn within(mut self, folder: &Path) -> Self {
+        self.command.current_dir(folder).env("HOME", folder);
+        self.folder = folder.to_owned();
+        self
+    }
+
+    pub fn arg(self, arg: impl Into<OsString>) -> Self {
+        self.args([arg])
+    }
+
+    pub fn args(mut self, args: impl IntoIterator<Item = impl Into<OsString>>) -> Self {
+        self.command.args(args.into_iter().map(Into::into));
+        self
+    }
+
+    pub fn env(mut self, name: &str, value: &str) -> Self {
+        self.command.env(name, value);
+        self
+    }
+
+    pub fn without_env(mut self, name: &str) -> Self {
+        self.command.env_remove(name);
+        self
+    }
+
+    /// A file in the run's folder.
+    pub fn file(self, name: &str, content: impl AsRef<[u8]>) -> Self {
+        std::fs::write(self.folder.join(name), content).unwrap();
+        self
+    }
+
+    pub fn stdin(mut self, bytes: impl Into<Vec<u8>>) -> Self {
+        self.stdin = bytes.into();
+        self
+    }
+
+    /// Lists `keys`, a line each, on stdin.
+    pub fn keys<'a>(self, keys: impl IntoIterator<Item = &'a str>) -> Self {
+        let lines: String = keys.into_iter().map(|key| format!("{key}\n")).collect();
+        self.stdin(lines)
+    }
+
+    /// Runs to the end.
+    pub fn run(mut self) -> Run {
+        let stdin = std::mem::take(&mut self.stdin);
+        let (running, mut pipe) = self.start();
+        let writer = std::thread::spawn(move || {
+            // A run that does not read its list closes the pipe.
+            let _ = pipe.write_all(&stdin);
+        });
+        let run = running.wait();
+        writer.join().unwrap();
+        run
+    }
+
+    /// Starts, and leaves stdin open.
+    pub fn start(mut self) -> (Running, ChildStdin) {
+        self.command
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped());
+        let mut child = self.command.spawn().unwrap();
+        let stdin = child.stdin.take().unwrap();
+        (
+            Running {
+                child,
+                folder: self.folder,
+                temporary: self.temporary,
+            },
+            stdin,
+        )
+    }
+}
+
+impl Running {
+    pub fn id(&self) -> u32 {
+        self.child.id()
+    }
+
+    pub fn folder(&self) -> &Path {
+        &self.folder
+    }
+
+    pub fn kill(&mut self) {
+        self.child.kill().unwrap();
+    }
+
+    /// Sends a signal such as `TERM`.
+    pub fn signal(&self, name: &str) {
+        let status = Command::new("kill")
+            .args([&format!("-{name}"), &self.id().to_string()])
+            .status()
+            .unwrap();
+        assert!(status.success());
+    }
+
+    pub fn wait(mut self) -> Run {
+        use std::io::Read;
+        drop(self.child.stdin.take());
+        let mut stdout = self.child.stdout.take().unwrap();
+        let stdout = std::thread::spawn(move || {
+            let mut text = String::new();
+            stdout.read_to_string(&mut text).unwrap();
+            text
+        });
+        let mut stderr = String::new();
+        self.child
+            .stderr
+            .take()
+            .unwrap()
+            .read_to_string(&mut stderr)
+            .unwrap();
+        let code = self.child.wait().unwrap().code();
+        Run {
+            code,
+            stdout: stdout.join().unwrap(),
+            stderr,
+            folder: self.folder.clone(),
+            _temporary: self.temporary.take(),
+        }
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        // Most have ended; for a test that failed half way this is the end.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+impl Run {
+    /// Fails the test, with what was printed, unless the run ended so.
+    #[track_caller]
+    pub fn expect(self, code: i32) -> Self {
+        assert_eq!(self.code, Some(code), "stderr:\n{}", self.stderr);
+        self
+    }
+
+    pub fn folder(&self) -> &Path {
+        &self.folder
+    }
+
+    pub fn read(&self, name: &str) -> Vec<u8> {
+        std::fs::read(self.folder.join(name))
+            .unwrap_or_else(|error| panic!("{name}: {error}\nstderr:\n{}", self.stderr))
+    }
+
+    /// All files below the run's folder, by their path, but for the key list that the test put there.
+    pub fn files(&self) -> BTreeMap<String, Vec<u8>> {
+        let mut files = BTreeMap::new();
+        collect(&self.folder, &self.folder, &mut files);
+        files
+    }
+
+    /// The rows of the failed-keys CSV: key and error code.
+    pub fn failed(&self) -> Vec<(String, String)> {
+        let mut reader = csv::Reader::from_path(self.folder.join("s3pull-failed.csv")).unwrap();
+        let mut rows: Vec<_> = reader
+            .records()
+            .map(Result::unwrap)
+            .map(|row| (row[0].to_owned(), row[3].to_owned()))
+            .collect();
+        rows.sort();
+        rows
+    }
+}
+
+fn collect(root: &Path, folder: &Path, files: &mut BTreeMap<String, Vec<u8>>) {
+    for entry in std::fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_dir() {
+            collect(root, &path, files);
+        } else {
+            let name = path
+                .strip_prefix(root)
+                .unwrap()
+                .to_str()
+                .unwrap()
+                .to_owned();
+            files.insert(name, std::fs::read(&path).unwrap());
+        }
+    }
+}

@@ -1,0 +1,145 @@
+//! What a scripted request gets in place of a good answer.
+
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
+
+use bytes::Bytes;
+use http::{HeaderValue, Response, StatusCode};
+use http_body::{Body, Frame, SizeHint};
+
+pub type BoxError = Box<dyn std::error::Error + Send + Sync>;
+
+/// One request's fault.
+#[derive(Debug, Clone)]
+pub enum Fault {
+    /// An S3 error with this code, or a bodiless answer when the code is empty.
+    Status(u16, &'static str),
+    /// A wrong region: status, and the region that the bucket is in.
+    Region(u16, &'static str),
+    /// No answer at all, ever.
+    Hang,
+    /// The connection breaks after so many bytes of the body.
+    Cut(u64),
+    /// The body goes silent after so many bytes.
+    Stall(u64),
+    /// The byte at this offset is another one.
+    Flip(u64),
+    /// An answer of another kind of server.
+    Html(u16),
+}
+
+impl Fault {
+    /// The answer that takes the place of S3's, if this fault is one.
+    pub fn answer(&self) -> Option<Response<FaultyBody>> {
+        let (status, body, region) = match self {
+            Self::Status(status, "") => (*status, String::new(), None),
+            Self::Status(status, code) => (*status, error_body(code), None),
+            Self::Region(status, region) => {
+                (*status, error_body("PermanentRedirect"), Some(*region))
+            }
+            Self::Html(status) => (
+                *status,
+                "<html><body><h1>Bad Gateway</h1></body></html>".to_owned(),
+                None,
+            ),
+            Self::Hang | Self::Cut(_) | Self::Stall(_) | Self::Flip(_) => return None,
+        };
+        let mut response = Response::new(FaultyBody::whole(s3s::Body::from(body)));
+        *response.status_mut() = StatusCode::from_u16(status).unwrap();
+        response
+            .headers_mut()
+            .insert("x-amz-request-id", HeaderValue::from_static("REQUEST-ID"));
+        if let Some(region) = region {
+            response
+                .headers_mut()
+                .insert("x-amz-bucket-region", HeaderValue::from_static(region));
+        }
+        Some(response)
+    }
+}
+
+fn error_body(code: &str) -> String {
+    format!(
+        "<?xml version=\"1.0\" encoding=\"UTF-8\"?><Error><Code>{code}</Code><Message>scripted {code}</Message></Error>"
+    )
+}
+
+/// A body that goes wrong as its fault says.
+pub struct FaultyBody {
+    inner: s3s::Body,
+    fault: Option<Fault>,
+    n_sent: u64,
+    /// Something to drop when the body is done with.
+    _guard: Option<Box<dyn Send + Sync>>,
+}
+
+impl FaultyBody {
+    pub fn whole(inner: s3s::Body) -> Self {
+        Self::new(inner, None, None)
+    }
+
+    pub fn new(
+        inner: s3s::Body,
+        fault: Option<Fault>,
+        guard: Option<Box<dyn Send + Sync>>,
+    ) -> Self {
+        Self {
+            inner,
+            fault,
+            n_sent: 0,
+            _guard: guard,
+        }
+    }
+
+    pub fn guarded(mut self, guard: Box<dyn Send + Sync>) -> Self {
+        self._guard = Some(guard);
+        self
+    }
+}
+
+impl Body for FaultyBody {
+    type Data = Bytes;
+    type Error = BoxError;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
+        match self.fault {
+            Some(Fault::Cut(limit)) if self.n_sent >= limit => {
+                return Poll::Ready(Some(Err("scripted cut".into())));
+            }
+            Some(Fault::Stall(limit)) if self.n_sent >= limit => return Poll::Pending,
+            _ => {}
+        }
+        let frame = match ready!(Pin::new(&mut self.inner).poll_frame(context)) {
+            Some(Ok(frame)) => frame,
+            other => return Poll::Ready(other),
+        };
+        let Ok(mut data) = frame.into_data() else {
+            return Poll::Ready(None);
+        };
+        let start = self.n_sent;
+        match self.fault {
+            Some(Fault::Cut(limit) | Fault::Stall(limit)) => {
+                data.truncate(usize::try_from(limit - start).unwrap())
+            }
+            Some(Fault::Flip(offset)) if (start..start + data.len() as u64).contains(&offset) => {
+                let mut flipped = data.to_vec();
+                flipped[usize::try_from(offset - start).unwrap()] ^= 1;
+                data = flipped.into();
+            }
+            _ => {}
+        }
+        self.n_sent += data.len() as u64;
+        Poll::Ready(Some(Ok(Frame::data(data))))
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.fault.is_none() && self.inner.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.inner.size_hint()
+    }
+}

@@ -1,0 +1,11 @@
+//! What the tests stand on: a scripted S3 server and the binary in a scrubbed environment.
+
+mod command;
+mod faults;
+mod server;
+mod store;
+
+pub use command::{Run, Running, S3pull};
+pub use faults::Fault;
+pub use server::{Gate, Server};
+pub use store::{ACCESS_KEY, BUCKET, Object, SECRET_KEY, pattern};

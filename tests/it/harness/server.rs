@@ -1,0 +1,302 @@
+//! The test server: S3's protocol by `s3s`, signatures really checked, faults as scripted, and a log of every request.
+//! Tests never wait by sleeping: they wait for the log or at a gate.
+
+use std::collections::{HashMap, VecDeque};
+use std::net::SocketAddr;
+use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
+use std::sync::{Arc, Condvar, Mutex};
+use std::time::Duration;
+
+use http::{Request, Response};
+use hyper::body::Incoming;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use s3s::auth::SimpleAuth;
+use s3s::service::{S3Service, S3ServiceBuilder};
+use tokio::net::TcpListener;
+use tokio::sync::Semaphore;
+
+use super::command::S3pull;
+use super::faults::{Fault, FaultyBody};
+use super::store::{ACCESS_KEY, Object, SECRET_KEY, Store};
+
+/// How long a test waits for what must happen before it fails.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// A server on a port of its own, gone when dropped.
+pub struct Server {
+    address: SocketAddr,
+    state: Arc<State>,
+    // Dropped last: ends every connection.
+    _runtime: tokio::runtime::Runtime,
+    scheme: &'static str,
+}
+
+struct State {
+    store: &'static Store,
+    service: S3Service,
+    faults: Mutex<HashMap<String, VecDeque<Option<Fault>>>>,
+    gates: Mutex<HashMap<String, Arc<Semaphore>>>,
+    log: Mutex<Vec<Logged>>,
+    changed: Condvar,
+    in_flight: AtomicUsize,
+    peak: AtomicUsize,
+}
+
+/// A request as it came in.
+#[derive(Debug, Clone)]
+pub struct Logged {
+    pub method: String,
+    pub key: String,
+    pub headers: http::HeaderMap,
+    /// As it stood in the request: a path, or all of it on the way through a proxy.
+    pub uri: String,
+}
+
+/// Requests for a key wait here until it is opened.
+pub struct Gate(Arc<Semaphore>);
+
+impl Gate {
+    pub fn open(&self) {
+        self.0.add_permits(1_000_000);
+    }
+}
+
+impl Server {
+    pub fn start() -> Self {
+        Self::start_with(None)
+    }
+
+    /// Speaks TLS with this configuration.
+    pub fn start_tls(config: tokio_rustls::rustls::ServerConfig) -> Self {
+        Self::start_with(Some(tokio_rustls::TlsAcceptor::from(Arc::new(config))))
+    }
+
+    fn start_with(tls: Option<tokio_rustls::TlsAcceptor>) -> Self {
+        let runtime = tokio::runtime::Builder::new_multi_thread()
+            .worker_threads(2)
+            .enable_all()
+            .build()
+            .unwrap();
+        let store: &'static Store = Box::leak(Box::default());
+        let mut builder = S3ServiceBuilder::new(store);
+        builder.set_auth(SimpleAuth::from_single(ACCESS_KEY, SECRET_KEY));
+        let state = Arc::new(State {
+            store,
+            service: builder.build(),
+            faults: Mutex::default(),
+            gates: Mutex::default(),
+            log: Mutex::default(),
+            changed: Condvar::new(),
+            in_flight: AtomicUsize::new(0),
+            peak: AtomicUsize::new(0),
+        });
+        let listener = runtime
+            .block_on(TcpListener::bind(("127.0.0.1", 0)))
+            .unwrap();
+        let address = listener.local_addr().unwrap();
+        let scheme = if tls.is_some() { "https" } else { "http" };
+        runtime.spawn(accept(listener, tls, Arc::clone(&state)));
+        Self {
+            address,
+            state,
+            _runtime: runtime,
+            scheme,
+        }
+    }
+
+    pub fn url(&self) -> String {
+        format!("{}://localhost:{}", self.scheme, self.address.port())
+    }
+
+    pub fn port(&self) -> u16 {
+        self.address.port()
+    }
+
+    /// The binary, pointed at this server.
+    pub fn s3pull(&self) -> S3pull {
+        S3pull::new()
+            .args(["--bucket", super::BUCKET])
+            .env("AWS_ENDPOINT_URL_S3", &self.url())
+    }
+
+    pub fn put(&self, key: &str, object: Object) {
+        self.state
+            .store
+            .objects
+            .lock()
+            .unwrap()
+            .insert(key.to_owned(), object);
+    }
+
+    /// Puts objects of `length` bytes, each of its own pattern.
+    pub fn put_patterns<'a>(&self, keys: impl IntoIterator<Item = &'a str>, length: usize) {
+        for key in keys {
+            self.put(key, Object::new(super::pattern(key, length)));
+        }
+    }
+
+    /// The next requests for `key` get these faults in turn; later ones are served well.
+    pub fn script(&self, key: &str, faults: impl IntoIterator<Item = Fault>) {
+        let faults = faults.into_iter().map(Some);
+        self.state
+            .faults
+            .lock()
+            .unwrap()
+            .entry(key.to_owned())
+            .or_default()
+            .extend(faults);
+    }
+
+    /// Holds every request for `key` before it is answered.
+    pub fn gate(&self, key: &str) -> Gate {
+        let gate = Arc::new(Semaphore::new(0));
+        self.state
+            .gates
+            .lock()
+            .unwrap()
+            .insert(key.to_owned(), Arc::clone(&gate));
+        Gate(gate)
+    }
+
+    pub fn log(&self) -> Vec<Logged> {
+        self.state.log.lock().unwrap().clone()
+    }
+
+    /// How many requests for `key` came in.
+    pub fn n_requests(&self, key: &str) -> usize {
+        self.state
+            .log
+            .lock()
+            .unwrap()
+            .iter()
+            .filter(|logged| logged.key == key)
+            .count()
+    }
+
+    /// Waits until `n` requests came in since the start.
+    pub fn wait_for_requests(&self, n: usize) {
+        let log = self.state.log.lock().unwrap();
+        let (log, timed_out) = self
+            .state
+            .changed
+            .wait_timeout_while(log, PATIENCE, |log| log.len() < n)
+            .unwrap();
+        assert!(
+            !timed_out.timed_out(),
+            "only {} of {n} requests came",
+            log.len()
+        );
+    }
+
+    /// The most requests that were being answered at one time.
+    pub fn peak(&self) -> usize {
+        self.state.peak.load(SeqCst)
+    }
+}
+
+async fn accept(listener: TcpListener, tls: Option<tokio_rustls::TlsAcceptor>, state: Arc<State>) {
+    while let Ok((stream, _)) = listener.accept().await {
+        let (state, tls) = (Arc::clone(&state), tls.clone());
+        tokio::spawn(async move {
+            stream.set_nodelay(true).unwrap();
+            // A client that goes away, or a scripted cut, ends the connection: no failure of the server.
+            match tls {
+                Some(tls) => {
+                    if let Ok(stream) = tls.accept(stream).await {
+                        serve(TokioIo::new(stream), state).await;
+                    }
+                }
+                None => serve(TokioIo::new(stream), state).await,
+            }
+        });
+    }
+}
+
+async fn serve<S: hyper::rt::Read + hyper::rt::Write + Unpin>(stream: S, state: Arc<State>) {
+    let service = hyper::service::service_fn(move |request| answer(Arc::clone(&state), request));
+    let connection = hyper::server::conn::http1::Builder::new()
+        .timer(TokioTimer::new())
+        .serve_connection(stream, service);
+    let _ = connection.await;
+}
+
+async fn answer(
+    state: Arc<State>,
+    request: Request<Incoming>,
+) -> Result<Response<FaultyBody>, std::io::Error> {
+    let guard = InFlight::new(&state);
+    let key = key_of(request.uri().path());
+    let logged = Logged {
+        method: request.method().to_string(),
+        key: key.clone(),
+        headers: request.headers().clone(),
+        uri: request.uri().to_string(),
+    };
+    state.log.lock().unwrap().push(logged);
+    state.changed.notify_all();
+    let gate = state.gates.lock().unwrap().get(&key).cloned();
+    if let Some(gate) = gate {
+        let _permit = gate.acquire().await;
+    }
+    let fault = state
+        .faults
+        .lock()
+        .unwrap()
+        .get_mut(&key)
+        .and_then(VecDeque::pop_front)
+        .flatten();
+    if let Some(Fault::Hang) = fault {
+        std::future::pending::<()>().await;
+    }
+    if let Some(response) = fault.as_ref().and_then(Fault::answer) {
+        return Ok(response.map(|body| body.guarded(Box::new(guard))));
+    }
+    let request = request.map(s3s::Body::from);
+    let response = state
+        .service
+        .call(request)
+        .await
+        .map_err(std::io::Error::other)?;
+    Ok(response.map(|body| FaultyBody::new(body, fault, Some(Box::new(guard)))))
+}
+
+/// Counts a request until its body was sent.
+struct InFlight(Arc<State>);
+
+impl InFlight {
+    fn new(state: &Arc<State>) -> Self {
+        let n = state.in_flight.fetch_add(1, SeqCst) + 1;
+        state.peak.fetch_max(n, SeqCst);
+        Self(Arc::clone(state))
+    }
+}
+
+impl Drop for InFlight {
+    fn drop(&mut self) {
+        self.0.in_flight.fetch_sub(1, SeqCst);
+    }
+}
+
+/// The key of a path-style URL's path.
+fn key_of(path: &str) -> String {
+    let key = path
+        .trim_start_matches('/')
+        .split_once('/')
+        .map_or("", |(_, key)| key);
+    let mut bytes = Vec::with_capacity(key.len());
+    let mut rest = key.as_bytes();
+    while let [first, tail @ ..] = rest {
+        rest = tail;
+        let hex = std::str::from_utf8(tail.get(..2).unwrap_or_default())
+            .ok()
+            .and_then(|hex| u8::from_str_radix(hex, 16).ok());
+        match (first, hex) {
+            (b'%', Some(byte)) => {
+                bytes.push(byte);
+                rest = &tail[2..];
+            }
+            _ => bytes.push(*first),
+        }
+    }
+    String::from_utf8(bytes).unwrap()
+}

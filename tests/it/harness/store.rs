@@ -1,0 +1,143 @@
+//! The objects of the test server: in memory, with what S3 returns beside an object's bytes.
+
+use std::collections::HashMap;
+use std::sync::Mutex;
+use std::time::{Duration, SystemTime};
+
+use bytes::Bytes;
+use crc_fast::CrcAlgorithm;
+use s3s::dto::{ChecksumType, ETag, GetObjectInput, GetObjectOutput, StreamingBlob, Timestamp};
+use s3s::{S3, S3Request, S3Response, S3Result, s3_error};
+use sha1::Sha1;
+use sha2::{Digest, Sha256};
+
+pub const BUCKET: &str = "bucket";
+pub const ACCESS_KEY: &str = "AKIDTEST";
+pub const SECRET_KEY: &str = "secret";
+
+/// An object, and what the server says of it.
+#[derive(Clone)]
+pub struct Object {
+    pub body: Bytes,
+    pub last_modified: SystemTime,
+    /// The algorithms whose checksums are returned, by their header's last word.
+    pub checksums: Vec<&'static str>,
+    /// Returned as `x-amz-checksum-type`.
+    pub checksum_type: Option<&'static str>,
+    /// In place of the right values.
+    pub wrong_checksum: Option<String>,
+}
+
+impl Object {
+    pub fn new(body: impl Into<Bytes>) -> Self {
+        Self {
+            body: body.into(),
+            last_modified: SystemTime::UNIX_EPOCH + Duration::from_secs(1_600_000_000),
+            checksums: vec!["crc64nvme"],
+            checksum_type: Some("FULL_OBJECT"),
+            wrong_checksum: None,
+        }
+    }
+
+    /// As an object whose uploader chose these algorithms.
+    pub fn with_checksums(mut self, checksums: &[&'static str]) -> Self {
+        self.checksums = checksums.to_vec();
+        self
+    }
+
+    /// Claims the checksum of another object.
+    pub fn wrong_checksum(mut self, other: &Self) -> Self {
+        self.wrong_checksum = other
+            .clone()
+            .with_checksums(&self.checksums)
+            .checksum(self.checksums[0]);
+        self
+    }
+
+    fn checksum(&self, algorithm: &'static str) -> Option<String> {
+        if !self.checksums.contains(&algorithm) {
+            return None;
+        }
+        if let Some(wrong) = &self.wrong_checksum {
+            return Some(wrong.clone());
+        }
+        let crc = |algorithm| crc_fast::checksum(algorithm, &self.body).to_be_bytes();
+        let value = match algorithm {
+            "crc64nvme" => crc(CrcAlgorithm::Crc64Nvme).to_vec(),
+            "crc32c" => crc(CrcAlgorithm::Crc32Iscsi)[4..].to_vec(),
+            "crc32" => crc(CrcAlgorithm::Crc32IsoHdlc)[4..].to_vec(),
+            "sha1" => Sha1::digest(&self.body).to_vec(),
+            "sha256" => Sha256::digest(&self.body).to_vec(),
+            _ => panic!("no such algorithm: {algorithm}"),
+        };
+        Some(base64_simd::STANDARD.encode_to_string(value))
+    }
+
+    fn etag(&self) -> String {
+        format!("{:032x}", crc_fast::crc64_nvme(&self.body))
+    }
+}
+
+/// `length` bytes that depend on `seed` and on their offset, so that neither a shifted nor a swapped part can pass.
+pub fn pattern(seed: &str, length: usize) -> Vec<u8> {
+    let seed = crc_fast::crc64_nvme(seed.as_bytes());
+    let words =
+        (0..length.div_ceil(8) as u64).map(|n| (n ^ seed).wrapping_mul(0x9e37_79b9_7f4a_7c15));
+    let mut bytes: Vec<u8> = words.flat_map(u64::to_le_bytes).collect();
+    bytes.truncate(length);
+    bytes
+}
+
+#[derive(Default)]
+pub struct Store {
+    pub objects: Mutex<HashMap<String, Object>>,
+}
+
+#[async_trait::async_trait]
+impl S3 for &'static Store {
+    async fn get_object(
+        &self,
+        request: S3Request<GetObjectInput>,
+    ) -> S3Result<S3Response<GetObjectOutput>> {
+        let input = request.input;
+        if input.bucket != BUCKET {
+            return Err(s3_error!(
+                NoSuchBucket,
+                "The specified bucket does not exist"
+            ));
+        }
+        let object = self.objects.lock().unwrap().get(&input.key).cloned();
+        let object =
+            object.ok_or_else(|| s3_error!(NoSuchKey, "The specified key does not exist."))?;
+        let is_asked = input
+            .checksum_mode
+            .is_some_and(|mode| mode.as_str() == "ENABLED");
+        let checksum = |algorithm| {
+            if is_asked {
+                object.checksum(algorithm)
+            } else {
+                None
+            }
+        };
+        let body = object.body.clone();
+        let stream = futures::stream::iter((0..body.len()).step_by(64 * 1024).map(move |start| {
+            Ok::<_, std::io::Error>(body.slice(start..body.len().min(start + 64 * 1024)))
+        }));
+        Ok(S3Response::new(GetObjectOutput {
+            body: Some(StreamingBlob::wrap(stream)),
+            content_length: Some(object.body.len().try_into().unwrap()),
+            e_tag: Some(ETag::Strong(object.etag())),
+            last_modified: Some(Timestamp::from(object.last_modified)),
+            checksum_crc64nvme: checksum("crc64nvme"),
+            checksum_crc32c: checksum("crc32c"),
+            checksum_crc32: checksum("crc32"),
+            checksum_sha1: checksum("sha1"),
+            checksum_sha256: checksum("sha256"),
+            checksum_type: object
+                .checksum_type
+                .filter(|_| is_asked)
+                .map(ChecksumType::from_static),
+            ..GetObjectOutput::default()
+        }))
+    }
+}

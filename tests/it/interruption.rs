@@ -1,0 +1,149 @@
+//! Stopped at any instant, nothing is half written and no row is lost.
+
+use std::io::Write;
+use std::time::Duration;
+
+use crate::harness::{Gate, Run, Running, Server, pattern};
+
+/// Keys `held` and `waiting…`, of which the first is held at the server.
+fn held_run(server: &Server) -> (Running, Gate) {
+    server.put_patterns(["held", "waiting1", "waiting2"], 100);
+    let gate = server.gate("held");
+    let (running, mut stdin) = server.s3pull().args(["-j", "1"]).start();
+    stdin.write_all(b"held\nwaiting1\nwaiting2\n").unwrap();
+    drop(stdin);
+    server.wait_for_requests(1);
+    (running, gate)
+}
+
+#[test]
+fn after_a_signal_running_objects_finish_and_the_rest_is_recorded() {
+    for (signal, code) in [("INT", 130), ("TERM", 143)] {
+        let server = Server::start();
+        let (running, gate) = held_run(&server);
+        running.signal(signal);
+        // The signal is seen before the gate opens only if it is given time; both orders must account for every row.
+        gate.open();
+        let run = running.wait();
+        assert_eq!(run.read("held"), pattern("held", 100));
+        let n_downloaded = run
+            .files()
+            .keys()
+            .filter(|name| *name != "s3pull-failed.csv")
+            .count();
+        let n_failed = if run.folder().join("s3pull-failed.csv").exists() {
+            run.failed().len()
+        } else {
+            0
+        };
+        assert_eq!(n_downloaded + n_failed, 3, "{}", run.stderr);
+        assert_eq!(run.code, Some(code), "{}", run.stderr);
+    }
+}
+
+#[test]
+fn a_second_signal_gives_up_what_is_running() {
+    let server = Server::start();
+    let (running, _gate) = held_run(&server);
+    running.signal("TERM");
+    running.signal("INT");
+    let run = running.wait();
+    assert!(matches!(run.code, Some(130 | 143)), "{:?}", run.code);
+    let failed = run.failed();
+    assert_eq!(failed[0], ("held".to_owned(), "Interrupted".to_owned()));
+    assert!(!run.folder().join("held").exists());
+    assert_eq!(run.files().len(), 1, "{:?}", run.files().keys());
+}
+
+#[test]
+fn two_runs_on_one_csv_do_not_spoil_each_other() {
+    let server = Server::start();
+    let (first, gate) = held_run(&server);
+    let second = server
+        .s3pull()
+        .within(first.folder())
+        .keys(["waiting1"])
+        .run()
+        .expect(3);
+    assert!(
+        second
+            .stderr
+            .contains("another s3pull is writing `s3pull-failed.csv`"),
+        "{}",
+        second.stderr
+    );
+    let other = server
+        .s3pull()
+        .within(first.folder())
+        .keys(["waiting1"])
+        .args(["--failed", "other.csv"])
+        .run()
+        .expect(0);
+    assert_eq!(other.read("waiting1"), pattern("waiting1", 100));
+    gate.open();
+    first.wait().expect(0);
+}
+
+#[test]
+fn kill_9_at_random_instants_leaves_only_whole_files_and_the_next_run_completes() {
+    let server = Server::start();
+    let keys: Vec<_> = (0..60).map(|n| format!("{}/{n}", n % 7)).collect();
+    let length = |key: &str| {
+        if key.ends_with('3') {
+            3_000_000
+        } else {
+            30_000
+        }
+    };
+    for key in &keys {
+        server.put_patterns([key.as_str()], length(key));
+    }
+    let mut n_killed_midway = 0;
+    for round in 0..20 {
+        let folder = tempfile::tempdir().unwrap();
+        let (mut running, mut stdin) = server
+            .s3pull()
+            .within(folder.path())
+            .args(["-j", "8", "-o", "out"])
+            .start();
+        stdin.write_all(keys.join("\n").as_bytes()).unwrap();
+        drop(stdin);
+        // Not a wait for something to happen: the instants to be killed at.
+        std::thread::sleep(Duration::from_millis(20 + 11 * round));
+        running.kill();
+        let killed = running.wait();
+        let n_whole = check_final_paths(&killed, &keys, length);
+        n_killed_midway += usize::from(n_whole > 0 && n_whole < keys.len());
+
+        let second = server
+            .s3pull()
+            .within(folder.path())
+            .keys(keys.iter().map(String::as_str))
+            .args(["-o", "out"]);
+        let second = second.run().expect(0);
+        assert_eq!(check_final_paths(&second, &keys, length), keys.len());
+        assert_eq!(
+            second.files().len(),
+            keys.len(),
+            "left behind: {:?}",
+            second.files().keys()
+        );
+    }
+    assert!(
+        n_killed_midway > 0,
+        "no round was killed between its first and its last file"
+    );
+}
+
+/// Every file at a final path is whole; returns how many there are.
+fn check_final_paths(run: &Run, keys: &[String], length: impl Fn(&str) -> usize) -> usize {
+    let files = run.files();
+    let mut n_whole = 0;
+    for key in keys {
+        if let Some(bytes) = files.get(&format!("out/{key}")) {
+            assert!(*bytes == pattern(key, length(key)), "{key} is not whole");
+            n_whole += 1;
+        }
+    }
+    n_whole
+}

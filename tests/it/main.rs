@@ -1,0 +1,10 @@
+//! End to end, through the real binary, against a server of S3's protocol that checks signatures.
+
+mod harness;
+
+mod connection;
+mod downloads;
+mod failures;
+mod interruption;
+mod key_lists;
+mod usage;
