@@ -11,6 +11,11 @@
 //! files, none of them knowing the others; [`transfer`] makes one of them all, and tells [`report`] of every row through
 //! its `Observer`.
 
+#![cfg_attr(
+    test,
+    expect(clippy::unwrap_used, reason = "a test that cannot go on must fail")
+)]
+
 pub mod cli;
 pub mod config;
 pub mod exit_code;
@@ -36,7 +41,7 @@ use s3::ConnectError;
 use transfer::{Context, End, Meter, Stop};
 
 /// Threads for file work: as many as keep a disk busy, and few enough not to wait for one another in one folder.
-const MAX_BLOCKING_THREADS: usize = 32;
+const MAX_BLOCKING_THREADS: usize = 16;
 
 /// Runs to the end of the list, and says in the exit code how it went. Errors that ended the run are printed.
 pub fn run(config: Config) -> ExitCode {

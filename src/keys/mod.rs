@@ -1,7 +1,7 @@
 //! Rows from a key list. The list is read as a stream, on its own thread, through a bounded channel:
 //! downloads start while it is still arriving, and memory does not grow with its length.
 //!
-//! A format is one file with a `read` function that hands each row to `emit`; [`detect`] chooses between them once a list.
+//! A format is one file with a `read` function that hands each row to `emit`; `detect` chooses between them once a list.
 
 mod aws_s3_ls;
 mod csv;

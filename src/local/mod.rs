@@ -9,4 +9,4 @@ mod path;
 pub use error::LocalError;
 pub use output::OutputFolder;
 pub use partial::PartialFile;
-pub use path::{LocalPath, RESERVED_PREFIX};
+pub use path::{LocalPath, UnsafeKey};

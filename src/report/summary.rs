@@ -9,23 +9,23 @@ use crate::transfer::Counts;
 
 /// The summary's lines.
 pub fn text(counts: &Counts, verified: &BTreeMap<Verification, u64>, elapsed: Duration) -> String {
-    let mut lines = format!(
+    let rows = format!(
         "s3pull: {} downloaded, {} skipped, {} failed",
         number(counts.n_downloaded),
         number(counts.n_skipped),
         number(counts.n_failed),
     );
-    if counts.n_downloaded > 0 {
-        lines += &format!(
-            "\n        {} in {}: {}/s, {}/s\n        verified by {}",
-            bytes(counts.bytes),
-            duration(elapsed),
-            count(per_second(counts.n_downloaded, elapsed), "object"),
-            bytes(per_second(counts.bytes, elapsed)),
-            verdicts(verified),
-        );
+    if counts.n_downloaded == 0 {
+        return rows;
     }
-    lines
+    format!(
+        "{rows}\n        {} in {}: {}/s, {}/s\n        verified by {}",
+        bytes(counts.bytes),
+        duration(elapsed),
+        count(per_second(counts.n_downloaded, elapsed), "object"),
+        bytes(per_second(counts.bytes, elapsed)),
+        verdicts(verified),
+    )
 }
 
 /// `crc64nvme (12 files), length (3 files) and folder (1 file)`

@@ -276,27 +276,21 @@ fn error_of(error: &SdkError<GetObjectError, HttpResponse>) -> GetError {
     let header = |name| response.headers().get(name).map(str::to_owned);
     let metadata = error.as_service_error().map(ProvideErrorMetadata::meta);
     let code = metadata.and_then(|metadata| metadata.code());
-    let (code, class, message) = match (code, error) {
-        (Some(code), _) => {
-            let message = metadata
-                .and_then(|metadata| metadata.message())
-                .unwrap_or_default();
-            (
-                ErrorCode::S3(code.to_owned()),
-                classify(Some(code), status),
-                message.to_owned(),
-            )
-        }
-        (None, _) if status >= 300 => (
+    let (code, class) = match code {
+        Some(code) => (ErrorCode::S3(code.to_owned()), classify(Some(code), status)),
+        None if status >= 300 => (
             ErrorCode::S3(format!("Http{status}")),
             classify(None, status),
-            format!("the server answered with status {status}"),
         ),
-        (None, _) => (
-            ErrorCode::InvalidResponse,
-            Class::Transient,
-            one_line(error),
-        ),
+        None => (ErrorCode::InvalidResponse, Class::Transient),
+    };
+    let message = metadata
+        .and_then(|metadata| metadata.message())
+        .filter(|message| !message.is_empty());
+    let message = match message {
+        Some(message) => message.to_owned(),
+        None if code == ErrorCode::InvalidResponse => one_line(error),
+        None => format!("the server answered with status {status}"),
     };
     GetError {
         code,

@@ -77,7 +77,7 @@ async fn attempt(
         sink,
     } = fetched;
     if let Some(sink) = sink {
-        sink.commit(modified).await?
+        sink.commit(modified).await?;
     } else {
         let (context, path) = (Arc::clone(context), Arc::clone(path));
         blocking(move || context.output.make_folder(&path)).await?;

@@ -225,3 +225,31 @@ fn the_addressing_style_puts_the_bucket_in_path_or_host() {
             .starts_with("http://s3.eu-west-1.amazonaws.com/bucket/k")
     );
 }
+
+#[test]
+fn the_metadata_service_is_asked_for_credentials_alone_and_never_waited_for_long() {
+    // Takes connections and never answers, as the service's address may off EC2.
+    let metadata = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let url = format!("http://{}", metadata.local_addr().unwrap());
+    let server = Server::start();
+    server.put_patterns(["k"], 10);
+    let off_ec2 = |run: S3pull| {
+        run.env("AWS_EC2_METADATA_DISABLED", "false")
+            .env("AWS_EC2_METADATA_SERVICE_ENDPOINT", &url)
+            .keys(["k"])
+            .run()
+    };
+    off_ec2(server.s3pull()).expect(0);
+    metadata.set_nonblocking(true).unwrap();
+    assert_eq!(
+        metadata.accept().unwrap_err().kind(),
+        std::io::ErrorKind::WouldBlock,
+        "nobody asks for a region"
+    );
+    let without = off_ec2(server.s3pull().without_env("AWS_ACCESS_KEY_ID")).expect(3);
+    assert!(
+        without.stderr.contains("no AWS credentials found"),
+        "{}",
+        without.stderr
+    );
+}

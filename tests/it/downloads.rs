@@ -325,10 +325,7 @@ fn keys_that_would_leave_the_folder_write_nothing_anywhere() {
         "x/.s3pull-x.part",
     ];
     server.put_patterns(keys, 10);
-    let list: String = keys
-        .iter()
-        .map(|key| format!("s3://bucket/{key}\n"))
-        .collect();
+    let list = keys.map(|key| format!("s3://bucket/{key}\n")).concat();
     let run = server
         .s3pull()
         .stdin(list)

@@ -64,7 +64,7 @@ impl S3pull {
     /// In a folder that the test keeps.
     pub fn within(mut self, folder: &Path) -> Self {
         self.command.current_dir(folder).env("HOME", folder);
-        self.folder = folder.to_owned();
+        folder.clone_into(&mut self.folder);
         self
     }
 
@@ -100,7 +100,7 @@ impl S3pull {
 
     /// Lists `keys`, a line each, on stdin.
     pub fn keys<'a>(self, keys: impl IntoIterator<Item = &'a str>) -> Self {
-        let lines: String = keys.into_iter().map(|key| format!("{key}\n")).collect();
+        let lines: String = keys.into_iter().flat_map(|key| [key, "\n"]).collect();
         self.stdin(lines)
     }
 

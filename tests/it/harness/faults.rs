@@ -91,9 +91,8 @@ impl FaultyBody {
         }
     }
 
-    pub fn guarded(mut self, guard: Box<dyn Send + Sync>) -> Self {
-        self._guard = Some(guard);
-        self
+    pub fn guarded(self, guard: Box<dyn Send + Sync>) -> Self {
+        Self::new(self.inner, self.fault, Some(guard))
     }
 }
 
@@ -122,7 +121,7 @@ impl Body for FaultyBody {
         let start = self.n_sent;
         match self.fault {
             Some(Fault::Cut(limit) | Fault::Stall(limit)) => {
-                data.truncate(usize::try_from(limit - start).unwrap())
+                data.truncate(usize::try_from(limit - start).unwrap());
             }
             Some(Fault::Flip(offset)) if (start..start + data.len() as u64).contains(&offset) => {
                 let mut flipped = data.to_vec();

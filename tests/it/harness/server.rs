@@ -20,7 +20,7 @@ use super::faults::{Fault, FaultyBody};
 use super::store::{ACCESS_KEY, Object, SECRET_KEY, Store};
 
 /// How long a test waits for what must happen before it fails.
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_mins(1);
 
 /// A server on a port of its own, gone when dropped.
 pub struct Server {
