@@ -7,7 +7,9 @@ use std::time::Duration;
 
 use clap::{ArgAction, CommandFactory, FromArgMatches, Parser, parser::ValueSource};
 
-use crate::config::{self, AddressingStyle, IfExists, ListFormat, ProgressMode};
+use crate::config::{
+    self, AddressingStyle, ByteSize, IfExists, ListFormat, ProgressMode, VerifyMode,
+};
 
 /// Download the S3 objects that a key list names: whole, verified files out, and a CSV of what failed.
 #[derive(Debug, Parser)]
@@ -42,11 +44,23 @@ pub struct Cli {
     #[arg(long, value_name = "MODE", value_enum, default_value_t)]
     pub if_exists: IfExists,
 
-    /// GETs in flight at once
+    /// GETs in flight at once, of objects and parts together
     #[arg(short = 'j', long, value_name = "N", default_value_t = config::DEFAULT_CONCURRENCY)]
     pub concurrency: NonZeroUsize,
 
-    /// Attempts an object, the first one included
+    /// Bytes of a part of a large object
+    #[arg(long, value_name = "SIZE", default_value_t = config::DEFAULT_PART_SIZE)]
+    pub part_size: ByteSize,
+
+    /// Download objects of this size and larger ones in parallel parts
+    #[arg(long, value_name = "SIZE", default_value_t = config::DEFAULT_MULTIPART_THRESHOLD)]
+    pub multipart_threshold: ByteSize,
+
+    /// With what the bytes are compared
+    #[arg(long, value_name = "MODE", value_enum, default_value_t)]
+    pub verify: VerifyMode,
+
+    /// Attempts an object, the first one included: requests that failed, whatever failed
     #[arg(long, value_name = "N", default_value_t = config::DEFAULT_MAX_ATTEMPTS)]
     pub max_attempts: NonZeroU32,
 

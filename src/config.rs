@@ -3,6 +3,7 @@
 use std::io::IsTerminal;
 use std::num::{NonZeroU32, NonZeroUsize};
 use std::path::PathBuf;
+use std::str::FromStr;
 
 use clap::ValueEnum;
 
@@ -11,6 +12,8 @@ use crate::keys::ListSource;
 use crate::s3::ConnectOptions;
 
 pub const DEFAULT_CONCURRENCY: NonZeroUsize = NonZeroUsize::new(64).expect("not zero");
+pub const DEFAULT_PART_SIZE: ByteSize = ByteSize(8 << 20);
+pub const DEFAULT_MULTIPART_THRESHOLD: ByteSize = ByteSize(16 << 20);
 pub const DEFAULT_MAX_ATTEMPTS: NonZeroU32 = NonZeroU32::new(10).expect("not zero");
 /// Seconds.
 pub const DEFAULT_CONNECT_TIMEOUT: &str = "5";
@@ -47,6 +50,11 @@ pub struct ListOptions {
 #[derive(Debug, Clone, Copy)]
 pub struct TransferOptions {
     pub concurrency: NonZeroUsize,
+    /// Bytes of a part.
+    pub part_size: u64,
+    /// Objects of as many bytes, and larger ones, are downloaded in parts.
+    pub multipart_threshold: u64,
+    pub verify: VerifyMode,
     pub max_attempts: NonZeroU32,
     pub if_exists: IfExists,
 }
@@ -73,6 +81,18 @@ pub enum IfExists {
     Overwrite,
     /// Keep it and make no request
     Skip,
+}
+
+/// With what the bytes are compared.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, ValueEnum)]
+pub enum VerifyMode {
+    /// The checksum that S3 returns, and the length
+    #[default]
+    Auto,
+    /// Also, where S3 returns no checksum, the MD5 that the ETag is, if it can be one
+    Etag,
+    /// Nothing but the length
+    Off,
 }
 
 /// How progress is shown.
@@ -146,6 +166,9 @@ impl TryFrom<Cli> for Config {
             failed: cli.failed,
             transfer: TransferOptions {
                 concurrency: cli.concurrency,
+                part_size: checked_part_size(cli.part_size)?,
+                multipart_threshold: cli.multipart_threshold.0,
+                verify: cli.verify,
                 max_attempts: cli.max_attempts,
                 if_exists: cli.if_exists,
             },
@@ -198,6 +221,66 @@ fn checked_bucket(typed: &str) -> Result<String, UsageError> {
     Ok(name.to_owned())
 }
 
+/// A part is written in pieces of 1 MiB, and S3 stores none larger than 5 GiB.
+fn checked_part_size(ByteSize(typed): ByteSize) -> Result<u64, UsageError> {
+    const ALLOWED: std::ops::RangeInclusive<u64> = 1 << 20..=5 << 30;
+    if !ALLOWED.contains(&typed) {
+        return Err(UsageError(format!(
+            "`--part-size` of {typed} bytes cannot be used: give 1MiB to 5GiB"
+        )));
+    }
+    Ok(typed)
+}
+
+/// A number of bytes, as people write it: `8MiB`, `500MB`, `1g`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ByteSize(pub u64);
+
+impl FromStr for ByteSize {
+    type Err = String;
+
+    /// `MB` is a million bytes, `MiB` and a lone `m` are 2^20.
+    fn from_str(text: &str) -> Result<Self, String> {
+        let invalid = || "not a size, such as `8MiB`, `500MB` or `1g`".to_owned();
+        let digits = text
+            .find(|c: char| !c.is_ascii_digit())
+            .unwrap_or(text.len());
+        let (number, unit) = text.split_at(digits);
+        let number: u64 = number.parse().map_err(|_| invalid())?;
+        let unit = unit.trim_start().to_ascii_lowercase();
+        let (prefix, base): (_, u64) = match unit.strip_suffix("ib") {
+            Some(prefix) => (prefix, 1024),
+            None => match unit.strip_suffix('b') {
+                Some(prefix) => (prefix, 1000),
+                None => (unit.as_str(), 1024),
+            },
+        };
+        let power = match prefix {
+            "" => 0,
+            "k" => 1,
+            "m" => 2,
+            "g" => 3,
+            "t" => 4,
+            _ => return Err(invalid()),
+        };
+        number
+            .checked_mul(base.pow(power))
+            .map(Self)
+            .ok_or_else(invalid)
+    }
+}
+
+impl std::fmt::Display for ByteSize {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let mib = 1 << 20;
+        if self.0.is_multiple_of(mib) {
+            write!(f, "{}MiB", self.0 / mib)
+        } else {
+            write!(f, "{}", self.0)
+        }
+    }
+}
+
 fn check_endpoint(url: &str) -> Result<(), UsageError> {
     let is_usable = url.parse::<http::Uri>().is_ok_and(|uri| {
         matches!(uri.scheme_str(), Some("http" | "https"))
@@ -240,6 +323,39 @@ mod tests {
     fn bucket_names_that_cannot_be_are_refused() {
         for typed in ["", "s3://", "a b", "b\n", "ü"] {
             assert!(checked_bucket(typed).is_err(), "{typed:?}");
+        }
+    }
+
+    #[test]
+    fn sizes_are_read_as_people_write_them() {
+        let cases = [
+            ("0", 0),
+            ("7", 7),
+            ("7B", 7),
+            ("8MiB", 8 << 20),
+            ("500MB", 500_000_000),
+            ("1g", 1 << 30),
+            ("2 KiB", 2048),
+            ("1TB", 1_000_000_000_000),
+        ];
+        for (text, bytes) in cases {
+            assert_eq!(text.parse(), Ok(ByteSize(bytes)), "{text}");
+        }
+        for bad in ["", "MiB", "-1", "1.5g", "1x", "1ib1", "99999999t"] {
+            assert!(bad.parse::<ByteSize>().is_err(), "{bad}");
+        }
+        assert_eq!(DEFAULT_PART_SIZE.to_string(), "8MiB");
+    }
+
+    #[test]
+    fn part_sizes_that_cannot_serve_are_refused() {
+        assert!(
+            checked_part_size(ByteSize(1 << 20)).is_ok()
+                && checked_part_size(ByteSize(5 << 30)).is_ok()
+        );
+        for bad in [0, 1023, (1 << 20) - 1, (5 << 30) + 1] {
+            let message = checked_part_size(ByteSize(bad)).unwrap_err().to_string();
+            assert!(message.contains("`--part-size`"), "{message}");
         }
     }
 

@@ -38,7 +38,7 @@ use keys::ListSource;
 use local::OutputFolder;
 use report::Report;
 use s3::ConnectError;
-use transfer::{Context, End, Meter, Stop};
+use transfer::{Context, End, Limit, Meter, Stop};
 
 /// Threads for file work: as many as keep a disk busy, and few enough not to wait for one another in one folder.
 const MAX_BLOCKING_THREADS: usize = 16;
@@ -81,6 +81,7 @@ async fn download(config: Config) -> anyhow::Result<ExitCode> {
         client,
         output,
         options: config.transfer,
+        limit: Limit::new(config.transfer.concurrency.get()),
         meter: Arc::clone(&meter),
         stop,
     });

@@ -19,7 +19,7 @@ pub enum Outcome {
 pub struct Downloaded {
     pub bytes: u64,
     pub verification: Verification,
-    /// Requests made for this object, the first one included.
+    /// Attempts it took: one more than requests that failed.
     pub attempts: u32,
     pub duration: Duration,
 }
@@ -32,7 +32,9 @@ pub enum Verification {
     Crc32,
     Sha256,
     Sha1,
-    /// S3 returned no checksum that covers the whole object; its length is right.
+    /// The MD5 that the ETag is.
+    EtagMd5,
+    /// S3 returned no checksum that covers the whole object, or `--verify off`; its length is right.
     Length,
     /// Neither a checksum nor a length was returned; the transfer ended as HTTP says it should.
     Unverified,
@@ -48,6 +50,7 @@ impl fmt::Display for Verification {
             Self::Crc32 => "crc32",
             Self::Sha256 => "sha256",
             Self::Sha1 => "sha1",
+            Self::EtagMd5 => "etag-md5",
             Self::Length => "length",
             Self::Unverified => "unverified",
             Self::Folder => "folder",
@@ -71,7 +74,7 @@ pub struct Failure {
     pub class: Class,
     /// HTTP status, where there was an answer.
     pub status: Option<u16>,
-    /// Requests made; 0 where none was.
+    /// Requests that failed; 0 where none was made.
     pub attempts: u32,
     /// `x-amz-request-id`, which AWS support asks for.
     pub request_id: Option<String>,
@@ -126,6 +129,10 @@ pub enum ErrorCode {
     IncompleteBody,
     /// The bytes are not those that S3's checksum was made from.
     ChecksumMismatch,
+    /// Another object was put under the key during its download, each time it was tried.
+    ObjectChanged,
+    /// The server sends the whole object when a part is asked for.
+    RangeIgnored,
     /// No usable credentials.
     Credentials,
     /// The row cannot be read as one of its format.
@@ -161,6 +168,8 @@ impl ErrorCode {
             Self::InvalidResponse => "InvalidResponse",
             Self::IncompleteBody => "IncompleteBody",
             Self::ChecksumMismatch => "ChecksumMismatch",
+            Self::ObjectChanged => "ObjectChanged",
+            Self::RangeIgnored => "RangeIgnored",
             Self::Credentials => "Credentials",
             Self::InvalidRow => "InvalidRow",
             Self::InvalidKey => "InvalidKey",

@@ -2,11 +2,13 @@
 //! Everything here blocks; `transfer` calls it from threads that may.
 
 mod error;
+mod journal;
 mod output;
 mod partial;
 mod path;
 
 pub use error::LocalError;
+pub use journal::{DonePart, Identity, ResumableFile};
 pub use output::OutputFolder;
 pub use partial::PartialFile;
 pub use path::{LocalPath, UnsafeKey};

@@ -10,6 +10,7 @@ use cap_std::ambient_authority;
 use cap_std::fs::Dir;
 
 use super::error::LocalError;
+use super::journal::{DonePart, Identity, ResumableFile};
 use super::partial::PartialFile;
 use super::path::LocalPath;
 
@@ -84,24 +85,44 @@ impl OutputFolder {
             .map_err(|source| LocalError::io("make the folder", path.as_str(), source))
     }
 
-    /// Begins the file at `path` under its partial name.
+    /// Begins the file at `path` under its partial name, empty.
     ///
     /// # Errors
     /// When another process is downloading it, something else is in its way, or the file system refuses.
     pub fn begin(&self, path: &LocalPath) -> Result<PartialFile, LocalError> {
+        self.in_folder(path, PartialFile::create)
+    }
+
+    /// Begins the file of a large object, or goes on with what a run that was stopped left of it: the parts that are
+    /// there come with it.
+    ///
+    /// # Errors
+    /// As [`OutputFolder::begin`].
+    pub fn begin_resumable(
+        &self,
+        path: &LocalPath,
+        identity: &Identity,
+    ) -> Result<(ResumableFile, Vec<DonePart>), LocalError> {
+        ResumableFile::open(self.in_folder(path, PartialFile::take)?, identity)
+    }
+
+    fn in_folder(
+        &self,
+        path: &LocalPath,
+        open: impl Fn(Arc<Dir>, &LocalPath) -> Result<PartialFile, LocalError>,
+    ) -> Result<PartialFile, LocalError> {
         if self.kept.iter().any(|kept| kept == path.as_str()) {
             return Err(LocalError::Conflict(format!(
                 "`{path}` is the key list or the failed-keys CSV of this run"
             )));
         }
-        let folder = self.folder(path)?;
-        match PartialFile::create(folder, path) {
+        match open(self.folder(path)?, path) {
             // The folder was removed since it was opened: make it again, once.
             Err(LocalError::Io { source, .. }) if source.kind() == ErrorKind::NotFound => {
                 self.folders().remove(path.folder());
-                PartialFile::create(self.folder(path)?, path)
+                open(self.folder(path)?, path)
             }
-            created => created,
+            opened => opened,
         }
     }
 

@@ -6,9 +6,12 @@
 
 use std::ffi::OsStr;
 use std::fs::{File, TryLockError};
-use std::io::{self, ErrorKind, IoSlice, Write};
+#[cfg(unix)]
+use std::io::IoSlice;
+use std::io::{self, ErrorKind, Write};
 use std::path::Path;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::time::SystemTime;
 
 use bytes::Bytes;
@@ -22,33 +25,52 @@ use super::path::{LocalPath, RESERVED_PREFIX};
 const MAX_ROUNDS: usize = 100;
 /// The longest name that file systems take, in bytes.
 const MAX_NAME: usize = 255;
+const PARTIAL_SUFFIX: &str = ".part";
+pub(super) const JOURNAL_SUFFIX: &str = ".journal";
 
-/// A file that is not whole yet; removed again when dropped before [`PartialFile::commit`].
+/// A file that is not whole yet; removed again when dropped, unless it was committed or is to be left.
 #[derive(Debug)]
 pub struct PartialFile {
     folder: Arc<Dir>,
     file: File,
     partial_name: String,
     path: LocalPath,
-    is_committed: bool,
+    /// Whether there was one already, with whatever it holds.
+    was_there: bool,
+    is_left: AtomicBool,
 }
 
 impl PartialFile {
+    /// Begins the file at `path`, empty.
     pub(super) fn create(folder: Arc<Dir>, path: &LocalPath) -> Result<Self, LocalError> {
-        let partial_name = partial_name(path.name());
-        let file = take(&folder, &partial_name).map_err(|error| match error {
+        let file = Self::take(folder, path)?;
+        if file.was_there {
+            file.empty()?;
+            // What a killed run knew of its parts is of no use now.
+            file.remove_beside(JOURNAL_SUFFIX);
+        }
+        Ok(file)
+    }
+
+    /// Begins the file at `path`, or goes on with what another run left there.
+    pub(super) fn take(folder: Arc<Dir>, path: &LocalPath) -> Result<Self, LocalError> {
+        let partial_name = reserved_name(path.name(), PARTIAL_SUFFIX);
+        let (file, was_there) = take(&folder, &partial_name).map_err(|error| match error {
             TakeError::Busy => LocalError::Conflict(format!("another s3pull is writing `{path}`")),
             TakeError::NotAFile => LocalError::Conflict(format!(
                 "`{partial_name}` is in the way and is no file: remove it"
             )),
             TakeError::Io(source) => LocalError::io("create", path.as_str(), source),
         })?;
+        let path = path.clone();
+        let is_left = AtomicBool::new(false);
         Ok(Self {
             folder,
             file,
             partial_name,
-            path: path.clone(),
-            is_committed: false,
+            path,
+            was_there,
+            is_left,
         })
     }
 
@@ -62,10 +84,8 @@ impl PartialFile {
             _ => Path::new("."),
         };
         let folder = Dir::open_ambient_dir(folder, ambient_authority())?;
-        let name = path
-            .file_name()
-            .and_then(OsStr::to_str)
-            .and_then(|name| LocalPath::of_key(name).ok());
+        let name = path.file_name().and_then(OsStr::to_str);
+        let name = name.and_then(|name| LocalPath::of_key(name).ok());
         let name = name.ok_or_else(|| {
             io::Error::new(
                 ErrorKind::InvalidFilename,
@@ -78,30 +98,97 @@ impl PartialFile {
         })
     }
 
-    /// Writes `chunks` behind what was written before, without joining them first.
+    /// Writes `chunks` at `offset`, without joining them first.
     ///
     /// # Errors
     /// When the file system refuses.
-    pub fn append(&mut self, chunks: &[Bytes]) -> Result<(), LocalError> {
-        write_all_vectored(&mut self.file, chunks)
-            .map_err(|source| LocalError::io("write", self.path.as_str(), source))
+    pub fn write_at(&self, chunks: &[Bytes], offset: u64) -> Result<(), LocalError> {
+        write_all_vectored_at(&self.file, chunks, offset)
+            .map_err(|source| self.error("write", source))
     }
 
     /// Gives the file its time and its final name, replacing what was there.
     ///
     /// # Errors
     /// When a folder is at the final path, or the file system refuses.
-    pub fn commit(mut self, modified: Option<SystemTime>) -> Result<(), LocalError> {
+    pub fn commit(&self, modified: Option<SystemTime>) -> Result<(), LocalError> {
         if let Some(time) = modified {
-            let set = self.file.set_modified(time);
-            set.map_err(|source| LocalError::io("set the time of", self.path.as_str(), source))?;
+            self.file
+                .set_modified(time)
+                .map_err(|source| self.error("set the time of", source))?;
         }
         let renamed = self
             .folder
             .rename(&self.partial_name, &self.folder, self.path.name());
-        renamed.map_err(|source| LocalError::io("put in place", self.path.as_str(), source))?;
-        self.is_committed = true;
+        renamed.map_err(|source| self.error("put in place", source))?;
+        self.leave();
         Ok(())
+    }
+
+    /// Leaves the file as it is for a later run.
+    pub(super) fn leave(&self) {
+        self.is_left.store(true, Relaxed);
+    }
+
+    pub(super) fn is_left(&self) -> bool {
+        self.is_left.load(Relaxed)
+    }
+
+    /// Removes the file now, whoever may still be writing to it: they write to a file without a name.
+    pub(super) fn forget(&self) {
+        self.leave();
+        // What cannot be removed is taken over by the next run.
+        let _ = self.folder.remove_file(&self.partial_name);
+    }
+
+    pub(super) fn was_there(&self) -> bool {
+        self.was_there
+    }
+
+    pub(super) fn file(&self) -> &File {
+        &self.file
+    }
+
+    pub(super) fn empty(&self) -> Result<(), LocalError> {
+        self.file
+            .set_len(0)
+            .map_err(|source| self.error("empty", source))
+    }
+
+    /// Opens, or makes, this program's own file `suffix` beside this one. Its lock covers that file too.
+    pub(super) fn open_beside(&self, suffix: &str) -> Result<File, LocalError> {
+        let name = reserved_name(self.path.name(), suffix);
+        let mut options = OpenOptions::new();
+        options.read(true).append(true).create_new(true);
+        let opened = match self.folder.open_with(&name, &options) {
+            Err(error) if error.kind() == ErrorKind::AlreadyExists => {
+                match self.folder.symlink_metadata(&name) {
+                    Ok(metadata) if metadata.is_file() => self
+                        .folder
+                        .open_with(&name, OpenOptions::new().read(true).append(true)),
+                    _ => {
+                        return Err(LocalError::Conflict(format!(
+                            "`{name}` is in the way and is no file: remove it"
+                        )));
+                    }
+                }
+            }
+            opened => opened,
+        };
+        opened
+            .map(cap_std::fs::File::into_std)
+            .map_err(|source| self.error("make a journal for", source))
+    }
+
+    pub(super) fn remove_beside(&self, suffix: &str) {
+        // It is there only after a run that was killed; what cannot be removed is overwritten later.
+        let _ = self
+            .folder
+            .remove_file(reserved_name(self.path.name(), suffix));
+    }
+
+    pub(super) fn error(&self, action: &'static str, source: io::Error) -> LocalError {
+        LocalError::io(action, self.path.as_str(), source)
     }
 }
 
@@ -117,9 +204,8 @@ impl Write for PartialFile {
 
 impl Drop for PartialFile {
     fn drop(&mut self) {
-        if !self.is_committed {
-            // What cannot be removed is taken over by the next run.
-            let _ = self.folder.remove_file(&self.partial_name);
+        if !self.is_left() {
+            self.forget();
         }
     }
 }
@@ -138,16 +224,16 @@ impl From<io::Error> for TakeError {
     }
 }
 
-/// Opens the partial file `name`, empty and locked, whether it is there already or not.
-fn take(folder: &Dir, name: &str) -> Result<File, TakeError> {
+/// Opens the partial file `name`, locked, whether it is there already or not; and says which.
+fn take(folder: &Dir, name: &str) -> Result<(File, bool), TakeError> {
     let mut create = OpenOptions::new();
-    create.write(true).create_new(true);
+    create.read(true).write(true).create_new(true);
     for _ in 0..MAX_ROUNDS {
-        let file = match folder.open_with(name, &create) {
-            Ok(file) => file.into_std(),
+        let (file, was_there) = match folder.open_with(name, &create) {
+            Ok(file) => (file.into_std(), false),
             Err(error) if error.kind() == ErrorKind::AlreadyExists => {
                 match open_existing(folder, name)? {
-                    Some(file) => file,
+                    Some(file) => (file, true),
                     None => continue,
                 }
             }
@@ -160,14 +246,9 @@ fn take(folder: &Dir, name: &str) -> Result<File, TakeError> {
             Err(TryLockError::Error(error)) if error.kind() == ErrorKind::Unsupported => {}
             Err(TryLockError::Error(error)) => return Err(error.into()),
         }
-        let metadata = file.metadata()?;
-        if !is_still_named(folder, name, &metadata) {
-            continue;
+        if is_still_named(folder, name, &file.metadata()?) {
+            return Ok((file, was_there));
         }
-        if metadata.len() > 0 {
-            file.set_len(0)?;
-        }
-        return Ok(file);
     }
     Err(TakeError::Busy)
 }
@@ -176,7 +257,7 @@ fn take(folder: &Dir, name: &str) -> Result<File, TakeError> {
 fn open_existing(folder: &Dir, name: &str) -> Result<Option<File>, TakeError> {
     let opened = match folder.symlink_metadata(name) {
         Ok(metadata) if metadata.is_file() => {
-            folder.open_with(name, OpenOptions::new().write(true))
+            folder.open_with(name, OpenOptions::new().read(true).write(true))
         }
         Ok(_) => return Err(TakeError::NotAFile),
         Err(error) => Err(error),
@@ -204,27 +285,46 @@ fn is_still_named(_: &Dir, _: &str, _: &std::fs::Metadata) -> bool {
     true
 }
 
-/// `.s3pull-NAME.part`, or the checksum of a name too long for that.
-fn partial_name(name: &str) -> String {
-    const SUFFIX: &str = ".part";
-    if RESERVED_PREFIX.len() + name.len() + SUFFIX.len() <= MAX_NAME {
-        return format!("{RESERVED_PREFIX}{name}{SUFFIX}");
+/// `.s3pull-NAME.SUFFIX`, with the name's checksum in its place where it is too long for that.
+fn reserved_name(name: &str, suffix: &str) -> String {
+    if RESERVED_PREFIX.len() + name.len() + suffix.len() <= MAX_NAME {
+        return format!("{RESERVED_PREFIX}{name}{suffix}");
     }
     let sum = crc_fast::crc64_nvme(name.as_bytes());
-    format!("{RESERVED_PREFIX}{sum:016x}{SUFFIX}")
+    format!("{RESERVED_PREFIX}{sum:016x}{suffix}")
 }
 
-/// As `write_all`, but for many pieces in few system calls.
-fn write_all_vectored(file: &mut File, chunks: &[Bytes]) -> io::Result<()> {
+/// As `write_all_at`, but for many pieces in few system calls.
+#[cfg(unix)]
+fn write_all_vectored_at(file: &File, chunks: &[Bytes], mut offset: u64) -> io::Result<()> {
     let mut slices: Vec<_> = chunks.iter().map(|chunk| IoSlice::new(chunk)).collect();
     let mut slices = slices.as_mut_slice();
     IoSlice::advance_slices(&mut slices, 0);
     while !slices.is_empty() {
-        match file.write_vectored(slices) {
+        // As many as one call takes: IOV_MAX is 1,024 on Linux and macOS.
+        let n_slices = slices.len().min(1024);
+        match rustix::io::pwritev(file, &slices[..n_slices], offset) {
             Ok(0) => return Err(ErrorKind::WriteZero.into()),
-            Ok(n_written) => IoSlice::advance_slices(&mut slices, n_written),
-            Err(error) if error.kind() == ErrorKind::Interrupted => {}
-            Err(error) => return Err(error),
+            Ok(n_written) => {
+                offset += n_written as u64;
+                IoSlice::advance_slices(&mut slices, n_written);
+            }
+            Err(rustix::io::Errno::INTR) => {}
+            Err(error) => return Err(error.into()),
+        }
+    }
+    Ok(())
+}
+
+#[cfg(windows)]
+fn write_all_vectored_at(file: &File, chunks: &[Bytes], mut offset: u64) -> io::Result<()> {
+    use std::os::windows::fs::FileExt;
+    for chunk in chunks {
+        let mut rest = &chunk[..];
+        while !rest.is_empty() {
+            let n_written = file.seek_write(rest, offset)?;
+            offset += n_written as u64;
+            rest = &rest[n_written..];
         }
     }
     Ok(())
@@ -255,14 +355,14 @@ mod tests {
     fn a_committed_file_has_its_bytes_its_time_and_no_partial_beside_it() {
         let (folder, dir) = folder();
         let time = SystemTime::UNIX_EPOCH + std::time::Duration::from_secs(1_700_000_000);
-        let mut file = PartialFile::create(dir, &path("a")).unwrap();
-        file.append(&[
+        let file = PartialFile::create(dir, &path("a")).unwrap();
+        file.write_at(&[Bytes::from_static(b"6")], 5).unwrap();
+        let chunks = [
             Bytes::from_static(b"12"),
             Bytes::new(),
             Bytes::from_static(b"345"),
-        ])
-        .unwrap();
-        file.append(&[Bytes::from_static(b"6")]).unwrap();
+        ];
+        file.write_at(&chunks, 0).unwrap();
         file.commit(Some(time)).unwrap();
         assert_eq!(std::fs::read(folder.path().join("a")).unwrap(), b"123456");
         assert_eq!(
@@ -279,8 +379,8 @@ mod tests {
     fn a_dropped_file_leaves_nothing() {
         let (folder, dir) = folder();
         std::fs::write(folder.path().join("a"), "old").unwrap();
-        let mut file = PartialFile::create(dir, &path("a")).unwrap();
-        file.append(&[Bytes::from_static(b"new")]).unwrap();
+        let file = PartialFile::create(dir, &path("a")).unwrap();
+        file.write_at(&[Bytes::from_static(b"new")], 0).unwrap();
         drop(file);
         assert_eq!(names(&folder), ["a"]);
         assert_eq!(std::fs::read(folder.path().join("a")).unwrap(), b"old");
@@ -290,7 +390,7 @@ mod tests {
     fn a_stale_partial_is_taken_over_and_a_live_one_is_a_conflict() {
         let (folder, dir) = folder();
         std::fs::write(
-            folder.path().join(partial_name("a")),
+            folder.path().join(reserved_name("a", PARTIAL_SUFFIX)),
             "left by a killed run",
         )
         .unwrap();
@@ -308,7 +408,11 @@ mod tests {
     fn a_symlink_under_the_partial_name_is_not_written_through() {
         let (folder, dir) = folder();
         std::fs::write(folder.path().join("victim"), "kept").unwrap();
-        std::os::unix::fs::symlink("victim", folder.path().join(partial_name("a"))).unwrap();
+        std::os::unix::fs::symlink(
+            "victim",
+            folder.path().join(reserved_name("a", PARTIAL_SUFFIX)),
+        )
+        .unwrap();
         assert!(matches!(
             PartialFile::create(dir, &path("a")),
             Err(LocalError::Conflict(_))
@@ -325,13 +429,14 @@ mod tests {
         std::fs::create_dir(folder.path().join("a")).unwrap();
         let file = PartialFile::create(dir, &path("a")).unwrap();
         assert!(matches!(file.commit(None), Err(LocalError::Conflict(_))));
+        drop(file);
         assert_eq!(names(&folder), ["a"]);
     }
 
     #[test]
     fn partial_names_fit_and_stay_reserved() {
         for length in [1, 241, 242, 243, 255] {
-            let name = partial_name(&"x".repeat(length));
+            let name = reserved_name(&"x".repeat(length), PARTIAL_SUFFIX);
             assert!(
                 name.len() <= MAX_NAME && name.starts_with(RESERVED_PREFIX),
                 "{length}"

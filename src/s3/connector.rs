@@ -17,7 +17,8 @@ use aws_smithy_runtime_api::client::orchestrator::HttpRequest;
 use aws_smithy_runtime_api::client::result::ConnectorError;
 use aws_smithy_runtime_api::client::runtime_components::RuntimeComponents;
 use aws_smithy_types::body::SdkBody;
-use http::{Uri, header::PROXY_AUTHORIZATION};
+use http::header::{PROXY_AUTHORIZATION, RANGE};
+use http::{StatusCode, Uri};
 use hyper_rustls::{HttpsConnector, MaybeHttpsStream};
 use hyper_util::client::legacy::Client as HyperClient;
 use hyper_util::client::legacy::connect::HttpConnector;
@@ -41,6 +42,10 @@ pub enum TransportError {
     ConnectTimeout(Duration),
     #[error("no answer within {} s", .0.as_secs_f64())]
     AnswerTimeout(Duration),
+    #[error(
+        "the server ignores `Range`: it answered a part's request with the status of a whole object"
+    )]
+    RangeIgnored,
 }
 
 /// The certificate authorities to trust cannot be read.
@@ -154,6 +159,7 @@ impl SmithyConnector for TimedTransport {
                 .headers_mut()
                 .insert(PROXY_AUTHORIZATION, authorization);
         }
+        let is_part = request.headers().contains_key(RANGE);
         let answer = self.transport.pool.request(request);
         let timeout = self.answer_timeout;
         HttpConnectorFuture::new(async move {
@@ -164,6 +170,13 @@ impl SmithyConnector for TimedTransport {
                 })?,
             };
             let answer = answer.map_err(|error| ConnectorError::io(error.into()))?;
+            // The SDK does not tell one success from another.
+            if is_part && answer.status() == StatusCode::OK {
+                return Err(ConnectorError::other(
+                    TransportError::RangeIgnored.into(),
+                    None,
+                ));
+            }
             answer
                 .map(SdkBody::from_body_1_x)
                 .try_into()

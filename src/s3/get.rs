@@ -1,13 +1,14 @@
 //! One GET: [`GetRequest`] in, [`GetResponse`] or [`GetError`] out. The one place that builds `GetObject` requests.
 
 use std::error::Error;
+use std::ops::Range;
 use std::time::{Duration, SystemTime};
 
 use aws_credential_types::provider::error::CredentialsError;
 use aws_sdk_s3::error::{ProvideErrorMetadata, SdkError};
 use aws_sdk_s3::operation::get_object::{GetObjectError, GetObjectOutput};
 use aws_sdk_s3::primitives::ByteStream;
-use aws_sdk_s3::types::{ChecksumType, RequestPayer};
+use aws_sdk_s3::types::{ChecksumType, RequestPayer, ServerSideEncryption};
 use aws_smithy_runtime_api::box_error::BoxError;
 use aws_smithy_runtime_api::client::interceptors::Intercept;
 use aws_smithy_runtime_api::client::interceptors::context::{
@@ -28,20 +29,37 @@ use crate::outcome::{Class, ErrorCode, Failure};
 const MAX_CORRECTIONS: u32 = 2;
 
 /// What to get.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 pub struct GetRequest<'a> {
     pub key: &'a str,
     pub version_id: Option<&'a str>,
+    /// `None` for the whole object.
+    pub part: Option<Part<'a>>,
 }
 
-/// An object, its body still to be read.
+/// A range of an object that is known from an earlier answer.
+#[derive(Debug, Clone)]
+pub struct Part<'a> {
+    /// Bytes, from 0; not empty.
+    pub range: Range<u64>,
+    /// The object's ETag, with its quotes: another one is another object.
+    pub etag: &'a str,
+    /// Bytes of the whole object.
+    pub size: u64,
+}
+
+/// An object, or the part that was asked for, its body still to be read.
 #[derive(Debug)]
 pub struct GetResponse {
     /// Bytes of the body; `None` where the server does not say.
-    pub size: Option<u64>,
+    pub length: Option<u64>,
+    /// With its quotes.
+    pub etag: Option<String>,
     pub last_modified: Option<SystemTime>,
     /// A checksum of the whole object, where S3 returned one that its bytes can be compared with.
     pub checksum: Option<Checksum>,
+    /// The whole object's MD5, where its ETag may be that.
+    pub md5: Option<[u8; 16]>,
     pub body: Body,
 }
 
@@ -78,15 +96,19 @@ pub struct GetError {
 }
 
 impl GetError {
-    fn transient(code: ErrorCode, message: impl Into<String>) -> Self {
+    fn new(class: Class, code: ErrorCode, message: impl Into<String>) -> Self {
         Self {
             code,
-            class: Class::Transient,
+            class,
             status: None,
             request_id: None,
             message: message.into(),
             region_hint: None,
         }
+    }
+
+    fn transient(code: ErrorCode, message: impl Into<String>) -> Self {
+        Self::new(Class::Transient, code, message)
     }
 }
 
@@ -121,8 +143,8 @@ impl Client {
         loop {
             let sdk = self.sdk();
             let error = match self.send(&sdk, request).await {
-                Ok(output) => return Ok(self.response(output)),
-                Err(error) => error_of(&error),
+                Ok(output) => return self.response(output, request.part.as_ref()),
+                Err(error) => error_of(&error, request.part.is_some()),
             };
             n_corrections += 1;
             if n_corrections > MAX_CORRECTIONS
@@ -138,30 +160,100 @@ impl Client {
         sdk: &aws_sdk_s3::Client,
         request: &GetRequest<'_>,
     ) -> Result<GetObjectOutput, SdkError<GetObjectError, HttpResponse>> {
+        let part = request.part.as_ref();
         sdk.get_object()
             .bucket(&self.bucket)
             .key(request.key)
             .set_version_id(request.version_id.map(str::to_owned))
             .set_request_payer(self.requester_pays.then_some(RequestPayer::Requester))
+            .set_range(
+                part.map(|part| format!("bytes={}-{}", part.range.start, part.range.end - 1)),
+            )
+            .set_if_match(part.map(|part| part.etag.to_owned()))
             .send()
             .await
     }
 
-    fn response(&self, output: GetObjectOutput) -> GetResponse {
-        GetResponse {
-            size: output
+    fn response(
+        &self,
+        output: GetObjectOutput,
+        part: Option<&Part<'_>>,
+    ) -> Result<GetResponse, GetError> {
+        if let Some(part) = part {
+            check_part(&output, part)?;
+        }
+        Ok(GetResponse {
+            length: output
                 .content_length()
                 .and_then(|length| length.try_into().ok()),
+            etag: output.e_tag().map(str::to_owned),
             last_modified: output
                 .last_modified()
                 .and_then(|time| (*time).try_into().ok()),
             checksum: checksum_of(&output),
+            md5: md5_of(&output),
             body: Body {
                 stream: output.body,
                 timeout: self.timeout,
             },
-        }
+        })
     }
+}
+
+/// Whether the answer is the part that was asked for. Its status was looked at where the answer came in.
+fn check_part(output: &GetObjectOutput, part: &Part<'_>) -> Result<(), GetError> {
+    // Not every server heeds If-Match.
+    if output.e_tag().is_some_and(|etag| etag != part.etag) {
+        return Err(changed(format!(
+            "its ETag was {}, and is {}",
+            part.etag,
+            output.e_tag().unwrap_or_default()
+        )));
+    }
+    let Some((range, size)) = output.content_range().and_then(parse_content_range) else {
+        let message = format!(
+            "a part without a usable `Content-Range`: {:?}",
+            output.content_range()
+        );
+        return Err(GetError::transient(ErrorCode::InvalidResponse, message));
+    };
+    if size.is_some_and(|size| size != part.size) {
+        return Err(changed(format!(
+            "it had {} bytes, and has {}",
+            part.size,
+            size.unwrap_or_default()
+        )));
+    }
+    let length = output
+        .content_length()
+        .and_then(|length| u64::try_from(length).ok());
+    if range != part.range || length.is_some_and(|length| length != range.end - range.start) {
+        let message = format!(
+            "asked for bytes {:?}, got {range:?} in {length:?} bytes",
+            part.range
+        );
+        return Err(GetError::transient(ErrorCode::InvalidResponse, message));
+    }
+    Ok(())
+}
+
+fn changed(how: impl std::fmt::Display) -> GetError {
+    GetError::transient(
+        ErrorCode::ObjectChanged,
+        format!("the object was replaced while it was downloaded: {how}"),
+    )
+}
+
+/// Range and size of `bytes 0-9/20`; the size may be `*`.
+fn parse_content_range(text: &str) -> Option<(Range<u64>, Option<u64>)> {
+    let (range, size) = text.strip_prefix("bytes ")?.split_once('/')?;
+    let (first, last) = range.split_once('-')?;
+    let (first, last): (u64, u64) = (first.trim().parse().ok()?, last.trim().parse().ok()?);
+    let size = match size.trim() {
+        "*" => None,
+        size => Some(size.parse().ok()?),
+    };
+    Some((first..last.checked_add(1)?, size))
 }
 
 /// The bytes of an object, as they arrive.
@@ -246,6 +338,23 @@ fn checksum_of(output: &GetObjectOutput) -> Option<Checksum> {
     })
 }
 
+/// The MD5 that the ETag may be: never where it is a multipart upload's, or the object is encrypted with a key of its own
+/// (S3 API reference, "Object", `ETag`).
+fn md5_of(output: &GetObjectOutput) -> Option<[u8; 16]> {
+    let is_plain = matches!(
+        output.server_side_encryption(),
+        None | Some(ServerSideEncryption::Aes256)
+    ) && output.sse_customer_algorithm().is_none();
+    let etag = output
+        .e_tag()
+        .filter(|_| is_plain)?
+        .strip_prefix('"')?
+        .strip_suffix('"')?;
+    let is_hex = etag.len() == 32 && etag.bytes().all(|byte| byte.is_ascii_hexdigit());
+    let value = u128::from_str_radix(etag, 16).ok().filter(|_| is_hex)?;
+    Some(value.to_be_bytes())
+}
+
 impl ChecksumAlgorithm {
     /// Bytes of a value.
     fn length(self) -> usize {
@@ -258,7 +367,7 @@ impl ChecksumAlgorithm {
     }
 }
 
-fn error_of(error: &SdkError<GetObjectError, HttpResponse>) -> GetError {
+fn error_of(error: &SdkError<GetObjectError, HttpResponse>, is_part: bool) -> GetError {
     if let Some(cause) = find_cause::<CredentialsError>(error) {
         let message = format!(
             "the AWS credentials could not be loaded: {}",
@@ -273,6 +382,13 @@ fn error_of(error: &SdkError<GetObjectError, HttpResponse>) -> GetError {
         return error_without_answer(error);
     };
     let status = response.status().as_u16();
+    // A part that is no longer there is one of an object that is no longer the same.
+    if is_part && matches!(status, 412 | 416) {
+        return GetError {
+            status: Some(status),
+            ..changed(format!("status {status}"))
+        };
+    }
     let header = |name| response.headers().get(name).map(str::to_owned);
     let metadata = error.as_service_error().map(ProvideErrorMetadata::meta);
     let code = metadata.and_then(|metadata| metadata.code());
@@ -303,8 +419,17 @@ fn error_of(error: &SdkError<GetObjectError, HttpResponse>) -> GetError {
 }
 
 fn error_without_answer(error: &SdkError<GetObjectError, HttpResponse>) -> GetError {
-    if let Some(timeout) = find_cause::<TransportError>(error) {
-        return GetError::transient(ErrorCode::Timeout, timeout.to_string());
+    match find_cause::<TransportError>(error) {
+        Some(ignored @ TransportError::RangeIgnored) => {
+            let hint = "raise `--multipart-threshold` above its objects' sizes";
+            return GetError::new(
+                Class::Permanent,
+                ErrorCode::RangeIgnored,
+                format!("{ignored}: {hint}"),
+            );
+        }
+        Some(timeout) => return GetError::transient(ErrorCode::Timeout, timeout.to_string()),
+        None => {}
     }
     match error {
         SdkError::DispatchFailure(failure) if failure.is_io() || failure.is_timeout() => {
@@ -342,4 +467,49 @@ pub fn one_line(error: &(dyn Error + 'static)) -> String {
         line.push_str(&text);
     }
     line.replace(['\r', '\n'], " ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn content_ranges_are_read_as_numbers() {
+        assert_eq!(parse_content_range("bytes 0-9/20"), Some((0..10, Some(20))));
+        assert_eq!(parse_content_range("bytes 5-5/*"), Some((5..6, None)));
+        for bad in [
+            "",
+            "bytes */20",
+            "bytes 0-9",
+            "0-9/20",
+            "bytes a-b/c",
+            "bytes 0-18446744073709551615/1",
+        ] {
+            assert_eq!(parse_content_range(bad), None, "{bad}");
+        }
+    }
+
+    #[test]
+    fn only_an_etag_that_can_be_an_md5_is_taken_for_one() {
+        let md5 = |etag: &str, encryption: Option<ServerSideEncryption>| {
+            md5_of(
+                &GetObjectOutput::builder()
+                    .e_tag(etag)
+                    .set_server_side_encryption(encryption)
+                    .build(),
+            )
+        };
+        let etag = "\"000102030405060708090a0b0c0d0e0f\"";
+        let value = std::array::from_fn(|i| u8::try_from(i).unwrap());
+        assert_eq!(md5(etag, None), Some(value));
+        assert_eq!(md5(etag, Some(ServerSideEncryption::Aes256)), Some(value));
+        assert_eq!(md5(etag, Some(ServerSideEncryption::AwsKms)), None);
+        for other in [
+            "\"000102030405060708090a0b0c0d0e0f-2\"",
+            "000102030405060708090a0b0c0d0e0f",
+            "\"+0102030405060708090a0b0c0d0e0f0\"",
+        ] {
+            assert_eq!(md5(other, None), None, "{other}");
+        }
+    }
 }

@@ -9,4 +9,4 @@ mod proxy;
 mod region;
 
 pub use connect::{Client, ConnectError, ConnectOptions};
-pub use get::{Body, Checksum, ChecksumAlgorithm, GetError, GetRequest, GetResponse};
+pub use get::{Body, Checksum, ChecksumAlgorithm, GetError, GetRequest, GetResponse, Part};

@@ -1,5 +1,6 @@
 //! What has happened so far, for whoever wants to show it: written at next to no cost, read when it is drawn.
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
 use crate::outcome::Outcome;
@@ -54,40 +55,38 @@ impl Meter {
 
     /// Counts an object as in flight, and its bytes, until what is returned is dropped; then the bytes
     /// count no more, unless they were kept.
-    pub(super) fn object(&self) -> InFlightObject<'_> {
+    pub(super) fn object(self: &Arc<Self>) -> InFlightObject {
         self.n_in_flight.fetch_add(1, Relaxed);
         InFlightObject {
-            meter: self,
-            bytes: 0,
+            meter: Arc::clone(self),
+            in_vain: AtomicU64::new(0),
         }
     }
 }
 
-pub(super) struct InFlightObject<'a> {
-    meter: &'a Meter,
-    /// Received, and perhaps in vain.
-    bytes: u64,
+pub(super) struct InFlightObject {
+    meter: Arc<Meter>,
+    /// Bytes received so far that are in vain unless the object becomes whole.
+    in_vain: AtomicU64,
 }
 
-impl InFlightObject<'_> {
-    pub fn received(&mut self, n: usize) {
-        self.bytes += n as u64;
+impl InFlightObject {
+    pub fn received(&self, n: usize) {
+        self.in_vain.fetch_add(n as u64, Relaxed);
         self.meter.bytes.fetch_add(n as u64, Relaxed);
     }
 
-    pub fn bytes(&self) -> u64 {
-        self.bytes
-    }
-
-    /// The bytes are in a file.
-    pub fn keep(mut self) {
-        self.bytes = 0;
+    /// The bytes received so far are of use.
+    pub fn keep(&self) {
+        self.in_vain.store(0, Relaxed);
     }
 }
 
-impl Drop for InFlightObject<'_> {
+impl Drop for InFlightObject {
     fn drop(&mut self) {
-        self.meter.bytes.fetch_sub(self.bytes, Relaxed);
+        self.meter
+            .bytes
+            .fetch_sub(self.in_vain.load(Relaxed), Relaxed);
         self.meter.n_in_flight.fetch_sub(1, Relaxed);
     }
 }
@@ -98,15 +97,16 @@ mod tests {
 
     #[test]
     fn bytes_fetched_in_vain_are_no_progress() {
-        let meter = Meter::default();
-        let mut object = meter.object();
+        let meter = Arc::new(Meter::default());
+        let object = meter.object();
         object.received(10);
         assert_eq!((meter.counts().bytes, meter.counts().n_in_flight), (10, 1));
         drop(object);
         assert_eq!((meter.counts().bytes, meter.counts().n_in_flight), (0, 0));
-        let mut object = meter.object();
+        let object = meter.object();
         object.received(7);
         object.keep();
+        drop(object);
         assert_eq!((meter.counts().bytes, meter.counts().n_in_flight), (7, 0));
     }
 }

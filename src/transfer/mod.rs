@@ -1,8 +1,12 @@
 //! Rows in, files out: the bounded stream of downloads. Knows no terminal, no CSV and no flag.
 
 mod checksum;
+mod limit;
 mod meter;
 mod object;
+mod parallel;
+mod parts;
+mod reader;
 mod retry;
 mod stop;
 
@@ -18,6 +22,8 @@ use futures::{Stream, StreamExt, stream};
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::{JoinError, JoinHandle};
 
+use limit::Claim;
+pub use limit::Limit;
 pub use meter::{Counts, Meter};
 pub use stop::{Phase, Stop};
 
@@ -36,8 +42,24 @@ pub struct Context {
     pub client: s3::Client,
     pub output: OutputFolder,
     pub options: TransferOptions,
+    pub limit: Limit,
     pub meter: Arc<Meter>,
     pub stop: Arc<Stop>,
+}
+
+/// Why an object's download stopped short.
+#[derive(Debug)]
+enum Broken {
+    /// What was fetched is of no use: begin anew. It is paid for.
+    Restart,
+    /// The object fails.
+    Final(Failure),
+}
+
+impl From<Failure> for Broken {
+    fn from(failure: Failure) -> Self {
+        Self::Final(failure)
+    }
 }
 
 /// Is told of every row as it ends, one at a time.
@@ -173,10 +195,13 @@ fn start(
                 entry,
                 path,
                 task,
+                claim,
             } => {
                 let outcome = task
                     .await
                     .unwrap_or_else(|error| Outcome::Failed(failure_of_task(&error)));
+                // Given up here, where the next row is begun at once: no helper is quicker.
+                drop(claim);
                 (line, entry, None, outcome, Some(path))
             }
             Started::Follower {
@@ -215,6 +240,7 @@ enum Started {
         entry: Arc<Entry>,
         path: Arc<LocalPath>,
         task: AbortOnDrop,
+        claim: Claim,
     },
     /// The same key is in flight for an earlier row.
     Follower {
@@ -269,6 +295,7 @@ impl Started {
                     entry,
                     path,
                     task: AbortOnDrop(tokio::spawn(download)),
+                    claim: context.limit.claim(),
                 }
             }
             Entered::Follower(leader) => Self::Follower {

@@ -5,18 +5,21 @@ use std::time::{Instant, SystemTime};
 
 use bytes::Bytes;
 
-use super::checksum::Verifier;
+use super::checksum::{Expected, Verifier};
+use super::limit::Permit;
 use super::meter::InFlightObject;
-use super::{Context, Phase, retry};
+use super::reader::{Reader, Request};
+use super::retry::Budget;
+use super::{Broken, Context, Phase, parallel};
 use crate::config::IfExists;
 use crate::keys::Entry;
-use crate::local::{LocalError, LocalPath, PartialFile};
+use crate::local::{LocalError, LocalPath, PartialFile, ResumableFile};
 use crate::outcome::{Class, Downloaded, ErrorCode, Failure, Outcome, SkipReason, Verification};
-use crate::s3::GetRequest;
+use crate::s3::GetResponse;
 
 /// Bytes gathered before they are written. An object that is smaller is created, written and renamed in one
 /// blocking call, since the hop to a thread that may block costs more than the system calls.
-const WRITE_SIZE: usize = 1024 * 1024;
+pub(super) const WRITE_SIZE: usize = 1024 * 1024;
 
 /// Downloads an object within its budget of attempts.
 pub async fn download(context: Arc<Context>, entry: Arc<Entry>, path: Arc<LocalPath>) -> Outcome {
@@ -24,12 +27,16 @@ pub async fn download(context: Arc<Context>, entry: Arc<Entry>, path: Arc<LocalP
         return Outcome::Skipped(SkipReason::Exists);
     }
     let started = Instant::now();
-    let max_attempts = context.options.max_attempts.get();
-    let mut attempts = 0;
+    let budget = Arc::new(Budget::new(context.options.max_attempts.get()));
+    let request = Request {
+        context,
+        entry,
+        budget,
+    };
     loop {
-        attempts += 1;
-        let failure = match attempt(&context, &entry, &path).await {
+        match download_whole(&request, &path).await {
             Ok((bytes, verification)) => {
+                let attempts = request.budget.n_failed() + 1;
                 return Outcome::Downloaded(Downloaded {
                     bytes,
                     verification,
@@ -37,115 +44,133 @@ pub async fn download(context: Arc<Context>, entry: Arc<Entry>, path: Arc<LocalP
                     duration: started.elapsed(),
                 });
             }
-            Err(failure) => Failure {
-                attempts,
-                ..failure
-            },
-        };
-        if !matches!(failure.class, Class::Transient | Class::Throttled) || attempts >= max_attempts
-        {
-            return Outcome::Failed(failure);
-        }
-        let delay = retry::delay(failure.class, attempts, fastrand::f64());
-        if unless_given_up(&context, tokio::time::sleep(delay))
-            .await
-            .is_none()
-        {
-            return Outcome::Failed(Failure {
-                attempts,
-                ..interrupted()
-            });
+            Err(Broken::Restart) => {}
+            Err(Broken::Final(failure)) => {
+                return Outcome::Failed(Failure {
+                    attempts: request.budget.n_failed(),
+                    ..failure
+                });
+            }
         }
     }
 }
 
-/// One attempt: bytes and verdict of a committed file.
-async fn attempt(
-    context: &Arc<Context>,
-    entry: &Entry,
+/// Downloads the object as it is now: bytes and verdict of a committed file.
+async fn download_whole(
+    request: &Request,
     path: &Arc<LocalPath>,
-) -> Result<(u64, Verification), Failure> {
-    let mut received = context.meter.object();
-    let fetching = fetch(context, entry, path, &mut received);
+) -> Result<(u64, Verification), Broken> {
+    let context = &request.context;
+    let received = Arc::new(context.meter.object());
+    let fetching = fetch(request, path, &received);
     let fetched = unless_given_up(context, fetching)
         .await
-        .unwrap_or_else(|| Err(interrupted()))?;
+        .unwrap_or_else(|| Err(Broken::Final(interrupted())))?;
     // Past the last point to give up: what is told of the row must be what is on disk.
-    let Fetched {
-        verification,
-        modified,
-        sink,
-    } = fetched;
-    if let Some(sink) = sink {
-        sink.commit(modified).await?;
-    } else {
-        let (context, path) = (Arc::clone(context), Arc::clone(path));
-        blocking(move || context.output.make_folder(&path)).await?;
+    let modified = fetched.modified;
+    match fetched.file {
+        FetchedFile::Folder => {
+            let (context, path) = (Arc::clone(context), Arc::clone(path));
+            blocking(move || context.output.make_folder(&path)).await?;
+        }
+        FetchedFile::Gathered(sink) => sink.commit(modified).await?,
+        FetchedFile::Parts(file) => blocking(move || file.commit(modified)).await?,
     }
-    let bytes = received.bytes();
     received.keep();
-    Ok((bytes, verification))
+    Ok((fetched.bytes, fetched.verification))
 }
 
 /// A whole and verified object, all but committed.
-struct Fetched {
-    verification: Verification,
-    modified: Option<SystemTime>,
-    /// `None` for a folder marker.
-    sink: Option<Sink>,
+pub(super) struct Fetched {
+    pub bytes: u64,
+    pub verification: Verification,
+    pub modified: Option<SystemTime>,
+    pub file: FetchedFile,
+}
+
+pub(super) enum FetchedFile {
+    Folder,
+    /// Streamed, its end not written yet.
+    Gathered(Sink),
+    Parts(Arc<ResumableFile>),
 }
 
 async fn fetch(
-    context: &Arc<Context>,
-    entry: &Entry,
+    request: &Request,
     path: &Arc<LocalPath>,
-    received: &mut InFlightObject<'_>,
-) -> Result<Fetched, Failure> {
-    let request = GetRequest {
-        key: &entry.key,
-        version_id: entry.version_id.as_deref(),
-    };
-    let mut response = context.client.get(&request).await?;
-    let mut verifier = Verifier::new(response.checksum, response.size);
+    received: &Arc<InFlightObject>,
+) -> Result<Fetched, Broken> {
+    let (response, permit) = request.whole().await?;
+    let options = &request.context.options;
+    let is_large = |size: &u64| *size >= options.multipart_threshold.max(options.part_size + 1);
+    if let (Some(etag), Some(size), false) = (
+        &response.etag,
+        response.length.filter(is_large),
+        path.is_folder(),
+    ) {
+        let identity = (Arc::from(etag.as_str()), size);
+        // Boxed, so that small objects do not carry its size.
+        let fetching = parallel::fetch(request, path, received, identity, response, permit);
+        return Box::pin(fetching).await;
+    }
+    stream(request, path, received, response, permit).await
+}
+
+/// The object as one stream.
+async fn stream(
+    request: &Request,
+    path: &Arc<LocalPath>,
+    received: &InFlightObject,
+    response: GetResponse,
+    permit: Permit,
+) -> Result<Fetched, Broken> {
+    let context = &request.context;
+    let modified = response.last_modified;
+    let mut verifier = Verifier::new(Expected::new(context.options.verify, &response));
+    let mut reader = Reader::of_whole(request.clone(), response, permit);
     let mut sink = Sink::new(Arc::clone(context), Arc::clone(path));
-    while let Some(bytes) = response.body.next().await? {
-        if path.is_folder() && !bytes.is_empty() {
+    let mut bytes = 0;
+    while let Some(chunk) = reader.next_chunk().await? {
+        if path.is_folder() && !chunk.is_empty() {
             let message =
                 "the key ends in `/` but has content, so it can be neither a file nor a folder";
-            return Err(Failure::new(
-                ErrorCode::FolderMarkerHasContent,
-                Class::Permanent,
-                message,
-            ));
+            let failure =
+                Failure::new(ErrorCode::FolderMarkerHasContent, Class::Permanent, message);
+            return Err(Broken::Final(failure));
         }
-        verifier.update(&bytes);
-        received.received(bytes.len());
-        sink.push(bytes).await?;
+        bytes += chunk.len() as u64;
+        verifier.update(&chunk);
+        received.received(chunk.len());
+        sink.push(chunk).await?;
     }
-    let verification = verifier.finish(received.bytes())?;
-    let modified = response.last_modified;
-    if path.is_folder() {
-        return Ok(Fetched {
-            verification: Verification::Folder,
-            modified,
-            sink: None,
-        });
-    }
+    let verification = match verifier.finish(bytes) {
+        Ok(_) if path.is_folder() => Verification::Folder,
+        Ok(verification) => verification,
+        Err(mismatch) => return Err(request.start_over(mismatch).await),
+    };
+    let file = if path.is_folder() {
+        FetchedFile::Folder
+    } else {
+        FetchedFile::Gathered(sink)
+    };
     Ok(Fetched {
+        bytes,
         verification,
         modified,
-        sink: Some(sink),
+        file,
     })
 }
 
 /// Gathers an object's bytes, and writes them when they are enough to be worth it.
-struct Sink {
+pub(super) struct Sink {
     context: Arc<Context>,
     path: Arc<LocalPath>,
     /// Made with the first write.
     file: Option<PartialFile>,
     gathered: Vec<Bytes>,
     n_gathered: usize,
+    /// Bytes that are written.
+    n_written: u64,
 }
 
 impl Sink {
@@ -156,6 +181,7 @@ impl Sink {
             file: None,
             gathered: Vec::new(),
             n_gathered: 0,
+            n_written: 0,
         }
     }
 
@@ -166,9 +192,13 @@ impl Sink {
             return Ok(());
         }
         let (context, path) = (Arc::clone(&self.context), Arc::clone(&self.path));
-        let (file, gathered) = (self.file.take(), std::mem::take(&mut self.gathered));
-        self.n_gathered = 0;
-        self.file = Some(blocking(move || write(&context, &path, file, &gathered)).await?);
+        let (file, gathered, offset) = (
+            self.file.take(),
+            std::mem::take(&mut self.gathered),
+            self.n_written,
+        );
+        self.n_written += std::mem::take(&mut self.n_gathered) as u64;
+        self.file = Some(blocking(move || write(&context, &path, file, &gathered, offset)).await?);
         Ok(())
     }
 
@@ -178,9 +208,10 @@ impl Sink {
             path,
             file,
             gathered,
+            n_written,
             ..
         } = self;
-        blocking(move || write(&context, &path, file, &gathered)?.commit(modified)).await
+        blocking(move || write(&context, &path, file, &gathered, n_written)?.commit(modified)).await
     }
 }
 
@@ -189,12 +220,13 @@ fn write(
     path: &LocalPath,
     file: Option<PartialFile>,
     gathered: &[Bytes],
+    offset: u64,
 ) -> Result<PartialFile, LocalError> {
-    let mut file = match file {
+    let file = match file {
         Some(file) => file,
         None => context.output.begin(path)?,
     };
-    file.append(gathered)?;
+    file.write_at(gathered, offset)?;
     Ok(file)
 }
 
@@ -207,7 +239,7 @@ async fn is_there(context: &Arc<Context>, path: &Arc<LocalPath>) -> bool {
 }
 
 /// Does file work on a thread that may block.
-async fn blocking<T: Send + 'static>(
+pub(super) async fn blocking<T: Send + 'static>(
     work: impl FnOnce() -> Result<T, LocalError> + Send + 'static,
 ) -> Result<T, Failure> {
     match tokio::task::spawn_blocking(work).await {

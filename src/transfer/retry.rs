@@ -6,16 +6,53 @@
 //! that asks for fewer requests needs longer to recover, as S3 does while it splits a busy prefix. Ten attempts with
 //! these delays outlast half a minute on average, and most of S3's bad moments.
 
+use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
 use std::time::Duration;
 
-use crate::outcome::Class;
+use crate::outcome::{Class, Failure};
 
 const TRANSIENT_BASE: Duration = Duration::from_millis(100);
 const THROTTLED_BASE: Duration = Duration::from_millis(500);
 const CAP: Duration = Duration::from_secs(20);
 
+/// What an object may cost: each request that fails is one attempt, whichever of its parts it was for.
+#[derive(Debug)]
+pub struct Budget {
+    max_attempts: u32,
+    n_failed: AtomicU32,
+}
+
+impl Budget {
+    pub fn new(max_attempts: u32) -> Self {
+        Self {
+            max_attempts,
+            n_failed: AtomicU32::new(0),
+        }
+    }
+
+    pub fn n_failed(&self) -> u32 {
+        self.n_failed.load(Relaxed)
+    }
+
+    /// Pays for a request that failed, the `n_in_a_row`th without progress; returns how long to wait before the next.
+    ///
+    /// # Errors
+    /// The failure, when another attempt would not help or is not allowed.
+    pub fn spend(&self, failure: Failure, n_in_a_row: u32) -> Result<Duration, Failure> {
+        let attempts = self.n_failed.fetch_add(1, Relaxed) + 1;
+        let may_pass = matches!(failure.class, Class::Transient | Class::Throttled);
+        if !may_pass || attempts >= self.max_attempts {
+            return Err(Failure {
+                attempts,
+                ..failure
+            });
+        }
+        Ok(delay(failure.class, n_in_a_row, fastrand::f64()))
+    }
+}
+
 /// The wait after `n_failed` attempts, from 1, of which the last failed with `class`; `random` is from 0 to 1.
-pub fn delay(class: Class, n_failed: u32, random: f64) -> Duration {
+fn delay(class: Class, n_failed: u32, random: f64) -> Duration {
     let base = if class == Class::Throttled {
         THROTTLED_BASE
     } else {
@@ -41,6 +78,29 @@ mod tests {
             [500, 1_000, 16_000, 20_000]
         );
         assert_eq!(longest(Class::Transient, u32::MAX), 20_000);
+    }
+
+    #[test]
+    fn the_budget_is_spent_by_whatever_fails() {
+        use crate::outcome::ErrorCode;
+        let failure = |class| Failure::new(ErrorCode::Timeout, class, "");
+        let budget = Budget::new(3);
+        assert!(budget.spend(failure(Class::Transient), 1).is_ok());
+        assert!(budget.spend(failure(Class::Throttled), 1).is_ok());
+        assert_eq!(
+            budget
+                .spend(failure(Class::Transient), 1)
+                .unwrap_err()
+                .attempts,
+            3
+        );
+        assert_eq!(
+            Budget::new(3)
+                .spend(failure(Class::Permanent), 1)
+                .unwrap_err()
+                .attempts,
+            1
+        );
     }
 
     #[test]

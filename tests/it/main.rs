@@ -9,4 +9,6 @@ mod downloads;
 mod failures;
 mod interruption;
 mod key_lists;
+mod large_objects;
+mod resuming;
 mod usage;

@@ -1,11 +1,15 @@
 //! What a scripted request gets in place of a good answer.
 
 use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering::SeqCst};
 use std::task::{Context, Poll, ready};
 
 use bytes::Bytes;
 use http::{HeaderValue, Response, StatusCode};
 use http_body::{Body, Frame, SizeHint};
+
+use super::store::Object;
 
 pub type BoxError = Box<dyn std::error::Error + Send + Sync>;
 
@@ -26,6 +30,12 @@ pub enum Fault {
     Flip(u64),
     /// An answer of another kind of server.
     Html(u16),
+    /// A good answer, but with this header in place of its own.
+    Header(&'static str, &'static str),
+    /// A good answer, but with status 200 in place of 206.
+    Status200,
+    /// Another object is put under the key first.
+    Replace(Box<Object>),
 }
 
 impl Fault {
@@ -42,7 +52,7 @@ impl Fault {
                 "<html><body><h1>Bad Gateway</h1></body></html>".to_owned(),
                 None,
             ),
-            Self::Hang | Self::Cut(_) | Self::Stall(_) | Self::Flip(_) => return None,
+            _ => return None,
         };
         let mut response = Response::new(FaultyBody::whole(s3s::Body::from(body)));
         *response.status_mut() = StatusCode::from_u16(status).unwrap();
@@ -55,6 +65,19 @@ impl Fault {
                 .insert("x-amz-bucket-region", HeaderValue::from_static(region));
         }
         Some(response)
+    }
+
+    /// Changes the head of a good answer.
+    pub fn spoil<B>(&self, response: &mut Response<B>) {
+        match self {
+            Self::Header(name, value) => {
+                response
+                    .headers_mut()
+                    .insert(*name, HeaderValue::from_static(value));
+            }
+            Self::Status200 => *response.status_mut() = StatusCode::OK,
+            _ => {}
+        }
     }
 }
 
@@ -69,6 +92,8 @@ pub struct FaultyBody {
     inner: s3s::Body,
     fault: Option<Fault>,
     n_sent: u64,
+    /// Of all requests for the key.
+    total: Arc<AtomicU64>,
     /// Something to drop when the body is done with.
     _guard: Option<Box<dyn Send + Sync>>,
 }
@@ -87,8 +112,14 @@ impl FaultyBody {
             inner,
             fault,
             n_sent: 0,
+            total: Arc::default(),
             _guard: guard,
         }
+    }
+
+    pub fn counted(mut self, total: Arc<AtomicU64>) -> Self {
+        self.total = total;
+        self
     }
 
     pub fn guarded(self, guard: Box<dyn Send + Sync>) -> Self {
@@ -131,6 +162,7 @@ impl Body for FaultyBody {
             _ => {}
         }
         self.n_sent += data.len() as u64;
+        self.total.fetch_add(data.len() as u64, SeqCst);
         Poll::Ready(Some(Ok(Frame::data(data))))
     }
 

@@ -3,7 +3,7 @@
 
 use std::collections::{HashMap, VecDeque};
 use std::net::SocketAddr;
-use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering::SeqCst};
 use std::sync::{Arc, Condvar, Mutex};
 use std::time::Duration;
 
@@ -17,7 +17,7 @@ use tokio::sync::Semaphore;
 
 use super::command::S3pull;
 use super::faults::{Fault, FaultyBody};
-use super::store::{ACCESS_KEY, Object, SECRET_KEY, Store};
+use super::store::{ACCESS_KEY, Object, Quirks, SECRET_KEY, Store};
 
 /// How long a test waits for what must happen before it fails.
 const PATIENCE: Duration = Duration::from_mins(1);
@@ -38,6 +38,8 @@ struct State {
     gates: Mutex<HashMap<String, Arc<Semaphore>>>,
     log: Mutex<Vec<Logged>>,
     changed: Condvar,
+    /// Bytes of bodies, by key.
+    sent: Mutex<HashMap<String, Arc<AtomicU64>>>,
     in_flight: AtomicUsize,
     peak: AtomicUsize,
 }
@@ -87,6 +89,7 @@ impl Server {
             gates: Mutex::default(),
             log: Mutex::default(),
             changed: Condvar::new(),
+            sent: Mutex::default(),
             in_flight: AtomicUsize::new(0),
             peak: AtomicUsize::new(0),
         });
@@ -147,6 +150,11 @@ impl Server {
             .extend(faults);
     }
 
+    /// From now on requests for `key` are served well.
+    pub fn unscript(&self, key: &str) {
+        self.state.faults.lock().unwrap().remove(key);
+    }
+
     /// Holds every request for `key` before it is answered.
     pub fn gate(&self, key: &str) -> Gate {
         let gate = Arc::new(Semaphore::new(0));
@@ -186,6 +194,33 @@ impl Server {
             "only {} of {n} requests came",
             log.len()
         );
+    }
+
+    /// Bytes of `key`'s bodies that were handed to connections, in all.
+    pub fn bytes_sent(&self, key: &str) -> u64 {
+        self.state
+            .sent
+            .lock()
+            .unwrap()
+            .get(key)
+            .map_or(0, |sent| sent.load(SeqCst))
+    }
+
+    /// Waits until `n` bytes of `key`'s bodies were handed to connections.
+    pub fn wait_for_bytes(&self, key: &str, n: u64) {
+        let started = std::time::Instant::now();
+        while self.bytes_sent(key) < n {
+            assert!(
+                started.elapsed() < PATIENCE,
+                "only {} of {n} bytes went out",
+                self.bytes_sent(key)
+            );
+            std::thread::yield_now();
+        }
+    }
+
+    pub fn quirks(&self, quirks: Quirks) {
+        *self.state.store.quirks.lock().unwrap() = quirks;
     }
 
     /// The most requests that were being answered at one time.
@@ -251,13 +286,25 @@ async fn answer(
     if let Some(response) = fault.as_ref().and_then(Fault::answer) {
         return Ok(response.map(|body| body.guarded(Box::new(guard))));
     }
+    if let Some(Fault::Replace(object)) = &fault {
+        state
+            .store
+            .objects
+            .lock()
+            .unwrap()
+            .insert(key.clone(), (**object).clone());
+    }
+    let total = Arc::clone(state.sent.lock().unwrap().entry(key).or_default());
     let request = request.map(s3s::Body::from);
-    let response = state
+    let mut response = state
         .service
         .call(request)
         .await
         .map_err(std::io::Error::other)?;
-    Ok(response.map(|body| FaultyBody::new(body, fault, Some(Box::new(guard)))))
+    if let Some(fault) = &fault {
+        fault.spoil(&mut response);
+    }
+    Ok(response.map(|body| FaultyBody::new(body, fault, Some(Box::new(guard))).counted(total)))
 }
 
 /// Counts a request until its body was sent.

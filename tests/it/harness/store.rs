@@ -6,7 +6,9 @@ use std::time::{Duration, SystemTime};
 
 use bytes::Bytes;
 use crc_fast::CrcAlgorithm;
-use s3s::dto::{ChecksumType, ETag, GetObjectInput, GetObjectOutput, StreamingBlob, Timestamp};
+use s3s::dto::{
+    ChecksumType, ETag, ETagCondition, GetObjectInput, GetObjectOutput, StreamingBlob, Timestamp,
+};
 use s3s::{S3, S3Request, S3Response, S3Result, s3_error};
 use sha1::Sha1;
 use sha2::{Digest, Sha256};
@@ -16,7 +18,7 @@ pub const ACCESS_KEY: &str = "AKIDTEST";
 pub const SECRET_KEY: &str = "secret";
 
 /// An object, and what the server says of it.
-#[derive(Clone)]
+#[derive(Debug, Clone)]
 pub struct Object {
     pub body: Bytes,
     pub last_modified: SystemTime,
@@ -26,6 +28,16 @@ pub struct Object {
     pub checksum_type: Option<&'static str>,
     /// In place of the right values.
     pub wrong_checksum: Option<String>,
+    /// In place of one that depends on the body and is no MD5.
+    pub etag: Option<String>,
+}
+
+/// What this server does otherwise than S3.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Quirks {
+    pub ignores_if_match: bool,
+    /// Sends the whole object whatever range is asked for.
+    pub ignores_range: bool,
 }
 
 impl Object {
@@ -36,6 +48,7 @@ impl Object {
             checksums: vec!["crc64nvme"],
             checksum_type: Some("FULL_OBJECT"),
             wrong_checksum: None,
+            etag: None,
         }
     }
 
@@ -74,16 +87,20 @@ impl Object {
     }
 
     fn etag(&self) -> String {
-        format!("{:032x}", crc_fast::crc64_nvme(&self.body))
+        self.etag
+            .clone()
+            .unwrap_or_else(|| format!("{:016x}-2", crc_fast::crc64_nvme(&self.body)))
     }
 }
 
 /// `length` bytes that depend on `seed` and on their offset, so that neither a shifted nor a swapped part can pass.
 pub fn pattern(seed: &str, length: usize) -> Vec<u8> {
     let seed = crc_fast::crc64_nvme(seed.as_bytes());
-    let words =
-        (0..length.div_ceil(8) as u64).map(|n| (n ^ seed).wrapping_mul(0x9e37_79b9_7f4a_7c15));
-    let mut bytes: Vec<u8> = words.flat_map(u64::to_le_bytes).collect();
+    let mut bytes = vec![0; length.next_multiple_of(8)];
+    for (n, word) in (0..).zip(bytes.chunks_exact_mut(8)) {
+        let value: u64 = (n ^ seed).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+        word.copy_from_slice(&value.to_le_bytes());
+    }
     bytes.truncate(length);
     bytes
 }
@@ -91,6 +108,7 @@ pub fn pattern(seed: &str, length: usize) -> Vec<u8> {
 #[derive(Default)]
 pub struct Store {
     pub objects: Mutex<HashMap<String, Object>>,
+    pub quirks: Mutex<Quirks>,
 }
 
 #[async_trait::async_trait]
@@ -109,9 +127,39 @@ impl S3 for &'static Store {
         let object = self.objects.lock().unwrap().get(&input.key).cloned();
         let object =
             object.ok_or_else(|| s3_error!(NoSuchKey, "The specified key does not exist."))?;
-        let is_asked = input
-            .checksum_mode
-            .is_some_and(|mode| mode.as_str() == "ENABLED");
+        let quirks = *self.quirks.lock().unwrap();
+        let etag = object.etag();
+        let is_other = input
+            .if_match
+            .as_ref()
+            .and_then(ETagCondition::as_etag)
+            .is_some_and(|asked| asked.value() != etag);
+        if is_other && !quirks.ignores_if_match {
+            return Err(s3_error!(
+                PreconditionFailed,
+                "At least one of the pre-conditions you specified did not hold"
+            ));
+        }
+        let size = object.body.len() as u64;
+        let asked = input
+            .range
+            .filter(|_| !quirks.ignores_range)
+            .map(|range| range.check(size));
+        let asked = asked
+            .transpose()
+            .map_err(|_| s3_error!(InvalidRange, "The requested range is not satisfiable"))?;
+        let content_range = asked
+            .as_ref()
+            .map(|range| format!("bytes {}-{}/{size}", range.start, range.end - 1));
+        let range = asked.unwrap_or(0..size);
+        let body = object
+            .body
+            .slice(usize::try_from(range.start).unwrap()..usize::try_from(range.end).unwrap());
+        // S3 returns the whole object's checksums with whole objects only.
+        let is_asked = content_range.is_none()
+            && input
+                .checksum_mode
+                .is_some_and(|mode| mode.as_str() == "ENABLED");
         let checksum = |algorithm| {
             if is_asked {
                 object.checksum(algorithm)
@@ -119,14 +167,14 @@ impl S3 for &'static Store {
                 None
             }
         };
-        let body = object.body.clone();
+        let content_length = body.len();
         let stream = futures::stream::iter((0..body.len()).step_by(64 * 1024).map(move |start| {
             Ok::<_, std::io::Error>(body.slice(start..body.len().min(start + 64 * 1024)))
         }));
-        Ok(S3Response::new(GetObjectOutput {
+        let mut response = S3Response::new(GetObjectOutput {
             body: Some(StreamingBlob::wrap(stream)),
-            content_length: Some(object.body.len().try_into().unwrap()),
-            e_tag: Some(ETag::Strong(object.etag())),
+            content_length: Some(content_length.try_into().unwrap()),
+            e_tag: Some(ETag::Strong(etag)),
             last_modified: Some(Timestamp::from(object.last_modified)),
             checksum_crc64nvme: checksum("crc64nvme"),
             checksum_crc32c: checksum("crc32c"),
@@ -138,6 +186,11 @@ impl S3 for &'static Store {
                 .filter(|_| is_asked)
                 .map(ChecksumType::from_static),
             ..GetObjectOutput::default()
-        }))
+        });
+        if let Some(content_range) = content_range {
+            response.output.content_range = Some(content_range);
+            response.status = Some(http::StatusCode::PARTIAL_CONTENT);
+        }
+        Ok(response)
     }
 }

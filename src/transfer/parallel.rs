@@ -1,0 +1,234 @@
+//! A large object in parallel parts. The first GET, which is a plain one, keeps streaming from the front; helpers take
+//! parts from the back, as long as there are permits that nobody waits for, until they meet.
+//!
+//! Each part is hashed as it streams, written at its offset, and recorded in the journal when it is whole, so that
+//! a later run fetches only the rest.
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use crc_fast::Digest;
+use tokio::task::JoinSet;
+
+use super::checksum::{Expected, Verifier};
+use super::limit::Permit;
+use super::meter::InFlightObject;
+use super::object::{Fetched, FetchedFile, WRITE_SIZE, blocking};
+use super::parts::{Plan, Unclaimed};
+use super::reader::{Reader, Request};
+use super::{Broken, failure_of_task};
+use crate::local::{Identity, LocalPath, ResumableFile};
+use crate::outcome::{ErrorCode, Failure, Verification};
+use crate::s3::GetResponse;
+
+/// A large object under way, shared by everything that fetches parts of it.
+struct Object {
+    request: Request,
+    /// ETag and size.
+    identity: (Arc<str>, u64),
+    plan: Plan,
+    expected: Expected,
+    file: Arc<ResumableFile>,
+    received: Arc<InFlightObject>,
+    unclaimed: Mutex<Unclaimed>,
+    /// Of the finished parts, by index.
+    crcs: Mutex<Vec<Option<u64>>>,
+}
+
+/// Fetches the object that `response` begins, in parts.
+pub async fn fetch(
+    request: &Request,
+    path: &Arc<LocalPath>,
+    received: &Arc<InFlightObject>,
+    identity: (Arc<str>, u64),
+    response: GetResponse,
+    permit: Permit,
+) -> Result<Fetched, Broken> {
+    let options = &request.context.options;
+    let modified = response.last_modified;
+    let expected = Expected::new(options.verify, &response);
+    let plan = Plan::new(identity.1, options.part_size);
+    let (file, done) = {
+        let (context, path) = (Arc::clone(&request.context), Arc::clone(path));
+        let identity = Identity {
+            etag: identity.0.to_string(),
+            size: plan.size,
+            part_size: plan.part_size,
+            algorithm: expected.part_algorithm(),
+        };
+        blocking(move || context.output.begin_resumable(&path, &identity)).await?
+    };
+    let mut crcs = vec![None; plan.n_parts()];
+    for &(index, crc) in &done {
+        crcs[index] = Some(crc);
+    }
+    let object = Arc::new(Object {
+        request: request.clone(),
+        identity,
+        plan,
+        expected,
+        file: Arc::new(file),
+        received: Arc::clone(received),
+        unclaimed: Mutex::new(Unclaimed::new(
+            plan.n_parts(),
+            done.iter().map(|&(index, _)| index),
+        )),
+        crcs: Mutex::new(crcs),
+    });
+    let fetched = match fetch_parts(&object, response, permit).await {
+        Ok(()) => verify(&object).await,
+        Err(broken) => Err(broken),
+    };
+    if fetched.as_ref().is_err_and(makes_parts_useless) {
+        object.file.discard();
+    }
+    let verification = fetched?;
+    let file = FetchedFile::Parts(Arc::clone(&object.file));
+    Ok(Fetched {
+        bytes: plan.size,
+        verification,
+        modified,
+        file,
+    })
+}
+
+/// Whether no later run can use what was fetched: the object is another one or gone, or its bytes are wrong.
+fn makes_parts_useless(broken: &Broken) -> bool {
+    match broken {
+        Broken::Restart => true,
+        Broken::Final(failure) => match &failure.code {
+            ErrorCode::ObjectChanged | ErrorCode::ChecksumMismatch => true,
+            ErrorCode::S3(code) => code == "NoSuchKey",
+            _ => false,
+        },
+    }
+}
+
+/// Fetches every part that is not there yet.
+async fn fetch_parts(
+    object: &Arc<Object>,
+    response: GetResponse,
+    permit: Permit,
+) -> Result<(), Broken> {
+    let limit = &object.request.context.limit;
+    let mut runners = JoinSet::new();
+    runners.spawn(from_the_front(Arc::clone(object), response, permit));
+    loop {
+        let may_help = !object.unclaimed().is_empty();
+        tokio::select! {
+            ended = runners.join_next() => match ended {
+                None => return Ok(()),
+                Some(Ok(ended)) => ended?,
+                Some(Err(error)) => return Err(failure_of_task(&error).into()),
+            },
+            permit = limit.acquire_spare(), if may_help => {
+                if let Some(index) = object.claim_last() {
+                    runners.spawn(one_part(Arc::clone(object), index, permit));
+                }
+            }
+        }
+    }
+}
+
+/// Takes parts from the front: first those that the first GET's body brings, then the first ones that are left. This
+/// goes on with whatever permits the object gets in turn, so the object is done even if there is never one to spare.
+async fn from_the_front(
+    object: Arc<Object>,
+    response: GetResponse,
+    permit: Permit,
+) -> Result<(), Broken> {
+    let mut reader = Reader::of_whole(object.request.clone(), response, permit);
+    let mut index = 0;
+    while object.unclaimed().claim(index) {
+        object.take_part(index, &mut reader).await?;
+        index += 1;
+    }
+    drop(reader);
+    while let Some(index) = object.claim_first() {
+        let permit = object.request.context.limit.acquire().await;
+        one_part(Arc::clone(&object), index, permit).await?;
+    }
+    Ok(())
+}
+
+/// Fetches a part that was claimed, by a GET of its own.
+async fn one_part(object: Arc<Object>, index: usize, permit: Permit) -> Result<(), Broken> {
+    let (request, range) = (object.request.clone(), object.plan.range(index));
+    let mut reader = Reader::of_range(request, object.identity.clone(), range, permit).await?;
+    object.take_part(index, &mut reader).await
+}
+
+impl Object {
+    fn unclaimed(&self) -> MutexGuard<'_, Unclaimed> {
+        self.unclaimed
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn claim_first(&self) -> Option<usize> {
+        self.unclaimed().claim_first()
+    }
+
+    fn claim_last(&self) -> Option<usize> {
+        self.unclaimed().claim_last()
+    }
+
+    /// Reads the part from `reader`, which stands at its start, into the file.
+    async fn take_part(&self, index: usize, reader: &mut Reader) -> Result<(), Broken> {
+        let range = self.plan.range(index);
+        let mut crc = Digest::new(self.expected.part_algorithm());
+        let mut gathered = Vec::new();
+        let (mut start, mut position) = (range.start, range.start);
+        while position < range.end {
+            let Some(bytes) = reader.next_before(range.end).await? else {
+                break;
+            };
+            crc.update(&bytes);
+            self.received.received(bytes.len());
+            position += bytes.len() as u64;
+            gathered.push(bytes);
+            if position - start >= WRITE_SIZE as u64 && position < range.end {
+                let (file, gathered) = (Arc::clone(&self.file), std::mem::take(&mut gathered));
+                blocking(move || file.write_at(&gathered, start)).await?;
+                start = position;
+            }
+        }
+        let (file, done) = (Arc::clone(&self.file), (index, crc.finalize()));
+        blocking(move || {
+            file.write_at(&gathered, start)?;
+            file.record(done)
+        })
+        .await?;
+        self.crcs.lock().unwrap_or_else(PoisonError::into_inner)[index] = Some(done.1);
+        Ok(())
+    }
+}
+
+/// The verdict on the whole object.
+async fn verify(object: &Arc<Object>) -> Result<Verification, Broken> {
+    let verdict = if object.expected.needs_one_stream() {
+        read_again(object).await?
+    } else {
+        let crcs = object
+            .crcs
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone();
+        let crcs: Vec<_> = crcs.into_iter().flatten().collect();
+        object.expected.check_parts(&object.plan, &crcs)
+    };
+    match verdict {
+        Ok(verification) => Ok(verification),
+        Err(mismatch) => Err(object.request.start_over(mismatch).await),
+    }
+}
+
+/// Hashes the file from its start, for a checksum that parts do not add up to.
+async fn read_again(object: &Object) -> Result<Result<Verification, Failure>, Failure> {
+    let (file, size) = (Arc::clone(&object.file), object.plan.size);
+    let mut verifier = Verifier::new(object.expected.clone());
+    blocking(move || {
+        file.for_each_chunk(size, |bytes| verifier.update(bytes))?;
+        Ok(verifier.finish(size))
+    })
+    .await
+}

@@ -1,0 +1,384 @@
+//! Large objects: in parallel parts, verified as a whole, never stitched from two versions.
+
+use crate::harness::{Fault, Object, Quirks, S3pull, Server, pattern};
+
+const MIB: usize = 1024 * 1024;
+
+/// The binary with parts of 1 MiB for objects from 2 MiB on.
+fn in_parts(server: &Server) -> S3pull {
+    server
+        .s3pull()
+        .args(["--part-size", "1MiB", "--multipart-threshold", "2MiB"])
+}
+
+fn server(size: usize) -> Server {
+    let server = Server::start();
+    server.put_patterns(["k"], size);
+    server
+}
+
+#[test]
+fn parts_are_fetched_at_once_and_verified_as_a_whole() {
+    let size = 40 * MIB + 123;
+    let server = server(size);
+    let run = in_parts(&server)
+        .args(["-j", "8"])
+        .keys(["k"])
+        .run()
+        .expect(0);
+    assert!(run.read("k") == pattern("k", size), "the bytes differ");
+    assert_eq!(run.files().len(), 1, "{:?}", run.files().keys());
+    assert!(
+        run.stderr.contains("verified by crc64nvme (1 file)"),
+        "{}",
+        run.stderr
+    );
+    assert!(
+        (2..=8).contains(&server.peak()),
+        "{} in flight",
+        server.peak()
+    );
+    let log = server.log();
+    assert!(
+        log[0].headers.get("range").is_none(),
+        "the first GET is a plain one"
+    );
+    assert!(log.len() > 2);
+    for request in &log[1..] {
+        assert_eq!(request.method, "GET");
+        assert!(
+            request.headers.get("range").is_some() && request.headers.get("if-match").is_some()
+        );
+    }
+}
+
+#[test]
+fn with_one_permit_the_object_streams_down_its_first_get() {
+    let server = server(9 * MIB);
+    let run = in_parts(&server)
+        .args(["-j", "1"])
+        .keys(["k"])
+        .run()
+        .expect(0);
+    assert!(run.read("k") == pattern("k", 9 * MIB));
+    assert_eq!((server.log().len(), server.peak()), (1, 1));
+}
+
+#[test]
+fn each_algorithm_answers_for_all_parts() {
+    for algorithm in ["crc64nvme", "crc32c", "crc32", "sha1", "sha256"] {
+        let body = pattern(algorithm, 7 * MIB + 5);
+        let server = Server::start();
+        let good = Object::new(body.clone()).with_checksums(&[algorithm]);
+        server.put("bad", good.clone().wrong_checksum(&Object::new("other")));
+        server.put("good", good);
+        let run = in_parts(&server)
+            .args(["-j", "4", "--max-attempts", "2"])
+            .keys(["good", "bad"])
+            .run()
+            .expect(1);
+        assert!(run.read("good") == body, "{algorithm}");
+        assert!(
+            run.stderr
+                .contains(&format!("verified by {algorithm} (1 file)")),
+            "{}",
+            run.stderr
+        );
+        assert_eq!(
+            run.failed(),
+            [("bad".to_owned(), "ChecksumMismatch".to_owned())]
+        );
+        assert_eq!(
+            run.files().len(),
+            2,
+            "left behind: {:?}",
+            run.files().keys()
+        );
+    }
+}
+
+#[test]
+fn a_flipped_byte_of_a_part_is_noticed() {
+    let server = server(6 * MIB);
+    server.script("k", [Fault::Flip(0)]);
+    let run = in_parts(&server)
+        .args(["-j", "1"])
+        .keys(["k"])
+        .run()
+        .expect(0);
+    assert!(run.read("k") == pattern("k", 6 * MIB));
+}
+
+#[test]
+fn an_etag_counts_as_md5_only_where_it_can_be_one() {
+    let md5 = |body: &[u8]| {
+        use md5::Digest;
+        md5::Md5::digest(body)
+            .iter()
+            .fold(String::new(), |hex, byte| hex + &format!("{byte:02x}"))
+    };
+    let server = Server::start();
+    for (key, size) in [("small", 1000), ("large", 5 * MIB)] {
+        let mut object = Object::new(pattern(key, size)).with_checksums(&[]);
+        object.etag = Some(md5(&object.body));
+        server.put(&format!("{key}/md5"), object.clone());
+        object.etag = Some("0123456789abcdef0123456789abcdef-3".to_owned());
+        server.put(&format!("{key}/multipart"), object.clone());
+        object.etag = Some("0123456789abcdef0123456789abcdef".to_owned());
+        server.put(&format!("{key}/wrong"), object.clone());
+        server.put(
+            &format!("{key}/with-checksum"),
+            object.with_checksums(&["crc32"]),
+        );
+    }
+    let keys = ["small", "large"].map(|key| {
+        ["md5", "multipart", "wrong", "with-checksum"].map(|kind| format!("{key}/{kind}"))
+    });
+    let keys = keys.concat();
+    let keys = || keys.iter().map(String::as_str);
+    let run = in_parts(&server)
+        .args(["--verify", "etag", "--max-attempts", "1"])
+        .keys(keys())
+        .run()
+        .expect(1);
+    let mismatch = |key: &str| (key.to_owned(), "ChecksumMismatch".to_owned());
+    assert_eq!(
+        run.failed(),
+        [mismatch("large/wrong"), mismatch("small/wrong")]
+    );
+    assert!(
+        run.stderr
+            .contains("verified by crc32 (2 files), etag-md5 (2 files) and length (2 files)"),
+        "{}",
+        run.stderr
+    );
+    let auto = in_parts(&server).keys(keys()).run().expect(0);
+    assert!(
+        auto.stderr
+            .contains("verified by crc32 (2 files) and length (6 files)"),
+        "{}",
+        auto.stderr
+    );
+    let off = in_parts(&server)
+        .keys(keys())
+        .args(["--verify", "off"])
+        .run()
+        .expect(0);
+    assert!(
+        off.stderr.contains("verified by length (8 files)"),
+        "{}",
+        off.stderr
+    );
+}
+
+#[test]
+fn an_object_replaced_at_any_instant_is_wholly_old_or_wholly_new() {
+    let (old, new) = (pattern("old", 8 * MIB), pattern("new", 8 * MIB + 77));
+    // As long as the old one: then only the ETag tells.
+    let same_size = pattern("same", 8 * MIB);
+    for ignores_if_match in [false, true] {
+        for new in [&new, &same_size] {
+            for n_before in [0, 1, 2, 4, 7] {
+                let server = Server::start();
+                server.quirks(Quirks {
+                    ignores_if_match,
+                    ..Quirks::default()
+                });
+                server.put("k", Object::new(old.clone()));
+                // Nothing wrong with the first ones.
+                server.script("k", (0..n_before).map(|_| Fault::Header("x-nothing", "")));
+                server.script("k", [Fault::Replace(Box::new(Object::new(new.clone())))]);
+                let run = in_parts(&server)
+                    .args(["-j", "4"])
+                    .keys(["k"])
+                    .run()
+                    .expect(0);
+                let got = run.read("k");
+                let is_replaced = server.n_requests("k") > n_before;
+                assert!(
+                    got == *new || (got == old && !is_replaced),
+                    "neither, after {n_before}"
+                );
+                assert_eq!(run.files().len(), 1);
+            }
+        }
+    }
+}
+
+#[test]
+fn a_broken_body_goes_on_at_the_missing_byte() {
+    // In parts, and as one stream.
+    for threshold in ["2MiB", "1GiB"] {
+        let size = 64 * MIB;
+        let server = server(size);
+        server.script("k", (0..20).map(|n| Fault::Cut(2 * MIB as u64 + 1000 * n)));
+        let run = server
+            .s3pull()
+            .args([
+                "--part-size",
+                "8MiB",
+                "--multipart-threshold",
+                threshold,
+                "-j",
+                "1",
+                "--max-attempts",
+                "21",
+            ])
+            .keys(["k"])
+            .run()
+            .expect(0);
+        assert!(run.read("k") == pattern("k", size));
+        assert_eq!(server.log().len(), 21);
+        let sent = server.bytes_sent("k");
+        // What was under way when a connection broke is lost: at most a few buffers each time.
+        assert!(
+            sent < size as u64 + 20 * 512 * 1024,
+            "{sent} bytes were sent for an object of {size}"
+        );
+    }
+}
+
+#[test]
+fn broken_parts_are_paid_from_one_budget() {
+    let server = server(8 * MIB);
+    server.script("k", (0..50).map(|_| Fault::Cut(10)));
+    let run = in_parts(&server)
+        .args(["-j", "4", "--max-attempts", "5"])
+        .keys(["k"])
+        .run()
+        .expect(1);
+    // Whether the break shows before or after the headers is the connection's choice.
+    let code = &run.failed()[0].1;
+    assert!(
+        ["IncompleteBody", "ConnectionFailed"].contains(&code.as_str()),
+        "{code}"
+    );
+    assert!(server.log().len() <= 8, "{} requests", server.log().len());
+}
+
+#[test]
+fn a_server_without_ranges_is_a_clear_error() {
+    let ignoring = server(8 * MIB);
+    ignoring.quirks(Quirks {
+        ignores_range: true,
+        ..Quirks::default()
+    });
+    // The first GET must still be under way when helpers ask for parts.
+    ignoring.script("k", [Fault::Stall(MIB as u64)]);
+    let run = in_parts(&ignoring)
+        .args(["-j", "4", "--timeout", "20"])
+        .keys(["k"])
+        .run()
+        .expect(1);
+    assert_eq!(run.failed(), [("k".to_owned(), "RangeIgnored".to_owned())]);
+    assert!(
+        run.stderr.contains("raise `--multipart-threshold`"),
+        "{}",
+        run.stderr
+    );
+    let partial = server(8 * MIB);
+    partial.script("k", [Fault::Stall(MIB as u64), Fault::Status200]);
+    let run = in_parts(&partial)
+        .args(["-j", "2", "--timeout", "20"])
+        .keys(["k"])
+        .run()
+        .expect(1);
+    assert_eq!(run.failed(), [("k".to_owned(), "RangeIgnored".to_owned())]);
+}
+
+#[test]
+fn a_part_that_is_another_one_is_not_taken() {
+    let server = server(8 * MIB);
+    let wrong = [
+        "bytes 0-1048575/8388608",
+        "bytes 7340032-8388606/8388608",
+        "nonsense",
+    ];
+    server.script("k", [Fault::Stall(MIB as u64)]);
+    server.script(
+        "k",
+        wrong.map(|range| Fault::Header("content-range", range)),
+    );
+    let run = in_parts(&server)
+        .args(["-j", "2", "--timeout", "1"])
+        .keys(["k"])
+        .run()
+        .expect(0);
+    assert!(run.read("k") == pattern("k", 8 * MIB));
+}
+
+#[test]
+fn a_large_object_does_not_hold_up_small_ones() {
+    let server = server(30 * MIB);
+    let small: Vec<_> = (0..500).map(|n| format!("small/{n}")).collect();
+    server.put_patterns(small.iter().map(String::as_str), 1_000);
+    // The large one makes no progress, on whatever permits it has.
+    server.script("k", (0..100).map(|_| Fault::Stall(1_000)));
+    let (mut running, mut stdin) = in_parts(&server).args(["-j", "8"]).start();
+    let list: String = ["k"]
+        .into_iter()
+        .chain(small.iter().map(String::as_str))
+        .flat_map(|key| [key, "\n"])
+        .collect();
+    std::io::Write::write_all(&mut stdin, list.as_bytes()).unwrap();
+    server.wait_for_requests(501);
+    assert!(server.peak() <= 8, "{} in flight", server.peak());
+    running.kill();
+}
+
+#[test]
+fn small_objects_do_not_hold_up_a_large_one() {
+    let server = server(12 * MIB);
+    let small: Vec<_> = (0..40).map(|n| format!("small/{n}")).collect();
+    server.put_patterns(small.iter().map(String::as_str), 1_000);
+    let gates: Vec<_> = small.iter().map(|key| server.gate(key)).collect();
+    let (running, mut stdin) = in_parts(&server).args(["-j", "8"]).start();
+    let list: String = ["k"]
+        .into_iter()
+        .chain(small.iter().map(String::as_str))
+        .flat_map(|key| [key, "\n"])
+        .collect();
+    std::io::Write::write_all(&mut stdin, list.as_bytes()).unwrap();
+    drop(stdin);
+    // Every other permit is held by a small object that gets no answer.
+    server.wait_for_bytes("k", 12 * MIB as u64);
+    for gate in gates {
+        gate.open();
+    }
+    let run = running.wait().expect(0);
+    assert!(run.read("k") == pattern("k", 12 * MIB));
+}
+
+#[test]
+fn large_objects_alone_use_every_permit() {
+    let server = Server::start();
+    let keys = ["a", "b", "c", "d"];
+    server.put_patterns(keys, 24 * MIB);
+    // Whatever is asked for first gets stuck, so that all permits must be in use at one time.
+    for key in keys {
+        server.script(key, (0..12).map(|_| Fault::Stall(100_000)));
+    }
+    let (mut running, mut stdin) = in_parts(&server).args(["-j", "12"]).start();
+    std::io::Write::write_all(&mut stdin, b"a\nb\nc\nd\n").unwrap();
+    drop(stdin);
+    server.wait_for_requests(12);
+    assert_eq!(server.peak(), 12);
+    running.kill();
+}
+
+#[test]
+fn versions_and_payer_hold_for_parts_too() {
+    let server = server(8 * MIB);
+    server.script("k", [Fault::Stall(MIB as u64)]);
+    let list = "key,version_id\nk,v7\n";
+    in_parts(&server)
+        .args(["-j", "2", "--request-payer", "requester", "--timeout", "1"])
+        .stdin(list)
+        .run()
+        .expect(0);
+    assert!(server.log().len() > 1);
+    for request in server.log() {
+        assert!(request.uri.contains("versionId=v7"), "{}", request.uri);
+        assert_eq!(request.headers["x-amz-request-payer"], "requester");
+    }
+}
