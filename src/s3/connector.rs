@@ -32,6 +32,9 @@ use super::proxy::{BoxError, Proxies, ProxyConnector, Stream};
 
 /// S3 drops connections that were idle for about 20 s; a request sent at that moment would be lost.
 const IDLE_TIMEOUT: Duration = Duration::from_secs(15);
+/// What a connection reads at once, in bytes, when much is there. hyper's own limit is 400 KiB; since a piece of a body
+/// keeps the whole buffer that it is in, that would make memory half as large again.
+const MAX_READ_BUFFER: usize = 128 * 1024;
 /// Notices a peer that is gone while a connection waits in the pool or for an answer.
 const TCP_KEEPALIVE: Duration = Duration::from_secs(30);
 
@@ -84,6 +87,7 @@ impl Transport {
         let pool = HyperClient::builder(TokioExecutor::new())
             .pool_timer(TokioTimer::new())
             .pool_idle_timeout(IDLE_TIMEOUT)
+            .http1_max_buf_size(MAX_READ_BUFFER)
             .build(connector);
         Ok(Self { pool, proxies })
     }
