@@ -1,7 +1,7 @@
 //! What was typed. Nothing past `config` sees it.
 
 use std::ffi::OsString;
-use std::num::{NonZeroU32, NonZeroUsize};
+use std::num::{NonZeroU32, NonZeroU64, NonZeroUsize};
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -64,11 +64,15 @@ pub struct Cli {
     #[arg(long, value_name = "N", default_value_t = config::DEFAULT_MAX_ATTEMPTS)]
     pub max_attempts: NonZeroU32,
 
+    /// End the run when N keys have failed
+    #[arg(long, value_name = "N")]
+    pub max_failures: Option<NonZeroU64>,
+
     /// Longest time to connect, in seconds: name look-up, TCP, proxy and TLS together
     #[arg(long, value_name = "S", value_parser = parse_seconds, default_value = config::DEFAULT_CONNECT_TIMEOUT)]
     pub connect_timeout: Duration,
 
-    /// Longest silence before an answer or between bytes, in seconds
+    /// Longest silence before an answer or between bytes, in seconds; less than 1 KiB in it is silence
     #[arg(long, value_name = "S", value_parser = parse_seconds, default_value = config::DEFAULT_TIMEOUT)]
     pub timeout: Duration,
 

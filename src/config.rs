@@ -1,7 +1,7 @@
 //! What is needed: the command line, checked against itself and filled up. All cross-option checks stand here.
 
 use std::io::IsTerminal;
-use std::num::{NonZeroU32, NonZeroUsize};
+use std::num::{NonZeroU32, NonZeroU64, NonZeroUsize};
 use std::path::PathBuf;
 use std::str::FromStr;
 
@@ -56,6 +56,8 @@ pub struct TransferOptions {
     pub multipart_threshold: u64,
     pub verify: VerifyMode,
     pub max_attempts: NonZeroU32,
+    /// Failed keys after which the run ends.
+    pub max_failures: Option<NonZeroU64>,
     pub if_exists: IfExists,
 }
 
@@ -170,6 +172,7 @@ impl TryFrom<Cli> for Config {
                 multipart_threshold: cli.multipart_threshold.0,
                 verify: cli.verify,
                 max_attempts: cli.max_attempts,
+                max_failures: cli.max_failures,
                 if_exists: cli.if_exists,
             },
             s3: ConnectOptions {

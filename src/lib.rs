@@ -19,6 +19,7 @@
 pub mod cli;
 pub mod config;
 pub mod exit_code;
+pub mod handles;
 pub mod keys;
 pub mod local;
 pub mod outcome;
@@ -28,11 +29,12 @@ pub mod signal;
 pub mod transfer;
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use anyhow::Context as _;
 use tokio::runtime::Builder;
 
-use config::Config;
+use config::{Config, TransferOptions};
 use exit_code::ExitCode;
 use keys::ListSource;
 use local::OutputFolder;
@@ -43,15 +45,21 @@ use transfer::{Context, End, Limit, Meter, Stop};
 /// Threads for file work: as many as keep a disk busy, and few enough not to wait for one another in one folder.
 const MAX_BLOCKING_THREADS: usize = 16;
 
+/// What is left running gets to end when the run is over.
+const SHUTDOWN: Duration = Duration::from_secs(1);
+
 /// Runs to the end of the list, and says in the exit code how it went. Errors that ended the run are printed.
 pub fn run(config: Config) -> ExitCode {
     let runtime = Builder::new_multi_thread()
         .enable_all()
         .max_blocking_threads(MAX_BLOCKING_THREADS)
         .build();
-    let ended = runtime
-        .context("cannot start threads")
-        .and_then(|runtime| runtime.block_on(download(config)));
+    let ended = runtime.context("cannot start threads").and_then(|runtime| {
+        let ended = runtime.block_on(download(config));
+        // A disk that hangs must not keep a run that was stopped from ending.
+        runtime.shutdown_timeout(SHUTDOWN);
+        ended
+    });
     ended.unwrap_or_else(|error| {
         report::error(&error, hint(&error));
         ExitCode::Fatal
@@ -61,7 +69,8 @@ pub fn run(config: Config) -> ExitCode {
 /// Opens everything that can fail before the first request, downloads, and closes the books.
 async fn download(config: Config) -> anyhow::Result<ExitCode> {
     let list = keys::open(&config.list.source)?;
-    let mut output = OutputFolder::open(&config.output)
+    let fit = handles::fit(config.transfer.concurrency, handles::raise_limit());
+    let mut output = OutputFolder::open(&config.output, fit.max_open_folders)
         .with_context(|| format!("cannot use the output folder `{}`", config.output.display()))?;
     output.keep(&config.failed);
     if let ListSource::File(path) = &config.list.source {
@@ -71,6 +80,12 @@ async fn download(config: Config) -> anyhow::Result<ExitCode> {
     let meter = Arc::new(Meter::default());
     let stop = Arc::new(Stop::default());
     let mut report = Report::start(&config, Arc::clone(&meter))?;
+    if fit.concurrency < config.transfer.concurrency {
+        report.warn(&format!(
+            "`--concurrency {}` does not fit into the limit of open files: going on with {} (`ulimit -n` raises it)",
+            config.transfer.concurrency, fit.concurrency
+        ));
+    }
     let signal = signal::listen(Arc::clone(&stop))?;
 
     let options = Arc::new(config.list);
@@ -80,13 +95,16 @@ async fn download(config: Config) -> anyhow::Result<ExitCode> {
     let context = Arc::new(Context {
         client,
         output,
-        options: config.transfer,
-        limit: Limit::new(config.transfer.concurrency.get()),
+        options: TransferOptions {
+            concurrency: fit.concurrency,
+            ..config.transfer
+        },
+        limit: Limit::new(fit.concurrency.get()),
         meter: Arc::clone(&meter),
         stop,
     });
     let end = transfer::download_all(&context, rows, &mut report).await;
-    report.finish()?;
+    report.finish(context.limit.throttling())?;
 
     match end {
         End::ListDone if signal.exit_code().is_some() => {
@@ -95,6 +113,9 @@ async fn download(config: Config) -> anyhow::Result<ExitCode> {
         End::ListDone if meter.counts().n_failed > 0 => Ok(ExitCode::SomeKeysFailed),
         End::ListDone => Ok(ExitCode::Success),
         End::Fatal(failure) => Err(anyhow::anyhow!("{}: {}", failure.code, failure.message)),
+        End::TooManyFailures(n) => Err(anyhow::anyhow!(
+            "{n} keys failed, as many as `--max-failures` allows"
+        )),
         End::ListBroken(error) => Err(error.into()),
         End::RecordFailed(error) => Err(error).context("cannot write the failed-keys CSV"),
     }

@@ -80,6 +80,8 @@ pub struct Failure {
     pub request_id: Option<String>,
     /// One line, lowercase, with literal values in backticks.
     pub message: String,
+    /// How long the server asks to wait before another attempt.
+    pub retry_after: Option<Duration>,
 }
 
 impl Failure {
@@ -92,6 +94,7 @@ impl Failure {
             attempts: 0,
             request_id: None,
             message: message.into(),
+            retry_after: None,
         }
     }
 
@@ -149,6 +152,10 @@ pub enum ErrorCode {
     FolderMarkerHasContent,
     /// The file system allows no more bytes or files.
     DiskFull,
+    /// The output folder is not there any more.
+    OutputFolderGone,
+    /// This process has as many files and connections open as it may; passes by itself.
+    TooManyOpenFiles,
     /// The file system refused to create, write or rename a file.
     WriteFailed,
     /// Begun, but given up because the run was stopped.
@@ -178,6 +185,8 @@ impl ErrorCode {
             Self::PathConflict => "PathConflict",
             Self::FolderMarkerHasContent => "FolderMarkerHasContent",
             Self::DiskFull => "DiskFull",
+            Self::OutputFolderGone => "OutputFolderGone",
+            Self::TooManyOpenFiles => "TooManyOpenFiles",
             Self::WriteFailed => "WriteFailed",
             Self::Interrupted => "Interrupted",
             Self::NotAttempted => "NotAttempted",

@@ -1,13 +1,9 @@
 //! What SIGINT and SIGTERM do: the first one winds the run down, the second ends it at once.
 
 use std::sync::{Arc, OnceLock};
-use std::time::Duration;
 
 use crate::exit_code::ExitCode;
 use crate::transfer::{Phase, Stop};
-
-/// What running objects get to finish after the first signal.
-const GRACE: Duration = Duration::from_secs(5);
 
 /// The signal that stopped the run, if one did.
 #[derive(Debug, Clone, Default)]
@@ -32,11 +28,7 @@ pub fn listen(stop: Arc<Stop>) -> std::io::Result<Stopped> {
         // This is the only place that sets it.
         let _ = first.set(exit_code);
         stop.because("the run was stopped by a signal".to_owned());
-        stop.escalate(Phase::WindingDown);
-        tokio::select! {
-            () = tokio::time::sleep(GRACE) => stop.escalate(Phase::GivingUp),
-            _ = signals.next() => stop.escalate(Phase::Abandoned),
-        }
+        stop.wind_down();
         signals.next().await;
         stop.escalate(Phase::Abandoned);
     });

@@ -2,6 +2,8 @@
 
 use std::io::{self, ErrorKind};
 
+use cap_std::fs::Dir;
+
 use crate::outcome::{Class, ErrorCode, Failure};
 
 /// A file operation that failed.
@@ -10,6 +12,22 @@ pub enum LocalError {
     /// Something else is, or is being put, at the path.
     #[error("{0}")]
     Conflict(String),
+    #[error("the disk is full: cannot {action} `{path}`: {source}{}; make room, then try the failed rows again", how_much_is_free(*.free))]
+    Full {
+        action: &'static str,
+        path: String,
+        source: io::Error,
+        /// Bytes, where the file system says so.
+        free: Option<u64>,
+    },
+    #[error(
+        "the output folder is gone: cannot {action} `{path}`: {source}; do not remove it while s3pull runs"
+    )]
+    Gone {
+        action: &'static str,
+        path: String,
+        source: io::Error,
+    },
     #[error("cannot {action} `{path}`: {source}")]
     Io {
         action: &'static str,
@@ -18,31 +36,58 @@ pub enum LocalError {
     },
 }
 
+fn how_much_is_free(bytes: Option<u64>) -> String {
+    bytes.map_or_else(String::new, |bytes| format!(", {bytes} bytes are free"))
+}
+
 impl LocalError {
-    /// An error of doing `action` at `path`, below the output folder.
-    pub(super) fn io(action: &'static str, path: &str, source: io::Error) -> Self {
+    /// An error of doing `action` at `path`, in or below `folder`.
+    pub(super) fn io(folder: &Dir, action: &'static str, path: &str, source: io::Error) -> Self {
+        let shown = path.escape_debug();
         match source.kind() {
-            ErrorKind::NotADirectory | ErrorKind::AlreadyExists => Self::Conflict(format!(
-                "a file is where `{}` needs a folder",
-                path.escape_debug()
-            )),
-            ErrorKind::IsADirectory | ErrorKind::DirectoryNotEmpty => Self::Conflict(format!(
-                "a folder is where the file `{}` would go",
-                path.escape_debug()
-            )),
-            // The sandbox's own refusal: no system call failed.
-            ErrorKind::PermissionDenied if source.raw_os_error().is_none() => {
-                Self::Conflict(format!(
-                    "`{}` leads out of the output folder through a symlink",
-                    path.escape_debug()
-                ))
+            ErrorKind::NotADirectory | ErrorKind::AlreadyExists => {
+                Self::Conflict(format!("a file is where `{shown}` needs a folder"))
             }
+            ErrorKind::IsADirectory | ErrorKind::DirectoryNotEmpty => {
+                Self::Conflict(format!("a folder is where the file `{shown}` would go"))
+            }
+            // The sandbox's own refusal: no system call failed.
+            ErrorKind::PermissionDenied if source.raw_os_error().is_none() => Self::Conflict(
+                format!("`{shown}` leads out of the output folder through a symlink"),
+            ),
+            ErrorKind::StorageFull | ErrorKind::QuotaExceeded => Self::Full {
+                action,
+                path: shown.to_string(),
+                source,
+                free: free_bytes(folder),
+            },
             _ => Self::Io {
                 action,
-                path: path.escape_debug().to_string(),
+                path: shown.to_string(),
                 source,
             },
         }
+    }
+
+    /// The same, where a folder that is not there can only be the output folder itself.
+    pub(super) fn or_gone(self) -> Self {
+        match self {
+            Self::Io {
+                action,
+                path,
+                source,
+            } if source.kind() == ErrorKind::NotFound => Self::Gone {
+                action,
+                path,
+                source,
+            },
+            error => error,
+        }
+    }
+
+    /// Whether the cause passes when other files are closed.
+    pub(super) fn is_out_of_handles(&self) -> bool {
+        matches!(self, Self::Io { source, .. } if is_out_of_handles(source))
     }
 }
 
@@ -50,17 +95,26 @@ impl From<LocalError> for Failure {
     fn from(error: LocalError) -> Self {
         let (code, class) = match &error {
             LocalError::Conflict(_) => (ErrorCode::PathConflict, Class::Permanent),
+            LocalError::Full { .. } => (ErrorCode::DiskFull, Class::Fatal),
+            LocalError::Gone { .. } => (ErrorCode::OutputFolderGone, Class::Fatal),
             LocalError::Io { source, .. } => match source.kind() {
-                ErrorKind::StorageFull | ErrorKind::QuotaExceeded => {
-                    (ErrorCode::DiskFull, Class::Fatal)
-                }
                 ErrorKind::ReadOnlyFilesystem => (ErrorCode::WriteFailed, Class::Fatal),
-                _ if is_out_of_handles(source) => (ErrorCode::WriteFailed, Class::Transient),
                 _ => (ErrorCode::WriteFailed, Class::Permanent),
             },
         };
         Self::new(code, class, error.to_string())
     }
+}
+
+#[cfg(unix)]
+fn free_bytes(folder: &Dir) -> Option<u64> {
+    let state = rustix::fs::fstatvfs(folder).ok()?;
+    Some(state.f_bavail * state.f_frsize)
+}
+
+#[cfg(not(unix))]
+fn free_bytes(_: &Dir) -> Option<u64> {
+    None
 }
 
 /// `EMFILE` or `ENFILE`: passes when other files are closed.

@@ -256,7 +256,7 @@ mod tests {
     }
 
     fn open(folder: &Path, identity: &Identity) -> (ResumableFile, Vec<DonePart>) {
-        OutputFolder::open(folder)
+        OutputFolder::open(folder, 8)
             .unwrap()
             .begin_resumable(&LocalPath::of_key("k").unwrap(), identity)
             .unwrap()
@@ -378,7 +378,7 @@ mod tests {
         let (file, _) = open(folder.path(), &identity());
         write_part(&file, 0);
         drop(file);
-        let output = OutputFolder::open(folder.path()).unwrap();
+        let output = OutputFolder::open(folder.path(), 8).unwrap();
         output
             .begin(&LocalPath::of_key("k").unwrap())
             .unwrap()

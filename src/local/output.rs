@@ -5,6 +5,7 @@ use std::collections::HashMap;
 use std::io::{self, ErrorKind};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use cap_std::ambient_authority;
 use cap_std::fs::Dir;
@@ -14,8 +15,9 @@ use super::journal::{DonePart, Identity, ResumableFile};
 use super::partial::PartialFile;
 use super::path::LocalPath;
 
-/// Folder handles kept open: enough for lists in any usual order, and far below the limit of open files.
-const MAX_OPEN_FOLDERS: usize = 128;
+/// What is waited where this process has too many files open, and how often: a minute in all.
+const WAIT: Duration = Duration::from_millis(20);
+const MAX_WAITS: u32 = 3_000;
 
 /// The folder that the files go to.
 #[derive(Debug)]
@@ -24,16 +26,18 @@ pub struct OutputFolder {
     /// Where it really is, to tell the files that must not be overwritten.
     location: PathBuf,
     folders: Mutex<HashMap<String, Arc<Dir>>>,
+    /// Folder handles kept open.
+    max_open_folders: usize,
     /// Paths below it that are no key's: the list and the CSV.
     kept: Vec<String>,
 }
 
 impl OutputFolder {
-    /// Opens `path`, made if it is not there.
+    /// Opens `path`, made if it is not there. Handles of up to `max_open_folders` folders below it are kept open.
     ///
     /// # Errors
     /// When it cannot be made or opened as a folder.
-    pub fn open(path: &Path) -> io::Result<Self> {
+    pub fn open(path: &Path, max_open_folders: usize) -> io::Result<Self> {
         std::fs::create_dir_all(path)?;
         let root = Dir::open_ambient_dir(path, ambient_authority())?;
         let location = path.canonicalize()?;
@@ -41,6 +45,7 @@ impl OutputFolder {
             root: Arc::new(root),
             location,
             folders: Mutex::default(),
+            max_open_folders,
             kept: Vec::new(),
         })
     }
@@ -80,9 +85,9 @@ impl OutputFolder {
     /// # Errors
     /// When a file is in its way, or the file system refuses.
     pub fn make_folder(&self, path: &LocalPath) -> Result<(), LocalError> {
-        self.root
-            .create_dir_all(path.as_str())
-            .map_err(|source| LocalError::io("make the folder", path.as_str(), source))
+        self.root.create_dir_all(path.as_str()).map_err(|source| {
+            LocalError::io(&self.root, "make the folder", path.as_str(), source).or_gone()
+        })
     }
 
     /// Begins the file at `path` under its partial name, empty.
@@ -116,13 +121,25 @@ impl OutputFolder {
                 "`{path}` is the key list or the failed-keys CSV of this run"
             )));
         }
-        match open(self.folder(path)?, path) {
-            // The folder was removed since it was opened: make it again, once.
-            Err(LocalError::Io { source, .. }) if source.kind() == ErrorKind::NotFound => {
-                self.folders().remove(path.folder());
-                open(self.folder(path)?, path)
+        let mut n_waits = 0;
+        loop {
+            match self.folder(path).and_then(|folder| open(folder, path)) {
+                // The folder was removed since it was opened: make it again, once.
+                Err(LocalError::Io { source, .. }) if source.kind() == ErrorKind::NotFound => {
+                    self.folders().remove(path.folder());
+                    return self
+                        .folder(path)
+                        .and_then(|folder| open(folder, path))
+                        .map_err(LocalError::or_gone);
+                }
+                Err(error) if error.is_out_of_handles() && n_waits < MAX_WAITS => {
+                    // The cached folders are handles too; the other ones are closed by those who use them.
+                    self.folders().clear();
+                    std::thread::sleep(WAIT);
+                    n_waits += 1;
+                }
+                opened => return opened,
             }
-            opened => opened,
         }
     }
 
@@ -135,7 +152,7 @@ impl OutputFolder {
         if let Some(open) = self.folders().get(folder) {
             return Ok(Arc::clone(open));
         }
-        let error = |source| LocalError::io("make the folder", folder, source);
+        let error = |source| LocalError::io(&self.root, "make the folder", folder, source);
         let opened = match self.root.open_dir(folder) {
             Err(source) if source.kind() == ErrorKind::NotFound => {
                 self.root.create_dir_all(folder).map_err(error)?;
@@ -145,7 +162,7 @@ impl OutputFolder {
         };
         let opened = Arc::new(opened);
         let mut folders = self.folders();
-        if folders.len() >= MAX_OPEN_FOLDERS {
+        if folders.len() >= self.max_open_folders {
             folders.clear();
         }
         folders.insert(folder.to_owned(), Arc::clone(&opened));
@@ -176,7 +193,7 @@ mod tests {
     fn list_and_csv_are_kept_under_both_their_names() {
         let folder = tempfile::tempdir().unwrap();
         std::fs::write(folder.path().join("real.txt"), "keys").unwrap();
-        let mut output = OutputFolder::open(folder.path()).unwrap();
+        let mut output = OutputFolder::open(folder.path(), 8).unwrap();
         output.keep(&folder.path().join("real.txt"));
         output.keep(&folder.path().join("not-there-yet.csv"));
         conflict(output.begin(&path("real.txt")));
@@ -188,7 +205,7 @@ mod tests {
     fn a_file_in_the_way_of_a_folder_is_a_conflict() {
         let folder = tempfile::tempdir().unwrap();
         std::fs::write(folder.path().join("a"), "").unwrap();
-        let output = OutputFolder::open(folder.path()).unwrap();
+        let output = OutputFolder::open(folder.path(), 8).unwrap();
         assert!(conflict(output.begin(&path("a/b"))).contains("needs a folder"));
         assert!(matches!(
             output.make_folder(&path("a/")),
@@ -199,7 +216,7 @@ mod tests {
     #[test]
     fn a_folder_that_vanished_is_made_again() {
         let folder = tempfile::tempdir().unwrap();
-        let output = OutputFolder::open(folder.path()).unwrap();
+        let output = OutputFolder::open(folder.path(), 8).unwrap();
         output.begin(&path("a/b/1")).unwrap();
         std::fs::remove_dir_all(folder.path().join("a")).unwrap();
         output.begin(&path("a/b/2")).unwrap().commit(None).unwrap();
@@ -209,15 +226,32 @@ mod tests {
     #[test]
     fn more_folders_than_handles_work() {
         let folder = tempfile::tempdir().unwrap();
-        let output = OutputFolder::open(folder.path()).unwrap();
-        for n in 0..2 * MAX_OPEN_FOLDERS + 3 {
+        let output = OutputFolder::open(folder.path(), 8).unwrap();
+        for n in 0..20 {
             output
                 .begin(&path(&format!("{n}/file")))
                 .unwrap()
                 .commit(None)
                 .unwrap();
         }
-        assert!(output.folders().len() <= MAX_OPEN_FOLDERS);
+        assert!(output.folders().len() <= 8);
+    }
+
+    #[test]
+    fn an_output_folder_that_vanished_is_said_so() {
+        let folder = tempfile::tempdir().unwrap();
+        let output = OutputFolder::open(folder.path(), 8).unwrap();
+        std::fs::remove_dir_all(folder.path()).unwrap();
+        for key in ["a", "b/c"] {
+            assert!(
+                matches!(output.begin(&path(key)), Err(LocalError::Gone { .. })),
+                "{key}"
+            );
+        }
+        assert!(matches!(
+            output.make_folder(&path("d/")),
+            Err(LocalError::Gone { .. })
+        ));
     }
 
     #[cfg(unix)]
@@ -225,7 +259,7 @@ mod tests {
     fn a_symlink_that_leads_outside_is_not_followed() {
         let (folder, outside) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
         std::os::unix::fs::symlink(outside.path(), folder.path().join("out")).unwrap();
-        let output = OutputFolder::open(folder.path()).unwrap();
+        let output = OutputFolder::open(folder.path(), 8).unwrap();
         assert!(conflict(output.begin(&path("out/file"))).contains("symlink"));
         assert_eq!(std::fs::read_dir(outside.path()).unwrap().count(), 0);
     }

@@ -60,7 +60,7 @@ impl PartialFile {
             TakeError::NotAFile => LocalError::Conflict(format!(
                 "`{partial_name}` is in the way and is no file: remove it"
             )),
-            TakeError::Io(source) => LocalError::io("create", path.as_str(), source),
+            TakeError::Io(source) => LocalError::io(&folder, "create", path.as_str(), source),
         })?;
         let path = path.clone();
         let is_left = AtomicBool::new(false);
@@ -93,7 +93,9 @@ impl PartialFile {
             )
         })?;
         Self::create(Arc::new(folder), &name).map_err(|error| match error {
-            LocalError::Io { source, .. } => source,
+            LocalError::Io { source, .. }
+            | LocalError::Full { source, .. }
+            | LocalError::Gone { source, .. } => source,
             LocalError::Conflict(message) => io::Error::other(message),
         })
     }
@@ -188,7 +190,7 @@ impl PartialFile {
     }
 
     pub(super) fn error(&self, action: &'static str, source: io::Error) -> LocalError {
-        LocalError::io(action, self.path.as_str(), source)
+        LocalError::io(&self.folder, action, self.path.as_str(), source)
     }
 }
 

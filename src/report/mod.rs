@@ -19,7 +19,7 @@ use text::{printable, row_name};
 
 use crate::config::{Config, ListFormat, Verbosity};
 use crate::outcome::{Outcome, SkipReason, Verification};
-use crate::transfer::{Finished, Meter, Observer};
+use crate::transfer::{Finished, Meter, Observer, Throttling};
 
 /// Failures that are printed one by one; the CSV has them all.
 const MAX_PRINTED_FAILURES: u64 = 10;
@@ -69,11 +69,19 @@ impl Report {
         }
     }
 
+    /// Says what is otherwise than asked for.
+    pub fn warn(&self, warning: &str) {
+        if self.verbosity > Verbosity::Quiet {
+            self.progress
+                .println(&format!("s3pull: warning: {warning}"));
+        }
+    }
+
     /// Ends the report: the CSV at its final path, and the summary.
     ///
     /// # Errors
     /// When the CSV cannot be put there.
-    pub fn finish(self) -> anyhow::Result<()> {
+    pub fn finish(self, throttling: Throttling) -> anyhow::Result<()> {
         self.progress.stop();
         let counts = self.meter.counts();
         let path = self.failed_keys.path().to_owned();
@@ -81,7 +89,8 @@ impl Report {
             .finish()
             .with_context(|| format!("cannot write the failed-keys CSV `{}`", path.display()))?;
         if self.verbosity > Verbosity::Quiet {
-            let summary = summary::text(&counts, &self.verified, self.started.elapsed());
+            let summary =
+                summary::text(&counts, &self.verified, throttling, self.started.elapsed());
             say(&summary);
         }
         if counts.n_failed > 0 {

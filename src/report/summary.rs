@@ -5,27 +5,47 @@ use std::time::Duration;
 
 use super::text::{bytes, count, duration, listed, number, per_second};
 use crate::outcome::Verification;
-use crate::transfer::Counts;
+use crate::transfer::{Counts, Throttling};
 
 /// The summary's lines.
-pub fn text(counts: &Counts, verified: &BTreeMap<Verification, u64>, elapsed: Duration) -> String {
-    let rows = format!(
+pub fn text(
+    counts: &Counts,
+    verified: &BTreeMap<Verification, u64>,
+    throttling: Throttling,
+    elapsed: Duration,
+) -> String {
+    let mut lines = vec![format!(
         "s3pull: {} downloaded, {} skipped, {} failed",
         number(counts.n_downloaded),
         number(counts.n_skipped),
         number(counts.n_failed),
-    );
-    if counts.n_downloaded == 0 {
-        return rows;
+    )];
+    if counts.n_downloaded > 0 {
+        lines.push(format!(
+            "{} in {}: {}/s, {}/s",
+            bytes(counts.bytes),
+            duration(elapsed),
+            count(per_second(counts.n_downloaded, elapsed), "object"),
+            bytes(per_second(counts.bytes, elapsed)),
+        ));
+        lines.push(format!("verified by {}", verdicts(verified)));
     }
-    format!(
-        "{rows}\n        {} in {}: {}/s, {}/s\n        verified by {}",
-        bytes(counts.bytes),
-        duration(elapsed),
-        count(per_second(counts.n_downloaded, elapsed), "object"),
-        bytes(per_second(counts.bytes, elapsed)),
-        verdicts(verified),
-    )
+    if throttling.n_replies > 0 {
+        lines.push(format!(
+            "throttled: {} asked for fewer requests; down to {} in flight",
+            replies(throttling.n_replies),
+            number(throttling.lowest as u64),
+        ));
+    }
+    lines.join("\n        ")
+}
+
+fn replies(n: u64) -> String {
+    if n == 1 {
+        "1 reply".to_owned()
+    } else {
+        format!("{} replies", number(n))
+    }
 }
 
 /// `crc64nvme (12 files), length (3 files) and folder (1 file)`
@@ -41,6 +61,31 @@ fn verdicts(verified: &BTreeMap<Verification, u64>) -> String {
 mod tests {
     use super::*;
 
+    const NOT_THROTTLED: Throttling = Throttling {
+        n_replies: 0,
+        lowest: 64,
+    };
+
+    #[test]
+    fn summary_tells_of_throttling() {
+        let throttling = Throttling {
+            n_replies: 1_234,
+            lowest: 8,
+        };
+        let text = text(
+            &Counts::default(),
+            &BTreeMap::new(),
+            throttling,
+            Duration::from_secs(1),
+        );
+        assert!(
+            text.ends_with(
+                "throttled: 1,234 replies asked for fewer requests; down to 8 in flight"
+            ),
+            "{text}"
+        );
+    }
+
     #[test]
     fn summary_tells_counts_rate_and_verdicts() {
         let counts = Counts {
@@ -53,7 +98,7 @@ mod tests {
         let verified =
             BTreeMap::from([(Verification::Crc64Nvme, 1_230), (Verification::Length, 4)]);
         assert_eq!(
-            text(&counts, &verified, Duration::from_secs(2)),
+            text(&counts, &verified, NOT_THROTTLED, Duration::from_secs(2)),
             "s3pull: 1,234 downloaded, 5 skipped, 2 failed\n        \
              2.0 MiB in 2.00 s: 617 objects/s, 1.0 MiB/s\n        \
              verified by crc64nvme (1,230 files) and length (4 files)"
@@ -62,7 +107,12 @@ mod tests {
 
     #[test]
     fn a_run_without_downloads_has_no_rate() {
-        let text = text(&Counts::default(), &BTreeMap::new(), Duration::from_secs(1));
+        let text = text(
+            &Counts::default(),
+            &BTreeMap::new(),
+            NOT_THROTTLED,
+            Duration::from_secs(1),
+        );
         assert_eq!(text, "s3pull: 0 downloaded, 0 skipped, 0 failed");
     }
 }

@@ -2,24 +2,28 @@
 
 use crate::outcome::Class;
 
-/// S3 codes that say more than their status does.
-/// Sources: S3 API reference, "List of error codes"; the throttling codes are those the AWS SDKs share.
+/// S3 codes that say more than their status does. A code that is not here has the class of its status.
+/// Sources: S3 API reference, "List of error codes"; the throttling codes are those that the AWS SDKs share.
 const BY_CODE: &[(Class, &[&str])] = &[
     (
         Class::Throttled,
         &[
             "BandwidthLimitExceeded",
+            "EC2ThrottledException",
             "LimitExceededException",
             "PriorRequestNotComplete",
+            "ProvisionedThroughputExceededException",
             "RequestLimitExceeded",
             "RequestThrottled",
             "RequestThrottledException",
+            "ServiceUnavailable",
             "SlowDown",
             "ThrottledException",
             "Throttling",
             "ThrottlingException",
             "TooManyRequests",
             "TooManyRequestsException",
+            "TransactionInProgressException",
         ],
     ),
     (
@@ -30,27 +34,37 @@ const BY_CODE: &[(Class, &[&str])] = &[
             "OperationAborted",
             "RequestTimeout",
             "RequestTimeoutException",
+            "TemporaryRedirect",
         ],
     ),
     (
         Class::Fatal,
         &[
+            // Credentials and signatures: what refuses one key refuses all.
             "AccountProblem",
-            "AllAccessDisabled",
+            "AuthFailure",
             "AuthorizationHeaderMalformed",
             "ExpiredToken",
             "ExpiredTokenException",
+            "IncompleteSignature",
             "InvalidAccessKeyId",
-            "InvalidBucketName",
+            "InvalidClientTokenId",
             "InvalidSecurity",
+            "InvalidSignatureException",
             "InvalidToken",
             "InvalidTokenId",
-            "NoSuchBucket",
+            "MissingAuthenticationToken",
             "NotSignedUp",
             "RequestTimeTooSkewed",
             "SignatureDoesNotMatch",
             "TokenRefreshRequired",
             "UnrecognizedClientException",
+            // The bucket.
+            "AllAccessDisabled",
+            "IllegalLocationConstraintException",
+            "InvalidBucketName",
+            "NoSuchBucket",
+            "PermanentRedirect",
         ],
     ),
 ];
@@ -75,6 +89,15 @@ mod tests {
     use super::*;
 
     #[test]
+    fn no_code_has_two_classes() {
+        let mut codes: Vec<_> = BY_CODE.iter().flat_map(|(_, codes)| codes.iter()).collect();
+        let n_codes = codes.len();
+        codes.sort();
+        codes.dedup();
+        assert_eq!(codes.len(), n_codes);
+    }
+
+    #[test]
     fn classes_follow_code_then_status() {
         let cases = [
             (Some("SlowDown"), 503, Class::Throttled),
@@ -87,9 +110,38 @@ mod tests {
             (Some("InvalidObjectState"), 403, Class::Permanent),
             (Some("NoSuchBucket"), 404, Class::Fatal),
             (Some("InvalidAccessKeyId"), 403, Class::Fatal),
+            (Some("ServiceUnavailable"), 503, Class::Throttled),
+            (Some("ThrottlingException"), 400, Class::Throttled),
+            (Some("RequestLimitExceeded"), 400, Class::Throttled),
+            (Some("BandwidthLimitExceeded"), 509, Class::Throttled),
+            (Some("TooManyRequestsException"), 429, Class::Throttled),
+            (Some("OperationAborted"), 409, Class::Transient),
+            (Some("TemporaryRedirect"), 307, Class::Transient),
+            (Some("NoSuchVersion"), 404, Class::Permanent),
+            (Some("MethodNotAllowed"), 405, Class::Permanent),
+            (Some("PreconditionFailed"), 412, Class::Permanent),
+            (Some("InvalidRange"), 416, Class::Permanent),
+            (Some("NotFound"), 404, Class::Permanent),
+            (Some("ExpiredToken"), 400, Class::Fatal),
+            (Some("InvalidToken"), 400, Class::Fatal),
+            (Some("SignatureDoesNotMatch"), 403, Class::Fatal),
+            (Some("RequestTimeTooSkewed"), 403, Class::Fatal),
+            (Some("AuthFailure"), 403, Class::Fatal),
+            (Some("PermanentRedirect"), 301, Class::Fatal),
+            (Some("AuthorizationHeaderMalformed"), 400, Class::Fatal),
+            (
+                Some("IllegalLocationConstraintException"),
+                400,
+                Class::Fatal,
+            ),
+            (Some("InvalidBucketName"), 400, Class::Fatal),
             (Some("NeverSeenBefore"), 400, Class::Permanent),
             (Some("NeverSeenBefore"), 502, Class::Transient),
+            (None, 301, Class::Permanent),
+            (None, 403, Class::Permanent),
             (None, 404, Class::Permanent),
+            (None, 405, Class::Permanent),
+            (None, 500, Class::Transient),
             (None, 408, Class::Transient),
             (None, 429, Class::Throttled),
             (None, 501, Class::Permanent),

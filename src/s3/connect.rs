@@ -1,30 +1,26 @@
 //! Makes the one client, shared by everything that is downloaded.
 
 use std::path::PathBuf;
-use std::sync::{Mutex, PoisonError, RwLock};
+use std::sync::{PoisonError, RwLock};
 use std::time::Duration;
 
-use aws_config::default_provider::credentials::DefaultCredentialsChain;
-use aws_config::imds;
-use aws_config::imds::client::error::ImdsError;
-use aws_config::provider_config::ProviderConfig;
+use aws_config::identity::IdentityCache;
 use aws_config::retry::RetryConfig;
 use aws_config::stalled_stream_protection::StalledStreamProtectionConfig;
 use aws_config::timeout::TimeoutConfig;
 use aws_config::{AppName, BehaviorVersion, SdkConfig};
 use aws_credential_types::Credentials;
-use aws_credential_types::provider::error::CredentialsError;
-use aws_credential_types::provider::{ProvideCredentials, SharedCredentialsProvider, future};
-use aws_sdk_s3::config::{Config as S3Config, ResponseChecksumValidation};
+use aws_credential_types::provider::SharedCredentialsProvider;
+use aws_sdk_s3::config::{
+    Builder as S3ConfigBuilder, Config as S3Config, ResponseChecksumValidation,
+};
 use aws_types::service_config::ServiceConfigKey;
 
 use super::connector::{Transport, TrustError};
-use super::get::{AskForChecksums, find_cause, one_line};
+use super::credentials;
+use super::get::{AskForChecksums, GetError};
 use super::region;
 use crate::config::AddressingStyle;
-
-/// How long the instance metadata service may take: off EC2 nothing answers, and the AWS CLI waits as long.
-const METADATA_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// What the client must know.
 #[derive(Debug, Clone)]
@@ -57,13 +53,23 @@ pub enum ConnectError {
     Trust(#[from] TrustError),
 }
 
-/// The one client. It knows the bucket, and moves to the bucket's region when S3 names it.
+/// The one client. It knows the bucket, moves to the bucket's region when S3 names it, and gets new credentials when
+/// S3 says that they expired.
 #[derive(Debug)]
 pub struct Client {
-    pub(super) bucket: String,
-    pub(super) requester_pays: bool,
-    pub(super) timeout: Duration,
-    sdk: RwLock<aws_sdk_s3::Client>,
+    pub(super) options: ConnectOptions,
+    transport: Transport,
+    current: RwLock<Current>,
+    /// What the SDK signs with; held while new ones are got, which only one request does.
+    credentials: tokio::sync::Mutex<Option<Credentials>>,
+}
+
+/// The SDK's client as it is now.
+#[derive(Debug, Clone)]
+pub(super) struct Current {
+    pub sdk: aws_sdk_s3::Client,
+    /// How often it was replaced.
+    generation: u64,
 }
 
 impl Client {
@@ -73,34 +79,80 @@ impl Client {
     /// [`ConnectError`] when there are no credentials, or the CA bundle cannot be used.
     pub async fn connect(options: ConnectOptions) -> Result<Self, ConnectError> {
         let transport = Transport::new(options.connect_timeout, options.ca_bundle.as_deref())?;
-        let sdk_config = sdk_config(&options, &transport).await?;
-        let s3_config = s3_config(&options, &sdk_config);
+        let loaded = if options.sign_requests {
+            Some(credentials::load(&options, &transport).await?)
+        } else {
+            None
+        };
+        let (first, provider) = loaded.unzip();
+        let sdk_config = sdk_config(&options, &transport, provider).await;
+        let sdk = aws_sdk_s3::Client::from_conf(s3_config(&options, &sdk_config));
         Ok(Self {
-            bucket: options.bucket,
-            requester_pays: options.requester_pays,
-            timeout: options.timeout,
-            sdk: RwLock::new(aws_sdk_s3::Client::from_conf(s3_config)),
+            options,
+            transport,
+            current: RwLock::new(Current { sdk, generation: 0 }),
+            credentials: tokio::sync::Mutex::new(first),
         })
     }
 
-    pub(super) fn sdk(&self) -> aws_sdk_s3::Client {
-        self.sdk
+    pub(super) fn current(&self) -> Current {
+        self.current
             .read()
             .unwrap_or_else(PoisonError::into_inner)
             .clone()
     }
 
-    /// Takes the region that an answer to `used` named; `true` if a request may be worth sending again.
-    /// Only the first of many answers changes anything.
-    pub(super) fn correct_region(&self, used: &aws_sdk_s3::Client, hint: Option<&str>) -> bool {
-        let Some(right) = region::correction(hint, used.config().region()) else {
+    fn replace(&self, change: impl FnOnce(S3ConfigBuilder) -> S3ConfigBuilder) {
+        let mut current = self.current.write().unwrap_or_else(PoisonError::into_inner);
+        let config = change(current.sdk.config().to_builder()).build();
+        *current = Current {
+            sdk: aws_sdk_s3::Client::from_conf(config),
+            generation: current.generation + 1,
+        };
+    }
+
+    /// Learns from the refusal of a request that `used` sent. `true` if the same request may now be answered: it is
+    /// sent again at once and without charge. Of many requests that are refused together, the first changes something.
+    pub(super) async fn corrected(&self, used: &Current, refusal: &GetError) -> bool {
+        if let Some(right) = region::correction(refusal.region_hint(), used.sdk.config().region()) {
+            if self.current().sdk.config().region() != Some(&right) {
+                self.replace(|config| config.region(right));
+            }
+            return true;
+        }
+        match refusal.code.as_str() {
+            "ExpiredToken" | "ExpiredTokenException" | "TokenRefreshRequired" => {
+                self.renew_credentials(used).await
+            }
+            // The SDK has taken the server's time from the answer.
+            "RequestTimeTooSkewed" => true,
+            _ => false,
+        }
+    }
+
+    /// Asks the credential chain again, from its start; `false` if it has nothing new.
+    async fn renew_credentials(&self, used: &Current) -> bool {
+        let mut credentials = self.credentials.lock().await;
+        if self.current().generation != used.generation {
+            return true;
+        }
+        let Some(expired) = credentials.as_ref() else {
             return false;
         };
-        let mut sdk = self.sdk.write().unwrap_or_else(PoisonError::into_inner);
-        if sdk.config().region() != Some(&right) {
-            let corrected = used.config().to_builder().region(right).build();
-            *sdk = aws_sdk_s3::Client::from_conf(corrected);
+        let Ok((new, provider)) = credentials::load(&self.options, &self.transport).await else {
+            return false;
+        };
+        let is_same = new.access_key_id() == expired.access_key_id()
+            && new.session_token() == expired.session_token();
+        if is_same {
+            return false;
         }
+        *credentials = Some(new);
+        self.replace(|config| {
+            config
+                .credentials_provider(provider)
+                .identity_cache(IdentityCache::lazy().build())
+        });
         true
     }
 }
@@ -109,7 +161,8 @@ impl Client {
 async fn sdk_config(
     options: &ConnectOptions,
     transport: &Transport,
-) -> Result<SdkConfig, ConnectError> {
+    credentials: Option<SharedCredentialsProvider>,
+) -> SdkConfig {
     let region = region::chain(options.region.as_deref(), options.profile.as_deref());
     let mut loader = aws_config::defaults(BehaviorVersion::latest())
         .http_client(transport.clone())
@@ -127,86 +180,11 @@ async fn sdk_config(
     if let Some(profile) = &options.profile {
         loader = loader.profile_name(profile);
     }
-    loader = if options.sign_requests {
-        loader.credentials_provider(load_credentials(options, transport).await?)
-    } else {
-        loader.no_credentials()
+    loader = match credentials {
+        Some(credentials) => loader.credentials_provider(credentials),
+        None => loader.no_credentials(),
     };
-    Ok(loader.load().await)
-}
-
-/// The credential chain of the AWS CLI, asked once before the first key: a run without credentials ends here.
-async fn load_credentials(
-    options: &ConnectOptions,
-    transport: &Transport,
-) -> Result<SharedCredentialsProvider, ConnectError> {
-    let provider_config = ProviderConfig::without_region().with_http_client(transport.clone());
-    let metadata = imds::Client::builder()
-        .configure(&provider_config)
-        .connect_timeout(METADATA_TIMEOUT)
-        .read_timeout(METADATA_TIMEOUT)
-        .max_attempts(1)
-        .build();
-    let mut chain = DefaultCredentialsChain::builder()
-        .configure(provider_config)
-        .region(region::chain(
-            options.region.as_deref(),
-            options.profile.as_deref(),
-        ))
-        .imds_client(metadata);
-    if let Some(profile) = &options.profile {
-        chain = chain.profile_name(profile);
-    }
-    let chain = chain.build().await;
-    match chain.provide_credentials().await {
-        Ok(credentials) => Ok(SharedCredentialsProvider::new(Preloaded {
-            first: Mutex::new(Some(credentials)),
-            chain,
-        })),
-        // The metadata service is asked last, after everything else had nothing.
-        Err(error) if is_not_loaded(&error) || find_cause::<ImdsError>(&error).is_some() => {
-            let profile = options
-                .profile
-                .clone()
-                .or_else(|| std::env::var("AWS_PROFILE").ok());
-            Err(ConnectError::NoCredentials {
-                profile: profile.unwrap_or_else(|| "default".into()),
-            })
-        }
-        Err(error) => Err(ConnectError::Credentials(one_line(&error))),
-    }
-}
-
-fn is_not_loaded(error: &CredentialsError) -> bool {
-    matches!(error, CredentialsError::CredentialsNotLoaded(_))
-}
-
-/// The chain, with the credentials that the check at the start found: no second sign-in for the first request.
-#[derive(Debug)]
-struct Preloaded {
-    first: Mutex<Option<Credentials>>,
-    chain: DefaultCredentialsChain,
-}
-
-impl ProvideCredentials for Preloaded {
-    fn provide_credentials<'a>(&'a self) -> future::ProvideCredentials<'a>
-    where
-        Self: 'a,
-    {
-        match self
-            .first
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .take()
-        {
-            Some(credentials) => future::ProvideCredentials::ready(Ok(credentials)),
-            None => self.chain.provide_credentials(),
-        }
-    }
-
-    fn fallback_on_interrupt(&self) -> Option<Credentials> {
-        self.chain.fallback_on_interrupt()
-    }
+    loader.load().await
 }
 
 fn s3_config(options: &ConnectOptions, sdk_config: &SdkConfig) -> S3Config {

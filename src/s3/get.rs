@@ -2,7 +2,7 @@
 
 use std::error::Error;
 use std::ops::Range;
-use std::time::{Duration, SystemTime};
+use std::time::{Duration, Instant, SystemTime};
 
 use aws_credential_types::provider::error::CredentialsError;
 use aws_sdk_s3::error::{ProvideErrorMetadata, SdkError};
@@ -25,8 +25,10 @@ use super::connect::Client;
 use super::connector::TransportError;
 use crate::outcome::{Class, ErrorCode, Failure};
 
-/// Region corrections that one request may lead to; more would be a server that sends us round in circles.
-const MAX_CORRECTIONS: u32 = 2;
+/// Corrections that one request may lead to; more would be a server that sends us round in circles.
+const MAX_CORRECTIONS: u32 = 4;
+/// A body that brings fewer bytes than this in as long as it may be silent is as good as silent.
+const MIN_BYTES: u64 = 1024;
 
 /// What to get.
 #[derive(Debug, Clone)]
@@ -91,6 +93,8 @@ pub struct GetError {
     pub request_id: Option<String>,
     /// One line.
     pub message: String,
+    /// How long the server asks to wait.
+    pub retry_after: Option<Duration>,
     /// The bucket's region, where the answer named it.
     region_hint: Option<String>,
 }
@@ -103,8 +107,13 @@ impl GetError {
             status: None,
             request_id: None,
             message: message.into(),
+            retry_after: None,
             region_hint: None,
         }
+    }
+
+    pub(super) fn region_hint(&self) -> Option<&str> {
+        self.region_hint.as_deref()
     }
 
     fn transient(code: ErrorCode, message: impl Into<String>) -> Self {
@@ -120,6 +129,7 @@ impl From<GetError> for Failure {
             status,
             request_id,
             message,
+            retry_after,
             ..
         } = error;
         Self {
@@ -129,27 +139,26 @@ impl From<GetError> for Failure {
             attempts: 0,
             request_id,
             message,
+            retry_after,
         }
     }
 }
 
 impl Client {
-    /// Sends one GET. A wrong region is corrected on the way, once for all requests.
+    /// Sends one GET. A wrong region, expired credentials and a wrong clock are corrected on the way.
     ///
     /// # Errors
     /// [`GetError`], whose class says whether another attempt may help.
     pub async fn get(&self, request: &GetRequest<'_>) -> Result<GetResponse, GetError> {
         let mut n_corrections = 0;
         loop {
-            let sdk = self.sdk();
-            let error = match self.send(&sdk, request).await {
+            let current = self.current();
+            let error = match self.send(&current.sdk, request).await {
                 Ok(output) => return self.response(output, request.part.as_ref()),
                 Err(error) => error_of(&error, request.part.is_some()),
             };
             n_corrections += 1;
-            if n_corrections > MAX_CORRECTIONS
-                || !self.correct_region(&sdk, error.region_hint.as_deref())
-            {
+            if n_corrections > MAX_CORRECTIONS || !self.corrected(&current, &error).await {
                 return Err(error);
             }
         }
@@ -162,10 +171,14 @@ impl Client {
     ) -> Result<GetObjectOutput, SdkError<GetObjectError, HttpResponse>> {
         let part = request.part.as_ref();
         sdk.get_object()
-            .bucket(&self.bucket)
+            .bucket(&self.options.bucket)
             .key(request.key)
             .set_version_id(request.version_id.map(str::to_owned))
-            .set_request_payer(self.requester_pays.then_some(RequestPayer::Requester))
+            .set_request_payer(
+                self.options
+                    .requester_pays
+                    .then_some(RequestPayer::Requester),
+            )
             .set_range(
                 part.map(|part| format!("bytes={}-{}", part.range.start, part.range.end - 1)),
             )
@@ -194,7 +207,9 @@ impl Client {
             md5: md5_of(&output),
             body: Body {
                 stream: output.body,
-                timeout: self.timeout,
+                timeout: self.options.timeout,
+                waited: Duration::ZERO,
+                n_bytes: 0,
             },
         })
     }
@@ -261,26 +276,48 @@ fn parse_content_range(text: &str) -> Option<(Range<u64>, Option<u64>)> {
 pub struct Body {
     stream: ByteStream,
     timeout: Duration,
+    /// Time spent waiting for the network, and nothing else, in the window that is being looked at.
+    waited: Duration,
+    /// Bytes that came in it.
+    n_bytes: u64,
 }
 
 impl Body {
     /// The next bytes; `None` at the end.
     ///
     /// # Errors
-    /// When the connection breaks, ends early, or is silent for too long.
+    /// When the connection breaks, ends early, or is silent, or as good as silent, for too long.
     pub async fn next(&mut self) -> Result<Option<Bytes>, GetError> {
-        match tokio::time::timeout(self.timeout, self.stream.next()).await {
-            Ok(None) => Ok(None),
-            Ok(Some(Ok(bytes))) => Ok(Some(bytes)),
-            Ok(Some(Err(error))) => Err(GetError::transient(
-                ErrorCode::IncompleteBody,
-                one_line(&error),
-            )),
+        let started = Instant::now();
+        let bytes = match tokio::time::timeout(self.timeout, self.stream.next()).await {
+            Ok(None) => return Ok(None),
+            Ok(Some(Ok(bytes))) => bytes,
+            Ok(Some(Err(error))) => {
+                return Err(GetError::transient(
+                    ErrorCode::IncompleteBody,
+                    one_line(&error),
+                ));
+            }
             Err(_) => {
                 let message = format!("no byte of the body for {} s", self.timeout.as_secs_f64());
-                Err(GetError::transient(ErrorCode::Timeout, message))
+                return Err(GetError::transient(ErrorCode::Timeout, message));
             }
+        };
+        self.waited += started.elapsed();
+        self.n_bytes += bytes.len() as u64;
+        if self.waited < self.timeout {
+            return Ok(Some(bytes));
         }
+        if self.n_bytes < MIN_BYTES {
+            let message = format!(
+                "only {} bytes of the body in {} s",
+                self.n_bytes,
+                self.waited.as_secs_f64()
+            );
+            return Err(GetError::transient(ErrorCode::Timeout, message));
+        }
+        (self.waited, self.n_bytes) = (Duration::ZERO, 0);
+        Ok(Some(bytes))
     }
 }
 
@@ -414,8 +451,21 @@ fn error_of(error: &SdkError<GetObjectError, HttpResponse>, is_part: bool) -> Ge
         status: Some(status),
         request_id: header("x-amz-request-id"),
         message,
+        retry_after: retry_after(response),
         region_hint: header("x-amz-bucket-region"),
     }
+}
+
+/// `x-amz-retry-after` in milliseconds, or `Retry-After` in seconds; its form with a date is for longer waits than these.
+fn retry_after(response: &HttpResponse) -> Option<Duration> {
+    let number = |name| {
+        response
+            .headers()
+            .get(name)
+            .and_then(|value| value.trim().parse().ok())
+    };
+    let of_aws = number("x-amz-retry-after").map(Duration::from_millis);
+    of_aws.or_else(|| number("retry-after").map(Duration::from_secs))
 }
 
 fn error_without_answer(error: &SdkError<GetObjectError, HttpResponse>) -> GetError {
@@ -432,6 +482,9 @@ fn error_without_answer(error: &SdkError<GetObjectError, HttpResponse>) -> GetEr
         None => {}
     }
     match error {
+        SdkError::DispatchFailure(_) if is_out_of_handles(error) => {
+            GetError::transient(ErrorCode::TooManyOpenFiles, one_line(error))
+        }
         SdkError::DispatchFailure(failure) if failure.is_io() || failure.is_timeout() => {
             let message = failure
                 .as_connector_error()
@@ -445,6 +498,12 @@ fn error_without_answer(error: &SdkError<GetObjectError, HttpResponse>) -> GetEr
             ..GetError::transient(ErrorCode::Internal, one_line(error))
         },
     }
+}
+
+/// Whether a connection could not be made because this process has too many files open (`EMFILE`, `ENFILE`).
+fn is_out_of_handles(error: &(dyn Error + 'static)) -> bool {
+    let cause = find_cause::<std::io::Error>(error).and_then(std::io::Error::raw_os_error);
+    cfg!(unix) && matches!(cause, Some(23 | 24))
 }
 
 /// The first `T` among `error` and its causes.

@@ -3,6 +3,7 @@
 mod class;
 mod connect;
 mod connector;
+mod credentials;
 mod dns;
 mod get;
 mod proxy;

@@ -10,7 +10,7 @@ mod reader;
 mod retry;
 mod stop;
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
 use std::io;
 use std::pin::{Pin, pin};
@@ -23,7 +23,7 @@ use tokio::sync::{mpsc, oneshot};
 use tokio::task::{JoinError, JoinHandle};
 
 use limit::Claim;
-pub use limit::Limit;
+pub use limit::{Limit, Throttling};
 pub use meter::{Counts, Meter};
 pub use stop::{Phase, Stop};
 
@@ -86,6 +86,8 @@ pub enum End {
     ListDone,
     /// A failure that every other key would share.
     Fatal(Failure),
+    /// As many keys failed as `--max-failures` allows.
+    TooManyFailures(u64),
     /// The list could not be read to its end; the rows before were dealt with.
     ListBroken(ListError),
     /// What became of the rows could not be recorded.
@@ -101,7 +103,10 @@ pub async fn download_all(
 ) -> End {
     let in_flight = RefCell::new(InFlight::default());
     let mut end = End::ListDone;
-    let rows = rows_until_abandoned(list, &context.stop);
+    let mut n_failures = 0;
+    let n_rows = Cell::new(0_u64);
+    let rows = rows_until_abandoned(list, &context.stop)
+        .inspect(|row| n_rows.set(n_rows.get() + u64::from(row.is_ok())));
     // Concurrent up to here and no further: what follows is a single consumer.
     let downloads = rows
         .map(|row| start(context, &in_flight, row))
@@ -118,17 +123,14 @@ pub async fn download_all(
         if let Some(path) = path {
             in_flight.borrow_mut().finish(&path, &finished.outcome);
         }
-        match &finished.outcome {
-            Outcome::Failed(failure)
-                if failure.class == Class::Fatal && context.stop.phase() < Phase::GivingUp =>
-            {
-                context
-                    .stop
-                    .because(format!("the run ended early: {}", failure.message));
-                context.stop.escalate(Phase::GivingUp);
-                end = End::Fatal(failure.clone());
+        if let Outcome::Failed(failure) = &finished.outcome {
+            n_failures += u64::from(!matches!(
+                failure.code,
+                ErrorCode::NotAttempted | ErrorCode::Interrupted
+            ));
+            if let Some(ended) = must_end(context, failure, n_failures) {
+                end = ended;
             }
-            _ => {}
         }
         context.meter.count(&finished.outcome);
         if let Err(error) = observer.finished(&finished) {
@@ -136,7 +138,36 @@ pub async fn download_all(
             end = End::RecordFailed(error);
         }
     }
+    assert_eq!(
+        n_rows.get(),
+        context.meter.counts().n_done(),
+        "every row that was read ends once"
+    );
     end
+}
+
+/// Whether this failure, the `n_failures`th, ends the run; then the run is on its way to its end.
+fn must_end(context: &Context, failure: &Failure, n_failures: u64) -> Option<End> {
+    if failure.class == Class::Fatal && context.stop.phase() < Phase::GivingUp {
+        context
+            .stop
+            .because(format!("the run ended early: {}", failure.message));
+        context.stop.escalate(Phase::GivingUp);
+        return Some(End::Fatal(failure.clone()));
+    }
+    if context
+        .options
+        .max_failures
+        .is_some_and(|max| n_failures >= max.get())
+        && context.stop.phase() == Phase::Running
+    {
+        context
+            .stop
+            .because(format!("the run ended early: {n_failures} keys had failed"));
+        context.stop.wind_down();
+        return Some(End::TooManyFailures(n_failures));
+    }
+    None
 }
 
 /// A row that ended, and the path that is free again; or the list's own end.
@@ -391,5 +422,25 @@ impl Future for AbortOnDrop {
 impl Drop for AbortOnDrop {
     fn drop(&mut self) {
         self.0.abort();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_panic_in_a_task_is_a_failure_of_its_key() {
+        let ended = AbortOnDrop(tokio::spawn(async { panic!("as the SDK may") })).await;
+        let failure = failure_of_task(&ended.unwrap_err());
+        assert_eq!(
+            (failure.code, failure.class),
+            (ErrorCode::Internal, Class::Permanent)
+        );
+        assert!(
+            failure.message.contains("as the SDK may"),
+            "{}",
+            failure.message
+        );
     }
 }

@@ -1,6 +1,7 @@
 //! The bytes of an object, or of a range of it, in order. Where a body breaks, it goes on at the missing byte.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::Bytes;
 
@@ -10,6 +11,9 @@ use super::{Broken, Context};
 use crate::keys::Entry;
 use crate::outcome::{Class, ErrorCode, Failure};
 use crate::s3::{Body, GetError, GetRequest, GetResponse, Part};
+
+/// How often it is tried again to open a connection where too many files are open.
+const HANDLES_INTERVAL: Duration = Duration::from_millis(50);
 
 /// What every request for one object shares.
 #[derive(Debug, Clone)]
@@ -39,9 +43,13 @@ impl Request {
     pub async fn whole(&self) -> Result<(GetResponse, Permit), Broken> {
         let mut n_failed_in_a_row = 0;
         loop {
-            match self.get(None).await {
-                Ok(answer) => return Ok(answer),
-                Err(error) => self.wait_after(error, &mut n_failed_in_a_row).await?,
+            let permit = self.context.limit.acquire().await;
+            match self.send(None, &permit).await {
+                Ok(response) => return Ok((response, permit)),
+                Err(error) => {
+                    drop(permit);
+                    self.wait_after(error, &mut n_failed_in_a_row).await?;
+                }
             }
         }
     }
@@ -54,21 +62,20 @@ impl Request {
         }
     }
 
-    async fn get(&self, part: Option<Part<'_>>) -> Result<(GetResponse, Permit), GetError> {
-        let permit = self.context.limit.acquire().await;
-        Ok((self.send(part).await?, permit))
-    }
-
-    async fn send(&self, part: Option<Part<'_>>) -> Result<GetResponse, GetError> {
+    async fn send(&self, part: Option<Part<'_>>, permit: &Permit) -> Result<GetResponse, GetError> {
         let version_id = self.entry.version_id.as_deref();
-        self.context
-            .client
-            .get(&GetRequest {
-                key: &self.entry.key,
-                version_id,
-                part,
-            })
-            .await
+        let request = GetRequest {
+            key: &self.entry.key,
+            version_id,
+            part,
+        };
+        let answer = self.context.client.get(&request).await;
+        match &answer {
+            Ok(_) => permit.answered(),
+            Err(error) if error.class == Class::Throttled => permit.throttled(),
+            Err(_) => {}
+        }
+        answer
     }
 
     /// Pays for a request that failed, and waits as long as it should be waited before the next.
@@ -77,8 +84,13 @@ impl Request {
         failed: impl Into<Failure>,
         n_in_a_row: &mut u32,
     ) -> Result<(), Broken> {
-        *n_in_a_row += 1;
         let failed = failed.into();
+        if failed.code == ErrorCode::TooManyOpenFiles {
+            // No fault of the object's: others that are under way will close theirs.
+            tokio::time::sleep(HANDLES_INTERVAL).await;
+            return Ok(());
+        }
+        *n_in_a_row += 1;
         let must_start_over = failed.code == ErrorCode::ObjectChanged;
         let delay = self
             .budget
@@ -124,7 +136,7 @@ impl Reader {
             left_over: Bytes::new(),
             n_failed_in_a_row: 0,
         };
-        match reader.send().await {
+        match reader.send(&permit).await {
             Ok(response) => reader.open = Some((response.body, permit)),
             Err(error) => {
                 drop(permit);
@@ -195,7 +207,7 @@ impl Reader {
     async fn read(&mut self) -> Result<Option<Bytes>, Failure> {
         if self.open.is_none() {
             let permit = self.request.context.limit.acquire().await;
-            let response = self.send().await?;
+            let response = self.send(&permit).await?;
             self.open = Some((response.body, permit));
         }
         let Some((body, _permit)) = &mut self.open else {
@@ -217,7 +229,7 @@ impl Reader {
         }
     }
 
-    async fn send(&self) -> Result<GetResponse, Failure> {
+    async fn send(&self, permit: &Permit) -> Result<GetResponse, Failure> {
         let part = match (&self.identity, self.end) {
             (Some((etag, size)), Some(end)) => Some(Part {
                 range: self.position..end,
@@ -227,6 +239,6 @@ impl Reader {
             _ => None,
         };
         // Boxed, so that objects that need no second request do not carry its size.
-        Ok(Box::pin(self.request.send(part)).await?)
+        Ok(Box::pin(self.request.send(part, permit)).await?)
     }
 }

@@ -47,7 +47,8 @@ impl Budget {
                 ..failure
             });
         }
-        Ok(delay(failure.class, n_in_a_row, fastrand::f64()))
+        let asked = failure.retry_after.unwrap_or_default().min(CAP);
+        Ok(delay(failure.class, n_in_a_row, fastrand::f64()).max(asked))
     }
 }
 
@@ -101,6 +102,26 @@ mod tests {
                 .attempts,
             1
         );
+    }
+
+    #[test]
+    fn a_server_s_wish_is_heeded_up_to_the_cap() {
+        use crate::outcome::ErrorCode;
+        let wait = |seconds| {
+            let failure = Failure::new(ErrorCode::Timeout, Class::Throttled, "");
+            let retry_after = Some(Duration::from_secs(seconds));
+            Budget::new(3)
+                .spend(
+                    Failure {
+                        retry_after,
+                        ..failure
+                    },
+                    1,
+                )
+                .unwrap()
+        };
+        assert_eq!(wait(3), Duration::from_secs(3));
+        assert_eq!(wait(3_600), CAP);
     }
 
     #[test]

@@ -1,8 +1,12 @@
 //! How a run comes to its end before the list does.
 
-use std::sync::OnceLock;
+use std::sync::{Arc, OnceLock};
+use std::time::Duration;
 
 use tokio::sync::watch;
+
+/// What running objects get to finish when the run winds down.
+const GRACE: Duration = Duration::from_secs(5);
 
 /// How far a run is on its way to its end. It only ever goes forward.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -39,6 +43,19 @@ impl Stop {
             let is_later = phase > *current;
             *current = phase.max(*current);
             is_later
+        });
+    }
+
+    /// Begins no new key; what is running gets [`GRACE`] to finish.
+    ///
+    /// # Panics
+    /// Outside a runtime.
+    pub fn wind_down(self: &Arc<Self>) {
+        self.escalate(Phase::WindingDown);
+        let stop = Arc::clone(self);
+        tokio::spawn(async move {
+            tokio::time::sleep(GRACE).await;
+            stop.escalate(Phase::GivingUp);
         });
     }
 

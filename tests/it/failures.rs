@@ -250,3 +250,143 @@ fn server_text_cannot_act_on_the_terminal() {
         run.stderr
     );
 }
+
+#[test]
+fn a_body_that_trickles_is_given_up() {
+    let server = server();
+    server.script("k", [Fault::Trickle(std::time::Duration::from_millis(50))]);
+    let run = server
+        .s3pull()
+        .keys(["k"])
+        .args(["--timeout", "0.5"])
+        .run()
+        .expect(0);
+    assert!(run.read("k") == pattern("k", 1_000_000));
+    server.script("k", [Fault::Trickle(std::time::Duration::from_millis(50))]);
+    let run = server
+        .s3pull()
+        .keys(["k"])
+        .args(["--timeout", "0.5", "--max-attempts", "1"])
+        .run()
+        .expect(1);
+    assert!(
+        run.stderr.contains("Timeout: only ") && run.stderr.contains("bytes of the body in"),
+        "{}",
+        run.stderr
+    );
+}
+
+#[test]
+fn a_server_s_wish_to_wait_is_heeded() {
+    let server = server();
+    server.script(
+        "k",
+        [Fault::StatusWith(
+            503,
+            "SlowDown",
+            "x-amz-retry-after",
+            "1500".to_owned(),
+        )],
+    );
+    let started = std::time::Instant::now();
+    server.s3pull().keys(["k"]).run().expect(0);
+    assert!(
+        started.elapsed().as_millis() >= 1_500,
+        "{:?}",
+        started.elapsed()
+    );
+}
+
+#[test]
+fn a_storm_of_resets_loses_nothing() {
+    let server = Server::start();
+    let keys: Vec<_> = (0..300).map(|n| n.to_string()).collect();
+    server.put_patterns(keys.iter().map(String::as_str), 50_000);
+    for key in &keys {
+        server.script(key, [Fault::Cut(0), Fault::Cut(1_000)]);
+    }
+    let run = server
+        .s3pull()
+        .keys(keys.iter().map(String::as_str))
+        .args(["-j", "256", "-o", "out"])
+        .run()
+        .expect(0);
+    for key in &keys {
+        assert!(
+            run.read(&format!("out/{key}")) == pattern(key, 50_000),
+            "{key}"
+        );
+    }
+}
+
+#[test]
+fn too_many_failures_end_the_run_and_no_row_is_lost() {
+    let server = server();
+    let keys: Vec<_> = (0..300).map(|n| format!("missing/{n}")).collect();
+    let run = server
+        .s3pull()
+        .keys(keys.iter().map(String::as_str))
+        .args(["--max-failures", "5", "-j", "2"])
+        .run()
+        .expect(3);
+    assert!(
+        run.stderr
+            .contains("s3pull: error: 5 keys failed, as many as `--max-failures` allows"),
+        "{}",
+        run.stderr
+    );
+    assert_eq!(run.failed().len(), 300);
+    let n_tried = run
+        .failed()
+        .iter()
+        .filter(|(_, code)| code == "NoSuchKey")
+        .count();
+    assert!((5..=7).contains(&n_tried), "{n_tried}");
+}
+
+#[cfg(unix)]
+#[test]
+fn a_closed_stderr_stops_nothing() {
+    let server = server();
+    let shell = S3pull::of("sh").args([
+        "-c",
+        "exec \"$0\" \"$@\" 2>&-",
+        env!("CARGO_BIN_EXE_s3pull"),
+        "--bucket",
+        "bucket",
+        "-v",
+    ]);
+    let run = shell
+        .env("AWS_ENDPOINT_URL_S3", &server.url())
+        .keys(["k", "missing"])
+        .run()
+        .expect(1);
+    assert!(run.read("k") == pattern("k", 1_000_000));
+}
+
+#[cfg(unix)]
+#[test]
+fn more_concurrency_than_open_files_is_lowered_with_a_warning() {
+    let server = Server::start();
+    let keys: Vec<_> = (0..2_000).map(|n| format!("{}/{n}", n % 300)).collect();
+    server.put_patterns(keys.iter().map(String::as_str), 100);
+    let command = "ulimit -n 256 && exec \"$0\" \"$@\"";
+    let shell = S3pull::of("sh").args([
+        "-c",
+        command,
+        env!("CARGO_BIN_EXE_s3pull"),
+        "--bucket",
+        "bucket",
+        "-j",
+        "2000",
+    ]);
+    let run = shell
+        .env("AWS_ENDPOINT_URL_S3", &server.url())
+        .keys(keys.iter().map(String::as_str))
+        .run()
+        .expect(0);
+    assert_eq!(run.files().len(), 2_000);
+    let warning = "s3pull: warning: `--concurrency 2000` does not fit into the limit of open files: going on with 61";
+    assert_eq!(run.stderr.matches("s3pull: warning:").count(), 1);
+    assert!(run.stderr.contains(warning), "{}", run.stderr);
+}

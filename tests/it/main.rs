@@ -4,11 +4,14 @@
 
 mod harness;
 
+mod chaos;
 mod connection;
+mod disk;
 mod downloads;
 mod failures;
 mod interruption;
 mod key_lists;
 mod large_objects;
 mod resuming;
+mod throttling;
 mod usage;

@@ -37,12 +37,18 @@ pub struct Running {
 impl S3pull {
     /// The binary in a new folder, with credentials and nothing else in its environment.
     pub fn new() -> Self {
+        Self::of(env!("CARGO_BIN_EXE_s3pull"))
+    }
+
+    /// Another program, such as a shell that starts the binary.
+    pub fn of(program: &str) -> Self {
         let temporary = tempfile::tempdir().unwrap();
         let folder = temporary.path().to_owned();
-        let mut command = Command::new(env!("CARGO_BIN_EXE_s3pull"));
+        let mut command = Command::new(program);
         command
             .current_dir(&folder)
             .env_clear()
+            .env("PATH", std::env::var_os("PATH").unwrap_or_default())
             .env("HOME", &folder)
             .env("AWS_ACCESS_KEY_ID", ACCESS_KEY)
             .env("AWS_SECRET_ACCESS_KEY", SECRET_KEY)

@@ -4,6 +4,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::SeqCst};
 use std::task::{Context, Poll, ready};
+use std::time::Duration;
 
 use bytes::Bytes;
 use http::{HeaderValue, Response, StatusCode};
@@ -18,6 +19,8 @@ pub type BoxError = Box<dyn std::error::Error + Send + Sync>;
 pub enum Fault {
     /// An S3 error with this code, or a bodiless answer when the code is empty.
     Status(u16, &'static str),
+    /// An S3 error with a header beside it.
+    StatusWith(u16, &'static str, &'static str, String),
     /// A wrong region: status, and the region that the bucket is in.
     Region(u16, &'static str),
     /// No answer at all, ever.
@@ -26,6 +29,8 @@ pub enum Fault {
     Cut(u64),
     /// The body goes silent after so many bytes.
     Stall(u64),
+    /// The body comes a byte at a time, this often.
+    Trickle(Duration),
     /// The byte at this offset is another one.
     Flip(u64),
     /// An answer of another kind of server.
@@ -43,7 +48,9 @@ impl Fault {
     pub fn answer(&self) -> Option<Response<FaultyBody>> {
         let (status, body, region) = match self {
             Self::Status(status, "") => (*status, String::new(), None),
-            Self::Status(status, code) => (*status, error_body(code), None),
+            Self::Status(status, code) | Self::StatusWith(status, code, ..) => {
+                (*status, error_body(code), None)
+            }
             Self::Region(status, region) => {
                 (*status, error_body("PermanentRedirect"), Some(*region))
             }
@@ -59,6 +66,11 @@ impl Fault {
         response
             .headers_mut()
             .insert("x-amz-request-id", HeaderValue::from_static("REQUEST-ID"));
+        if let Self::StatusWith(_, _, name, value) = self {
+            response
+                .headers_mut()
+                .insert(*name, HeaderValue::from_str(value).unwrap());
+        }
         if let Some(region) = region {
             response
                 .headers_mut()
@@ -92,6 +104,7 @@ pub struct FaultyBody {
     inner: s3s::Body,
     fault: Option<Fault>,
     n_sent: u64,
+    pause: Option<Pin<Box<tokio::time::Sleep>>>,
     /// Of all requests for the key.
     total: Arc<AtomicU64>,
     /// Something to drop when the body is done with.
@@ -112,6 +125,7 @@ impl FaultyBody {
             inner,
             fault,
             n_sent: 0,
+            pause: None,
             total: Arc::default(),
             _guard: guard,
         }
@@ -124,6 +138,22 @@ impl FaultyBody {
 
     pub fn guarded(self, guard: Box<dyn Send + Sync>) -> Self {
         Self::new(self.inner, self.fault, Some(guard))
+    }
+}
+
+impl FaultyBody {
+    /// A byte of nothing, each `interval`, for as long as it is wanted.
+    fn trickle(
+        &mut self,
+        interval: Duration,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
+        let pause = self
+            .pause
+            .get_or_insert_with(|| Box::pin(tokio::time::sleep(interval)));
+        ready!(pause.as_mut().poll(context));
+        self.pause = None;
+        Poll::Ready(Some(Ok(Frame::data(Bytes::from_static(b"x")))))
     }
 }
 
@@ -141,6 +171,9 @@ impl Body for FaultyBody {
             }
             Some(Fault::Stall(limit)) if self.n_sent >= limit => return Poll::Pending,
             _ => {}
+        }
+        if let Some(Fault::Trickle(interval)) = self.fault {
+            return self.trickle(interval, context);
         }
         let frame = match ready!(Pin::new(&mut self.inner).poll_frame(context)) {
             Some(Ok(frame)) => frame,

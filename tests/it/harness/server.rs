@@ -40,9 +40,19 @@ struct State {
     changed: Condvar,
     /// Bytes of bodies, by key.
     sent: Mutex<HashMap<String, Arc<AtomicU64>>>,
+    /// More requests than this at once are answered with 503.
+    capacity: AtomicUsize,
+    /// How long each answer takes, in milliseconds.
+    latency: AtomicU64,
+    n_refused: AtomicUsize,
+    /// Chooses a fault for each request that is not scripted.
+    chance: Mutex<Option<Chance>>,
     in_flight: AtomicUsize,
     peak: AtomicUsize,
 }
+
+/// Faults at random; `None` serves well.
+type Chance = Box<dyn FnMut() -> Option<Fault> + Send>;
 
 /// A request as it came in.
 #[derive(Debug, Clone)]
@@ -90,6 +100,10 @@ impl Server {
             log: Mutex::default(),
             changed: Condvar::new(),
             sent: Mutex::default(),
+            capacity: AtomicUsize::new(usize::MAX),
+            latency: AtomicU64::new(0),
+            n_refused: AtomicUsize::new(0),
+            chance: Mutex::default(),
             in_flight: AtomicUsize::new(0),
             peak: AtomicUsize::new(0),
         });
@@ -219,6 +233,29 @@ impl Server {
         }
     }
 
+    /// Takes `n` requests at once, answers each after `latency`, and refuses more with 503.
+    pub fn limit_to(&self, n: usize, latency: Duration) {
+        self.state.capacity.store(n, SeqCst);
+        self.state
+            .latency
+            .store(latency.as_millis().try_into().unwrap(), SeqCst);
+    }
+
+    /// Requests that were refused by the limit.
+    pub fn n_refused(&self) -> usize {
+        self.state.n_refused.load(SeqCst)
+    }
+
+    /// Each request that is not scripted gets the fault that `chance` says.
+    pub fn by_chance(&self, chance: impl FnMut() -> Option<Fault> + Send + 'static) {
+        *self.state.chance.lock().unwrap() = Some(Box::new(chance));
+    }
+
+    /// Every request is served well from now on.
+    pub fn heal(&self) {
+        *self.state.chance.lock().unwrap() = None;
+    }
+
     pub fn quirks(&self, quirks: Quirks) {
         *self.state.store.quirks.lock().unwrap() = quirks;
     }
@@ -280,6 +317,25 @@ async fn answer(
         .get_mut(&key)
         .and_then(VecDeque::pop_front)
         .flatten();
+    let fault = fault.or_else(|| {
+        state
+            .chance
+            .lock()
+            .unwrap()
+            .as_mut()
+            .and_then(|chance| chance())
+    });
+    let fault = match fault {
+        None if guard.1 > state.capacity.load(SeqCst) => {
+            state.n_refused.fetch_add(1, SeqCst);
+            Some(Fault::Status(503, "SlowDown"))
+        }
+        fault => fault,
+    };
+    let latency = state.latency.load(SeqCst);
+    if fault.is_none() && latency > 0 {
+        tokio::time::sleep(Duration::from_millis(latency)).await;
+    }
     if let Some(Fault::Hang) = fault {
         std::future::pending::<()>().await;
     }
@@ -307,14 +363,14 @@ async fn answer(
     Ok(response.map(|body| FaultyBody::new(body, fault, Some(Box::new(guard))).counted(total)))
 }
 
-/// Counts a request until its body was sent.
-struct InFlight(Arc<State>);
+/// Counts a request until its body was sent, and how many there were with it when it came.
+struct InFlight(Arc<State>, usize);
 
 impl InFlight {
     fn new(state: &Arc<State>) -> Self {
         let n = state.in_flight.fetch_add(1, SeqCst) + 1;
         state.peak.fetch_max(n, SeqCst);
-        Self(Arc::clone(state))
+        Self(Arc::clone(state), n)
     }
 }
 

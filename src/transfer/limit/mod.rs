@@ -1,0 +1,261 @@
+//! How many GETs may be in flight: one permit each, held from its request until its body is read.
+//!
+//! Objects come first: while the list has as many of them as there are permits, each has its one GET, and a large one
+//! no more than that. Permits that no object has a claim on are for helpers, which fetch parts of large objects.
+//!
+//! A server that asks for fewer requests slows the whole run, not one key: the permits are halved, at most once for all
+//! the requests that were under way together, and grow back (see [`pace`]).
+
+mod pace;
+
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering::SeqCst};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore};
+
+use pace::Pace;
+pub use pace::Throttling;
+
+/// The permits of a run.
+#[derive(Debug, Clone)]
+pub struct Limit(Arc<Shared>);
+
+#[derive(Debug)]
+struct Shared {
+    permits: Arc<Semaphore>,
+    pace: Mutex<Pace>,
+    /// As in `pace`, to be read at no cost.
+    n_permits: AtomicUsize,
+    /// Permits that are to be taken back as soon as they are released.
+    n_owed: AtomicUsize,
+    /// How often the permits were halved.
+    round: AtomicU64,
+    /// Each of them has a claim on one permit, whether it holds one at the moment or not.
+    n_objects: AtomicUsize,
+    /// Helpers that hold a permit.
+    n_helpers: AtomicUsize,
+    /// Something that a helper may have waited for.
+    changed: Notify,
+}
+
+/// The right to have one GET in flight.
+#[derive(Debug)]
+pub struct Permit {
+    held: Option<OwnedSemaphorePermit>,
+    limit: Limit,
+    is_helper_s: bool,
+    /// In which round it was given.
+    round: u64,
+}
+
+/// An object under way, and its claim on a permit.
+#[derive(Debug)]
+pub struct Claim(Limit);
+
+impl Limit {
+    pub fn new(n_permits: usize) -> Self {
+        let n_permits = n_permits.min(Semaphore::MAX_PERMITS);
+        Self(Arc::new(Shared {
+            permits: Arc::new(Semaphore::new(n_permits)),
+            pace: Mutex::new(Pace::new(n_permits)),
+            n_permits: AtomicUsize::new(n_permits),
+            n_owed: AtomicUsize::new(0),
+            round: AtomicU64::new(0),
+            n_objects: AtomicUsize::new(0),
+            n_helpers: AtomicUsize::new(0),
+            changed: Notify::new(),
+        }))
+    }
+
+    /// Counts an object as under way until what is returned is dropped.
+    pub fn claim(&self) -> Claim {
+        self.0.n_objects.fetch_add(1, SeqCst);
+        Claim(self.clone())
+    }
+
+    /// Waits for a permit, in turn.
+    pub async fn acquire(&self) -> Permit {
+        let permit = Arc::clone(&self.0.permits).acquire_owned().await;
+        self.permit(permit.expect("the semaphore is never closed"), false)
+    }
+
+    /// Waits for a permit that no object has a claim on.
+    pub async fn acquire_spare(&self) -> Permit {
+        loop {
+            let changed = self.0.changed.notified();
+            if let Some(permit) = self.try_acquire_spare() {
+                // There may be more where this one came from.
+                self.0.changed.notify_one();
+                return permit;
+            }
+            changed.await;
+        }
+    }
+
+    /// How much the server slowed the run down so far.
+    pub fn throttling(&self) -> Throttling {
+        self.pace().throttling()
+    }
+
+    fn try_acquire_spare(&self) -> Option<Permit> {
+        let n_before = self.0.n_helpers.fetch_add(1, SeqCst);
+        let is_spare = self.0.n_objects.load(SeqCst) + n_before < self.0.n_permits.load(SeqCst);
+        let permit = Arc::clone(&self.0.permits)
+            .try_acquire_owned()
+            .ok()
+            .filter(|_| is_spare);
+        if permit.is_none() {
+            self.0.n_helpers.fetch_sub(1, SeqCst);
+        }
+        permit.map(|permit| self.permit(permit, true))
+    }
+
+    fn permit(&self, held: OwnedSemaphorePermit, is_helper_s: bool) -> Permit {
+        let round = self.0.round.load(SeqCst);
+        Permit {
+            held: Some(held),
+            limit: self.clone(),
+            is_helper_s,
+            round,
+        }
+    }
+
+    fn pace(&self) -> MutexGuard<'_, Pace> {
+        self.0.pace.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Gives or takes back permits until there are as many as `pace` says.
+    fn follow(&self, pace: &Pace) {
+        let n_now = pace.n_permits();
+        let n_before = self.0.n_permits.swap(n_now, SeqCst);
+        for _ in n_before..n_now {
+            if !take_one(&self.0.n_owed) {
+                self.0.permits.add_permits(1);
+            }
+        }
+        let n_too_many = n_before.saturating_sub(n_now);
+        let n_taken = self.0.permits.forget_permits(n_too_many);
+        self.0.n_owed.fetch_add(n_too_many - n_taken, SeqCst);
+        self.0.changed.notify_one();
+    }
+}
+
+impl Permit {
+    /// The server answered as it should.
+    pub fn answered(&self) {
+        // Nearly every run is never throttled: nothing to do then, and no lock.
+        if self.limit.0.round.load(SeqCst) > 0 {
+            let mut pace = self.limit.pace();
+            if pace.answered() {
+                self.limit.follow(&pace);
+            }
+        }
+    }
+
+    /// The server asked for fewer requests.
+    pub fn throttled(&self) {
+        let mut pace = self.limit.pace();
+        let is_of_this_round = self.round == self.limit.0.round.load(SeqCst);
+        pace.throttled(is_of_this_round);
+        if is_of_this_round {
+            self.limit.0.round.fetch_add(1, SeqCst);
+            self.limit.follow(&pace);
+        }
+    }
+}
+
+impl Drop for Permit {
+    fn drop(&mut self) {
+        // First back to whoever waits in turn, and only then to those who take what is spare.
+        match self.held.take() {
+            Some(held) if take_one(&self.limit.0.n_owed) => held.forget(),
+            held => drop(held),
+        }
+        if self.is_helper_s {
+            self.limit.0.n_helpers.fetch_sub(1, SeqCst);
+        }
+        self.limit.0.changed.notify_one();
+    }
+}
+
+impl Drop for Claim {
+    fn drop(&mut self) {
+        self.0.0.n_objects.fetch_sub(1, SeqCst);
+        self.0.0.changed.notify_one();
+    }
+}
+
+/// Counts down by one, but not below zero; whether it did.
+fn take_one(counter: &AtomicUsize) -> bool {
+    counter.load(SeqCst) > 0
+        && counter
+            .fetch_update(SeqCst, SeqCst, |n| n.checked_sub(1))
+            .is_ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use futures::FutureExt;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn a_spare_permit_is_one_that_no_object_has_a_claim_on() {
+        let limit = Limit::new(2);
+        let (first, second) = (limit.claim(), limit.claim());
+        let mut spare = Box::pin(limit.acquire_spare());
+        assert!(
+            spare.as_mut().now_or_never().is_none(),
+            "both objects may want theirs"
+        );
+        drop(first);
+        let helper = spare.await;
+        assert!(limit.acquire_spare().now_or_never().is_none());
+        drop(helper);
+        let _helper = limit.acquire_spare().await;
+        // The object is not held up by its helper.
+        limit.acquire().await;
+        drop(second);
+    }
+
+    #[tokio::test]
+    async fn all_spare_permits_find_their_takers() {
+        let limit = Limit::new(4);
+        let _object = limit.claim();
+        let mut waiting: Vec<_> = (0..4).map(|_| Box::pin(limit.acquire_spare())).collect();
+        let taken: Vec<_> = waiting
+            .iter_mut()
+            .filter_map(|spare| spare.as_mut().now_or_never())
+            .collect();
+        assert_eq!(taken.len(), 3);
+    }
+
+    #[tokio::test]
+    async fn throttling_takes_permits_back_once_a_round_and_gives_them_again() {
+        let limit = Limit::new(8);
+        let mut held = Vec::new();
+        for _ in 0..8 {
+            held.push(limit.acquire().await);
+        }
+        for permit in &held {
+            permit.throttled();
+        }
+        assert_eq!(
+            (limit.throttling().n_replies, limit.throttling().lowest),
+            (8, 4)
+        );
+        // Four are owed: the first four that come back are not given again.
+        held.truncate(4);
+        assert!(limit.acquire().now_or_never().is_none());
+        held.pop();
+        let again = limit.acquire().await;
+        for _ in 0..100 {
+            again.answered();
+        }
+        held.push(again);
+        while let Some(permit) = limit.acquire().now_or_never() {
+            held.push(permit);
+        }
+        assert_eq!(held.len(), 8, "they all grew back");
+    }
+}

@@ -1,0 +1,58 @@
+//! A server that asks for fewer requests slows the run, and gets what it asks for.
+
+use std::time::{Duration, Instant};
+
+use crate::harness::{Fault, Server};
+
+fn keys(n: usize) -> Vec<String> {
+    (0..n).map(|n| format!("{:02}/{n}", n % 20)).collect()
+}
+
+#[test]
+fn a_server_that_takes_few_requests_at_once_seldom_has_to_refuse() {
+    let server = Server::start();
+    let keys = keys(1_500);
+    server.put_patterns(keys.iter().map(String::as_str), 1_000);
+    server.limit_to(12, Duration::from_millis(15));
+    let run = server
+        .s3pull()
+        .keys(keys.iter().map(String::as_str))
+        .args(["-j", "64"])
+        .run()
+        .expect(0);
+    assert_eq!(run.files().len(), 1_500);
+    assert!(
+        run.stderr.contains("\n        throttled: "),
+        "{}",
+        run.stderr
+    );
+    // The start is a guess too high; from then on one in twenty at most.
+    let n_later = server.n_refused().saturating_sub(64);
+    assert!(
+        n_later * 20 < server.log().len(),
+        "{} of {} refused",
+        server.n_refused(),
+        server.log().len()
+    );
+}
+
+#[test]
+fn a_storm_of_refusals_ends_with_every_object() {
+    let server = Server::start();
+    let keys = keys(60);
+    server.put_patterns(keys.iter().map(String::as_str), 1_000);
+    // Nine of ten requests, for three seconds.
+    let (started, mut n) = (Instant::now(), 0);
+    server.by_chance(move || {
+        n += 1;
+        (started.elapsed() < Duration::from_secs(3) && n % 10 != 0)
+            .then_some(Fault::Status(503, "SlowDown"))
+    });
+    let run = server
+        .s3pull()
+        .keys(keys.iter().map(String::as_str))
+        .args(["-j", "32"])
+        .run()
+        .expect(0);
+    assert_eq!(run.files().len(), 60);
+}
