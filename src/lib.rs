@@ -38,6 +38,7 @@ use config::{Config, TransferOptions};
 use exit_code::ExitCode;
 use keys::ListSource;
 use local::OutputFolder;
+use outcome::Failure;
 use report::Report;
 use s3::ConnectError;
 use transfer::{Context, End, Limit, Meter, Stop};
@@ -112,7 +113,7 @@ async fn download(config: Config) -> anyhow::Result<ExitCode> {
         }
         End::ListDone if meter.counts().n_failed > 0 => Ok(ExitCode::SomeKeysFailed),
         End::ListDone => Ok(ExitCode::Success),
-        End::Fatal(failure) => Err(anyhow::anyhow!("{}: {}", failure.code, failure.message)),
+        End::Fatal(failure) => Err(failure.into()),
         End::TooManyFailures(n) => Err(anyhow::anyhow!(
             "{n} keys failed, as many as `--max-failures` allows"
         )),
@@ -140,6 +141,20 @@ fn count_in_background(options: &Arc<config::ListOptions>, notes: report::ListNo
 
 /// What to do about an error, where that is known.
 fn hint(error: &anyhow::Error) -> Option<&'static str> {
+    if let Some(failure) = error.downcast_ref::<Failure>() {
+        return match failure.code.as_str() {
+            "NoSuchBucket" => Some(
+                "check `--bucket`, and the account and server that `--profile` and `--endpoint-url` name",
+            ),
+            "ExpiredToken" | "ExpiredTokenException" | "TokenRefreshRequired" => {
+                Some("sign in again, then run the same command")
+            }
+            "InvalidAccessKeyId" | "SignatureDoesNotMatch" | "InvalidToken" => Some(
+                "check the credentials in the environment, or name a profile with `--profile NAME`",
+            ),
+            _ => None,
+        };
+    }
     match error.downcast_ref::<ConnectError>() {
         Some(ConnectError::NoCredentials { .. } | ConnectError::Credentials(_)) => Some(
             "name a profile with `--profile NAME`, set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or use `--no-sign-request` for a public bucket",

@@ -68,7 +68,8 @@ pub enum SkipReason {
 }
 
 /// A key that could not be downloaded: one row of the failed-keys CSV.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, thiserror::Error)]
+#[error("{code}: {message}")]
 pub struct Failure {
     pub code: ErrorCode,
     pub class: Class,

@@ -157,6 +157,10 @@ impl Observer for Report {
         }
         Ok(())
     }
+
+    fn list_cut_short(&mut self) {
+        self.warn("the key list was not read to its end; the keys of the rest are in no file and not in the CSV");
+    }
 }
 
 /// Tells of the list while it is read.

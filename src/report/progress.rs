@@ -98,8 +98,9 @@ impl Progress {
 }
 
 fn draw_bar(shared: &Shared, meter: &Meter, stopped: &mpsc::Receiver<()>) {
-    let with_total = ProgressStyle::with_template("{bar:24} {msg}").expect("a valid template");
-    let without_total = ProgressStyle::with_template("{spinner} {msg}").expect("a valid template");
+    let with_total = ProgressStyle::with_template("{bar:12} {wide_msg}").expect("a valid template");
+    let without_total =
+        ProgressStyle::with_template("{spinner} {wide_msg}").expect("a valid template");
     shared.bar.set_style(without_total);
     let started = Instant::now();
     let mut has_total = false;
@@ -135,7 +136,7 @@ fn total_of(shared: &Shared) -> Option<u64> {
     Some(shared.n_total.load(Relaxed)).filter(|&total| total != UNKNOWN)
 }
 
-/// `1,234 of 5,000 objects, 2 failed, 1.2 GiB, 120.0 MiB/s, 12.3 s left`
+/// `1,234 of 5,000 objects, 32 in flight, 2 failed, 1.2 GiB, 120.0 MiB/s, 12.3 s left`
 fn status(counts: &Counts, total: Option<u64>, elapsed: Duration) -> String {
     let n_done = counts.n_done();
     let done = match total {
@@ -148,7 +149,8 @@ fn status(counts: &Counts, total: Option<u64>, elapsed: Duration) -> String {
         None => String::new(),
     };
     format!(
-        "{done}, {} failed, {}, {rate}/s{left}",
+        "{done}, {} in flight, {} failed, {}, {rate}/s{left}",
+        number(counts.n_in_flight),
         number(counts.n_failed),
         bytes(counts.bytes)
     )
@@ -170,11 +172,11 @@ mod tests {
         let elapsed = Duration::from_secs(10);
         assert_eq!(
             status(&counts, Some(2_000), elapsed),
-            "1,000 of 2,000 objects, 2 failed, 10.0 MiB, 1.0 MiB/s, 10.0 s left"
+            "1,000 of 2,000 objects, 8 in flight, 2 failed, 10.0 MiB, 1.0 MiB/s, 10.0 s left"
         );
         assert_eq!(
             status(&counts, None, elapsed),
-            "1,000 objects so far, 2 failed, 10.0 MiB, 1.0 MiB/s"
+            "1,000 objects so far, 8 in flight, 2 failed, 10.0 MiB, 1.0 MiB/s"
         );
     }
 }

@@ -67,6 +67,9 @@ pub trait Observer {
     /// # Errors
     /// When what became of the row cannot be recorded: then the run ends, since no later row could be either.
     fn finished(&mut self, finished: &Finished) -> io::Result<()>;
+
+    /// The run was stopped before the list was read to its end: nothing is known of the rest.
+    fn list_cut_short(&mut self) {}
 }
 
 /// What became of a row.
@@ -105,7 +108,8 @@ pub async fn download_all(
     let mut end = End::ListDone;
     let mut n_failures = 0;
     let n_rows = Cell::new(0_u64);
-    let rows = rows_until_abandoned(list, &context.stop)
+    let is_cut_short = Cell::new(false);
+    let rows = rows_until_abandoned(list, &context.stop, &is_cut_short)
         .inspect(|row| n_rows.set(n_rows.get() + u64::from(row.is_ok())));
     // Concurrent up to here and no further: what follows is a single consumer.
     let downloads = rows
@@ -137,6 +141,9 @@ pub async fn download_all(
             context.stop.escalate(Phase::Abandoned);
             end = End::RecordFailed(error);
         }
+    }
+    if is_cut_short.get() {
+        observer.list_cut_short();
     }
     assert_eq!(
         n_rows.get(),
@@ -178,11 +185,14 @@ struct Event {
     path: Option<Arc<LocalPath>>,
 }
 
+struct CutShort;
+
 /// The rows as they arrive. Once the run is being stopped the rest is still read, for the record, unless it stays away
 /// for too long or the run is abandoned.
 fn rows_until_abandoned(
     list: mpsc::Receiver<Result<Vec<Row>, ListError>>,
     stop: &Stop,
+    is_cut_short: &Cell<bool>,
 ) -> impl Stream<Item = Result<Row, ListError>> {
     let batches = stream::unfold(list, async |mut list| {
         let silent_too_long = async {
@@ -191,10 +201,14 @@ fn rows_until_abandoned(
         };
         let batch = tokio::select! {
             biased;
-            () = stop.reached(Phase::Abandoned) => None,
-            batch = list.recv() => batch,
-            () = silent_too_long => None,
+            () = stop.reached(Phase::Abandoned) => Err(CutShort),
+            batch = list.recv() => Ok(batch),
+            () = silent_too_long => Err(CutShort),
         };
+        let batch = batch.unwrap_or_else(|CutShort| {
+            is_cut_short.set(true);
+            None
+        });
         batch.map(|batch| (batch, list))
     });
     batches.flat_map(|batch| {

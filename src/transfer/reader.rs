@@ -33,6 +33,8 @@ pub struct Reader {
     /// `None` where the server does not say how long the object is.
     end: Option<u64>,
     open: Option<(Body, Permit)>,
+    /// Whether it all began at the object's start, so that it may do so again.
+    is_whole: bool,
     /// Read, but behind the limit that was asked for.
     left_over: Bytes,
     n_failed_in_a_row: u32,
@@ -115,6 +117,7 @@ impl Reader {
             position: 0,
             end: response.length,
             open: Some((response.body, permit)),
+            is_whole: true,
             left_over: Bytes::new(),
             n_failed_in_a_row: 0,
         }
@@ -133,6 +136,7 @@ impl Reader {
             position: range.start,
             end: Some(range.end),
             open: None,
+            is_whole: false,
             left_over: Bytes::new(),
             n_failed_in_a_row: 0,
         };
@@ -193,11 +197,20 @@ impl Reader {
                 Err(failure) => failure,
             };
             self.open = None;
+            let cannot_go_on = self.is_whole && failed.code == ErrorCode::RangeIgnored;
+            let failed = if cannot_go_on {
+                Failure {
+                    class: Class::Transient,
+                    ..failed
+                }
+            } else {
+                failed
+            };
             self.request
                 .wait_after(failed, &mut self.n_failed_in_a_row)
                 .await?;
-            if self.identity.is_none() {
-                // Without an ETag there is no knowing whether the rest is of the same object.
+            // Nor is there, without an ETag, any knowing whether the rest is of the same object.
+            if cannot_go_on || self.identity.is_none() {
                 return Err(Broken::Restart);
             }
         }

@@ -174,7 +174,11 @@ fn a_missing_bucket_ends_the_run() {
         .keys(["k", "other"])
         .run()
         .expect(3);
-    assert!(run.stderr.contains("NoSuchBucket"), "{}", run.stderr);
+    assert!(
+        run.stderr.contains("NoSuchBucket") && run.stderr.contains("\nhint: check `--bucket`"),
+        "{}",
+        run.stderr
+    );
     assert_eq!(run.failed().len(), 2);
 }
 

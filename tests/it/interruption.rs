@@ -147,3 +147,27 @@ fn check_final_paths(run: &Run, keys: &[String], length: impl Fn(&str) -> usize)
     }
     n_whole
 }
+
+#[test]
+fn a_list_that_goes_on_is_not_waited_for_and_that_is_said() {
+    let server = Server::start();
+    server.put_patterns(["held"], 100);
+    let _gate = server.gate("held");
+    let (running, mut stdin) = server.s3pull().start();
+    stdin.write_all(b"held\n").unwrap();
+    server.wait_for_requests(1);
+    running.signal("TERM");
+    running.signal("INT");
+    // The pipe stays open, as one from `tail -f` would.
+    let run = running.wait_with(stdin);
+    assert!(
+        run.stderr
+            .contains("s3pull: warning: the key list was not read to its end"),
+        "{}",
+        run.stderr
+    );
+    assert_eq!(
+        run.failed(),
+        [("held".to_owned(), "Interrupted".to_owned())]
+    );
+}

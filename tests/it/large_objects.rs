@@ -382,3 +382,15 @@ fn versions_and_payer_hold_for_parts_too() {
         assert_eq!(request.headers["x-amz-request-payer"], "requester");
     }
 }
+
+#[test]
+fn a_stream_that_breaks_on_a_server_without_ranges_starts_over() {
+    let server = server(5 * MIB);
+    server.quirks(Quirks {
+        ignores_range: true,
+        ..Quirks::default()
+    });
+    server.script("k", [Fault::Cut(3 * MIB as u64)]);
+    let run = server.s3pull().keys(["k"]).run().expect(0);
+    assert!(run.read("k") == pattern("k", 5 * MIB));
+}

@@ -164,6 +164,13 @@ impl Running {
         assert!(status.success());
     }
 
+    /// Waits for the end while the list's pipe stays open.
+    pub fn wait_with(self, pipe: ChildStdin) -> Run {
+        let run = self.wait();
+        drop(pipe);
+        run
+    }
+
     pub fn wait(mut self) -> Run {
         use std::io::Read;
         drop(self.child.stdin.take());
