@@ -65,10 +65,14 @@ fn odd_keys_keep_their_names() {
         "\u{1}",
         &longest,
     ];
+    // macOS takes both forms of a letter for the same name.
+    let is_same_name = |key: &&str| cfg!(target_os = "macos") && *key == "u\u{308}";
+    let keys: Vec<_> = keys.into_iter().filter(|key| !is_same_name(key)).collect();
     // A file system cannot name 256 bytes.
     let (too_long, keys) = keys.split_last().unwrap();
     server.put_patterns(keys.iter().copied(), 100);
-    let longest_that_fits = format!("{0}/{0}/{0}/{1}", "k".repeat(255), "x".repeat(255));
+    let longest_that_fits = format!("{0}/{0}/{0}/{0}/{1}", "k".repeat(200), "x".repeat(220));
+    assert_eq!(longest_that_fits.len(), 1024);
     server.put_patterns([longest_that_fits.as_str()], 100);
     let mut list = csv::Writer::from_writer(Vec::new());
     list.write_record(["key", "size"]).unwrap();
