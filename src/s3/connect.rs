@@ -18,7 +18,8 @@ use aws_types::service_config::ServiceConfigKey;
 
 use super::connector::{Transport, TrustError};
 use super::credentials;
-use super::get::{AskForChecksums, GetError};
+use super::error::GetError;
+use super::get::AskForChecksums;
 use super::region;
 use crate::config::AddressingStyle;
 

@@ -13,7 +13,7 @@ use aws_credential_types::provider::{ProvideCredentials, SharedCredentialsProvid
 
 use super::connect::{ConnectError, ConnectOptions};
 use super::connector::Transport;
-use super::get::{find_cause, one_line};
+use super::error::{find_cause, one_line};
 use super::region;
 
 /// How long the instance metadata service may take: off EC2 nothing answers, and the AWS CLI waits as long.

@@ -1,13 +1,10 @@
 //! One GET: [`GetRequest`] in, [`GetResponse`] or [`GetError`] out. The one place that builds `GetObject` requests.
 
-use std::error::Error;
 use std::ops::Range;
-use std::time::{Duration, Instant, SystemTime};
+use std::time::SystemTime;
 
-use aws_credential_types::provider::error::CredentialsError;
-use aws_sdk_s3::error::{ProvideErrorMetadata, SdkError};
+use aws_sdk_s3::error::SdkError;
 use aws_sdk_s3::operation::get_object::{GetObjectError, GetObjectOutput};
-use aws_sdk_s3::primitives::ByteStream;
 use aws_sdk_s3::types::{ChecksumType, RequestPayer, ServerSideEncryption};
 use aws_smithy_runtime_api::box_error::BoxError;
 use aws_smithy_runtime_api::client::interceptors::Intercept;
@@ -18,18 +15,14 @@ use aws_smithy_runtime_api::client::orchestrator::HttpResponse;
 use aws_smithy_runtime_api::client::runtime_components::RuntimeComponents;
 use aws_smithy_runtime_api::http::NonUtf8HeaderHandling;
 use aws_smithy_types::config_bag::ConfigBag;
-use bytes::Bytes;
 
-use super::class::classify;
+use super::body::Body;
 use super::connect::Client;
-use super::connector::TransportError;
-use crate::outcome::{Class, ErrorCode, Failure};
+use super::error::{GetError, changed, error_of};
+use crate::outcome::ErrorCode;
 
 /// Corrections that one request may lead to; more would be a server that sends us round in circles.
 const MAX_CORRECTIONS: u32 = 4;
-/// A body that brings fewer bytes than this in as long as it may be silent is as good as silent.
-const MIN_BYTES: u64 = 1024;
-
 /// What to get.
 #[derive(Debug, Clone)]
 pub struct GetRequest<'a> {
@@ -81,67 +74,6 @@ pub enum ChecksumAlgorithm {
     Crc32,
     Sha256,
     Sha1,
-}
-
-/// Why there is no object, or no more of it.
-#[derive(Debug, Clone)]
-pub struct GetError {
-    pub code: ErrorCode,
-    pub class: Class,
-    /// HTTP status, where there was an answer.
-    pub status: Option<u16>,
-    pub request_id: Option<String>,
-    /// One line.
-    pub message: String,
-    /// How long the server asks to wait.
-    pub retry_after: Option<Duration>,
-    /// The bucket's region, where the answer named it.
-    region_hint: Option<String>,
-}
-
-impl GetError {
-    fn new(class: Class, code: ErrorCode, message: impl Into<String>) -> Self {
-        Self {
-            code,
-            class,
-            status: None,
-            request_id: None,
-            message: message.into(),
-            retry_after: None,
-            region_hint: None,
-        }
-    }
-
-    pub(super) fn region_hint(&self) -> Option<&str> {
-        self.region_hint.as_deref()
-    }
-
-    fn transient(code: ErrorCode, message: impl Into<String>) -> Self {
-        Self::new(Class::Transient, code, message)
-    }
-}
-
-impl From<GetError> for Failure {
-    fn from(error: GetError) -> Self {
-        let GetError {
-            code,
-            class,
-            status,
-            request_id,
-            message,
-            retry_after,
-            ..
-        } = error;
-        Self {
-            code,
-            class,
-            status,
-            attempts: 0,
-            request_id,
-            message,
-            retry_after,
-        }
-    }
 }
 
 impl Client {
@@ -205,12 +137,7 @@ impl Client {
                 .and_then(|time| (*time).try_into().ok()),
             checksum: checksum_of(&output),
             md5: md5_of(&output),
-            body: Body {
-                stream: output.body,
-                timeout: self.options.timeout,
-                waited: Duration::ZERO,
-                n_bytes: 0,
-            },
+            body: Body::new(output.body, self.options.timeout),
         })
     }
 }
@@ -252,13 +179,6 @@ fn check_part(output: &GetObjectOutput, part: &Part<'_>) -> Result<(), GetError>
     Ok(())
 }
 
-fn changed(how: impl std::fmt::Display) -> GetError {
-    GetError::transient(
-        ErrorCode::ObjectChanged,
-        format!("the object was replaced while it was downloaded: {how}"),
-    )
-}
-
 /// Range and size of `bytes 0-9/20`; the size may be `*`.
 fn parse_content_range(text: &str) -> Option<(Range<u64>, Option<u64>)> {
     let (range, size) = text.strip_prefix("bytes ")?.split_once('/')?;
@@ -269,56 +189,6 @@ fn parse_content_range(text: &str) -> Option<(Range<u64>, Option<u64>)> {
         size => Some(size.parse().ok()?),
     };
     Some((first..last.checked_add(1)?, size))
-}
-
-/// The bytes of an object, as they arrive.
-#[derive(Debug)]
-pub struct Body {
-    stream: ByteStream,
-    timeout: Duration,
-    /// Time spent waiting for the network, and nothing else, in the window that is being looked at.
-    waited: Duration,
-    /// Bytes that came in it.
-    n_bytes: u64,
-}
-
-impl Body {
-    /// The next bytes; `None` at the end.
-    ///
-    /// # Errors
-    /// When the connection breaks, ends early, or is silent, or as good as silent, for too long.
-    pub async fn next(&mut self) -> Result<Option<Bytes>, GetError> {
-        let started = Instant::now();
-        let bytes = match tokio::time::timeout(self.timeout, self.stream.next()).await {
-            Ok(None) => return Ok(None),
-            Ok(Some(Ok(bytes))) => bytes,
-            Ok(Some(Err(error))) => {
-                return Err(GetError::transient(
-                    ErrorCode::IncompleteBody,
-                    one_line(&error),
-                ));
-            }
-            Err(_) => {
-                let message = format!("no byte of the body for {} s", self.timeout.as_secs_f64());
-                return Err(GetError::transient(ErrorCode::Timeout, message));
-            }
-        };
-        self.waited += started.elapsed();
-        self.n_bytes += bytes.len() as u64;
-        if self.waited < self.timeout {
-            return Ok(Some(bytes));
-        }
-        if self.n_bytes < MIN_BYTES {
-            let message = format!(
-                "only {} bytes of the body in {} s",
-                self.n_bytes,
-                self.waited.as_secs_f64()
-            );
-            return Err(GetError::transient(ErrorCode::Timeout, message));
-        }
-        (self.waited, self.n_bytes) = (Duration::ZERO, 0);
-        Ok(Some(bytes))
-    }
 }
 
 /// Asks for the checksum headers without the SDK's own validation, which has false alarms, and has headers
@@ -402,130 +272,6 @@ impl ChecksumAlgorithm {
             Self::Sha1 => 20,
         }
     }
-}
-
-fn error_of(error: &SdkError<GetObjectError, HttpResponse>, is_part: bool) -> GetError {
-    if let Some(cause) = find_cause::<CredentialsError>(error) {
-        let message = format!(
-            "the AWS credentials could not be loaded: {}",
-            one_line(cause)
-        );
-        return GetError {
-            class: Class::Fatal,
-            ..GetError::transient(ErrorCode::Credentials, message)
-        };
-    }
-    let Some(response) = error.raw_response() else {
-        return error_without_answer(error);
-    };
-    let status = response.status().as_u16();
-    // A part that is no longer there is one of an object that is no longer the same.
-    if is_part && matches!(status, 412 | 416) {
-        return GetError {
-            status: Some(status),
-            ..changed(format!("status {status}"))
-        };
-    }
-    let header = |name| response.headers().get(name).map(str::to_owned);
-    let metadata = error.as_service_error().map(ProvideErrorMetadata::meta);
-    let code = metadata.and_then(|metadata| metadata.code());
-    let (code, class) = match code {
-        Some(code) => (ErrorCode::S3(code.to_owned()), classify(Some(code), status)),
-        None if status >= 300 => (
-            ErrorCode::S3(format!("Http{status}")),
-            classify(None, status),
-        ),
-        None => (ErrorCode::InvalidResponse, Class::Transient),
-    };
-    let message = metadata
-        .and_then(|metadata| metadata.message())
-        .filter(|message| !message.is_empty());
-    let message = match message {
-        Some(message) => message.to_owned(),
-        None if code == ErrorCode::InvalidResponse => one_line(error),
-        None => format!("the server answered with status {status}"),
-    };
-    GetError {
-        code,
-        class,
-        status: Some(status),
-        request_id: header("x-amz-request-id"),
-        message,
-        retry_after: retry_after(response),
-        region_hint: header("x-amz-bucket-region"),
-    }
-}
-
-/// `x-amz-retry-after` in milliseconds, or `Retry-After` in seconds; its form with a date is for longer waits than these.
-fn retry_after(response: &HttpResponse) -> Option<Duration> {
-    let number = |name| {
-        response
-            .headers()
-            .get(name)
-            .and_then(|value| value.trim().parse().ok())
-    };
-    let of_aws = number("x-amz-retry-after").map(Duration::from_millis);
-    of_aws.or_else(|| number("retry-after").map(Duration::from_secs))
-}
-
-fn error_without_answer(error: &SdkError<GetObjectError, HttpResponse>) -> GetError {
-    match find_cause::<TransportError>(error) {
-        Some(ignored @ TransportError::RangeIgnored) => {
-            let hint = "raise `--multipart-threshold` above its objects' sizes";
-            return GetError::new(
-                Class::Permanent,
-                ErrorCode::RangeIgnored,
-                format!("{ignored}: {hint}"),
-            );
-        }
-        Some(timeout) => return GetError::transient(ErrorCode::Timeout, timeout.to_string()),
-        None => {}
-    }
-    match error {
-        SdkError::DispatchFailure(_) if is_out_of_handles(error) => {
-            GetError::transient(ErrorCode::TooManyOpenFiles, one_line(error))
-        }
-        SdkError::DispatchFailure(failure) if failure.is_io() || failure.is_timeout() => {
-            let message = failure
-                .as_connector_error()
-                .map_or_else(|| one_line(error), |cause| one_line(cause));
-            GetError::transient(ErrorCode::ConnectionFailed, message)
-        }
-        SdkError::TimeoutError(_) => GetError::transient(ErrorCode::Timeout, one_line(error)),
-        // The request could not be made: no other attempt will fare better, and no other key either.
-        _ => GetError {
-            class: Class::Fatal,
-            ..GetError::transient(ErrorCode::Internal, one_line(error))
-        },
-    }
-}
-
-/// Whether a connection could not be made because this process has too many files open (`EMFILE`, `ENFILE`).
-fn is_out_of_handles(error: &(dyn Error + 'static)) -> bool {
-    let cause = find_cause::<std::io::Error>(error).and_then(std::io::Error::raw_os_error);
-    cfg!(unix) && matches!(cause, Some(23 | 24))
-}
-
-/// The first `T` among `error` and its causes.
-pub fn find_cause<'a, T: Error + 'static>(error: &'a (dyn Error + 'static)) -> Option<&'a T> {
-    std::iter::successors(Some(error), |error| (*error).source())
-        .find_map(|error| error.downcast_ref())
-}
-
-/// The chain of causes in one line, each said once.
-pub fn one_line(error: &(dyn Error + 'static)) -> String {
-    let mut line = String::new();
-    for cause in std::iter::successors(Some(error), |error| (*error).source()) {
-        let text = cause.to_string();
-        if line.contains(&text) {
-            continue;
-        }
-        if !line.is_empty() {
-            line.push_str(": ");
-        }
-        line.push_str(&text);
-    }
-    line.replace(['\r', '\n'], " ")
 }
 
 #[cfg(test)]

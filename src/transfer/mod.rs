@@ -1,6 +1,7 @@
 //! Rows in, files out: the bounded stream of downloads. Knows no terminal, no CSV and no flag.
 
 mod checksum;
+mod in_flight;
 mod limit;
 mod meter;
 mod object;
@@ -11,7 +12,6 @@ mod retry;
 mod stop;
 
 use std::cell::{Cell, RefCell};
-use std::collections::HashMap;
 use std::io;
 use std::pin::{Pin, pin};
 use std::sync::Arc;
@@ -22,6 +22,7 @@ use futures::{Stream, StreamExt, stream};
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::{JoinError, JoinHandle};
 
+use in_flight::{Entered, InFlight};
 use limit::Claim;
 pub use limit::{Limit, Throttling};
 pub use meter::{Counts, Meter};
@@ -30,7 +31,7 @@ pub use stop::{Phase, Stop};
 use crate::config::TransferOptions;
 use crate::keys::{Entry, ListError, Row};
 use crate::local::{LocalPath, OutputFolder};
-use crate::outcome::{Class, ErrorCode, Failure, Outcome, SkipReason};
+use crate::outcome::{Class, ErrorCode, Failure, Outcome};
 use crate::s3;
 
 /// How long a list may be silent once the run is being stopped, before the rest of it is given up.
@@ -355,60 +356,6 @@ impl Started {
                     Failure::new(ErrorCode::PathConflict, Class::Permanent, message),
                 )
             }
-        }
-    }
-}
-
-/// The paths that are being written to: never two writers on one of them.
-#[derive(Default)]
-struct InFlight {
-    leaders: HashMap<Arc<LocalPath>, Leader>,
-}
-
-struct Leader {
-    entry: Arc<Entry>,
-    followers: Vec<oneshot::Sender<Outcome>>,
-}
-
-enum Entered {
-    First,
-    Follower(oneshot::Receiver<Outcome>),
-    Conflict,
-}
-
-impl InFlight {
-    fn enter(&mut self, path: &Arc<LocalPath>, entry: &Arc<Entry>) -> Entered {
-        let Some(leader) = self.leaders.get_mut(path) else {
-            self.leaders.insert(
-                Arc::clone(path),
-                Leader {
-                    entry: Arc::clone(entry),
-                    followers: Vec::new(),
-                },
-            );
-            return Entered::First;
-        };
-        if leader.entry != *entry {
-            return Entered::Conflict;
-        }
-        let (sender, receiver) = oneshot::channel();
-        leader.followers.push(sender);
-        Entered::Follower(receiver)
-    }
-
-    fn finish(&mut self, path: &Arc<LocalPath>, outcome: &Outcome) {
-        let Some(leader) = self.leaders.remove(path) else {
-            return;
-        };
-        for follower in leader.followers {
-            let outcome = match outcome {
-                Outcome::Downloaded(_) | Outcome::Skipped(_) => {
-                    Outcome::Skipped(SkipReason::Duplicate)
-                }
-                Outcome::Failed(failure) => Outcome::Failed(failure.clone()),
-            };
-            // Nobody listens once the run is over.
-            let _ = follower.send(outcome);
         }
     }
 }

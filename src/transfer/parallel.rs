@@ -17,7 +17,7 @@ use super::parts::{Plan, Unclaimed};
 use super::reader::{Reader, Request};
 use super::{Broken, failure_of_task};
 use crate::local::{Identity, LocalPath, ResumableFile};
-use crate::outcome::{ErrorCode, Failure, Verification};
+use crate::outcome::{Class, ErrorCode, Failure, Verification};
 use crate::s3::GetResponse;
 
 /// A large object under way, shared by everything that fetches parts of it.
@@ -180,7 +180,7 @@ impl Object {
         let (mut start, mut position) = (range.start, range.start);
         while position < range.end {
             let Some(bytes) = reader.next_before(range.end).await? else {
-                break;
+                return Err(ended_early(index).into());
             };
             crc.update(&bytes);
             self.received.received(bytes.len());
@@ -201,6 +201,12 @@ impl Object {
         self.crcs.lock().unwrap_or_else(PoisonError::into_inner)[index] = Some(done.1);
         Ok(())
     }
+}
+
+/// A reader never ends before its range does; were it to, its part must not count as whole.
+fn ended_early(index: usize) -> Failure {
+    let message = format!("a defect of s3pull, please report it: part {index} ended early");
+    Failure::new(ErrorCode::Internal, Class::Permanent, message)
 }
 
 /// The verdict on the whole object.
