@@ -15,10 +15,11 @@ use anyhow::Context;
 
 pub use failed_keys::FailedKeys;
 use progress::Progress;
+use summary::Summary;
 use text::{printable, row_name};
 
 use crate::config::{Config, ListFormat, Verbosity};
-use crate::outcome::{Outcome, SkipReason, Verification};
+use crate::outcome::{ErrorCode, Failure, Outcome, SkipReason, Verification};
 use crate::transfer::{Finished, Meter, Observer, Throttling};
 
 /// Failures that are printed one by one; the CSV has them all.
@@ -32,6 +33,7 @@ pub struct Report {
     verbosity: Verbosity,
     started: Instant,
     verified: BTreeMap<Verification, u64>,
+    n_not_attempted: u64,
     n_printed_failures: u64,
     retry_command: String,
 }
@@ -56,6 +58,7 @@ impl Report {
             verbosity: config.verbosity,
             started: Instant::now(),
             verified: BTreeMap::new(),
+            n_not_attempted: 0,
             n_printed_failures: 0,
             retry_command: config.retry_command.clone(),
         })
@@ -89,8 +92,13 @@ impl Report {
             .finish()
             .with_context(|| format!("cannot write the failed-keys CSV `{}`", path.display()))?;
         if self.verbosity > Verbosity::Quiet {
-            let summary =
-                summary::text(&counts, &self.verified, throttling, self.started.elapsed());
+            let summary = summary::text(&Summary {
+                counts,
+                n_not_attempted: self.n_not_attempted,
+                verified: &self.verified,
+                throttling,
+                elapsed: self.started.elapsed(),
+            });
             say(&summary);
         }
         if counts.n_failed > 0 {
@@ -104,7 +112,12 @@ impl Report {
         Ok(())
     }
 
-    fn print_failure(&mut self, finished: &Finished, failure: &crate::outcome::Failure) {
+    fn print_failure(&mut self, finished: &Finished, failure: &Failure) {
+        // Why the run ended early is said once.
+        if failure.code == ErrorCode::NotAttempted {
+            self.n_not_attempted += 1;
+            return;
+        }
         self.n_printed_failures += 1;
         if self.n_printed_failures > MAX_PRINTED_FAILURES && self.verbosity < Verbosity::Verbose {
             if self.n_printed_failures == MAX_PRINTED_FAILURES + 1 {

@@ -7,15 +7,32 @@ use super::text::{bytes, count, duration, listed, number, per_second};
 use crate::outcome::Verification;
 use crate::transfer::{Counts, Throttling};
 
+/// What is told of a run.
+pub struct Summary<'a> {
+    pub counts: Counts,
+    /// Of the failed rows.
+    pub n_not_attempted: u64,
+    /// Files by verdict.
+    pub verified: &'a BTreeMap<Verification, u64>,
+    pub throttling: Throttling,
+    pub elapsed: Duration,
+}
+
 /// The summary's lines.
-pub fn text(
-    counts: &Counts,
-    verified: &BTreeMap<Verification, u64>,
-    throttling: Throttling,
-    elapsed: Duration,
-) -> String {
+pub fn text(summary: &Summary<'_>) -> String {
+    let Summary {
+        counts,
+        verified,
+        throttling,
+        elapsed,
+        ..
+    } = *summary;
+    let not_attempted = match summary.n_not_attempted {
+        0 => String::new(),
+        n => format!(" ({} of them not attempted)", number(n)),
+    };
     let mut lines = vec![format!(
-        "s3pull: {} downloaded, {} skipped, {} failed",
+        "s3pull: {} downloaded, {} skipped, {} failed{not_attempted}",
         number(counts.n_downloaded),
         number(counts.n_skipped),
         number(counts.n_failed),
@@ -61,33 +78,23 @@ fn verdicts(verified: &BTreeMap<Verification, u64>) -> String {
 mod tests {
     use super::*;
 
-    const NOT_THROTTLED: Throttling = Throttling {
-        n_replies: 0,
-        lowest: 64,
-    };
-
-    #[test]
-    fn summary_tells_of_throttling() {
-        let throttling = Throttling {
-            n_replies: 1_234,
-            lowest: 8,
-        };
-        let text = text(
-            &Counts::default(),
-            &BTreeMap::new(),
-            throttling,
-            Duration::from_secs(1),
-        );
-        assert!(
-            text.ends_with(
-                "throttled: 1,234 replies asked for fewer requests; down to 8 in flight"
-            ),
-            "{text}"
-        );
+    fn summary(verified: &BTreeMap<Verification, u64>) -> Summary<'_> {
+        Summary {
+            counts: Counts::default(),
+            n_not_attempted: 0,
+            verified,
+            throttling: Throttling {
+                n_replies: 0,
+                lowest: 64,
+            },
+            elapsed: Duration::from_secs(2),
+        }
     }
 
     #[test]
     fn summary_tells_counts_rate_and_verdicts() {
+        let verified =
+            BTreeMap::from([(Verification::Crc64Nvme, 1_230), (Verification::Length, 4)]);
         let counts = Counts {
             n_downloaded: 1_234,
             n_skipped: 5,
@@ -95,10 +102,11 @@ mod tests {
             bytes: 2_097_152,
             n_in_flight: 0,
         };
-        let verified =
-            BTreeMap::from([(Verification::Crc64Nvme, 1_230), (Verification::Length, 4)]);
         assert_eq!(
-            text(&counts, &verified, NOT_THROTTLED, Duration::from_secs(2)),
+            text(&Summary {
+                counts,
+                ..summary(&verified)
+            }),
             "s3pull: 1,234 downloaded, 5 skipped, 2 failed\n        \
              2.0 MiB in 2.00 s: 617 objects/s, 1.0 MiB/s\n        \
              verified by crc64nvme (1,230 files) and length (4 files)"
@@ -107,12 +115,32 @@ mod tests {
 
     #[test]
     fn a_run_without_downloads_has_no_rate() {
-        let text = text(
-            &Counts::default(),
-            &BTreeMap::new(),
-            NOT_THROTTLED,
-            Duration::from_secs(1),
+        assert_eq!(
+            text(&summary(&BTreeMap::new())),
+            "s3pull: 0 downloaded, 0 skipped, 0 failed"
         );
-        assert_eq!(text, "s3pull: 0 downloaded, 0 skipped, 0 failed");
+    }
+
+    #[test]
+    fn summary_tells_of_throttling_and_of_rows_that_were_not_tried() {
+        let verified = BTreeMap::new();
+        let counts = Counts {
+            n_failed: 1_500,
+            ..Counts::default()
+        };
+        let throttling = Throttling {
+            n_replies: 1_234,
+            lowest: 8,
+        };
+        assert_eq!(
+            text(&Summary {
+                counts,
+                n_not_attempted: 1_499,
+                throttling,
+                ..summary(&verified)
+            }),
+            "s3pull: 0 downloaded, 0 skipped, 1,500 failed (1,499 of them not attempted)\n        \
+             throttled: 1,234 replies asked for fewer requests; down to 8 in flight"
+        );
     }
 }
