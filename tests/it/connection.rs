@@ -371,3 +371,28 @@ fn a_clock_that_is_off_is_corrected_against_the_server_s() {
         "{dates:?}"
     );
 }
+
+#[test]
+fn a_handshake_that_never_ends_is_given_up_as_a_connection() {
+    // Takes connections, and says nothing.
+    let mute = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let url = format!("https://{}", mute.local_addr().unwrap());
+    let run = S3pull::new()
+        .args(["--bucket", BUCKET, "--endpoint-url", &url])
+        .args([
+            "--connect-timeout",
+            "0.3",
+            "--timeout",
+            "60",
+            "--max-attempts",
+            "2",
+        ])
+        .keys(["k"])
+        .run()
+        .expect(1);
+    assert!(
+        run.stderr.contains("Timeout: no connection within 0.3 s"),
+        "{}",
+        run.stderr
+    );
+}
