@@ -46,7 +46,7 @@ impl Stop {
         });
     }
 
-    /// Begins no new key; what is running gets [`GRACE`] to finish.
+    /// Begins no new key; what is running gets 5 s to finish.
     ///
     /// # Panics
     /// Outside a runtime.
