@@ -109,7 +109,7 @@ fn kill_9_at_random_instants_leaves_only_whole_files_and_the_next_run_completes(
         stdin.write_all(keys.join("\n").as_bytes()).unwrap();
         drop(stdin);
         // Not a wait for something to happen: the instants to be killed at.
-        std::thread::sleep(Duration::from_millis(20 + 11 * round));
+        std::thread::sleep(Duration::from_millis(15 + 3 * round * round));
         running.kill();
         let killed = running.wait();
         let n_whole = check_final_paths(&killed, &keys, length);
