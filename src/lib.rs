@@ -34,7 +34,7 @@ use std::time::Duration;
 use anyhow::Context as _;
 use tokio::runtime::Builder;
 
-use config::{Config, TransferOptions};
+use config::{Config, ProgressMode, TransferOptions};
 use exit_code::ExitCode;
 use keys::ListSource;
 use local::OutputFolder;
@@ -90,7 +90,9 @@ async fn download(config: Config) -> anyhow::Result<ExitCode> {
     let signal = signal::listen(Arc::clone(&stop))?;
 
     let options = Arc::new(config.list);
-    count_in_background(&options, report.list_notes());
+    if config.progress != ProgressMode::None {
+        count_in_background(&options, report.list_notes());
+    }
     let notes = report.list_notes();
     let rows = keys::read(list, options, move |format| notes.format(format));
     let context = Arc::new(Context {
@@ -122,18 +124,19 @@ async fn download(config: Config) -> anyhow::Result<ExitCode> {
     }
 }
 
-/// Counts the rows of a file while the downloads are under way; a pipe's number is not known before its end.
+/// Counts the rows of a file while the downloads are under way. A pipe can be read only once, whatever it is called
+/// (`--keys <(…)`, `--keys /dev/stdin`), so its number is not known before its end.
 fn count_in_background(options: &Arc<config::ListOptions>, notes: report::ListNotes) {
-    if !matches!(options.source, ListSource::File(_)) {
+    let ListSource::File(path) = &options.source else {
+        return;
+    };
+    if !std::fs::metadata(path).is_ok_and(|metadata| metadata.is_file()) {
         return;
     }
-    let options = Arc::clone(options);
+    let (path, options) = (path.clone(), Arc::clone(options));
     std::thread::spawn(move || {
-        let ListSource::File(path) = &options.source else {
-            return;
-        };
         // A list that cannot be read is reported by the thread that reads it for good.
-        if let Ok(n_rows) = keys::count(path, &options) {
+        if let Ok(n_rows) = keys::count(&path, &options) {
             notes.total(n_rows);
         }
     });

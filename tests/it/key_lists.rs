@@ -221,3 +221,19 @@ fn the_csv_s_keys_are_whole_so_that_the_retry_needs_no_prefix() {
         run.stderr
     );
 }
+
+#[cfg(unix)]
+#[test]
+fn a_pipe_by_the_name_of_a_file_is_read_once() {
+    let keys: Vec<_> = (0..3_000).map(|n| format!("{n:05}")).collect();
+    let server = Server::start();
+    server.put_patterns(keys.iter().map(String::as_str), 10);
+    let run = server
+        .s3pull()
+        .keys(keys.iter().map(String::as_str))
+        .args(["--keys", "/dev/stdin"])
+        .run()
+        .expect(0);
+    assert_eq!(run.files().len(), 3_000);
+    assert!(run.stderr.contains("3,000 downloaded"), "{}", run.stderr);
+}
