@@ -1,5 +1,6 @@
 //! How many files and connections this process may have open, and what fits into that.
 
+use std::io;
 use std::num::NonZeroUsize;
 
 /// Open files of everything but downloads: standard streams, the list, the CSV, the runtime, look-ups, TLS roots.
@@ -37,6 +38,11 @@ pub fn raise_limit() -> Option<usize> {
 #[cfg(not(unix))]
 pub fn raise_limit() -> Option<usize> {
     None
+}
+
+/// Whether an operation failed because too many files are open (`EMFILE`, `ENFILE`), which passes when others are closed.
+pub fn is_exhausted(error: &io::Error) -> bool {
+    cfg!(unix) && matches!(error.raw_os_error(), Some(23 | 24))
 }
 
 /// Fits `concurrency` into a limit of open files.

@@ -4,6 +4,7 @@ use std::io::{self, ErrorKind};
 
 use cap_std::fs::Dir;
 
+use crate::handles;
 use crate::outcome::{Class, ErrorCode, Failure};
 
 /// A file operation that failed.
@@ -87,7 +88,7 @@ impl LocalError {
 
     /// Whether the cause passes when other files are closed.
     pub(super) fn is_out_of_handles(&self) -> bool {
-        matches!(self, Self::Io { source, .. } if is_out_of_handles(source))
+        matches!(self, Self::Io { source, .. } if handles::is_exhausted(source))
     }
 }
 
@@ -115,9 +116,4 @@ fn free_bytes(folder: &Dir) -> Option<u64> {
 #[cfg(not(unix))]
 fn free_bytes(_: &Dir) -> Option<u64> {
     None
-}
-
-/// `EMFILE` or `ENFILE`: passes when other files are closed.
-fn is_out_of_handles(error: &io::Error) -> bool {
-    cfg!(unix) && matches!(error.raw_os_error(), Some(23 | 24))
 }

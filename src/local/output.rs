@@ -12,7 +12,7 @@ use cap_std::fs::Dir;
 
 use super::error::LocalError;
 use super::journal::{DonePart, Identity, ResumableFile};
-use super::partial::PartialFile;
+use super::partial::{PartialFile, folder_of};
 use super::path::LocalPath;
 
 /// What is waited where this process has too many files open, and how often: a minute in all.
@@ -52,11 +52,7 @@ impl OutputFolder {
 
     /// Keeps the file at `path` from being overwritten, should it be in this folder.
     pub fn keep(&mut self, path: &Path) {
-        let folder = match path.parent() {
-            Some(folder) if !folder.as_os_str().is_empty() => folder,
-            _ => Path::new("."),
-        };
-        let (Ok(folder), Some(name)) = (folder.canonicalize(), path.file_name()) else {
+        let (Ok(folder), Some(name)) = (folder_of(path).canonicalize(), path.file_name()) else {
             return;
         };
         // The file itself may be a symlink, and then both names count.

@@ -19,12 +19,10 @@ use cap_std::ambient_authority;
 use cap_std::fs::{Dir, OpenOptions};
 
 use super::error::LocalError;
-use super::path::{LocalPath, RESERVED_PREFIX};
+use super::path::{LocalPath, MAX_NAME, RESERVED_PREFIX};
 
 /// Rounds of finding a partial file that others remove or finish meanwhile.
 const MAX_ROUNDS: usize = 100;
-/// The longest name that file systems take, in bytes.
-const MAX_NAME: usize = 255;
 const PARTIAL_SUFFIX: &str = ".part";
 pub(super) const JOURNAL_SUFFIX: &str = ".journal";
 
@@ -79,11 +77,7 @@ impl PartialFile {
     /// # Errors
     /// When another process is writing it, or the file system refuses.
     pub fn beside(path: &Path) -> io::Result<Self> {
-        let folder = match path.parent() {
-            Some(folder) if !folder.as_os_str().is_empty() => folder,
-            _ => Path::new("."),
-        };
-        let folder = Dir::open_ambient_dir(folder, ambient_authority())?;
+        let folder = Dir::open_ambient_dir(folder_of(path), ambient_authority())?;
         let name = path.file_name().and_then(OsStr::to_str);
         let name = name.and_then(|name| LocalPath::of_key(name).ok());
         let name = name.ok_or_else(|| {
@@ -209,6 +203,14 @@ impl Drop for PartialFile {
         if !self.is_left() {
             self.forget();
         }
+    }
+}
+
+/// The folder that a path of the user's is in.
+pub(super) fn folder_of(path: &Path) -> &Path {
+    match path.parent() {
+        Some(folder) if !folder.as_os_str().is_empty() => folder,
+        _ => Path::new("."),
     }
 }
 

@@ -8,7 +8,7 @@ use std::fmt;
 /// Names that start so are this program's own.
 pub const RESERVED_PREFIX: &str = ".s3pull-";
 /// The longest file name that common file systems take, in bytes.
-const MAX_NAME: usize = 255;
+pub(super) const MAX_NAME: usize = 255;
 
 /// A path below the output folder: segments joined by `/`, none of them empty, `.` or `..`.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]

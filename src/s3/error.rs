@@ -11,6 +11,7 @@ use aws_smithy_runtime_api::client::orchestrator::HttpResponse;
 
 use super::class::classify;
 use super::connector::TransportError;
+use crate::handles;
 use crate::outcome::{Class, ErrorCode, Failure};
 
 /// Why there is no object, or no more of it.
@@ -89,10 +90,7 @@ pub fn error_of(error: &SdkError<GetObjectError, HttpResponse>, is_part: bool) -
             "the AWS credentials could not be loaded: {}",
             one_line(cause)
         );
-        return GetError {
-            class: Class::Fatal,
-            ..GetError::transient(ErrorCode::Credentials, message)
-        };
+        return GetError::new(Class::Fatal, ErrorCode::Credentials, message);
     }
     let Some(response) = error.raw_response() else {
         return error_without_answer(error);
@@ -161,7 +159,9 @@ fn error_without_answer(error: &SdkError<GetObjectError, HttpResponse>) -> GetEr
         None => {}
     }
     match error {
-        SdkError::DispatchFailure(_) if is_out_of_handles(error) => {
+        SdkError::DispatchFailure(_)
+            if find_cause::<std::io::Error>(error).is_some_and(handles::is_exhausted) =>
+        {
             GetError::transient(ErrorCode::TooManyOpenFiles, one_line(error))
         }
         SdkError::DispatchFailure(failure) if failure.is_io() || failure.is_timeout() => {
@@ -172,17 +172,8 @@ fn error_without_answer(error: &SdkError<GetObjectError, HttpResponse>) -> GetEr
         }
         SdkError::TimeoutError(_) => GetError::transient(ErrorCode::Timeout, one_line(error)),
         // The request could not be made: no other attempt will fare better, and no other key either.
-        _ => GetError {
-            class: Class::Fatal,
-            ..GetError::transient(ErrorCode::Internal, one_line(error))
-        },
+        _ => GetError::new(Class::Fatal, ErrorCode::Internal, one_line(error)),
     }
-}
-
-/// Whether a connection could not be made because this process has too many files open (`EMFILE`, `ENFILE`).
-fn is_out_of_handles(error: &(dyn Error + 'static)) -> bool {
-    let cause = find_cause::<std::io::Error>(error).and_then(std::io::Error::raw_os_error);
-    cfg!(unix) && matches!(cause, Some(23 | 24))
 }
 
 /// The first `T` among `error` and its causes.
