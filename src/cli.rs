@@ -2,14 +2,15 @@
 
 use std::ffi::OsString;
 use std::num::{NonZeroU32, NonZeroU64, NonZeroUsize};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
+use std::str::FromStr;
 use std::time::Duration;
 
+use clap::builder::{PossibleValue, PossibleValuesParser, TypedValueParser};
 use clap::{ArgAction, CommandFactory, FromArgMatches, Parser, parser::ValueSource};
 
-use crate::config::{
-    self, AddressingStyle, ByteSize, IfExists, ListFormat, ProgressMode, VerifyMode,
-};
+use crate::config::{self, AddressingStyle, ByteSize, IfExists, ProgressMode, VerifyMode};
+use crate::keys::{self, Format, InventoryColumns, Shard, ShardError};
 
 /// Download the S3 objects that a key list names: whole, verified files out, and a CSV of what failed.
 #[derive(Debug, Parser)]
@@ -19,13 +20,22 @@ pub struct Cli {
     #[arg(short, long, value_name = "BUCKET")]
     pub bucket: String,
 
-    /// Key list; `-` is stdin. Without it, stdin is read when it is not a terminal
-    #[arg(short, long, value_name = "FILE")]
-    pub keys: Option<PathBuf>,
+    /// Keys, or `s3://bucket/key` URIs, to download beside those of the lists
+    #[arg(value_name = "KEY")]
+    pub arguments: Vec<String>,
 
-    /// Format of the key list
-    #[arg(long, value_name = "FORMAT", value_enum, default_value_t)]
+    /// Key list, plain or compressed with gzip or zstd; `-` is stdin. May be given more than once. Without a list or a
+    /// KEY, stdin is read when it is not a terminal
+    #[arg(short, long, value_name = "FILE")]
+    pub keys: Vec<PathBuf>,
+
+    /// Format of the key lists
+    #[arg(long, value_name = "FORMAT", default_value = "auto", value_parser = list_format())]
     pub keys_format: ListFormat,
+
+    /// Columns of an inventory's data file that is given without its manifest, such as `Bucket, Key, Size`
+    #[arg(long, value_name = "COLUMNS")]
+    pub keys_columns: Option<InventoryColumns>,
 
     /// Put PREFIX before every key of the list (what `aws s3 ls` without `--recursive` leaves out)
     #[arg(
@@ -35,6 +45,11 @@ pub struct Cli {
         hide_default_value = true
     )]
     pub key_prefix: String,
+
+    /// Take only shard K of N, counted from 0: the rows whose key hashes to it. `auto` reads the task's number from the
+    /// environment of a Slurm array, a Kubernetes Indexed Job (with S3PULL_SHARDS) or an AWS Batch array job
+    #[arg(long, value_name = "K/N")]
+    pub shard: Option<ShardChoice>,
 
     /// Folder that the files go to; made if it is not there
     #[arg(short, long, value_name = "DIR", default_value = ".")]
@@ -76,9 +91,14 @@ pub struct Cli {
     #[arg(long, value_name = "S", value_parser = parse_seconds, default_value = config::DEFAULT_TIMEOUT)]
     pub timeout: Duration,
 
-    /// CSV of the keys that failed; give it as `--keys` to try them again
-    #[arg(long, value_name = "FILE", default_value = config::DEFAULT_FAILED)]
-    pub failed: PathBuf,
+    /// CSV of the keys that failed; give it as `--keys` to try them again [default: s3pull-failed.csv, or
+    /// s3pull-failed-K-of-N.csv of a shard]
+    #[arg(long, value_name = "FILE")]
+    pub failed: Option<PathBuf>,
+
+    /// Read, map and check every row, request nothing: prints each key and its path, and what can be seen to go wrong
+    #[arg(long)]
+    pub dry_run: bool,
 
     /// How progress is shown
     #[arg(long, value_name = "MODE", value_enum, default_value_t)]
@@ -139,9 +159,38 @@ pub struct Cli {
     )]
     pub addressing_style: AddressingStyle,
 
-    /// The same command, as typed but for the list, for the hint that ends a run with failures.
+    /// What was typed, as words for a shell, but for what describes the lists.
     #[arg(skip)]
-    pub retry_command: String,
+    words_for_retry: Vec<String>,
+}
+
+/// `auto`, where it is `None`.
+#[derive(Debug, Clone, Copy)]
+pub struct ListFormat(pub Option<&'static Format>);
+
+fn list_format() -> impl TypedValueParser<Value = ListFormat> {
+    let auto = PossibleValue::new("auto").help("Decide once a list, from its first rows");
+    let formats = keys::FORMATS.map(|format| PossibleValue::new(format.name).help(format.help));
+    PossibleValuesParser::new([auto].into_iter().chain(formats))
+        .map(|name| ListFormat(keys::format_named(&name)))
+}
+
+/// Which shard was asked for.
+#[derive(Debug, Clone, Copy)]
+pub enum ShardChoice {
+    Auto,
+    Given(Shard),
+}
+
+impl FromStr for ShardChoice {
+    type Err = ShardError;
+
+    fn from_str(text: &str) -> Result<Self, ShardError> {
+        match text {
+            "auto" => Ok(Self::Auto),
+            text => text.parse().map(Self::Given),
+        }
+    }
 }
 
 const EXAMPLES: &str = "\
@@ -157,21 +206,39 @@ impl Cli {
     pub fn parse_from(args: impl IntoIterator<Item = OsString>) -> Result<Self, clap::Error> {
         let matches = Self::command().try_get_matches_from(args)?;
         let mut cli = Self::from_arg_matches(&matches)?;
-        cli.retry_command = retry_command(&matches, &cli.failed);
+        cli.words_for_retry = words_for_retry(&matches);
         Ok(cli)
+    }
+
+    /// The command that tries the rows of `failed` again: what was typed, with that CSV as the list.
+    pub fn retry_command(&self, failed: &Path) -> String {
+        let failed_word = shell_quoted(&failed.to_string_lossy());
+        let mut words = self.words_for_retry.clone();
+        words.extend(["--keys".to_owned(), failed_word.clone()]);
+        // A shard's own name comes from `--shard`, which the retry does not have.
+        if self.failed.is_none() && failed != Path::new(config::DEFAULT_FAILED) {
+            words.extend(["--failed".to_owned(), failed_word]);
+        }
+        words.join(" ")
     }
 }
 
-/// The command that tries the failed keys again: what was typed, with the CSV as the list.
-/// The options that described the old list go, since the CSV holds whole keys.
-fn retry_command(matches: &clap::ArgMatches, failed: &std::path::Path) -> String {
-    const OF_THE_LIST: [&str; 3] = ["keys", "keys_format", "key_prefix"];
+/// What was typed, but for the options that describe the old lists: the CSV holds whole keys, and this run's alone.
+fn words_for_retry(matches: &clap::ArgMatches) -> Vec<String> {
+    const OF_THE_LISTS: [&str; 6] = [
+        "arguments",
+        "keys",
+        "keys_format",
+        "keys_columns",
+        "key_prefix",
+        "shard",
+    ];
     let mut words = vec!["s3pull".to_owned()];
     for arg in Cli::command().get_arguments() {
         let id = arg.get_id().as_str();
         let known = matches.try_contains_id(id).unwrap_or(false);
         if !known
-            || OF_THE_LIST.contains(&id)
+            || OF_THE_LISTS.contains(&id)
             || matches.value_source(id) != Some(ValueSource::CommandLine)
         {
             continue;
@@ -190,9 +257,7 @@ fn retry_command(matches: &clap::ArgMatches, failed: &std::path::Path) -> String
             }
         }
     }
-    words.push("--keys".to_owned());
-    words.push(shell_quoted(&failed.to_string_lossy()));
-    words.join(" ")
+    words
 }
 
 /// `word` as a POSIX shell takes it.
@@ -251,7 +316,19 @@ mod tests {
             "--no-sign-request",
         ]);
         let expected = "s3pull --bucket my --output 'my out' --concurrency 8 --verbose --verbose --no-sign-request --keys s3pull-failed.csv";
-        assert_eq!(cli.unwrap().retry_command, expected);
+        assert_eq!(
+            cli.unwrap().retry_command(Path::new("s3pull-failed.csv")),
+            expected
+        );
+    }
+
+    #[test]
+    fn retry_of_a_shard_needs_no_shard_and_keeps_its_csv() {
+        let cli = parse(&["s3pull", "-bb", "--shard", "1/4", "a", "b"]).unwrap();
+        assert_eq!(
+            cli.retry_command(Path::new("f-1-of-4.csv")),
+            "s3pull --bucket b --keys f-1-of-4.csv --failed f-1-of-4.csv"
+        );
     }
 
     #[test]

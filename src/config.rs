@@ -7,8 +7,8 @@ use std::str::FromStr;
 
 use clap::ValueEnum;
 
-use crate::cli::Cli;
-use crate::keys::ListSource;
+use crate::cli::{Cli, ShardChoice};
+use crate::keys::{ListOptions, ListSource, Shard};
 use crate::s3::ConnectOptions;
 
 pub const DEFAULT_CONCURRENCY: NonZeroUsize = NonZeroUsize::new(64).expect("not zero");
@@ -27,23 +27,14 @@ pub struct Config {
     pub list: ListOptions,
     pub output: PathBuf,
     pub failed: PathBuf,
+    /// Nothing is requested or written.
+    pub dry_run: bool,
     pub transfer: TransferOptions,
     pub s3: ConnectOptions,
     pub progress: ProgressMode,
     pub verbosity: Verbosity,
     /// The command that tries the failed keys again.
     pub retry_command: String,
-}
-
-/// Where the keys come from and how they are written there.
-#[derive(Debug)]
-pub struct ListOptions {
-    pub source: ListSource,
-    pub format: ListFormat,
-    /// Put before every key; may be empty.
-    pub key_prefix: String,
-    /// The bucket that `s3://bucket/key` lines and `bucket` columns must name.
-    pub bucket: String,
 }
 
 /// How objects become files.
@@ -59,20 +50,6 @@ pub struct TransferOptions {
     /// Failed keys after which the run ends.
     pub max_failures: Option<NonZeroU64>,
     pub if_exists: IfExists,
-}
-
-/// How keys are written in the list.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, ValueEnum)]
-pub enum ListFormat {
-    /// Decide once, from the first rows
-    #[default]
-    Auto,
-    /// A key a line, or `s3://bucket/key`
-    Lines,
-    /// A CSV with a header and a `key` column, as the failed-keys CSV is
-    Csv,
-    /// What `aws s3 ls` prints
-    AwsS3Ls,
 }
 
 /// What to do when a file is already at a key's path.
@@ -144,28 +121,36 @@ impl TryFrom<Cli> for Config {
 
     fn try_from(cli: Cli) -> Result<Self, UsageError> {
         let bucket = checked_bucket(&cli.bucket)?;
-        let source = match cli.keys {
-            Some(path) if path.as_os_str() == "-" => ListSource::Stdin,
-            Some(path) => ListSource::File(path),
-            None if std::io::stdin().is_terminal() => {
-                return Err(UsageError(
-                    "no key list: give one with `--keys FILE`, or pipe one in (`aws s3 ls … --recursive | s3pull …`)".into(),
-                ));
+        let shard = match cli.shard {
+            Some(ShardChoice::Auto) => {
+                let shard = Shard::of_environment(|name| std::env::var(name).ok());
+                Some(shard.map_err(|error| UsageError(error.to_string()))?)
             }
-            None => ListSource::Stdin,
+            Some(ShardChoice::Given(shard)) => Some(shard),
+            None => None,
         };
+        let failed = match (&cli.failed, shard) {
+            (Some(typed), _) => typed.clone(),
+            (None, Some(shard)) => shard.name_of(DEFAULT_FAILED).into(),
+            (None, None) => DEFAULT_FAILED.into(),
+        };
+        let retry_command = cli.retry_command(&failed);
+        let sources = sources(cli.keys, cli.arguments)?;
         if let Some(url) = &cli.endpoint_url {
             check_endpoint(url)?;
         }
         Ok(Self {
             list: ListOptions {
-                source,
-                format: cli.keys_format,
+                sources,
+                format: cli.keys_format.0,
                 key_prefix: cli.key_prefix,
                 bucket: bucket.clone(),
+                columns: cli.keys_columns,
+                shard,
             },
             output: cli.output,
-            failed: cli.failed,
+            failed,
+            dry_run: cli.dry_run,
             transfer: TransferOptions {
                 concurrency: cli.concurrency,
                 part_size: checked_part_size(cli.part_size)?,
@@ -197,9 +182,42 @@ impl TryFrom<Cli> for Config {
                 (false, 0) => Verbosity::Normal,
                 (false, _) => Verbosity::Verbose,
             },
-            retry_command: cli.retry_command,
+            retry_command,
         })
     }
+}
+
+/// The lists in the order in which they were given, and then the keys of the command line.
+fn sources(lists: Vec<PathBuf>, keys: Vec<String>) -> Result<Vec<ListSource>, UsageError> {
+    let mut sources: Vec<_> = lists
+        .into_iter()
+        .map(|path| match path.as_os_str().to_str() {
+            Some("-") => ListSource::Stdin,
+            _ => ListSource::File(path),
+        })
+        .collect();
+    if sources
+        .iter()
+        .filter(|source| **source == ListSource::Stdin)
+        .count()
+        > 1
+    {
+        return Err(UsageError(
+            "`--keys -` is given twice: stdin can be read only once".into(),
+        ));
+    }
+    if !keys.is_empty() {
+        sources.push(ListSource::Arguments(keys));
+    }
+    if sources.is_empty() && std::io::stdin().is_terminal() {
+        return Err(UsageError(
+            "no key list: give one with `--keys FILE`, or pipe one in (`aws s3 ls … --recursive | s3pull …`)".into(),
+        ));
+    }
+    if sources.is_empty() {
+        sources.push(ListSource::Stdin);
+    }
+    Ok(sources)
 }
 
 /// Takes `b`, `s3://b`, `s3://b/` or an access point ARN.

@@ -18,6 +18,7 @@
 
 pub mod cli;
 pub mod config;
+pub mod dry_run;
 pub mod exit_code;
 pub mod handles;
 pub mod keys;
@@ -36,7 +37,7 @@ use tokio::runtime::Builder;
 
 use config::{Config, ProgressMode, TransferOptions};
 use exit_code::ExitCode;
-use keys::ListSource;
+use keys::ListOptions;
 use local::OutputFolder;
 use outcome::Failure;
 use report::Report;
@@ -51,32 +52,37 @@ const SHUTDOWN: Duration = Duration::from_secs(1);
 
 /// Runs to the end of the list, and says in the exit code how it went. Errors that ended the run are printed.
 pub fn run(config: Config) -> ExitCode {
-    let runtime = Builder::new_multi_thread()
-        .enable_all()
-        .max_blocking_threads(MAX_BLOCKING_THREADS)
-        .build();
-    let ended = runtime.context("cannot start threads").and_then(|runtime| {
-        let ended = runtime.block_on(download(config));
-        // A disk that hangs must not keep a run that was stopped from ending.
-        runtime.shutdown_timeout(SHUTDOWN);
-        ended
-    });
+    let ended = if config.dry_run {
+        dry_run::run(config)
+    } else {
+        run_downloads(config)
+    };
     ended.unwrap_or_else(|error| {
         report::error(&error, hint(&error));
         ExitCode::Fatal
     })
 }
 
+fn run_downloads(config: Config) -> anyhow::Result<ExitCode> {
+    let runtime = Builder::new_multi_thread()
+        .enable_all()
+        .max_blocking_threads(MAX_BLOCKING_THREADS)
+        .build()
+        .context("cannot start threads")?;
+    let ended = runtime.block_on(download(config));
+    // A disk that hangs must not keep a run that was stopped from ending.
+    runtime.shutdown_timeout(SHUTDOWN);
+    ended
+}
+
 /// Opens everything that can fail before the first request, downloads, and closes the books.
 async fn download(config: Config) -> anyhow::Result<ExitCode> {
-    let list = keys::open(&config.list.source)?;
+    let lists = keys::open(&config.list.sources)?;
     let fit = handles::fit(config.transfer.concurrency, handles::raise_limit());
     let mut output = OutputFolder::open(&config.output, fit.max_open_folders)
         .with_context(|| format!("cannot use the output folder `{}`", config.output.display()))?;
     output.keep(&config.failed);
-    if let ListSource::File(path) = &config.list.source {
-        output.keep(path);
-    }
+    config.list.files().for_each(|path| output.keep(path));
     let client = s3::Client::connect(config.s3.clone()).await?;
     let meter = Arc::new(Meter::default());
     let stop = Arc::new(Stop::default());
@@ -94,7 +100,7 @@ async fn download(config: Config) -> anyhow::Result<ExitCode> {
         count_in_background(&options, report.list_notes());
     }
     let notes = report.list_notes();
-    let rows = keys::read(list, options, move |format| notes.format(format));
+    let rows = keys::read(lists, options, move |taken| notes.taken(&taken));
     let context = Arc::new(Context {
         client,
         output,
@@ -124,20 +130,13 @@ async fn download(config: Config) -> anyhow::Result<ExitCode> {
     }
 }
 
-/// Counts the rows of a file while the downloads are under way. A pipe can be read only once, whatever it is called
-/// (`--keys <(…)`, `--keys /dev/stdin`), so its number is not known before its end.
-fn count_in_background(options: &Arc<config::ListOptions>, notes: report::ListNotes) {
-    let ListSource::File(path) = &options.source else {
-        return;
-    };
-    if !std::fs::metadata(path).is_ok_and(|metadata| metadata.is_file()) {
-        return;
-    }
-    let (path, options) = (path.clone(), Arc::clone(options));
+/// Counts the rows, where that can be done beside reading them, while the downloads are under way.
+fn count_in_background(options: &Arc<ListOptions>, notes: report::ListNotes) {
+    let options = Arc::clone(options);
     std::thread::spawn(move || {
         // A list that cannot be read is reported by the thread that reads it for good.
-        if let Ok(n_rows) = keys::count(&path, &options) {
-            notes.total(n_rows);
+        if let Ok(Some(totals)) = keys::count(&options) {
+            notes.totals(totals);
         }
     });
 }

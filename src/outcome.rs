@@ -58,6 +58,17 @@ impl fmt::Display for Verification {
     }
 }
 
+impl fmt::Display for SkipReason {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(match self {
+            Self::Exists => "exists",
+            Self::Duplicate => "the same key was in flight",
+            Self::OldVersion => "not the latest version",
+            Self::DeleteMarker => "a delete marker",
+        })
+    }
+}
+
 /// Why nothing had to be fetched.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum SkipReason {
@@ -65,6 +76,10 @@ pub enum SkipReason {
     Exists,
     /// The same key was in flight for an earlier row, which downloaded it.
     Duplicate,
+    /// An inventory's row of a version that is not the latest.
+    OldVersion,
+    /// An inventory's row of a delete marker.
+    DeleteMarker,
 }
 
 /// A key that could not be downloaded: one row of the failed-keys CSV.

@@ -3,52 +3,60 @@
 //! An object's line is its date in 19 characters, a blank, its size right-justified to 10, one blank, and its name
 //! as it is (`awscli/customizations/s3/subcommands.py`). So what follows that one blank is never trimmed.
 
-use std::io::{self, BufRead};
+use super::row::{NoEntry, excerpt};
+use super::{Emit, Format, List, Problem, lines};
 
-use super::detect::LineEnding;
-use super::{KeyRules, Row, RowError, lines};
+pub static FORMAT: Format = Format {
+    name: "aws-s3-ls",
+    help: "What `aws s3 ls` prints",
+    recognise: |sample| {
+        sample
+            .is_listing(parse)
+            .then_some("its first lines are those of `aws s3 ls`")
+    },
+    read,
+};
 
 /// A line of a listing.
 #[derive(Debug, PartialEq, Eq)]
-pub enum Line<'a> {
+enum Line<'a> {
     Object {
         /// The whole key with `--recursive`, else what follows its last `/`.
         name: &'a [u8],
+        /// Bytes; `None` where `--human-readable` rounded them.
+        size: Option<u64>,
     },
     /// A common prefix, which is no object.
     Prefix,
     /// What `--summarize` adds.
     Summary,
-    /// The line before it.
-    Blank,
 }
 
-pub fn read(
-    input: impl BufRead,
-    ending: LineEnding,
-    keys: KeyRules<'_>,
-    emit: &mut impl FnMut(Row),
-) -> io::Result<()> {
-    lines::for_each(input, ending, |line, text| {
-        let entry = match text.map(|text| (text, parse(text))) {
-            Ok((_, Some(Line::Object { name }))) => keys.entry(name),
-            Ok((_, Some(Line::Prefix | Line::Summary | Line::Blank))) => return,
-            Ok((text, None)) => Err(RowError::invalid(format!(
-                "not a line of `aws s3 ls`: `{}`",
-                String::from_utf8_lossy(text).escape_debug()
-            ))),
-            Err(error) => Err(error),
-        };
-        emit(Row { line, entry });
-    })
+fn read(list: &mut List<'_>, emit: Emit<'_>) -> Result<(), Problem> {
+    let keys = list.keys;
+    lines::for_each(
+        &mut *list.input,
+        list.line_ending,
+        lines::MAX_LINE,
+        |line, text| {
+            let entry = match text.map(|text| (text, parse(text))) {
+                Ok((_, Some(Line::Object { name, size }))) => keys.listed(name, size),
+                Ok((_, Some(Line::Prefix | Line::Summary))) => return,
+                Ok((text, None)) => Err(NoEntry::invalid(format!(
+                    "not a line of `aws s3 ls`: `{}`",
+                    excerpt(text)
+                ))),
+                Err(error) => Err(error),
+            };
+            emit(line, entry);
+        },
+    )?;
+    Ok(())
 }
 
 /// Tells what `line`, without its end, is; `None` if it is no line of a listing.
-pub fn parse(line: &[u8]) -> Option<Line<'_>> {
+fn parse(line: &[u8]) -> Option<Line<'_>> {
     const PREFIX: &[u8] = b"                           PRE ";
-    if line.is_empty() {
-        return Some(Line::Blank);
-    }
     if is_summary(line) {
         return Some(Line::Summary);
     }
@@ -58,26 +66,29 @@ pub fn parse(line: &[u8]) -> Option<Line<'_>> {
     let (date, rest) = line.split_at_checked(19)?;
     let rest = rest.strip_prefix(b" ").filter(|_| is_date(date))?;
     let padding = rest.iter().take_while(|&&byte| byte == b' ').count();
-    let size = size_length(&rest[padding..])?;
+    let length = size_length(&rest[padding..])?;
     // Right-justified to 10: this tells a size from a key that happens to look like one.
-    if padding + size != size.max(10) {
+    if padding + length != length.max(10) {
         return None;
     }
-    rest[padding + size..]
-        .strip_prefix(b" ")
-        .map(|name| Line::Object { name })
+    let (size, name) = rest[padding..].split_at(length);
+    let size = std::str::from_utf8(size).ok()?.parse().ok();
+    name.strip_prefix(b" ")
+        .map(|name| Line::Object { name, size })
 }
 
 /// `2024-01-02 03:04:05`
 fn is_date(text: &[u8]) -> bool {
-    const SHAPE: &[u8; 19] = b"dddd-dd-dd dd:dd:dd";
-    text.iter().zip(SHAPE).all(|(&byte, &shape)| {
-        if shape == b'd' {
-            byte.is_ascii_digit()
-        } else {
-            byte == shape
-        }
-    })
+    has_shape(text, b"dddd-dd-dd dd:dd:dd")
+}
+
+/// Whether `text` is as long as `shape`, with a digit for each `d`.
+pub fn has_shape(text: &[u8], shape: &[u8]) -> bool {
+    text.len() == shape.len()
+        && text.iter().zip(shape).all(|(byte, shape)| match shape {
+            b'd' => byte.is_ascii_digit(),
+            shape => byte == shape,
+        })
 }
 
 /// How many bytes at the start of `text` are a size: `123`, or `1 Byte`, `12 Bytes`, `1.5 MiB`.
@@ -111,12 +122,11 @@ fn is_summary(line: &[u8]) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::config::ListFormat;
-    use crate::keys::tests::rows;
+    use crate::keys::reader::tests::{entries, rows};
 
     fn name(line: &str) -> Option<&str> {
         match parse(line.as_bytes()) {
-            Some(Line::Object { name }) => Some(std::str::from_utf8(name).unwrap()),
+            Some(Line::Object { name, .. }) => Some(std::str::from_utf8(name).unwrap()),
             _ => None,
         }
     }
@@ -159,17 +169,14 @@ mod tests {
     fn prefixes_and_summaries_are_passed_over() {
         let list = "                           PRE a/\n                           PRE /\n2024-01-02 03:04:05          3 k\n\n\
                     Total Objects: 1\n   Total Size: 3\n";
-        assert_eq!(
-            rows(list.as_bytes(), ListFormat::Auto, ""),
-            [Ok("k".to_owned())]
-        );
+        assert_eq!(rows(list.as_bytes(), "auto", ""), [Ok("k".to_owned())]);
     }
 
     #[test]
     fn a_stray_line_is_a_failed_row_never_a_guess() {
         let found = rows(
             b"2024-01-02 03:04:05          3 k\ntail of a key\n",
-            ListFormat::AwsS3Ls,
+            "aws-s3-ls",
             "",
         );
         assert_eq!(found[0], Ok("k".to_owned()));
@@ -183,8 +190,18 @@ mod tests {
     fn prefix_makes_whole_keys_of_names() {
         let list = b"2024-01-02 03:04:05          3 k\n2024-01-02 03:04:05          0 \n";
         assert_eq!(
-            rows(list, ListFormat::Auto, "p/"),
+            rows(list, "auto", "p/"),
             [Ok("p/k".to_owned()), Ok("p/".to_owned())]
         );
+    }
+
+    #[test]
+    fn sizes_are_kept_where_they_are_exact() {
+        let list = "2024-01-02 03:04:05         12 a\n2024-01-02 03:04:05    1.0 MiB b\n";
+        let sizes: Vec<_> = entries(list.as_bytes(), "auto")
+            .iter()
+            .map(|entry| entry.size)
+            .collect();
+        assert_eq!(sizes, [Some(12), None]);
     }
 }

@@ -1,90 +1,132 @@
-//! `csv`: a header with a `key` column, and optionally `bucket` and `version_id`. The failed-keys CSV is such a file.
+//! `csv`: a header with a `key` column, and optionally `bucket`, `version_id`, `size`, `etag` and `dest`.
+//! The failed-keys CSV is such a file.
 
 use std::io::Read;
 
 use csv::{ByteRecord, ReaderBuilder};
 
-use super::{Entry, KeyRules, ListError, READ_SIZE, Row, RowError, utf8};
+use super::counted::Counted;
+use super::row::{Columns, Entry, KeyRules, NoEntry, size, utf8};
+use super::{Emit, Format, List, Problem};
+
+pub static FORMAT: Format = Format {
+    name: "csv",
+    help: "A CSV with a header and a `key` column, as the failed-keys CSV is",
+    recognise: |sample| {
+        let header = sample.lines().next()?;
+        is_header(header).then_some("its first line is a header with a `key` column")
+    },
+    read,
+};
+
+/// Bytes after which a record is taken for one whose quote is not closed, so that memory stays flat.
+pub const MAX_RECORD: usize = 1024 * 1024;
 
 /// Where the columns stand that are used; others are ignored.
-struct Columns {
+struct Positions {
     key: usize,
     bucket: Option<usize>,
     version_id: Option<usize>,
+    size: Option<usize>,
+    etag: Option<usize>,
+    dest: Option<usize>,
     message: Option<usize>,
 }
 
-impl Columns {
-    fn of(header: &ByteRecord) -> Result<Self, ListError> {
+impl Positions {
+    fn of(header: &ByteRecord) -> Result<Self, Problem> {
         let find = |name: &str| header.iter().position(|column| column == name.as_bytes());
         let Some(key) = find("key") else {
             let names: Vec<_> = header
                 .iter()
                 .map(|name| format!("`{}`", name.escape_ascii()))
                 .collect();
-            return Err(ListError::NoKeyColumn(names.join(", ")));
+            return Err(Problem::NoKeyColumn(names.join(", ")));
         };
         Ok(Self {
             key,
             bucket: find("bucket"),
             version_id: find("version_id"),
+            size: find("size"),
+            etag: find("etag"),
+            dest: find("dest"),
             message: find("message"),
         })
     }
 }
 
-pub fn read(
-    input: impl Read,
-    keys: KeyRules<'_>,
-    emit: &mut impl FnMut(Row),
-) -> Result<(), ListError> {
-    let mut reader = ReaderBuilder::new()
-        .flexible(true)
-        .buffer_capacity(READ_SIZE)
-        .from_reader(input);
-    let header = reader.byte_headers().map_err(into_list_error)?.clone();
-    if header.is_empty() {
-        return Ok(());
-    }
-    let columns = Columns::of(&header)?;
-    let mut record = ByteRecord::new();
-    while reader
-        .read_byte_record(&mut record)
-        .map_err(into_list_error)?
-    {
-        let line = record.position().map_or(0, csv::Position::line);
-        emit(Row {
-            line,
-            entry: entry(&record, &columns, keys),
-        });
-    }
-    Ok(())
+fn read(list: &mut List<'_>, emit: Emit<'_>) -> Result<(), Problem> {
+    let keys = list.keys;
+    let mut positions = None;
+    for_each_record(&mut *list.input, |line, record| {
+        match &positions {
+            None => positions = Some(Positions::of(record)?),
+            Some(positions) => emit(line, entry(record, positions, keys)),
+        }
+        Ok(())
+    })
 }
 
-fn entry(record: &ByteRecord, columns: &Columns, keys: KeyRules<'_>) -> Result<Entry, RowError> {
-    let field = |column: Option<usize>| {
+/// Hands each record, and the line that it starts on, to `each`.
+pub fn for_each_record(
+    input: impl Read,
+    mut each: impl FnMut(u64, &ByteRecord) -> Result<(), Problem>,
+) -> Result<(), Problem> {
+    let (input, since_record) = Counted::new(input, MAX_RECORD);
+    let mut reader = ReaderBuilder::new()
+        .has_headers(false)
+        .flexible(true)
+        .buffer_capacity(super::reader::READ_SIZE)
+        .from_reader(input);
+    let mut record = ByteRecord::new();
+    let mut line = 0;
+    loop {
+        match reader.read_byte_record(&mut record) {
+            Ok(false) => return Ok(()),
+            Ok(true) => {
+                line = record.position().map_or(0, csv::Position::line);
+                each(line, &record)?;
+                since_record.set(0);
+            }
+            Err(_) if since_record.get() > MAX_RECORD => {
+                return Err(Problem::LongRecord { line });
+            }
+            Err(error) => return Err(Problem::Io(error.into())),
+        }
+    }
+}
+
+fn entry(record: &ByteRecord, positions: &Positions, keys: KeyRules<'_>) -> Result<Entry, NoEntry> {
+    let field = |position: Option<usize>| {
         utf8(
-            column
-                .and_then(|column| record.get(column))
+            position
+                .and_then(|position| record.get(position))
                 .unwrap_or_default(),
         )
     };
-    let key = field(Some(columns.key))?;
+    let key = field(Some(positions.key))?;
     if key.is_empty() {
         // A row that failed for want of a key keeps its story when its CSV is the list.
-        let message = field(columns.message)?;
-        return Err(RowError::invalid(if message.is_empty() {
+        let message = field(positions.message)?;
+        return Err(NoEntry::invalid(if message.is_empty() {
             "the key is empty"
         } else {
             message
         }));
     }
-    let key = format!("{}{key}", keys.prefix);
-    keys.whole_entry(&key, field(columns.bucket)?, field(columns.version_id)?)
+    let size = size(field(positions.size)?).map_err(|error| error.of_key(key))?;
+    keys.entry(Columns {
+        key,
+        bucket: field(positions.bucket)?,
+        version_id: field(positions.version_id)?,
+        size,
+        etag: field(positions.etag)?,
+        dest: field(positions.dest)?,
+    })
 }
 
-/// Whether a list's first line is a header: two columns or more, `key` among them.
-pub fn is_header(line: &[u8]) -> bool {
+/// Whether a list's first line is a header: two columns or more, `key` among them. A lone `key` may just as well be a key.
+fn is_header(line: &[u8]) -> bool {
     let mut reader = ReaderBuilder::new().has_headers(false).from_reader(line);
     let mut record = ByteRecord::new();
     matches!(reader.read_byte_record(&mut record), Ok(true))
@@ -92,28 +134,40 @@ pub fn is_header(line: &[u8]) -> bool {
         && record.iter().any(|name| name == b"key")
 }
 
-fn into_list_error(error: csv::Error) -> ListError {
-    ListError::Read(error.into())
-}
-
 #[cfg(test)]
 mod tests {
-    use crate::config::ListFormat;
-    use crate::keys::tests::rows;
+    use crate::keys::reader::tests::{entries, failure, rows};
 
     #[test]
     fn quoted_keys_may_hold_anything() {
         let list = b"size,key\n1,\"a,\"\"b\"\"\nc\"\n2, d \n";
         assert_eq!(
-            rows(list, ListFormat::Auto, ""),
+            rows(list, "auto", ""),
             [Ok("a,\"b\"\nc".to_owned()), Ok(" d ".to_owned())]
         );
     }
 
     #[test]
-    fn rows_of_another_bucket_or_without_a_key_fail_with_their_line() {
-        let list = b"key,bucket,message\nx,other,\n,b,\"not UTF-8\"\n,b,\ny\n";
-        let found = rows(list, ListFormat::Auto, "");
+    fn every_column_that_matters_is_taken() {
+        let list = b"dest,etag,extra,size,version_id,bucket,key\nd/e,\"\"\"abc\"\"\",x,12,v1,b,k\n,,,,,,l\n";
+        let found = entries(list, "auto");
+        assert_eq!(found[0].dest.as_deref(), Some("d/e"));
+        assert_eq!(found[0].etag.as_deref(), Some("abc"));
+        assert_eq!(found[0].size, Some(12));
+        assert_eq!(found[0].version_id.as_deref(), Some("v1"));
+        assert_eq!(
+            found[1],
+            crate::keys::Entry {
+                key: "l".into(),
+                ..Default::default()
+            }
+        );
+    }
+
+    #[test]
+    fn rows_of_another_bucket_or_without_a_key_or_size_fail_with_their_line() {
+        let list = b"key,bucket,message,size\nx,other,,\n,b,\"not UTF-8\",\n,b,,\ny,,,\nz,,,1.5\n";
+        let found = rows(list, "auto", "");
         assert_eq!(
             found[0],
             Err("2: WrongBucket: the row is for bucket `other`, this run is for `b`".to_owned())
@@ -121,11 +175,26 @@ mod tests {
         assert_eq!(found[1], Err("3: InvalidRow: not UTF-8".to_owned()));
         assert_eq!(found[2], Err("4: InvalidRow: the key is empty".to_owned()));
         assert_eq!(found[3], Ok("y".to_owned()));
+        assert_eq!(
+            found[4],
+            Err("6: InvalidRow: `1.5` is no size in bytes".to_owned())
+        );
     }
 
     #[test]
     fn an_empty_file_is_an_empty_list() {
-        assert_eq!(rows(b"", ListFormat::Csv, ""), []);
-        assert_eq!(rows(b"key\n", ListFormat::Csv, ""), []);
+        assert_eq!(rows(b"", "csv", ""), []);
+        assert_eq!(rows(b"key\n", "csv", ""), []);
+    }
+
+    #[test]
+    fn a_quote_that_is_not_closed_is_told_and_not_gathered() {
+        let mut list = b"key,size\na,1\n\"".to_vec();
+        list.resize(8 << 20, b'x');
+        let message = failure(&list, "auto");
+        assert!(
+            message.contains("behind line 2") && message.contains("quote"),
+            "{message}"
+        );
     }
 }

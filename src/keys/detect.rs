@@ -2,31 +2,41 @@
 
 use std::io::{self, Read};
 
-use super::aws_s3_ls::{self, Line};
-use super::{ListError, csv};
-use crate::config::ListFormat;
+use super::{FORMATS, Format, Problem};
 
 /// As much as is looked at, in bytes.
 const SAMPLE: usize = 64 * 1024;
 const BOM: &[u8] = b"\xef\xbb\xbf";
 
 /// What the first rows say of the whole list.
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Debug)]
 pub struct Detected {
-    pub format: ListFormat,
+    pub format: &'static Format,
+    /// Why this one.
+    pub reason: &'static str,
     pub line_ending: LineEnding,
     /// Bytes to pass over at the start.
     pub bom_length: u64,
 }
 
-/// How lines end, in the whole list.
+/// How rows end, in the whole list.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum LineEnding {
     Lf,
     CrLf,
+    Nul,
 }
 
-/// Reads until the first line is whole, which a pipe may not give at once.
+/// The start of a list.
+#[derive(Debug, Clone, Copy)]
+pub struct Sample<'a> {
+    pub text: &'a [u8],
+    pub line_ending: LineEnding,
+    /// The run's bucket, which a column may name.
+    pub bucket: &'a str,
+}
+
+/// Reads until the first row is whole, which a pipe may not give at once.
 pub fn sample(input: &mut impl Read) -> io::Result<Vec<u8>> {
     let mut sample = vec![0; SAMPLE];
     let mut length = 0;
@@ -37,7 +47,7 @@ pub fn sample(input: &mut impl Read) -> io::Result<Vec<u8>> {
             Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
             Err(error) => return Err(error),
         }
-        if sample[..length].contains(&b'\n') {
+        if memchr::memchr2(b'\n', b'\0', &sample[..length]).is_some() {
             break;
         }
     }
@@ -45,13 +55,17 @@ pub fn sample(input: &mut impl Read) -> io::Result<Vec<u8>> {
     Ok(sample)
 }
 
-/// Decides from `sample`, the start of a list, unless `asked` names the format.
+/// Decides from `sample`, the start of a list for `bucket`, unless `asked` is the format.
 ///
 /// # Errors
-/// [`ListError::Utf16`], which no format can be read from.
-pub fn detect(sample: &[u8], asked: ListFormat) -> Result<Detected, ListError> {
-    if sample.starts_with(b"\xff\xfe") || sample.starts_with(b"\xfe\xff") {
-        return Err(ListError::Utf16);
+/// [`Problem::Utf16`], which no format can be read from.
+pub fn detect(
+    sample: &[u8],
+    asked: Option<&'static Format>,
+    bucket: &str,
+) -> Result<Detected, Problem> {
+    if has_utf16_mark(sample) || (asked.is_none() && looks_like_utf16(sample)) {
+        return Err(Problem::Utf16);
     }
     let bom_length = if sample.starts_with(BOM) {
         BOM.len()
@@ -59,64 +73,89 @@ pub fn detect(sample: &[u8], asked: ListFormat) -> Result<Detected, ListError> {
         0
     };
     let text = &sample[bom_length..];
-    let lines = whole_lines(text);
-    let ends_crlf = |line: &&[u8]| line.ends_with(b"\r\n");
-    let is_crlf = text.contains(&b'\n')
-        && lines
-            .clone()
-            .filter(|line| line.ends_with(b"\n"))
-            .all(|line| ends_crlf(&line));
-    let line_ending = if is_crlf {
-        LineEnding::CrLf
-    } else {
-        LineEnding::Lf
+    let line_ending = line_ending(text);
+    let sample = Sample {
+        text,
+        line_ending,
+        bucket,
     };
-    let format = match asked {
-        ListFormat::Auto => guess(lines.map(|line| line_ending.strip(line))),
-        asked => asked,
+    let recognised = FORMATS
+        .into_iter()
+        .find_map(|format| Some((format, (format.recognise)(&sample)?)));
+    let (format, reason) = match (asked, recognised) {
+        (Some(asked), _) => (asked, "it was asked for"),
+        (None, Some(found)) => found,
+        (None, None) => unreachable!("the last format takes every list"),
     };
     Ok(Detected {
         format,
+        reason,
         line_ending,
         bom_length: bom_length as u64,
     })
 }
 
-/// A header of two columns or more with `key` among them is a CSV's: a lone `key` may just as well be a key.
-fn guess<'a>(lines: impl Iterator<Item = &'a [u8]> + Clone) -> ListFormat {
-    if lines.clone().next().is_some_and(csv::is_header) {
-        return ListFormat::Csv;
-    }
-    let mut parsed = lines
-        .map(aws_s3_ls::parse)
-        .filter(|line| *line != Some(Line::Blank))
-        .peekable();
-    let is_listing = parsed.peek().is_some() && parsed.all(|line| line.is_some());
-    if is_listing {
-        ListFormat::AwsS3Ls
+fn has_utf16_mark(sample: &[u8]) -> bool {
+    sample.starts_with(b"\xff\xfe") || sample.starts_with(b"\xfe\xff")
+}
+
+/// Whether plain characters take two bytes each.
+fn looks_like_utf16(sample: &[u8]) -> bool {
+    let start = &sample[..sample.len().min(64)];
+    let every_other_is_nul = |from: usize| {
+        let nuls = start.iter().skip(from).step_by(2);
+        let others = start.iter().skip(1 - from).step_by(2);
+        nuls.clone().all(|&byte| byte == 0) && others.clone().all(|&byte| byte != 0)
+    };
+    start.len() >= 4 && (every_other_is_nul(0) || every_other_is_nul(1))
+}
+
+fn line_ending(text: &[u8]) -> LineEnding {
+    let mut ends = memchr::memchr_iter(b'\n', text).peekable();
+    let is_crlf = ends.peek().is_some() && ends.all(|end| text[..end].ends_with(b"\r"));
+    if is_crlf {
+        LineEnding::CrLf
     } else {
-        ListFormat::Lines
+        LineEnding::Lf
     }
 }
 
-/// The lines of `text` with their ends; without the last one where it is cut off, unless it is the only one.
-fn whole_lines(text: &[u8]) -> impl Iterator<Item = &[u8]> + Clone {
-    let whole = match text.iter().rposition(|&byte| byte == b'\n') {
-        Some(end) => &text[..=end],
-        None => text,
-    };
-    whole.split_inclusive(|&byte| byte == b'\n')
+impl<'a> Sample<'a> {
+    /// The lines without their ends; without the last one where it is cut off, unless it is the only one.
+    pub fn lines(&self) -> impl Iterator<Item = &'a [u8]> + Clone {
+        let line_ending = self.line_ending;
+        let whole = match memchr::memrchr(b'\n', self.text) {
+            Some(end) => &self.text[..=end],
+            None => self.text,
+        };
+        whole
+            .split_inclusive(|&byte| byte == b'\n')
+            .map(move |line| line_ending.strip(line))
+    }
+
+    /// Whether there are lines that are not blank, and each of them is a line of a listing.
+    pub fn is_listing<L>(&self, parse: impl Fn(&'a [u8]) -> Option<L>) -> bool {
+        let mut lines = self.lines().filter(|line| !line.is_empty()).peekable();
+        lines.peek().is_some() && lines.all(|line| parse(line).is_some())
+    }
 }
 
 impl LineEnding {
-    /// `line` without its end, and without anything else taken off.
-    pub fn strip(self, line: &[u8]) -> &[u8] {
-        let Some(line) = line.strip_suffix(b"\n") else {
-            return line;
+    pub fn last_byte(self) -> u8 {
+        match self {
+            Self::Lf | Self::CrLf => b'\n',
+            Self::Nul => b'\0',
+        }
+    }
+
+    /// `row` without its end, and without anything else taken off.
+    pub fn strip(self, row: &[u8]) -> &[u8] {
+        let Some(row) = row.strip_suffix(&[self.last_byte()]) else {
+            return row;
         };
         match self {
-            Self::Lf => line,
-            Self::CrLf => line.strip_suffix(b"\r").unwrap_or(line),
+            Self::Lf | Self::Nul => row,
+            Self::CrLf => row.strip_suffix(b"\r").unwrap_or(row),
         }
     }
 }
@@ -125,73 +164,79 @@ impl LineEnding {
 mod tests {
     use super::*;
 
-    fn format_of(list: &str) -> ListFormat {
-        detect(list.as_bytes(), ListFormat::Auto).unwrap().format
+    fn detected(list: &[u8]) -> Detected {
+        detect(list, None, "b").unwrap()
     }
 
     #[test]
     fn formats_are_told_apart() {
         let cases = [
-            ("", ListFormat::Lines),
-            ("a\nb\n", ListFormat::Lines),
-            ("key\n", ListFormat::Lines),
-            ("key,bucket\na,b\n", ListFormat::Csv),
-            ("size,\"key\"\r\n1,a\r\n", ListFormat::Csv),
-            ("a,b\n", ListFormat::Lines),
-            (
-                "2024-01-02 03:04:05         12 a b.txt\n",
-                ListFormat::AwsS3Ls,
-            ),
+            ("", "lines"),
+            ("\n\n", "lines"),
+            ("a\nb\n", "lines"),
+            ("key\n", "lines"),
+            ("a,b\n", "lines"),
+            ("{a}\n[b]\n", "lines"),
+            ("b,a\nx,y\n", "lines"),
+            ("key,bucket\na,b\n", "csv"),
+            ("size,\"key\"\r\n1,a\r\n", "csv"),
+            ("2024-01-02 03:04:05         12 a b.txt\n", "aws-s3-ls"),
             (
                 "                           PRE a/\n2024-01-02 03:04:05         12 b\n",
-                ListFormat::AwsS3Ls,
+                "aws-s3-ls",
             ),
             (
                 "2024-01-02 03:04:05    1.0 MiB a\n\nTotal Objects: 1\n   Total Size: 1.0 MiB\n",
-                ListFormat::AwsS3Ls,
+                "aws-s3-ls",
             ),
             // The listing of an empty prefix.
-            (
-                "\nTotal Objects: 0\n   Total Size: 0 Bytes\n",
-                ListFormat::AwsS3Ls,
-            ),
+            ("\nTotal Objects: 0\n   Total Size: 0 Bytes\n", "aws-s3-ls"),
             // One line that is none of a listing's: then these are keys that look like it.
+            ("2024-01-02 03:04:05         12 a\nplain\n", "lines"),
+            ("2024/01/02 03:04:05                12  a b\n", "s5cmd-ls"),
+            ("a\0b\nc\0", "null"),
+            ("{\"key\":\"a\"}\n", "json"),
+            ("[\n  \"a\",\n", "json"),
+            ("{\n    \"Contents\": [\n", "json"),
+            ("\"b\",\"a%20b\",\"v1\"\n", "inventory"),
+            ("b,a\nb,c\n", "inventory"),
             (
-                "2024-01-02 03:04:05         12 a\nplain\n",
-                ListFormat::Lines,
+                "{\"sourceBucket\":\"b\",\"fileSchema\":\"Bucket, Key\"}",
+                "inventory",
             ),
-            ("\n\n", ListFormat::Lines),
         ];
         for (list, format) in cases {
-            assert_eq!(format_of(list), format, "{list:?}");
+            assert_eq!(detected(list.as_bytes()).format.name, format, "{list:?}");
         }
     }
 
     #[test]
     fn a_line_cut_off_by_the_sample_does_not_count() {
-        assert_eq!(
-            format_of("2024-01-02 03:04:05         12 a\n2024-01-0"),
-            ListFormat::AwsS3Ls
-        );
+        let list = b"2024-01-02 03:04:05         12 a\n2024-01-0";
+        assert_eq!(detected(list).format.name, "aws-s3-ls");
     }
 
     #[test]
     fn line_ends_and_bom_hold_for_the_whole_list() {
-        let detected = detect(b"\xef\xbb\xbfa\r\nb\r\n", ListFormat::Auto).unwrap();
-        assert_eq!(
-            (detected.line_ending, detected.bom_length),
-            (LineEnding::CrLf, 3)
-        );
+        let found = detected(b"\xef\xbb\xbfa\r\nb\r\n");
+        assert_eq!((found.line_ending, found.bom_length), (LineEnding::CrLf, 3));
         // A key may end in CR where lines end in LF.
-        assert_eq!(
-            detect(b"a\r\nb\n", ListFormat::Auto).unwrap().line_ending,
-            LineEnding::Lf
-        );
+        assert_eq!(detected(b"a\r\nb\n").line_ending, LineEnding::Lf);
     }
 
     #[test]
-    fn utf16_names_the_cure() {
-        let error = detect(b"\xff\xfea\0", ListFormat::Lines).unwrap_err();
-        assert!(error.to_string().contains("iconv"), "{error}");
+    fn utf16_names_the_cure_with_its_mark_and_without() {
+        for (list, asked) in [
+            (&b"\xff\xfea\0"[..], format_named("lines")),
+            (b"\xfe\xff\0a", None),
+            (b"a\0b\0\n\0", None),
+            (b"\0a\0b", None),
+        ] {
+            let error = detect(list, asked, "b").unwrap_err();
+            assert!(error.to_string().contains("iconv"), "{error}");
+        }
+        assert_eq!(detected(b"a\0b\0\0\0").format.name, "null");
     }
+
+    use crate::keys::format_named;
 }

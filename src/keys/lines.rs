@@ -3,61 +3,51 @@
 use std::io::{self, BufRead, Read};
 
 use super::detect::LineEnding;
-use super::{Entry, KeyRules, Row, RowError, utf8};
+use super::row::NoEntry;
+use super::{Emit, Format, List, Problem};
+
+pub static FORMAT: Format = Format {
+    name: "lines",
+    help: "A key a line, or `s3://bucket/key`",
+    recognise: |_| Some("it looks like no other"),
+    read,
+};
 
 /// Bytes after which a line can hold no key and is passed over, so that memory stays flat on a file that is no list.
-const MAX_LINE: usize = 16 * 1024;
+pub const MAX_LINE: usize = 16 * 1024;
 
-pub fn read(
-    input: impl BufRead,
-    ending: LineEnding,
-    keys: KeyRules<'_>,
-    emit: &mut impl FnMut(Row),
-) -> io::Result<()> {
-    for_each(input, ending, |line, text| {
-        let entry = text.and_then(|text| entry(text, keys));
-        emit(Row { line, entry });
-    })
+fn read(list: &mut List<'_>, emit: Emit<'_>) -> Result<(), Problem> {
+    let keys = list.keys;
+    for_each(
+        &mut *list.input,
+        list.line_ending,
+        MAX_LINE,
+        |line, text| {
+            emit(line, text.and_then(|text| keys.key_or_uri(text)));
+        },
+    )?;
+    Ok(())
 }
 
-fn entry(text: &[u8], keys: KeyRules<'_>) -> Result<Entry, RowError> {
-    let Some(uri) = text.strip_prefix(b"s3://") else {
-        return keys.entry(text);
-    };
-    let uri = utf8(uri)?;
-    match uri.split_once('/') {
-        Some((bucket, key)) if !bucket.is_empty() => keys.whole_entry(key, bucket, ""),
-        _ => Err(RowError::invalid(format!(
-            "`s3://{uri}` is not `s3://bucket/key`"
-        ))),
-    }
-}
-
-/// Hands each line that is not blank, and its number from 1, to `each`; a line too long to be one as an error.
+/// Hands each line that is not blank, and its number from 1, to `each`; one of more than `max` bytes as an error.
 pub fn for_each(
-    mut input: impl BufRead,
+    input: &mut dyn BufRead,
     ending: LineEnding,
-    mut each: impl FnMut(u64, Result<&[u8], RowError>),
+    max: usize,
+    mut each: impl FnMut(u64, Result<&[u8], NoEntry>),
 ) -> io::Result<()> {
+    let end = ending.last_byte();
     let mut buffer = Vec::new();
     for number in 1.. {
         buffer.clear();
-        if input
-            .by_ref()
-            .take(MAX_LINE as u64)
-            .read_until(b'\n', &mut buffer)?
-            == 0
-        {
+        let mut limited = Read::take(&mut *input, max as u64);
+        if limited.read_until(end, &mut buffer)? == 0 {
             break;
         }
-        if buffer.len() == MAX_LINE && !buffer.ends_with(b"\n") {
-            input.skip_until(b'\n')?;
-            each(
-                number,
-                Err(RowError::invalid(format!(
-                    "the line has more than {MAX_LINE} bytes, which is no key"
-                ))),
-            );
+        if buffer.len() == max && buffer.last() != Some(&end) {
+            input.skip_until(end)?;
+            let message = format!("the row has more than {max} bytes, which is no key");
+            each(number, Err(NoEntry::invalid(message)));
             continue;
         }
         let line = ending.strip(&buffer);
@@ -70,11 +60,10 @@ pub fn for_each(
 
 #[cfg(test)]
 mod tests {
-    use crate::config::ListFormat;
-    use crate::keys::tests::rows;
+    use crate::keys::reader::tests::rows;
 
     fn lines(list: &str) -> Vec<Result<String, String>> {
-        rows(list.as_bytes(), ListFormat::Lines, "")
+        rows(list.as_bytes(), "lines", "")
     }
 
     fn keys(keys: &[&str]) -> Vec<Result<String, String>> {
@@ -117,13 +106,13 @@ mod tests {
 
     #[test]
     fn prefix_goes_before_keys_but_not_before_uris() {
-        let found = rows(b"a\ns3://b/c\n", ListFormat::Lines, "p/");
+        let found = rows(b"a\ns3://b/c\n", "lines", "p/");
         assert_eq!(found, keys(&["p/a", "c"]));
     }
 
     #[test]
     fn bytes_that_are_no_utf8_are_a_failed_row_with_its_line() {
-        let found = rows(b"a\n\xff\xfe\nb\n", ListFormat::Lines, "");
+        let found = rows(b"a\n\xff\xfe\nb\n", "lines", "");
         assert_eq!(found[0], Ok("a".into()));
         assert_eq!(
             found[1],

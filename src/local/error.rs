@@ -108,12 +108,12 @@ impl From<LocalError> for Failure {
 }
 
 #[cfg(unix)]
-fn free_bytes(folder: &Dir) -> Option<u64> {
+pub(super) fn free_bytes(folder: &Dir) -> Option<u64> {
     let state = rustix::fs::fstatvfs(folder).ok()?;
     Some(state.f_bavail * state.f_frsize)
 }
 
 #[cfg(not(unix))]
-fn free_bytes(_: &Dir) -> Option<u64> {
+pub(super) fn free_bytes(_: &Dir) -> Option<u64> {
     None
 }

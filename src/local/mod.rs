@@ -6,9 +6,11 @@ mod journal;
 mod output;
 mod partial;
 mod path;
+mod preview;
 
 pub use error::LocalError;
 pub use journal::{DonePart, Identity, ResumableFile};
 pub use output::OutputFolder;
 pub use partial::PartialFile;
 pub use path::{LocalPath, UnsafeKey};
+pub use preview::Preview;

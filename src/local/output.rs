@@ -39,6 +39,10 @@ impl OutputFolder {
     /// When it cannot be made or opened as a folder.
     pub fn open(path: &Path, max_open_folders: usize) -> io::Result<Self> {
         std::fs::create_dir_all(path)?;
+        Self::open_existing(path, max_open_folders)
+    }
+
+    pub(super) fn open_existing(path: &Path, max_open_folders: usize) -> io::Result<Self> {
         let root = Dir::open_ambient_dir(path, ambient_authority())?;
         let location = path.canonicalize()?;
         Ok(Self {
@@ -107,16 +111,25 @@ impl OutputFolder {
         ResumableFile::open(self.in_folder(path, PartialFile::take)?, identity)
     }
 
-    fn in_folder(
-        &self,
-        path: &LocalPath,
-        open: impl Fn(Arc<Dir>, &LocalPath) -> Result<PartialFile, LocalError>,
-    ) -> Result<PartialFile, LocalError> {
+    pub(super) fn root(&self) -> &Dir {
+        &self.root
+    }
+
+    pub(super) fn check_kept(&self, path: &LocalPath) -> Result<(), LocalError> {
         if self.kept.iter().any(|kept| kept == path.as_str()) {
             return Err(LocalError::Conflict(format!(
                 "`{path}` is the key list or the failed-keys CSV of this run"
             )));
         }
+        Ok(())
+    }
+
+    fn in_folder(
+        &self,
+        path: &LocalPath,
+        open: impl Fn(Arc<Dir>, &LocalPath) -> Result<PartialFile, LocalError>,
+    ) -> Result<PartialFile, LocalError> {
+        self.check_kept(path)?;
         let mut n_waits = 0;
         loop {
             match self.folder(path).and_then(|folder| open(folder, path)) {

@@ -10,7 +10,7 @@ use crate::local::PartialFile;
 use crate::outcome::Failure;
 use crate::transfer::Finished;
 
-const HEADER: [&str; 8] = [
+const HEADER: [&str; 11] = [
     "key",
     "bucket",
     "version_id",
@@ -19,6 +19,9 @@ const HEADER: [&str; 8] = [
     "attempts",
     "request_id",
     "message",
+    "size",
+    "etag",
+    "dest",
 ];
 
 pub struct FailedKeys {
@@ -63,6 +66,11 @@ impl FailedKeys {
             .status
             .map(|status| status.to_string())
             .unwrap_or_default();
+        let size = finished
+            .entry
+            .size
+            .map(|size| size.to_string())
+            .unwrap_or_default();
         self.writer.write_record([
             finished.entry.key.as_str(),
             finished.bucket.as_deref().unwrap_or(&self.bucket),
@@ -72,6 +80,9 @@ impl FailedKeys {
             &failure.attempts.to_string(),
             failure.request_id.as_deref().unwrap_or_default(),
             &failure.message,
+            &size,
+            finished.entry.etag.as_deref().unwrap_or_default(),
+            finished.entry.dest.as_deref().unwrap_or_default(),
         ])?;
         self.writer.flush()
     }

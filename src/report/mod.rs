@@ -1,6 +1,7 @@
 //! What people and later runs are told: progress, failures, the failed-keys CSV and the summary.
 //! The one place that prints; people's text goes to stderr.
 
+mod dry_run;
 mod failed_keys;
 mod progress;
 mod summary;
@@ -13,13 +14,15 @@ use std::time::Instant;
 
 use anyhow::Context;
 
+pub use dry_run::DryRunReport;
 pub use failed_keys::FailedKeys;
 use progress::Progress;
 use summary::Summary;
 use text::{printable, row_name};
 
-use crate::config::{Config, ListFormat, Verbosity};
-use crate::outcome::{ErrorCode, Failure, Outcome, SkipReason, Verification};
+use crate::config::{Config, Verbosity};
+use crate::keys::{ListSource, Taken, Totals};
+use crate::outcome::{ErrorCode, Failure, Outcome, Verification};
 use crate::transfer::{Finished, Meter, Observer, Throttling};
 
 /// Failures that are printed one by one; the CSV has them all.
@@ -36,6 +39,9 @@ pub struct Report {
     n_not_attempted: u64,
     n_printed_failures: u64,
     retry_command: String,
+    lists: Vec<ListSource>,
+    /// Objects of another size than their row says.
+    n_other_size: u64,
 }
 
 impl Report {
@@ -61,6 +67,8 @@ impl Report {
             n_not_attempted: 0,
             n_printed_failures: 0,
             retry_command: config.retry_command.clone(),
+            lists: config.list.sources.clone(),
+            n_other_size: 0,
         })
     }
 
@@ -95,6 +103,7 @@ impl Report {
             let summary = summary::text(&Summary {
                 counts,
                 n_not_attempted: self.n_not_attempted,
+                n_other_size: self.n_other_size,
                 verified: &self.verified,
                 throttling,
                 elapsed: self.started.elapsed(),
@@ -126,7 +135,7 @@ impl Report {
             }
             return;
         }
-        let name = row_name(&finished.entry.key, finished.line);
+        let name = row_name(&finished.entry.key, finished.place, &self.lists);
         self.progress.println(&format!(
             "s3pull: failed: {name}: {}: {}",
             printable(failure.code.as_str()),
@@ -140,6 +149,8 @@ impl Observer for Report {
         match &finished.outcome {
             Outcome::Downloaded(downloaded) => {
                 *self.verified.entry(downloaded.verification).or_default() += 1;
+                let is_listed_size = |size| size == downloaded.bytes;
+                self.n_other_size += u64::from(!finished.entry.size.is_none_or(is_listed_size));
                 if self.verbosity >= Verbosity::Verbose {
                     let (key, size) = (
                         printable(&finished.entry.key),
@@ -153,12 +164,8 @@ impl Observer for Report {
             }
             Outcome::Skipped(reason) => {
                 if self.verbosity >= Verbosity::Verbose {
-                    let why = match reason {
-                        SkipReason::Exists => "exists",
-                        SkipReason::Duplicate => "the same key was in flight",
-                    };
                     self.progress.println(&format!(
-                        "skipped {} ({why})",
+                        "skipped {} ({reason})",
                         printable(&finished.entry.key)
                     ));
                 }
@@ -184,21 +191,30 @@ pub struct ListNotes {
 }
 
 impl ListNotes {
-    pub fn format(&self, format: ListFormat) {
+    /// How a list is read, and why so.
+    pub fn taken(&self, taken: &Taken) {
         if self.verbosity >= Verbosity::Verbose {
-            let name = clap::ValueEnum::to_possible_value(&format)
-                .map(|value| value.get_name().to_owned());
-            self.progress.println(&format!(
-                "s3pull: the key list is read as `{}`",
-                name.unwrap_or_default()
-            ));
+            self.progress.println(&taken_line(taken));
         }
     }
 
-    /// The rows of the whole list, once they are counted.
-    pub fn total(&self, n_rows: u64) {
-        self.progress.set_total(n_rows);
+    /// What all the lists hold, once they are counted.
+    pub fn totals(&self, totals: Totals) {
+        self.progress.set_totals(totals);
     }
+}
+
+/// `s3pull: the key list `k.csv.gz` is read as gzip, `csv`: its first line is a header with a `key` column`
+fn taken_line(taken: &Taken) -> String {
+    let compression = taken
+        .compression
+        .map_or_else(String::new, |compression| format!("{compression}, "));
+    format!(
+        "s3pull: the key list {} is read as {compression}`{}`: {}",
+        printable(&taken.list),
+        taken.format,
+        taken.reason
+    )
 }
 
 /// Prints an error that ended the run, with its causes, and a hint where one is known.

@@ -3,9 +3,8 @@
 //! A thread reads the meter a few times a second; the downloads themselves never touch the bar.
 
 use std::io::IsTerminal;
-use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::mpsc::{self, RecvTimeoutError};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
@@ -13,12 +12,11 @@ use indicatif::{ProgressBar, ProgressStyle};
 
 use super::text::{bytes, duration, number, per_second, time_left};
 use crate::config::ProgressMode;
+use crate::keys::Totals;
 use crate::transfer::{Counts, Meter};
 
 const REDRAW_INTERVAL: Duration = Duration::from_millis(100);
 const LINE_INTERVAL: Duration = Duration::from_secs(10);
-/// A total that is not known yet.
-const UNKNOWN: u64 = u64::MAX;
 
 /// Shows how far the run is. Clones show the same.
 #[derive(Clone)]
@@ -27,7 +25,7 @@ pub struct Progress(Arc<Shared>);
 struct Shared {
     /// Hidden unless this is a terminal that shows a bar.
     bar: ProgressBar,
-    n_total: AtomicU64,
+    totals: OnceLock<Totals>,
     ticker: Mutex<Option<Ticker>>,
 }
 
@@ -51,7 +49,7 @@ impl Progress {
         };
         let shared = Arc::new(Shared {
             bar,
-            n_total: AtomicU64::new(UNKNOWN),
+            totals: OnceLock::new(),
             ticker: Mutex::new(None),
         });
         if mode != ProgressMode::None {
@@ -70,9 +68,15 @@ impl Progress {
         Self(shared)
     }
 
-    /// The number of rows, once it is known.
-    pub fn set_total(&self, n_rows: u64) {
-        self.0.n_total.store(n_rows, Relaxed);
+    /// Shows nothing, and prints lines all the same.
+    pub fn none() -> Self {
+        Self::start(ProgressMode::None, Arc::default())
+    }
+
+    /// What the lists hold, once it is known.
+    pub fn set_totals(&self, totals: Totals) {
+        // It is counted once.
+        let _ = self.0.totals.set(totals);
     }
 
     /// Prints a line without spoiling the bar.
@@ -106,18 +110,18 @@ fn draw_bar(shared: &Shared, meter: &Meter, stopped: &mpsc::Receiver<()>) {
     let mut has_total = false;
     while let Err(RecvTimeoutError::Timeout) = stopped.recv_timeout(REDRAW_INTERVAL) {
         let counts = meter.counts();
-        let total = total_of(shared);
-        if let Some(total) = total {
+        let totals = shared.totals.get();
+        if let Some(totals) = totals {
             if !has_total {
                 shared.bar.set_style(with_total.clone());
                 has_total = true;
             }
-            shared.bar.set_length(total.max(1));
+            shared.bar.set_length(totals.n_rows.max(1));
         }
         shared.bar.set_position(counts.n_done());
         shared
             .bar
-            .set_message(status(&counts, total, started.elapsed()));
+            .set_message(status(&counts, totals, started.elapsed()));
         shared.bar.tick();
     }
 }
@@ -127,29 +131,31 @@ fn print_lines(shared: &Shared, meter: &Meter, stopped: &mpsc::Receiver<()>) {
     while let Err(RecvTimeoutError::Timeout) = stopped.recv_timeout(LINE_INTERVAL) {
         super::say(&format!(
             "s3pull: {}",
-            status(&meter.counts(), total_of(shared), started.elapsed())
+            status(&meter.counts(), shared.totals.get(), started.elapsed())
         ));
     }
 }
 
-fn total_of(shared: &Shared) -> Option<u64> {
-    Some(shared.n_total.load(Relaxed)).filter(|&total| total != UNKNOWN)
-}
-
-/// `1,234 of 5,000 objects, 32 in flight, 2 failed, 1.2 GiB, 120.0 MiB/s, 12.3 s left`
-fn status(counts: &Counts, total: Option<u64>, elapsed: Duration) -> String {
+/// `1,234 of 5,000 objects, 32 in flight, 2 failed, 1.2 GiB of 3.0 GiB, 120.0 MiB/s, 12.3 s left`
+fn status(counts: &Counts, totals: Option<&Totals>, elapsed: Duration) -> String {
     let n_done = counts.n_done();
-    let done = match total {
-        Some(total) => format!("{} of {} objects", number(n_done), number(total)),
+    let done = match totals {
+        Some(totals) => format!("{} of {} objects", number(n_done), number(totals.n_rows)),
         None => format!("{} objects so far", number(n_done)),
     };
     let rate = bytes(per_second(counts.bytes, elapsed));
-    let left = match total.and_then(|total| time_left(n_done, total, elapsed)) {
+    let of_bytes = match totals {
+        Some(totals) if totals.n_without_size == 0 && totals.bytes > 0 => {
+            format!(" of {}", bytes(totals.bytes))
+        }
+        _ => String::new(),
+    };
+    let left = match totals.and_then(|totals| time_left(n_done, totals.n_rows, elapsed)) {
         Some(left) => format!(", {} left", duration(left)),
         None => String::new(),
     };
     format!(
-        "{done}, {} in flight, {} failed, {}, {rate}/s{left}",
+        "{done}, {} in flight, {} failed, {}{of_bytes}, {rate}/s{left}",
         number(counts.n_in_flight),
         number(counts.n_failed),
         bytes(counts.bytes)
@@ -170,9 +176,19 @@ mod tests {
             n_in_flight: 8,
         };
         let elapsed = Duration::from_secs(10);
+        let mut totals = Totals {
+            n_rows: 2_000,
+            bytes: 20_971_520,
+            n_without_size: 1,
+        };
         assert_eq!(
-            status(&counts, Some(2_000), elapsed),
+            status(&counts, Some(&totals), elapsed),
             "1,000 of 2,000 objects, 8 in flight, 2 failed, 10.0 MiB, 1.0 MiB/s, 10.0 s left"
+        );
+        totals.n_without_size = 0;
+        assert_eq!(
+            status(&counts, Some(&totals), elapsed),
+            "1,000 of 2,000 objects, 8 in flight, 2 failed, 10.0 MiB of 20.0 MiB, 1.0 MiB/s, 10.0 s left"
         );
         assert_eq!(
             status(&counts, None, elapsed),

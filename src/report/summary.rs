@@ -12,6 +12,8 @@ pub struct Summary<'a> {
     pub counts: Counts,
     /// Of the failed rows.
     pub n_not_attempted: u64,
+    /// Objects of another size than their row says.
+    pub n_other_size: u64,
     /// Files by verdict.
     pub verified: &'a BTreeMap<Verification, u64>,
     pub throttling: Throttling,
@@ -46,6 +48,12 @@ pub fn text(summary: &Summary<'_>) -> String {
             bytes(per_second(counts.bytes, elapsed)),
         ));
         lines.push(format!("verified by {}", verdicts(verified)));
+    }
+    if summary.n_other_size > 0 {
+        lines.push(format!(
+            "{} of another size than the list says: changed since it was made",
+            count(summary.n_other_size, "object")
+        ));
     }
     if throttling.n_replies > 0 {
         lines.push(format!(
@@ -82,6 +90,7 @@ mod tests {
         Summary {
             counts: Counts::default(),
             n_not_attempted: 0,
+            n_other_size: 0,
             verified,
             throttling: Throttling {
                 n_replies: 0,

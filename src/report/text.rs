@@ -4,10 +4,14 @@ use std::borrow::Cow;
 use std::fmt::Write;
 use std::time::Duration;
 
+use crate::keys::{ListSource, Place};
+
 /// `text` without characters that would act on a terminal or reorder what is read on it: controls, DEL, C1 and
 /// bidirectional ones are escaped.
 pub fn printable(text: &str) -> Cow<'_, str> {
-    if !text.contains(is_unprintable) {
+    // Most are plain, and that is found out at many bytes a time.
+    let is_plain = text.bytes().all(|byte| (b' '..=b'~').contains(&byte));
+    if is_plain || !text.contains(is_unprintable) {
         return Cow::Borrowed(text);
     }
     let mut shown = String::with_capacity(text.len() + 16);
@@ -26,12 +30,14 @@ fn is_unprintable(c: char) -> bool {
     c.is_control() || is_bidi || matches!(c, '\u{2028}' | '\u{2029}')
 }
 
-/// What a row is called: its key, or its line where there is none.
-pub fn row_name(key: &str, line: u64) -> String {
-    if key.is_empty() {
-        format!("line {line}")
-    } else {
-        printable(key).into_owned()
+/// What a row is called: its key, or where it stands among `lists` where there is none.
+pub fn row_name(key: &str, place: Place, lists: &[ListSource]) -> String {
+    match lists.get(place.list) {
+        _ if !key.is_empty() => printable(key).into_owned(),
+        Some(list) if lists.len() > 1 => {
+            printable(&format!("line {} of the list {}", place.line, list.name())).into_owned()
+        }
+        _ => format!("line {}", place.line),
     }
 }
 

@@ -29,7 +29,7 @@ pub use meter::{Counts, Meter};
 pub use stop::{Phase, Stop};
 
 use crate::config::TransferOptions;
-use crate::keys::{Entry, ListError, Row};
+use crate::keys::{Entry, ListError, Place, Row};
 use crate::local::{LocalPath, OutputFolder};
 use crate::outcome::{Class, ErrorCode, Failure, Outcome};
 use crate::s3;
@@ -76,7 +76,7 @@ pub trait Observer {
 /// What became of a row.
 #[derive(Debug)]
 pub struct Finished {
-    pub line: u64,
+    pub place: Place,
     pub entry: Arc<Entry>,
     /// Where it is another than the run's.
     pub bucket: Option<String>,
@@ -229,15 +229,15 @@ fn start(
 ) -> impl Future<Output = RowEvent> + use<> {
     let started = row.map(|row| Started::new(context, in_flight, row));
     async move {
-        let (line, entry, bucket, outcome, path) = match started? {
+        let (place, entry, bucket, outcome, path) = match started? {
             Started::Ended {
-                line,
+                place,
                 entry,
                 bucket,
                 outcome,
-            } => (line, entry, bucket, outcome, None),
+            } => (place, entry, bucket, outcome, None),
             Started::Task {
-                line,
+                place,
                 entry,
                 path,
                 task,
@@ -248,22 +248,22 @@ fn start(
                     .unwrap_or_else(|error| Outcome::Failed(failure_of_task(&error)));
                 // Given up here, where the next row is begun at once: no helper is quicker.
                 drop(claim);
-                (line, entry, None, outcome, Some(path))
+                (place, entry, None, outcome, Some(path))
             }
             Started::Follower {
-                line,
+                place,
                 entry,
                 leader,
             } => {
                 let outcome = leader.await.unwrap_or_else(|_| {
                     Outcome::Failed(Failure::not_attempted("the run was stopped"))
                 });
-                (line, entry, None, outcome, None)
+                (place, entry, None, outcome, None)
             }
         };
         Ok(Event {
             finished: Finished {
-                line,
+                place,
                 entry,
                 bucket,
                 outcome,
@@ -276,13 +276,13 @@ fn start(
 enum Started {
     /// Nothing has to be done.
     Ended {
-        line: u64,
+        place: Place,
         entry: Arc<Entry>,
         bucket: Option<String>,
         outcome: Outcome,
     },
     Task {
-        line: u64,
+        place: Place,
         entry: Arc<Entry>,
         path: Arc<LocalPath>,
         task: AbortOnDrop,
@@ -290,7 +290,7 @@ enum Started {
     },
     /// The same key is in flight for an earlier row.
     Follower {
-        line: u64,
+        place: Place,
         entry: Arc<Entry>,
         leader: oneshot::Receiver<Outcome>,
     },
@@ -298,24 +298,24 @@ enum Started {
 
 impl Started {
     fn new(context: &Arc<Context>, in_flight: &RefCell<InFlight>, row: Row) -> Self {
-        let line = row.line;
+        let place = row.place;
         let entry = match row.entry {
             Ok(entry) => Arc::new(entry),
-            Err(error) => {
+            Err(no_entry) => {
                 let entry = Arc::new(Entry {
-                    key: error.key,
-                    version_id: None,
+                    key: no_entry.key,
+                    ..Entry::default()
                 });
                 return Self::Ended {
-                    line,
+                    place,
                     entry,
-                    bucket: error.bucket,
-                    outcome: Outcome::Failed(*error.failure),
+                    bucket: no_entry.bucket,
+                    outcome: *no_entry.outcome,
                 };
             }
         };
         let failed = |entry, failure| Self::Ended {
-            line,
+            place,
             entry,
             bucket: None,
             outcome: Outcome::Failed(failure),
@@ -323,21 +323,16 @@ impl Started {
         if context.stop.phase() >= Phase::WindingDown {
             return failed(entry, Failure::not_attempted(&context.stop.reason()));
         }
-        let path = match LocalPath::of_key(&entry.key) {
+        let path = match local_path(&entry) {
             Ok(path) => Arc::new(path),
-            Err(error) => {
-                return failed(
-                    entry,
-                    Failure::new(ErrorCode::UnsafeKey, Class::Permanent, error.to_string()),
-                );
-            }
+            Err(failure) => return failed(entry, failure),
         };
         match in_flight.borrow_mut().enter(&path, &entry) {
             Entered::First => {
                 let download =
                     object::download(Arc::clone(context), Arc::clone(&entry), Arc::clone(&path));
                 Self::Task {
-                    line,
+                    place,
                     entry,
                     path,
                     task: AbortOnDrop(tokio::spawn(download)),
@@ -345,7 +340,7 @@ impl Started {
                 }
             }
             Entered::Follower(leader) => Self::Follower {
-                line,
+                place,
                 entry,
                 leader,
             },
@@ -358,6 +353,16 @@ impl Started {
             }
         }
     }
+}
+
+/// Where the object's file goes: to the path that its row gives, or else to its key's.
+///
+/// # Errors
+/// `UnsafeKey` where that is no plain path below the output folder.
+pub(crate) fn local_path(entry: &Entry) -> Result<LocalPath, Failure> {
+    let key = entry.dest.as_ref().unwrap_or(&entry.key);
+    LocalPath::of_key(key)
+        .map_err(|error| Failure::new(ErrorCode::UnsafeKey, Class::Permanent, error.to_string()))
 }
 
 /// A panic in a download is a defect, but no reason to lose the other keys.

@@ -101,6 +101,7 @@ async fn fetch(
     received: &Arc<InFlightObject>,
 ) -> Result<Fetched, Broken> {
     let (response, permit) = request.whole().await?;
+    check_etag(&request.entry, &response)?;
     let options = &request.context.options;
     let is_large = |size: &u64| *size >= options.multipart_threshold.max(options.part_size + 1);
     if let (Some(etag), Some(size), false) = (
@@ -114,6 +115,19 @@ async fn fetch(
         return Box::pin(fetching).await;
     }
     stream(request, path, received, response, permit).await
+}
+
+/// Whether it is the object that the list means, where the list says so much.
+fn check_etag(entry: &Entry, response: &GetResponse) -> Result<(), Failure> {
+    let found = response.etag.as_deref().map(|etag| etag.trim_matches('"'));
+    match (entry.etag.as_deref(), found) {
+        (Some(listed), Some(found)) if listed != found => Err(Failure::new(
+            ErrorCode::ObjectChanged,
+            Class::Permanent,
+            format!("its ETag is `{found}`, the list says `{listed}`"),
+        )),
+        _ => Ok(()),
+    }
 }
 
 /// The object as one stream.

@@ -2,7 +2,7 @@
 
 use std::io::Write;
 
-use crate::harness::{Server, pattern};
+use crate::harness::{Object, Server, pattern};
 
 fn server(keys: &[&str]) -> Server {
     let server = Server::start();
@@ -16,7 +16,8 @@ fn a_recursive_listing_is_taken_as_it_is_piped() {
     let list = "2024-01-02 03:04:05        100 p/a b.txt\n2024-01-02 03:04:05        100 p/ c\n\nTotal Objects: 2\n   Total Size: 200\n";
     let run = server.s3pull().stdin(list).arg("-v").run().expect(0);
     assert!(
-        run.stderr.contains("the key list is read as `aws-s3-ls`"),
+        run.stderr
+            .contains("the key list on stdin is read as `aws-s3-ls`"),
         "{}",
         run.stderr
     );
@@ -236,4 +237,222 @@ fn a_pipe_by_the_name_of_a_file_is_read_once() {
         .expect(0);
     assert_eq!(run.files().len(), 3_000);
     assert!(run.stderr.contains("3,000 downloaded"), "{}", run.stderr);
+}
+
+#[test]
+fn several_lists_and_keys_as_arguments_make_one_run() {
+    let server = server(&["a", "b", "c d", "e"]);
+    let run = server
+        .s3pull()
+        .file("1.txt", "a\n")
+        .file("2.csv", "size,key\n100,b\n,\n")
+        .args(["--keys", "1.txt", "--keys", "2.csv", "-v"])
+        .args(["c d", "s3://bucket/e"])
+        .run()
+        .expect(1);
+    for key in ["a", "b", "c d", "e"] {
+        assert_eq!(run.read(key), pattern(key, 100));
+    }
+    assert!(
+        run.stderr
+            .contains("failed: line 3 of the list `2.csv`: InvalidRow"),
+        "{}",
+        run.stderr
+    );
+    assert!(
+        run.stderr
+            .contains("the key list `2.csv` is read as `csv`: its first line is a header"),
+        "{}",
+        run.stderr
+    );
+}
+
+#[test]
+fn compressed_lists_are_told_by_their_bytes() {
+    let server = server(&["a", "b"]);
+    let mut gzip = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
+    gzip.write_all(b"a\n").unwrap();
+    let run = server
+        .s3pull()
+        .file("gzip.txt", gzip.finish().unwrap())
+        .file("zstd", zstd::encode_all(&b"[\n\"b\"\n]\n"[..], 0).unwrap())
+        .args(["-v", "--keys", "gzip.txt", "--keys", "zstd"])
+        .run()
+        .expect(0);
+    assert!(
+        run.stderr.contains("`zstd` is read as zstd, `json`"),
+        "{}",
+        run.stderr
+    );
+    assert!(run.stderr.contains("2 downloaded"), "{}", run.stderr);
+}
+
+#[test]
+fn a_list_that_breaks_off_ends_the_run_after_the_rows_before() {
+    let server = server(&["a"]);
+    let list: String = std::iter::once("a\n".to_owned())
+        .chain((0..20_000).map(|n| format!("s3://other/{n}\n")))
+        .collect();
+    let mut gzip = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
+    gzip.write_all(list.as_bytes()).unwrap();
+    let whole = gzip.finish().unwrap();
+    let run = server
+        .s3pull()
+        .stdin(&whole[..whole.len() / 2])
+        .run()
+        .expect(3);
+    assert_eq!(run.read("a"), pattern("a", 100));
+    assert!(
+        run.stderr
+            .contains("s3pull: error: cannot read the key list on stdin: "),
+        "{}",
+        run.stderr
+    );
+}
+
+#[test]
+fn an_inventory_gives_its_latest_versions() {
+    let server = server(&["a b", "gone"]);
+    let data = "\"bucket\",\"a+b\",\"true\",\"false\",\"100\"\n\"bucket\",\"a+b\",\"false\",\"false\",\"9\"\n\
+                \"bucket\",\"gone\",\"true\",\"true\",\"\"\n";
+    let manifest = format!(
+        r#"{{"sourceBucket":"bucket","fileFormat":"CSV","fileSchema":"Bucket, Key, IsLatest, IsDeleteMarker, Size","files":[{{"key":"x/data/1.csv","size":{}}}]}}"#,
+        data.len()
+    );
+    let run = server
+        .s3pull()
+        .file("manifest.json", manifest)
+        .file("1.csv", data)
+        .args(["--keys", "manifest.json", "-v", "-o", "out"])
+        .run()
+        .expect(0);
+    assert_eq!(run.read("out/a b"), pattern("a b", 100));
+    for told in [
+        "1 downloaded, 2 skipped, 0 failed",
+        "skipped a b (not the latest version)",
+        "skipped gone (a delete marker)",
+    ] {
+        assert!(run.stderr.contains(told), "{}", run.stderr);
+    }
+    // One of its files alone needs the columns.
+    let alone = server
+        .s3pull()
+        .again(&run)
+        .args(["--keys", "1.csv", "-o", "again"])
+        .run()
+        .expect(3);
+    assert!(alone.stderr.contains("--keys-columns"), "{}", alone.stderr);
+    let columns = "Bucket, Key, IsLatest, IsDeleteMarker, Size";
+    let alone = server
+        .s3pull()
+        .again(&run)
+        .args(["--keys", "1.csv", "-o", "again", "--keys-columns", columns])
+        .run()
+        .expect(0);
+    assert_eq!(alone.read("again/a b"), pattern("a b", 100));
+}
+
+#[test]
+fn a_row_s_version_etag_and_dest_are_kept() {
+    let server = Server::start();
+    let version = |id: &str, etag: &str| Object {
+        version_id: Some(id.to_owned()),
+        etag: Some(etag.to_owned()),
+        ..Object::new(pattern(id, 100))
+    };
+    server.put_version("a", version("v1", "e1"));
+    server.put_version("a", version("v2", "e2"));
+    let list = "key,version_id,etag,dest,size\n\
+                a,v1,e1,old/a,100\na,,e2,new/a,100\na,v2,e1,changed,\na,,,../out,\na,,,other-size,7\n";
+    let run = server.s3pull().stdin(list).run().expect(1);
+    assert_eq!(run.read("old/a"), pattern("v1", 100));
+    assert_eq!(run.read("new/a"), pattern("v2", 100));
+    assert_eq!(run.read("other-size"), pattern("v2", 100));
+    let codes: Vec<_> = run.failed().into_iter().map(|(_, code)| code).collect();
+    assert_eq!(codes, ["ObjectChanged", "UnsafeKey"]);
+    assert!(
+        run.stderr
+            .contains("1 object of another size than the list says"),
+        "{}",
+        run.stderr
+    );
+    assert!(!run.folder().join("changed").exists());
+    // The CSV keeps all of the row.
+    let csv = String::from_utf8(run.read("s3pull-failed.csv")).unwrap();
+    assert!(csv.contains(",e1,changed\n"), "{csv}");
+    let etag_again = Object {
+        etag: Some("e1".into()),
+        ..version("v2", "e1")
+    };
+    server.put_version("a", etag_again);
+    let retry = server
+        .s3pull()
+        .again(&run)
+        .args(["--keys", "s3pull-failed.csv"])
+        .run()
+        .expect(1);
+    assert_eq!(retry.read("changed"), pattern("v2", 100));
+}
+
+#[test]
+fn shards_cover_every_key_once_and_keep_csvs_of_their_own() {
+    let keys: Vec<_> = (0..60).map(|n| format!("k{n:02}")).collect();
+    let server = Server::start();
+    server.put_patterns(keys.iter().skip(6).map(String::as_str), 10);
+    let mut failed = Vec::new();
+    let folder = tempfile::tempdir().unwrap();
+    for index in 0..3 {
+        let run = server
+            .s3pull()
+            .within(folder.path())
+            .keys(keys.iter().map(String::as_str))
+            .args(["-o", "out", "--shard", &format!("{index}/3")])
+            .run();
+        let name = format!("s3pull-failed-{index}-of-3.csv");
+        if run.code == Some(1) {
+            assert!(
+                run.stderr
+                    .contains(&format!("--keys {name} --failed {name}")),
+                "{}",
+                run.stderr
+            );
+            failed.extend(
+                String::from_utf8(run.read(&name))
+                    .unwrap()
+                    .lines()
+                    .skip(1)
+                    .map(str::to_owned),
+            );
+        }
+    }
+    assert_eq!(failed.len(), 6, "{failed:?}");
+    for key in &keys {
+        assert_eq!(server.n_requests(key), 1, "{key}");
+    }
+    assert_eq!(
+        std::fs::read_dir(folder.path().join("out"))
+            .unwrap()
+            .count(),
+        54
+    );
+}
+
+#[test]
+fn a_shard_is_found_in_the_environment_or_said_to_be_missing() {
+    let server = server(&["a"]);
+    let array = [("JOB_COMPLETION_INDEX", "0"), ("S3PULL_SHARDS", "1")];
+    let command = array
+        .into_iter()
+        .fold(server.s3pull().keys(["a"]), |command, (name, value)| {
+            command.env(name, value)
+        });
+    let run = command.args(["--shard", "auto"]).run().expect(0);
+    assert_eq!(run.read("a"), pattern("a", 100));
+    let run = server
+        .s3pull()
+        .keys(["a"])
+        .args(["--shard", "auto"])
+        .run()
+        .expect(2);
+    assert!(run.stderr.contains("finds no array job"), "{}", run.stderr);
 }

@@ -49,7 +49,9 @@ fn help_and_readme_name_the_same_options() {
     };
     let of_help: Vec<_> = help
         .lines()
-        .filter(|line| line.trim_start().starts_with('-'))
+        .map(str::trim_start)
+        // Not the values of an option, which follow a dash and a blank.
+        .filter(|line| line.starts_with('-') && !line.starts_with("- "))
         .flat_map(|line| options(line).into_iter().take(1))
         .collect::<std::collections::BTreeSet<_>>()
         .into_iter()

@@ -145,6 +145,14 @@ impl Server {
             .insert(key.to_owned(), object);
     }
 
+    /// Puts a version of the object, which from now on is its latest.
+    pub fn put_version(&self, key: &str, version: Object) {
+        let id = version.version_id.clone().unwrap();
+        let mut versions = self.state.store.versions.lock().unwrap();
+        versions.insert((key.to_owned(), id), version.clone());
+        self.put(key, version);
+    }
+
     /// Puts objects of `length` bytes, each of its own pattern.
     pub fn put_patterns<'a>(&self, keys: impl IntoIterator<Item = &'a str>, length: usize) {
         for key in keys {

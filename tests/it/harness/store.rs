@@ -30,6 +30,7 @@ pub struct Object {
     pub wrong_checksum: Option<String>,
     /// In place of one that depends on the body and is no MD5.
     pub etag: Option<String>,
+    pub version_id: Option<String>,
 }
 
 /// What this server does otherwise than S3.
@@ -49,6 +50,7 @@ impl Object {
             checksum_type: Some("FULL_OBJECT"),
             wrong_checksum: None,
             etag: None,
+            version_id: None,
         }
     }
 
@@ -108,6 +110,8 @@ pub fn pattern(seed: &str, length: usize) -> Vec<u8> {
 #[derive(Default)]
 pub struct Store {
     pub objects: Mutex<HashMap<String, Object>>,
+    /// By key and version.
+    pub versions: Mutex<HashMap<(String, String), Object>>,
     pub quirks: Mutex<Quirks>,
 }
 
@@ -124,7 +128,13 @@ impl S3 for &'static Store {
                 "The specified bucket does not exist"
             ));
         }
-        let object = self.objects.lock().unwrap().get(&input.key).cloned();
+        let object = match input.version_id {
+            Some(version) => {
+                let versions = self.versions.lock().unwrap();
+                versions.get(&(input.key.clone(), version)).cloned()
+            }
+            None => self.objects.lock().unwrap().get(&input.key).cloned(),
+        };
         let object =
             object.ok_or_else(|| s3_error!(NoSuchKey, "The specified key does not exist."))?;
         let quirks = *self.quirks.lock().unwrap();
@@ -175,6 +185,7 @@ impl S3 for &'static Store {
             body: Some(StreamingBlob::wrap(stream)),
             content_length: Some(content_length.try_into().unwrap()),
             e_tag: Some(ETag::Strong(etag)),
+            version_id: object.version_id.clone(),
             last_modified: Some(Timestamp::from(object.last_modified)),
             checksum_crc64nvme: checksum("crc64nvme"),
             checksum_crc32c: checksum("crc32c"),

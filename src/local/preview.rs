@@ -1,0 +1,123 @@
+//! What is where files would go, without touching any of it.
+
+use std::io::{self, ErrorKind};
+use std::path::{Path, PathBuf};
+
+use cap_std::ambient_authority;
+use cap_std::fs::Dir;
+
+use super::error::{LocalError, free_bytes};
+use super::output::OutputFolder;
+use super::path::LocalPath;
+
+/// The output folder as it is, if it is there.
+#[derive(Debug)]
+pub struct Preview {
+    path: PathBuf,
+    output: Option<OutputFolder>,
+    /// The folder that was looked at last.
+    folder: String,
+    found: Folder,
+}
+
+#[derive(Debug)]
+enum Folder {
+    /// Not there, so nothing is in it.
+    Missing,
+    There(Dir),
+    /// Something else has its name.
+    Blocked(String),
+}
+
+impl Preview {
+    /// Looks at `path`, where the files of `kept` must not be overwritten.
+    ///
+    /// # Errors
+    /// When it is there and cannot be opened as a folder.
+    pub fn open<'a>(path: &Path, kept: impl Iterator<Item = &'a Path>) -> io::Result<Self> {
+        let output = match OutputFolder::open_existing(path, 0) {
+            Err(error) if error.kind() == ErrorKind::NotFound => None,
+            opened => {
+                let mut output = opened?;
+                kept.for_each(|path| output.keep(path));
+                Some(output)
+            }
+        };
+        let found = match &output {
+            Some(output) => Folder::There(output.root().try_clone()?),
+            None => Folder::Missing,
+        };
+        Ok(Self {
+            path: path.to_owned(),
+            output,
+            folder: String::new(),
+            found,
+        })
+    }
+
+    /// Whether a file is at `path`.
+    ///
+    /// # Errors
+    /// [`LocalError::Conflict`] where no file can come to be at `path`.
+    pub fn check(&mut self, path: &LocalPath) -> Result<bool, LocalError> {
+        let Some(output) = &self.output else {
+            return Ok(false);
+        };
+        output.check_kept(path)?;
+        if path.folder() != self.folder {
+            // Below a folder that is not there nothing is, either.
+            let is_below_missing = matches!(self.found, Folder::Missing)
+                && path
+                    .folder()
+                    .strip_prefix(self.folder.as_str())
+                    .is_some_and(|rest| rest.starts_with('/'));
+            if is_below_missing {
+                return Ok(false);
+            }
+            self.found = look(output.root(), path.folder());
+            path.folder().clone_into(&mut self.folder);
+        }
+        let folder = match &self.found {
+            Folder::Missing => return Ok(false),
+            Folder::Blocked(why) => return Err(LocalError::Conflict(why.clone())),
+            Folder::There(folder) => folder,
+        };
+        match folder.symlink_metadata(path.name()) {
+            Ok(metadata) if metadata.is_dir() == path.is_folder() => Ok(metadata.is_file()),
+            Ok(_) if path.is_folder() => Err(LocalError::Conflict(format!(
+                "a file is where `{path}` needs a folder"
+            ))),
+            Ok(_) => Err(LocalError::Conflict(format!(
+                "a folder is where the file `{path}` would go"
+            ))),
+            Err(_) => Ok(false),
+        }
+    }
+
+    /// Bytes that are free where the files would go.
+    pub fn free_bytes(&self) -> Option<u64> {
+        // A folder that is not there yet will be in the nearest one that is.
+        let nearest = self.path.ancestors().find_map(|folder| {
+            let folder = if folder.as_os_str().is_empty() {
+                Path::new(".")
+            } else {
+                folder
+            };
+            Dir::open_ambient_dir(folder, ambient_authority()).ok()
+        });
+        free_bytes(&nearest?)
+    }
+}
+
+fn look(root: &Dir, folder: &str) -> Folder {
+    let opened = if folder.is_empty() {
+        root.try_clone()
+    } else {
+        root.open_dir(folder)
+    };
+    match opened {
+        Ok(folder) => Folder::There(folder),
+        Err(error) if error.kind() == ErrorKind::NotFound => Folder::Missing,
+        Err(error) => Folder::Blocked(LocalError::io(root, "open", folder, error).to_string()),
+    }
+}
