@@ -14,5 +14,6 @@ mod interruption;
 mod key_lists;
 mod large_objects;
 mod resuming;
+mod slurm;
 mod throttling;
 mod usage;

@@ -1,0 +1,66 @@
+//! The README's Slurm script, as an array job on a real Slurm, which `tests/slurm.sh` starts.
+
+use std::process::Command;
+
+use crate::harness::{ACCESS_KEY, BUCKET, SECRET_KEY, Server};
+
+/// The script, as the README has it, but for an array of 4, and this test's names.
+fn readme_script(out: &str) -> String {
+    let readme =
+        std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/README.md")).unwrap();
+    let start = readme.find("#!/bin/bash\n#SBATCH").unwrap();
+    let end = start + readme[start..].find("```").unwrap();
+    let replacements = [
+        ("--array=0-15", "--array=0-3"),
+        ("--cpus-per-task=2", "--cpus-per-task=1"),
+        (
+            "s3pull --bucket photos",
+            &format!("{} --bucket {BUCKET}", env!("CARGO_BIN_EXE_s3pull")),
+        ),
+        ("/shared/out", out),
+    ];
+    let mut script = readme[start..end].to_owned();
+    for (old, new) in replacements {
+        assert!(script.contains(old), "{script}");
+        script = script.replace(old, new);
+    }
+    script
+}
+
+#[test]
+#[ignore = "needs a Slurm, which tests/slurm.sh starts"]
+fn an_array_of_4_tasks_downloads_every_key_once() {
+    let keys: Vec<_> = (0..4_000).map(|n| format!("data/{n:04}.json")).collect();
+    let server = Server::start();
+    server.put_patterns(keys.iter().map(String::as_str), 100);
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::write(folder.path().join("keys.txt"), keys.join("\n")).unwrap();
+    let out = folder.path().join("out");
+    std::fs::write(
+        folder.path().join("job.sh"),
+        readme_script(out.to_str().unwrap()),
+    )
+    .unwrap();
+
+    let submitted = Command::new("sbatch")
+        .args(["--wait", "job.sh"])
+        .current_dir(folder.path())
+        .env("AWS_ENDPOINT_URL_S3", server.url())
+        .env("AWS_ACCESS_KEY_ID", ACCESS_KEY)
+        .env("AWS_SECRET_ACCESS_KEY", SECRET_KEY)
+        .output()
+        .unwrap();
+    let logs: String = std::fs::read_dir(folder.path())
+        .unwrap()
+        .map(|entry| entry.unwrap().path())
+        .filter(|path| path.extension().is_some_and(|extension| extension == "out"))
+        .map(|path| std::fs::read_to_string(path).unwrap())
+        .collect();
+    assert!(submitted.status.success(), "{submitted:?}\n{logs}");
+
+    assert_eq!(logs.matches("s3pull: ").count(), 4, "{logs}");
+    assert_eq!(std::fs::read_dir(out.join("data")).unwrap().count(), 4_000);
+    for key in &keys {
+        assert_eq!(server.n_requests(key), 1, "{key}");
+    }
+}
