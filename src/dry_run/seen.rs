@@ -8,8 +8,8 @@ use twox_hash::XxHash3_64;
 use crate::keys::Entry;
 use crate::local::LocalPath;
 
-/// Paths that are remembered, by their hash: some 20 MiB. Later ones are still compared with these.
-pub const MAX_SEEN: usize = 500_000;
+/// Paths that are remembered, by their hash: some 5 MiB. Later ones are still compared with these.
+pub const MAX_SEEN: usize = 200_000;
 
 /// Finds rows that cannot both become files.
 #[derive(Default)]

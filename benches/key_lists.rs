@@ -1,0 +1,163 @@
+//! How fast lists are read, and in how much memory: `cargo bench --bench key_lists`.
+//!
+//! Ten million rows a format through the real binary's `--dry-run`, which reads, maps, checks and prints each. Then how
+//! long after a row was written to a pipe that stays open its download is asked for. Peak memory is Linux's `VmHWM`, looked
+//! at every 10 ms.
+
+#![expect(
+    clippy::unwrap_used,
+    clippy::print_stdout,
+    reason = "a benchmark prints, and ends when it cannot go on"
+)]
+
+#[expect(
+    dead_code,
+    unused_imports,
+    reason = "shared with the tests, which use the rest"
+)]
+#[path = "../tests/it/harness/mod.rs"]
+mod harness;
+mod measure;
+
+use std::fs::File;
+use std::io::{BufWriter, Read, Write};
+use std::path::Path;
+use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
+
+use harness::Server;
+
+const N_ROWS: u64 = 10_000_000;
+/// Where lists are written: in memory, if that is to be had.
+const IN_MEMORY: &str = "/dev/shm";
+
+/// A format: its name, what stands before its rows, and a row.
+type Format = (&'static str, &'static str, fn(&mut dyn Write, u64));
+
+const FORMATS: [Format; 4] = [
+    ("lines", "", |out, n| writeln!(out, "{}", key(n)).unwrap()),
+    ("csv", "key,size\n", |out, n| {
+        writeln!(out, "{},{}", key(n), n % 100_000).unwrap();
+    }),
+    ("json", "", |out, n| {
+        let (key, size) = (key(n), n % 100_000);
+        writeln!(out, r#"{{"key":"s3://b/{key}","etag":"d41d8cd98f00b204e9800998ecf8427e","type":"file","size":{size}}}"#).unwrap();
+    }),
+    ("aws-s3-ls", "", |out, n| {
+        writeln!(out, "2024-01-02 03:04:05 {:10} {}", n % 100_000, key(n)).unwrap();
+    }),
+];
+
+fn key(n: u64) -> String {
+    format!("data/2024/{:04}/{n:08}.json", n / 10_000)
+}
+
+fn main() {
+    let folder = if Path::new(IN_MEMORY).is_dir() {
+        tempfile::tempdir_in(IN_MEMORY).unwrap()
+    } else {
+        tempfile::tempdir().unwrap()
+    };
+    println!("{N_ROWS} rows, read, mapped, checked and printed to /dev/null");
+    println!("format     | from | rows/s    | CPU ns a row | peak MiB");
+    for (format, header, write_row) in FORMATS {
+        let path = folder.path().join(format);
+        let mut out = BufWriter::new(File::create(&path).unwrap());
+        out.write_all(header.as_bytes()).unwrap();
+        (0..N_ROWS).for_each(|n| write_row(&mut out, n));
+        out.into_inner().unwrap();
+        report(format, "file", &mut dry_run(&path), None);
+        report(format, "pipe", &mut dry_run(Path::new("-")), Some(&path));
+        let packed = folder.path().join("packed");
+        let encoder = flate2::write::GzEncoder::new(
+            File::create(&packed).unwrap(),
+            flate2::Compression::fast(),
+        );
+        copy(&path, encoder);
+        report(format, "gzip", &mut dry_run(&packed), None);
+        std::fs::remove_file(path).unwrap();
+    }
+    first_row();
+}
+
+fn dry_run(list: &Path) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_s3pull"));
+    command
+        .args([
+            "--bucket",
+            "b",
+            "--output",
+            "/nonexistent",
+            "--dry-run",
+            "--keys",
+        ])
+        .arg(list)
+        .stdin(Stdio::piped())
+        .stdout(Stdio::null())
+        .stderr(Stdio::piped());
+    command
+}
+
+/// Runs to the end, with the file `piped` on stdin, and prints a line.
+fn report(format: &str, from: &str, command: &mut Command, piped: Option<&Path>) {
+    let mut writer = None;
+    let (cost, mut child, status) = measure::cost(|| {
+        let mut child = command.spawn().unwrap();
+        let stdin = child.stdin.take().unwrap();
+        writer = piped.map(|path| {
+            let path = path.to_owned();
+            std::thread::spawn(move || copy(&path, stdin))
+        });
+        child
+    });
+    if let Some(writer) = writer {
+        writer.join().unwrap();
+    }
+    let mut told = String::new();
+    child
+        .stderr
+        .take()
+        .unwrap()
+        .read_to_string(&mut told)
+        .unwrap();
+    let is_right = status.success() && told.contains("10,000,000 rows: 10,000,000 to download");
+    assert!(is_right, "{told}");
+    #[expect(clippy::cast_precision_loss, reason = "shown rounded")]
+    let (n_rows, peak_kib) = (N_ROWS as f64, cost.peak_kib as f64);
+    println!(
+        "{format:10} | {from} | {:9.0} | {:12.0} | {:8.1}",
+        n_rows / cost.elapsed.as_secs_f64(),
+        (cost.user + cost.system).as_secs_f64() * 1e9 / n_rows,
+        peak_kib / 1024.0
+    );
+}
+
+fn copy(path: &Path, mut to: impl Write) {
+    std::io::copy(&mut File::open(path).unwrap(), &mut to).unwrap();
+}
+
+/// How long after its row was written to an open pipe a key is asked for.
+fn first_row() {
+    const N_RUNS: usize = 9;
+    let mut times: Vec<_> = (0..N_RUNS)
+        .map(|_| {
+            let server = Server::start();
+            server.put_patterns(["key"], 100);
+            let (running, mut pipe) = server.s3pull().start();
+            // Long enough for it to be up and wait for its list.
+            std::thread::sleep(Duration::from_millis(500));
+            let started = Instant::now();
+            pipe.write_all(b"key\n").unwrap();
+            server.wait_for_requests(1);
+            let time = started.elapsed();
+            drop(pipe);
+            running.wait().expect(0);
+            time
+        })
+        .collect();
+    times.sort();
+    println!(
+        "from a row in an open pipe to its GET: {:?} (median of {N_RUNS})",
+        times[N_RUNS / 2]
+    );
+}
