@@ -9,6 +9,7 @@ use clap::ValueEnum;
 
 use crate::cli::Cli;
 use crate::keys::ListSource;
+use crate::local::PathRules;
 use crate::s3::ConnectOptions;
 
 pub const DEFAULT_CONCURRENCY: NonZeroUsize = NonZeroUsize::new(64).expect("not zero");
@@ -26,6 +27,7 @@ pub const DEFAULT_FAILED: &str = "s3pull-failed.csv";
 pub struct Config {
     pub list: ListOptions,
     pub output: PathBuf,
+    pub paths: PathRules,
     pub failed: PathBuf,
     pub transfer: TransferOptions,
     pub s3: ConnectOptions,
@@ -83,6 +85,16 @@ pub enum IfExists {
     Overwrite,
     /// Keep it and make no request
     Skip,
+}
+
+/// What to do with a key that is no safe path.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, ValueEnum)]
+pub enum UnsafeKeys {
+    /// Fail it as `UnsafeKey`
+    #[default]
+    Fail,
+    /// Percent-encode what is unsafe, and `%` in every key, so that each key has a path of its own
+    Encode,
 }
 
 /// With what the bytes are compared.
@@ -165,6 +177,10 @@ impl TryFrom<Cli> for Config {
                 bucket: bucket.clone(),
             },
             output: cli.output,
+            paths: PathRules {
+                strip_prefix: cli.strip_prefix,
+                unsafe_keys: cli.unsafe_keys,
+            },
             failed: cli.failed,
             transfer: TransferOptions {
                 concurrency: cli.concurrency,

@@ -4,6 +4,7 @@ use std::io::{self, ErrorKind};
 
 use cap_std::fs::Dir;
 
+use super::path::NoPath;
 use crate::handles;
 use crate::outcome::{Class, ErrorCode, Failure};
 
@@ -104,6 +105,16 @@ impl From<LocalError> for Failure {
             },
         };
         Self::new(code, class, error.to_string())
+    }
+}
+
+impl From<NoPath> for Failure {
+    fn from(error: NoPath) -> Self {
+        let code = match &error {
+            NoPath::Unsafe(_) => ErrorCode::UnsafeKey,
+            NoPath::OtherPrefix { .. } => ErrorCode::InvalidKey,
+        };
+        Self::new(code, Class::Permanent, error.to_string())
     }
 }
 

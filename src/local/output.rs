@@ -81,6 +81,9 @@ impl OutputFolder {
     /// # Errors
     /// When a file is in its way, or the file system refuses.
     pub fn make_folder(&self, path: &LocalPath) -> Result<(), LocalError> {
+        if path.as_str().is_empty() {
+            return Ok(());
+        }
         self.root.create_dir_all(path.as_str()).map_err(|source| {
             LocalError::io(&self.root, "make the folder", path.as_str(), source).or_gone()
         })

@@ -19,7 +19,8 @@ use cap_std::ambient_authority;
 use cap_std::fs::{Dir, OpenOptions};
 
 use super::error::LocalError;
-use super::path::{LocalPath, MAX_NAME, RESERVED_PREFIX};
+use super::name::{MAX_NAME, RESERVED_PREFIX};
+use super::path::LocalPath;
 
 /// Rounds of finding a partial file that others remove or finish meanwhile.
 const MAX_ROUNDS: usize = 100;

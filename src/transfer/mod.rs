@@ -30,7 +30,7 @@ pub use stop::{Phase, Stop};
 
 use crate::config::TransferOptions;
 use crate::keys::{Entry, ListError, Row};
-use crate::local::{LocalPath, OutputFolder};
+use crate::local::{LocalPath, OutputFolder, PathRules};
 use crate::outcome::{Class, ErrorCode, Failure, Outcome};
 use crate::s3;
 
@@ -42,6 +42,7 @@ const MAX_SILENCE_OF_LIST: Duration = Duration::from_secs(5);
 pub struct Context {
     pub client: s3::Client,
     pub output: OutputFolder,
+    pub paths: PathRules,
     pub options: TransferOptions,
     pub limit: Limit,
     pub meter: Arc<Meter>,
@@ -323,14 +324,9 @@ impl Started {
         if context.stop.phase() >= Phase::WindingDown {
             return failed(entry, Failure::not_attempted(&context.stop.reason()));
         }
-        let path = match LocalPath::of_key(&entry.key) {
+        let path = match context.paths.path_of(&entry.key) {
             Ok(path) => Arc::new(path),
-            Err(error) => {
-                return failed(
-                    entry,
-                    Failure::new(ErrorCode::UnsafeKey, Class::Permanent, error.to_string()),
-                );
-            }
+            Err(no_path) => return failed(entry, no_path.into()),
         };
         match in_flight.borrow_mut().enter(&path, &entry) {
             Entered::First => {

@@ -12,6 +12,7 @@ mod failures;
 mod interruption;
 mod key_lists;
 mod large_objects;
+mod paths;
 mod resuming;
 mod throttling;
 mod usage;
