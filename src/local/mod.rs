@@ -1,11 +1,14 @@
 //! The file system: where a key's file goes, and how it gets there whole. This module alone touches it.
 //! Everything here blocks; `transfer` calls it from threads that may.
 
+mod clock;
+mod commit;
 mod encode;
 mod error;
 mod journal;
 mod name;
 mod output;
+mod own_file;
 mod partial;
 mod path;
 

@@ -10,6 +10,7 @@ use std::time::Duration;
 use cap_std::ambient_authority;
 use cap_std::fs::Dir;
 
+use super::commit::Commits;
 use super::error::LocalError;
 use super::journal::{DonePart, Identity, ResumableFile};
 use super::partial::{PartialFile, folder_of};
@@ -23,6 +24,7 @@ const MAX_WAITS: u32 = 3_000;
 #[derive(Debug)]
 pub struct OutputFolder {
     root: Arc<Dir>,
+    commits: Arc<Commits>,
     /// Where it really is, to tell the files that must not be overwritten.
     location: PathBuf,
     folders: Mutex<HashMap<String, Arc<Dir>>>,
@@ -42,6 +44,7 @@ impl OutputFolder {
         let root = Dir::open_ambient_dir(path, ambient_authority())?;
         let location = path.canonicalize()?;
         Ok(Self {
+            commits: Arc::new(Commits::new(&root)),
             root: Arc::new(root),
             location,
             folders: Mutex::default(),
@@ -52,6 +55,11 @@ impl OutputFolder {
 
     /// Keeps the file at `path` from being overwritten, should it be in this folder.
     pub fn keep(&mut self, path: &Path) {
+        // On a file system that folds case a key may have yet another name for it. A file that is not there yet needs
+        // no more than its name: that of its partial file is folded too, and locked throughout the run.
+        if let Ok(metadata) = path.metadata() {
+            self.commits.keep(metadata);
+        }
         let (Ok(folder), Some(name)) = (folder_of(path).canonicalize(), path.file_name()) else {
             return;
         };
@@ -94,7 +102,9 @@ impl OutputFolder {
     /// # Errors
     /// When another process is downloading it, something else is in its way, or the file system refuses.
     pub fn begin(&self, path: &LocalPath) -> Result<PartialFile, LocalError> {
-        self.in_folder(path, PartialFile::create)
+        self.in_folder(path, |folder| {
+            PartialFile::create(folder, Some(Arc::clone(&self.commits)), path)
+        })
     }
 
     /// Begins the file of a large object, or goes on with what a run that was stopped left of it: the parts that are
@@ -107,28 +117,33 @@ impl OutputFolder {
         path: &LocalPath,
         identity: &Identity,
     ) -> Result<(ResumableFile, Vec<DonePart>), LocalError> {
-        ResumableFile::open(self.in_folder(path, PartialFile::take)?, identity)
+        let partial = self.in_folder(path, |folder| {
+            PartialFile::take(folder, Some(Arc::clone(&self.commits)), path)
+        })?;
+        ResumableFile::open(partial, identity)
     }
 
     fn in_folder(
         &self,
         path: &LocalPath,
-        open: impl Fn(Arc<Dir>, &LocalPath) -> Result<PartialFile, LocalError>,
+        open: impl Fn(Arc<Dir>) -> Result<PartialFile, LocalError>,
     ) -> Result<PartialFile, LocalError> {
-        if self.kept.iter().any(|kept| kept == path.as_str()) {
-            return Err(LocalError::Conflict(format!(
-                "`{path}` is the key list or the failed-keys CSV of this run"
-            )));
+        if self
+            .kept
+            .iter()
+            .any(|kept| is_same_name(kept, path.as_str()))
+        {
+            return Err(LocalError::is_kept(path));
         }
         let mut n_waits = 0;
         loop {
-            match self.folder(path).and_then(|folder| open(folder, path)) {
+            match self.folder(path).and_then(&open) {
                 // The folder was removed since it was opened: make it again, once.
                 Err(LocalError::Io { source, .. }) if source.kind() == ErrorKind::NotFound => {
                     self.folders().remove(path.folder());
                     return self
                         .folder(path)
-                        .and_then(|folder| open(folder, path))
+                        .and_then(&open)
                         .map_err(LocalError::or_gone);
                 }
                 Err(error) if error.is_out_of_handles() && n_waits < MAX_WAITS => {
@@ -171,6 +186,11 @@ impl OutputFolder {
     fn folders(&self) -> std::sync::MutexGuard<'_, HashMap<String, Arc<Dir>>> {
         self.folders.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// Whether two paths are surely one file. Where names are folded more than that, it shows at the commit.
+fn is_same_name(one: &str, other: &str) -> bool {
+    one == other || cfg!(windows) && one.to_lowercase() == other.to_lowercase()
 }
 
 #[cfg(test)]

@@ -244,11 +244,7 @@ fn start(
                 task,
                 claim,
             } => {
-                let outcome = task
-                    .await
-                    .unwrap_or_else(|error| Outcome::Failed(failure_of_task(&error)));
-                // Given up here, where the next row is begun at once: no helper is quicker.
-                drop(claim);
+                let outcome = ended(task, claim).await;
                 (line, entry, None, outcome, Some(path))
             }
             Started::Follower {
@@ -261,6 +257,22 @@ fn start(
                 });
                 (line, entry, None, outcome, None)
             }
+            Started::Waiting {
+                line,
+                entry,
+                path,
+                turn,
+                context,
+            } => {
+                let has_path = turn_comes(&context.stop, turn).await;
+                let outcome = if has_path && context.stop.phase() == Phase::Running {
+                    let (task, claim) = begin(&context, &entry, &path);
+                    ended(task, claim).await
+                } else {
+                    Outcome::Failed(Failure::not_attempted(&context.stop.reason()))
+                };
+                (line, entry, None, outcome, has_path.then_some(path))
+            }
         };
         Ok(Event {
             finished: Finished {
@@ -271,6 +283,34 @@ fn start(
             },
             path,
         })
+    }
+}
+
+/// Begins a download as a task of its own, which claims its place among those who need permits.
+fn begin(
+    context: &Arc<Context>,
+    entry: &Arc<Entry>,
+    path: &Arc<LocalPath>,
+) -> (AbortOnDrop, Claim) {
+    let download = object::download(Arc::clone(context), Arc::clone(entry), Arc::clone(path));
+    (AbortOnDrop(tokio::spawn(download)), context.limit.claim())
+}
+
+async fn ended(task: AbortOnDrop, claim: Claim) -> Outcome {
+    let outcome = task
+        .await
+        .unwrap_or_else(|error| Outcome::Failed(failure_of_task(&error)));
+    // Given up here, where the next row is begun at once: no helper is quicker.
+    drop(claim);
+    outcome
+}
+
+/// Waits until a path is free; `false` when the run is stopped first.
+async fn turn_comes(stop: &Stop, turn: oneshot::Receiver<()>) -> bool {
+    tokio::select! {
+        biased;
+        told = turn => told.is_ok(),
+        () = stop.reached(Phase::WindingDown) => false,
     }
 }
 
@@ -294,6 +334,14 @@ enum Started {
         line: u64,
         entry: Arc<Entry>,
         leader: oneshot::Receiver<Outcome>,
+    },
+    /// Another object is in flight to the same path.
+    Waiting {
+        line: u64,
+        entry: Arc<Entry>,
+        path: Arc<LocalPath>,
+        turn: oneshot::Receiver<()>,
+        context: Arc<Context>,
     },
 }
 
@@ -330,14 +378,13 @@ impl Started {
         };
         match in_flight.borrow_mut().enter(&path, &entry) {
             Entered::First => {
-                let download =
-                    object::download(Arc::clone(context), Arc::clone(&entry), Arc::clone(&path));
+                let (task, claim) = begin(context, &entry, &path);
                 Self::Task {
                     line,
                     entry,
                     path,
-                    task: AbortOnDrop(tokio::spawn(download)),
-                    claim: context.limit.claim(),
+                    task,
+                    claim,
                 }
             }
             Entered::Follower(leader) => Self::Follower {
@@ -345,13 +392,13 @@ impl Started {
                 entry,
                 leader,
             },
-            Entered::Conflict => {
-                let message = format!("another version of the key is being downloaded to `{path}`");
-                failed(
-                    entry,
-                    Failure::new(ErrorCode::PathConflict, Class::Permanent, message),
-                )
-            }
+            Entered::Waiting(turn) => Self::Waiting {
+                line,
+                entry,
+                path,
+                turn,
+                context: Arc::clone(context),
+            },
         }
     }
 }

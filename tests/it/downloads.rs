@@ -303,20 +303,6 @@ fn the_same_key_in_flight_is_downloaded_once() {
 }
 
 #[test]
-fn a_file_where_a_folder_is_needed_is_a_conflict_either_way() {
-    let server = Server::start();
-    server.put_patterns(["a", "a/b"], 10);
-    for keys in [["a", "a/b"], ["a/b", "a"]] {
-        let run = server.s3pull().keys(keys).args(["-j", "1"]).run().expect(1);
-        assert_eq!(
-            run.failed(),
-            [(keys[1].to_owned(), "PathConflict".to_owned())]
-        );
-        assert_eq!(run.read(keys[0]), pattern(keys[0], 10));
-    }
-}
-
-#[test]
 fn keys_that_would_leave_the_folder_write_nothing_anywhere() {
     let server = Server::start();
     let keys = [

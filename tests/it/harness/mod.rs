@@ -8,4 +8,4 @@ mod store;
 pub use command::{Run, Running, S3pull};
 pub use faults::Fault;
 pub use server::{Gate, Server};
-pub use store::{BUCKET, Object, Quirks, pattern};
+pub use store::{BUCKET, Object, Quirks, pattern, version_of};

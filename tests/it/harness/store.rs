@@ -105,6 +105,11 @@ pub fn pattern(seed: &str, length: usize) -> Vec<u8> {
     bytes
 }
 
+/// What a version of `key` is stored under; one that is not there is the key's only object.
+pub fn version_of(key: &str, version_id: &str) -> String {
+    format!("{key}?versionId={version_id}")
+}
+
 #[derive(Default)]
 pub struct Store {
     pub objects: Mutex<HashMap<String, Object>>,
@@ -124,7 +129,13 @@ impl S3 for &'static Store {
                 "The specified bucket does not exist"
             ));
         }
-        let object = self.objects.lock().unwrap().get(&input.key).cloned();
+        let object = {
+            let objects = self.objects.lock().unwrap();
+            let version = input
+                .version_id
+                .and_then(|id| objects.get(&version_of(&input.key, &id)));
+            version.or_else(|| objects.get(&input.key)).cloned()
+        };
         let object =
             object.ok_or_else(|| s3_error!(NoSuchKey, "The specified key does not exist."))?;
         let quirks = *self.quirks.lock().unwrap();
