@@ -85,6 +85,8 @@ pub enum IfExists {
     Overwrite,
     /// Keep it and make no request
     Skip,
+    /// Download if the object is newer than the file's time; else keep the file (a conditional GET, answered with 304)
+    Newer,
 }
 
 /// What to do with a key that is no safe path.

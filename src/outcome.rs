@@ -63,6 +63,8 @@ impl fmt::Display for Verification {
 pub enum SkipReason {
     /// `--if-exists skip`, and a file is at the final path.
     Exists,
+    /// `--if-exists newer`, and the file at the final path is as new as the object.
+    NotModified,
     /// The same key was in flight for an earlier row, which downloaded it.
     Duplicate,
 }

@@ -140,7 +140,7 @@ pub fn replace(folder: &Dir, partial_name: &str, path: &LocalPath) -> Result<Put
 }
 
 /// Refuses what is no file: a rename would fail on a folder, but take a named pipe's place.
-fn check_replaceable(metadata: &Metadata, path: &LocalPath) -> Result<(), LocalError> {
+pub fn check_replaceable(metadata: &Metadata, path: &LocalPath) -> Result<(), LocalError> {
     if metadata.is_file() {
         return Ok(());
     }
@@ -398,6 +398,7 @@ mod tests {
                 message,
                 format!("{kind} is where the file `{key}` would go")
             );
+            conflict(output.time_of_file(&path(key)).map(drop));
         }
         assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 3);
     }

@@ -5,12 +5,12 @@ use std::collections::HashMap;
 use std::io::{self, ErrorKind};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use cap_std::ambient_authority;
-use cap_std::fs::Dir;
+use cap_std::fs::{Dir, Metadata};
 
-use super::commit::Commits;
+use super::commit::{Commits, check_replaceable};
 use super::error::LocalError;
 use super::journal::{DonePart, Identity, ResumableFile};
 use super::partial::{PartialFile, folder_of};
@@ -77,11 +77,29 @@ impl OutputFolder {
         }
     }
 
-    /// Whether a file is at `path` already.
-    pub fn has_file(&self, path: &LocalPath) -> bool {
-        self.root
-            .metadata(path.as_str())
-            .is_ok_and(|metadata| metadata.is_file())
+    /// The time of the file that is at `path` already; `None` if there is none. Nothing is opened.
+    ///
+    /// # Errors
+    /// When something else is there, or a file is where the path needs a folder.
+    pub fn time_of_file(&self, path: &LocalPath) -> Result<Option<SystemTime>, LocalError> {
+        let metadata = match self.root.metadata(path.as_str()) {
+            Ok(metadata) => metadata,
+            Err(source) if source.kind() == ErrorKind::NotADirectory => {
+                return Err(LocalError::io(&self.root, "look at", path.as_str(), source));
+            }
+            // A symlink that leads out is not followed, but it is there. Anything else is not, or is in doubt: then it
+            // is downloaded, and what is wrong shows.
+            Err(source) if source.kind() != ErrorKind::NotFound => {
+                let link = self.root.symlink_metadata(path.as_str());
+                return Ok(link.ok().filter(Metadata::is_symlink).map(time_of));
+            }
+            Err(_) => return Ok(None),
+        };
+        check_replaceable(&metadata, path)?;
+        let modified = metadata.modified();
+        Ok(Some(
+            modified.map_or(UNIX_EPOCH, cap_std::time::SystemTime::into_std),
+        ))
     }
 
     /// Makes the folder that a folder marker stands for.
@@ -191,6 +209,13 @@ impl OutputFolder {
 /// Whether two paths are surely one file. Where names are folded more than that, it shows at the commit.
 fn is_same_name(one: &str, other: &str) -> bool {
     one == other || cfg!(windows) && one.to_lowercase() == other.to_lowercase()
+}
+
+#[expect(clippy::needless_pass_by_value, reason = "serves as a step of a chain")]
+fn time_of(metadata: Metadata) -> SystemTime {
+    metadata
+        .modified()
+        .map_or(UNIX_EPOCH, cap_std::time::SystemTime::into_std)
 }
 
 #[cfg(test)]

@@ -155,6 +155,7 @@ impl Observer for Report {
                 if self.verbosity >= Verbosity::Verbose {
                     let why = match reason {
                         SkipReason::Exists => "exists",
+                        SkipReason::NotModified => "not modified",
                         SkipReason::Duplicate => "the same key was in flight",
                     };
                     self.progress.println(&format!(

@@ -54,6 +54,8 @@ pub struct Context {
 enum Broken {
     /// What was fetched is of no use: begin anew. It is paid for.
     Restart,
+    /// The file that is there is as new as the object.
+    NotModified,
     /// The object fails.
     Final(Failure),
 }

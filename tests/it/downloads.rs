@@ -262,28 +262,6 @@ fn five_thousand_keys_stay_within_the_bound() {
 }
 
 #[test]
-fn existing_files_are_replaced_or_kept_without_a_request() {
-    let server = Server::start();
-    server.put_patterns(["k", "new"], 1_000);
-    let kept = server
-        .s3pull()
-        .file("k", "old")
-        .keys(["k", "new"])
-        .args(["--if-exists", "skip"])
-        .run()
-        .expect(0);
-    assert_eq!(kept.read("k"), b"old");
-    assert_eq!(server.n_requests("k"), 0);
-    assert!(
-        kept.stderr.contains("1 downloaded, 1 skipped, 0 failed"),
-        "{}",
-        kept.stderr
-    );
-    let replaced = server.s3pull().again(&kept).keys(["k"]).run().expect(0);
-    assert_eq!(replaced.read("k"), pattern("k", 1_000));
-}
-
-#[test]
 fn the_same_key_in_flight_is_downloaded_once() {
     let server = Server::start();
     server.put_patterns(["k"], 1_000);

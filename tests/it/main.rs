@@ -8,6 +8,7 @@ mod chaos;
 mod connection;
 mod disk;
 mod downloads;
+mod existing;
 mod failures;
 mod interruption;
 mod key_lists;

@@ -38,6 +38,7 @@ pub struct Quirks {
     pub ignores_if_match: bool,
     /// Sends the whole object whatever range is asked for.
     pub ignores_range: bool,
+    pub ignores_if_modified_since: bool,
 }
 
 impl Object {
@@ -150,6 +151,14 @@ impl S3 for &'static Store {
                 PreconditionFailed,
                 "At least one of the pre-conditions you specified did not hold"
             ));
+        }
+        let is_old = input
+            .if_modified_since
+            .is_some_and(|since| Timestamp::from(object.last_modified) <= since);
+        if is_old && !quirks.ignores_if_modified_since {
+            let mut error = s3s::S3Error::new(s3s::S3ErrorCode::NotModified);
+            error.set_status_code(http::StatusCode::NOT_MODIFIED);
+            return Err(error);
         }
         let size = object.body.len() as u64;
         let asked = input
