@@ -10,6 +10,7 @@ mod disk;
 mod downloads;
 mod existing;
 mod failures;
+mod hostile;
 mod interruption;
 mod key_lists;
 mod large_objects;
