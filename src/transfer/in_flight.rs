@@ -83,3 +83,49 @@ impl InFlight {
         self.leaders.remove(path);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::outcome::Failure;
+
+    fn entry(version: &str) -> Arc<Entry> {
+        Arc::new(Entry {
+            key: "k".to_owned(),
+            version_id: Some(version.to_owned()),
+        })
+    }
+
+    #[test]
+    fn a_path_goes_to_the_next_row_that_still_wants_it_and_is_free_after_the_last() {
+        let mut in_flight = InFlight::default();
+        let path = Arc::new(LocalPath::of_key("k").unwrap());
+        let failed = Outcome::Failed(Failure::not_attempted("test"));
+        let waiting =
+            |in_flight: &mut InFlight, version| match in_flight.enter(&path, &entry(version)) {
+                Entered::Waiting(turn) => turn,
+                _ => panic!("{version} does not wait"),
+            };
+        assert!(matches!(
+            in_flight.enter(&path, &entry("1")),
+            Entered::First
+        ));
+        let given_up = waiting(&mut in_flight, "2");
+        let mut third = waiting(&mut in_flight, "3");
+        let mut fourth = waiting(&mut in_flight, "4");
+        drop(given_up);
+        in_flight.finish(&path, &failed);
+        assert!(third.try_recv().is_ok() && fourth.try_recv().is_err());
+        // It is the third's now: a row of the same object follows it.
+        let Entered::Follower(mut follower) = in_flight.enter(&path, &entry("3")) else {
+            panic!("no follower");
+        };
+        in_flight.finish(&path, &failed);
+        assert!(fourth.try_recv().is_ok() && follower.try_recv().is_ok());
+        in_flight.finish(&path, &failed);
+        assert!(matches!(
+            in_flight.enter(&path, &entry("1")),
+            Entered::First
+        ));
+    }
+}

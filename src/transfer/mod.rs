@@ -266,7 +266,8 @@ fn start(
                 turn,
                 context,
             } => {
-                let has_path = turn_comes(&context.stop, turn).await;
+                // The row before it ends, and soon if the run is being stopped.
+                let has_path = turn.await.is_ok();
                 let outcome = if has_path && context.stop.phase() == Phase::Running {
                     let (task, claim) = begin(&context, &entry, &path);
                     ended(task, claim).await
@@ -305,15 +306,6 @@ async fn ended(task: AbortOnDrop, claim: Claim) -> Outcome {
     // Given up here, where the next row is begun at once: no helper is quicker.
     drop(claim);
     outcome
-}
-
-/// Waits until a path is free; `false` when the run is stopped first.
-async fn turn_comes(stop: &Stop, turn: oneshot::Receiver<()>) -> bool {
-    tokio::select! {
-        biased;
-        told = turn => told.is_ok(),
-        () = stop.reached(Phase::WindingDown) => false,
-    }
 }
 
 enum Started {

@@ -2,7 +2,7 @@
 
 use crate::harness::{Fault, Object, S3pull, Server, pattern, version_of};
 
-const EACH_CONCURRENCY: [&str; 2] = ["1", "64"];
+const EACH_CONCURRENCY: [&str; 3] = ["1", "2", "64"];
 
 fn conflict(key: &str) -> (String, String) {
     (key.to_owned(), "PathConflict".to_owned())
@@ -219,6 +219,20 @@ fn rows_that_wait_for_a_path_are_not_tried_once_the_run_is_stopped() {
     );
     assert_eq!(server.n_requests("k"), 1);
     gate.open();
+}
+
+#[test]
+fn a_row_whose_turn_comes_as_the_run_ends_is_not_tried() {
+    let server = Server::start();
+    server.script("k", [Fault::Status(403, "InvalidAccessKeyId")]);
+    let rows = [("k", "v1"), ("k", "v2"), ("k", "v3")];
+    let run = versions(&server, &rows).args(["-j", "8"]).run().expect(3);
+    let codes: Vec<_> = run.failed().into_iter().map(|(_, code)| code).collect();
+    assert_eq!(
+        codes,
+        ["InvalidAccessKeyId", "NotAttempted", "NotAttempted"]
+    );
+    assert_eq!(server.n_requests("k"), 1);
 }
 
 #[cfg(unix)]
