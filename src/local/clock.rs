@@ -3,7 +3,7 @@
 use std::io;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use cap_std::fs::{Dir, Metadata, OpenOptions};
+use cap_std::fs::{Dir, File, Metadata, OpenOptions};
 
 use super::name::RESERVED_PREFIX;
 
@@ -35,13 +35,30 @@ pub fn run_start(folder: &Dir) -> SystemTime {
     first
 }
 
-/// What the file system says when it is: the time of a file made for that, and removed at once.
+/// What the file system says when it is: the time of a file made for that.
 fn probe(folder: &Dir) -> io::Result<SystemTime> {
+    if let Ok(file) = make_nameless(folder) {
+        return Ok(changed(&file.metadata()?));
+    }
     let name = format!("{RESERVED_PREFIX}clock-{:016x}", fastrand::u64(..));
     let file = folder.open_with(&name, OpenOptions::new().write(true).create_new(true))?;
     let metadata = file.metadata();
     folder.remove_file(&name)?;
     Ok(changed(&metadata?))
+}
+
+/// A file that leaves nothing behind, whenever this process is killed. Not every file system has them.
+#[cfg(target_os = "linux")]
+fn make_nameless(folder: &Dir) -> io::Result<File> {
+    use rustix::fs::{Mode, OFlags, openat};
+    let flags = OFlags::TMPFILE | OFlags::WRONLY | OFlags::CLOEXEC;
+    let file = openat(folder, ".", flags, Mode::RUSR | Mode::WUSR)?;
+    Ok(File::from_std(file.into()))
+}
+
+#[cfg(not(target_os = "linux"))]
+fn make_nameless(_: &Dir) -> io::Result<File> {
+    Err(io::ErrorKind::Unsupported.into())
 }
 
 /// Whether a file was changed for the last time before the run, beyond doubt.
@@ -83,6 +100,23 @@ pub fn changed(metadata: &Metadata) -> SystemTime {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_start_is_later_than_what_was_there_and_no_later_than_what_comes() {
+        let folder = tempfile::tempdir().unwrap();
+        let dir = Dir::open_ambient_dir(folder.path(), cap_std::ambient_authority()).unwrap();
+        let make = |name: String| {
+            dir.write(&name, name.as_bytes()).unwrap();
+            changed(&dir.metadata(&name).unwrap())
+        };
+        for n in 0..20 {
+            let before = make(format!("{n} before"));
+            let start = run_start(&dir);
+            let after = make(format!("{n} after"));
+            assert!(is_before(before, start) && !is_before(after, start), "{n}");
+        }
+        assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 40);
+    }
 
     #[test]
     fn a_time_that_may_have_been_cut_off_is_not_taken_for_an_early_one() {

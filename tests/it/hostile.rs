@@ -235,7 +235,9 @@ fn no_hostile_key_and_no_symlink_leads_out_of_the_output_folder() {
             ["keys.csv", "out", "s3pull-failed.csv"],
             "{mode}"
         );
-        assert!(!Path::new("/etc/s3pull-evil").exists());
+        for path in ["/etc/s3pull-evil", "/x", "/inner", "/folder", "/outside"] {
+            assert!(!Path::new(path).exists(), "{path}");
+        }
 
         let failed = run.failed();
         let n_ok = run
