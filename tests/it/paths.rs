@@ -185,14 +185,10 @@ fn a_row_that_waited_for_a_path_goes_on_when_the_first_one_failed() {
     put_version(&server, "k", "v2", "second");
     for concurrency in EACH_CONCURRENCY {
         let rows = [("k", "v1"), ("k", "v1"), ("k", "v2")];
-        let gate = server.gate("k");
-        let run = versions(&server, &rows).args(["-j", concurrency]);
-        let run = std::thread::scope(|scope| {
-            let run = scope.spawn(|| run.run());
-            gate.open();
-            run.join().unwrap()
-        });
-        let run = run.expect(1);
+        let run = versions(&server, &rows)
+            .args(["-j", concurrency])
+            .run()
+            .expect(1);
         let missing = ("k".to_owned(), "NoSuchKey".to_owned());
         assert_eq!(run.failed(), [missing.clone(), missing], "-j {concurrency}");
         assert_eq!(run.read("k"), b"second");
