@@ -9,7 +9,9 @@ use std::time::Duration;
 use clap::builder::{PossibleValue, PossibleValuesParser, TypedValueParser};
 use clap::{ArgAction, CommandFactory, FromArgMatches, Parser, parser::ValueSource};
 
-use crate::config::{self, AddressingStyle, ByteSize, IfExists, ProgressMode, VerifyMode};
+use crate::config::{
+    self, AddressingStyle, ByteSize, IfExists, ProgressMode, UnsafeKeys, VerifyMode,
+};
 use crate::keys::{self, Format, InventoryColumns, Shard, ShardError};
 
 /// Download the S3 objects that a key list names: whole, verified files out, and a CSV of what failed.
@@ -54,6 +56,19 @@ pub struct Cli {
     /// Folder that the files go to; made if it is not there
     #[arg(short, long, value_name = "DIR", default_value = ".")]
     pub output: PathBuf,
+
+    /// Take PREFIX off every key before it becomes a path, for example `photos/`; a key without it fails
+    #[arg(
+        long,
+        value_name = "PREFIX",
+        default_value = "",
+        hide_default_value = true
+    )]
+    pub strip_prefix: String,
+
+    /// What to do with a key that is no safe path, such as one with `..` or an empty segment
+    #[arg(long, value_name = "MODE", value_enum, default_value_t)]
+    pub unsafe_keys: UnsafeKeys,
 
     /// What to do when a file is already at a key's path
     #[arg(long, value_name = "MODE", value_enum, default_value_t)]
@@ -313,9 +328,10 @@ mod tests {
             "-j8",
             "-vv",
             "--key-prefix=p/",
+            "--strip-prefix=p/",
             "--no-sign-request",
         ]);
-        let expected = "s3pull --bucket my --output 'my out' --concurrency 8 --verbose --verbose --no-sign-request --keys s3pull-failed.csv";
+        let expected = "s3pull --bucket my --output 'my out' --strip-prefix p/ --concurrency 8 --verbose --verbose --no-sign-request --keys s3pull-failed.csv";
         assert_eq!(
             cli.unwrap().retry_command(Path::new("s3pull-failed.csv")),
             expected

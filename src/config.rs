@@ -9,6 +9,7 @@ use clap::ValueEnum;
 
 use crate::cli::{Cli, ShardChoice};
 use crate::keys::{ListOptions, ListSource, Shard};
+use crate::local::PathRules;
 use crate::s3::ConnectOptions;
 
 pub const DEFAULT_CONCURRENCY: NonZeroUsize = NonZeroUsize::new(64).expect("not zero");
@@ -26,6 +27,7 @@ pub const DEFAULT_FAILED: &str = "s3pull-failed.csv";
 pub struct Config {
     pub list: ListOptions,
     pub output: PathBuf,
+    pub paths: PathRules,
     pub failed: PathBuf,
     /// Nothing is requested or written.
     pub dry_run: bool,
@@ -60,6 +62,18 @@ pub enum IfExists {
     Overwrite,
     /// Keep it and make no request
     Skip,
+    /// Download if the object is newer than the file's time; else keep the file (a conditional GET, answered with 304)
+    Newer,
+}
+
+/// What to do with a key that is no safe path.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, ValueEnum)]
+pub enum UnsafeKeys {
+    /// Fail it as `UnsafeKey`
+    #[default]
+    Fail,
+    /// Percent-encode what is unsafe, and `%` in every key, so that each key has a path of its own
+    Encode,
 }
 
 /// With what the bytes are compared.
@@ -149,6 +163,10 @@ impl TryFrom<Cli> for Config {
                 shard,
             },
             output: cli.output,
+            paths: PathRules {
+                strip_prefix: cli.strip_prefix,
+                unsafe_keys: cli.unsafe_keys,
+            },
             failed,
             dry_run: cli.dry_run,
             transfer: TransferOptions {

@@ -9,7 +9,7 @@ use anyhow::Context as _;
 use crate::config::{Config, IfExists};
 use crate::exit_code::ExitCode;
 use crate::keys::{self, Entry, Row};
-use crate::local::{LocalPath, Preview};
+use crate::local::{LocalPath, PathRules, Preview};
 use crate::outcome::{Class, ErrorCode, Failure, Outcome, SkipReason};
 use crate::report::DryRunReport;
 use crate::transfer::local_path;
@@ -26,6 +26,7 @@ pub fn run(config: Config) -> anyhow::Result<ExitCode> {
         preview: Preview::open(&config.output, kept).with_context(|| {
             format!("cannot use the output folder `{}`", config.output.display())
         })?,
+        paths: config.paths.clone(),
         if_exists: config.transfer.if_exists,
         seen: Seen::default(),
     };
@@ -50,6 +51,7 @@ pub fn run(config: Config) -> anyhow::Result<ExitCode> {
 
 struct Check {
     preview: Preview,
+    paths: PathRules,
     if_exists: IfExists,
     seen: Seen,
 }
@@ -74,7 +76,7 @@ impl Check {
     }
 
     fn entry(&mut self, entry: &Entry) -> Result<Plan, Failure> {
-        let path = local_path(entry)?;
+        let path = local_path(&self.paths, entry)?;
         let is_there = self.preview.check(&path)?;
         match self.seen.meet(&path, entry) {
             Met::New => {}

@@ -104,6 +104,7 @@ async fn download(config: Config) -> anyhow::Result<ExitCode> {
     let context = Arc::new(Context {
         client,
         output,
+        paths: config.paths,
         options: TransferOptions {
             concurrency: fit.concurrency,
             ..config.transfer

@@ -62,6 +62,7 @@ impl fmt::Display for SkipReason {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.pad(match self {
             Self::Exists => "exists",
+            Self::NotModified => "not modified",
             Self::Duplicate => "the same key was in flight",
             Self::OldVersion => "not the latest version",
             Self::DeleteMarker => "a delete marker",
@@ -74,6 +75,8 @@ impl fmt::Display for SkipReason {
 pub enum SkipReason {
     /// `--if-exists skip`, and a file is at the final path.
     Exists,
+    /// `--if-exists newer`, and the file at the final path is as new as the object.
+    NotModified,
     /// The same key was in flight for an earlier row, which downloaded it.
     Duplicate,
     /// An inventory's row of a version that is not the latest.

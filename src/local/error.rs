@@ -4,6 +4,7 @@ use std::io::{self, ErrorKind};
 
 use cap_std::fs::Dir;
 
+use super::path::{LocalPath, NoPath};
 use crate::handles;
 use crate::outcome::{Class, ErrorCode, Failure};
 
@@ -62,12 +63,22 @@ impl LocalError {
                 source,
                 free: free_bytes(folder),
             },
+            _ if is_loop(&source) => {
+                Self::Conflict(format!("symlinks at `{shown}` lead round in circles"))
+            }
             _ => Self::Io {
                 action,
                 path: shown.to_string(),
                 source,
             },
         }
+    }
+
+    /// `path` is that of a file that this run reads or writes itself.
+    pub(super) fn is_kept(path: &LocalPath) -> Self {
+        Self::Conflict(format!(
+            "`{path}` is the key list or the failed-keys CSV of this run"
+        ))
     }
 
     /// The same, where a folder that is not there can only be the output folder itself.
@@ -107,6 +118,16 @@ impl From<LocalError> for Failure {
     }
 }
 
+impl From<NoPath> for Failure {
+    fn from(error: NoPath) -> Self {
+        let code = match &error {
+            NoPath::Unsafe(_) => ErrorCode::UnsafeKey,
+            NoPath::OtherPrefix { .. } => ErrorCode::InvalidKey,
+        };
+        Self::new(code, Class::Permanent, error.to_string())
+    }
+}
+
 #[cfg(unix)]
 pub(super) fn free_bytes(folder: &Dir) -> Option<u64> {
     let state = rustix::fs::fstatvfs(folder).ok()?;
@@ -116,4 +137,14 @@ pub(super) fn free_bytes(folder: &Dir) -> Option<u64> {
 #[cfg(not(unix))]
 pub(super) fn free_bytes(_: &Dir) -> Option<u64> {
     None
+}
+
+#[cfg(unix)]
+fn is_loop(error: &io::Error) -> bool {
+    error.raw_os_error() == Some(rustix::io::Errno::LOOP.raw_os_error())
+}
+
+#[cfg(not(unix))]
+fn is_loop(_: &io::Error) -> bool {
+    false
 }

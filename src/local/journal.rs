@@ -118,7 +118,9 @@ impl ResumableFile {
     /// As [`PartialFile::commit`].
     pub fn commit(&self, modified: Option<SystemTime>) -> Result<(), LocalError> {
         self.partial.remove_beside(JOURNAL_SUFFIX);
-        self.partial.commit(modified)
+        let committed = self.partial.commit(modified);
+        // Without its journal no run can use it.
+        committed.inspect_err(|_| self.partial.forget())
     }
 
     /// Removes the file and its journal: no run can use them.
@@ -202,12 +204,12 @@ fn read_range(file: &File, start: u64, end: u64, mut each: impl FnMut(&[u8])) ->
 }
 
 #[cfg(unix)]
-fn read_exact_at(file: &File, buffer: &mut [u8], offset: u64) -> io::Result<()> {
+pub(super) fn read_exact_at(file: &File, buffer: &mut [u8], offset: u64) -> io::Result<()> {
     std::os::unix::fs::FileExt::read_exact_at(file, buffer, offset)
 }
 
 #[cfg(windows)]
-fn read_exact_at(file: &File, mut buffer: &mut [u8], mut offset: u64) -> io::Result<()> {
+pub(super) fn read_exact_at(file: &File, mut buffer: &mut [u8], mut offset: u64) -> io::Result<()> {
     while !buffer.is_empty() {
         match std::os::windows::fs::FileExt::seek_read(file, buffer, offset)? {
             0 => return Err(io::ErrorKind::UnexpectedEof.into()),

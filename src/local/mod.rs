@@ -1,16 +1,22 @@
 //! The file system: where a key's file goes, and how it gets there whole. This module alone touches it.
 //! Everything here blocks; `transfer` calls it from threads that may.
 
+mod clock;
+mod commit;
+mod encode;
 mod error;
 mod journal;
+mod name;
 mod output;
+mod own_file;
 mod partial;
 mod path;
 mod preview;
 
+pub use encode::decode;
 pub use error::LocalError;
 pub use journal::{DonePart, Identity, ResumableFile};
 pub use output::OutputFolder;
 pub use partial::PartialFile;
-pub use path::{LocalPath, UnsafeKey};
+pub use path::{LocalPath, NoPath, PathRules, UnsafeKey};
 pub use preview::Preview;

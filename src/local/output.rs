@@ -5,11 +5,12 @@ use std::collections::HashMap;
 use std::io::{self, ErrorKind};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use cap_std::ambient_authority;
-use cap_std::fs::Dir;
+use cap_std::fs::{Dir, Metadata};
 
+use super::commit::{Commits, check_replaceable};
 use super::error::LocalError;
 use super::journal::{DonePart, Identity, ResumableFile};
 use super::partial::{PartialFile, folder_of};
@@ -23,6 +24,7 @@ const MAX_WAITS: u32 = 3_000;
 #[derive(Debug)]
 pub struct OutputFolder {
     root: Arc<Dir>,
+    commits: Arc<Commits>,
     /// Where it really is, to tell the files that must not be overwritten.
     location: PathBuf,
     folders: Mutex<HashMap<String, Arc<Dir>>>,
@@ -39,13 +41,23 @@ impl OutputFolder {
     /// When it cannot be made or opened as a folder.
     pub fn open(path: &Path, max_open_folders: usize) -> io::Result<Self> {
         std::fs::create_dir_all(path)?;
-        Self::open_existing(path, max_open_folders)
+        Self::open_with(path, max_open_folders, Commits::new)
     }
 
-    pub(super) fn open_existing(path: &Path, max_open_folders: usize) -> io::Result<Self> {
+    /// Opens `path` to look at it only: nothing is made there.
+    pub(super) fn open_to_look(path: &Path) -> io::Result<Self> {
+        Self::open_with(path, 0, |_| Commits::never())
+    }
+
+    fn open_with(
+        path: &Path,
+        max_open_folders: usize,
+        commits: impl FnOnce(&Dir) -> Commits,
+    ) -> io::Result<Self> {
         let root = Dir::open_ambient_dir(path, ambient_authority())?;
         let location = path.canonicalize()?;
         Ok(Self {
+            commits: Arc::new(commits(&root)),
             root: Arc::new(root),
             location,
             folders: Mutex::default(),
@@ -56,6 +68,11 @@ impl OutputFolder {
 
     /// Keeps the file at `path` from being overwritten, should it be in this folder.
     pub fn keep(&mut self, path: &Path) {
+        // On a file system that folds case a key may have yet another name for it. A file that is not there yet needs
+        // no more than its name: that of its partial file is folded too, and locked throughout the run.
+        if let Ok(metadata) = path.metadata() {
+            self.commits.keep(metadata);
+        }
         let (Ok(folder), Some(name)) = (folder_of(path).canonicalize(), path.file_name()) else {
             return;
         };
@@ -73,11 +90,29 @@ impl OutputFolder {
         }
     }
 
-    /// Whether a file is at `path` already.
-    pub fn has_file(&self, path: &LocalPath) -> bool {
-        self.root
-            .metadata(path.as_str())
-            .is_ok_and(|metadata| metadata.is_file())
+    /// The time of the file that is at `path` already; `None` if there is none. Nothing is opened.
+    ///
+    /// # Errors
+    /// When something else is there, or a file is where the path needs a folder.
+    pub fn time_of_file(&self, path: &LocalPath) -> Result<Option<SystemTime>, LocalError> {
+        let metadata = match self.root.metadata(path.as_str()) {
+            Ok(metadata) => metadata,
+            Err(source) if source.kind() == ErrorKind::NotADirectory => {
+                return Err(LocalError::io(&self.root, "look at", path.as_str(), source));
+            }
+            // A symlink that leads out is not followed, but it is there. Anything else is not, or is in doubt: then it
+            // is downloaded, and what is wrong shows.
+            Err(source) if source.kind() != ErrorKind::NotFound => {
+                let link = self.root.symlink_metadata(path.as_str());
+                return Ok(link.ok().filter(Metadata::is_symlink).map(time_of));
+            }
+            Err(_) => return Ok(None),
+        };
+        check_replaceable(&metadata, path)?;
+        let modified = metadata.modified();
+        Ok(Some(
+            modified.map_or(UNIX_EPOCH, cap_std::time::SystemTime::into_std),
+        ))
     }
 
     /// Makes the folder that a folder marker stands for.
@@ -85,6 +120,9 @@ impl OutputFolder {
     /// # Errors
     /// When a file is in its way, or the file system refuses.
     pub fn make_folder(&self, path: &LocalPath) -> Result<(), LocalError> {
+        if path.as_str().is_empty() {
+            return Ok(());
+        }
         self.root.create_dir_all(path.as_str()).map_err(|source| {
             LocalError::io(&self.root, "make the folder", path.as_str(), source).or_gone()
         })
@@ -95,7 +133,9 @@ impl OutputFolder {
     /// # Errors
     /// When another process is downloading it, something else is in its way, or the file system refuses.
     pub fn begin(&self, path: &LocalPath) -> Result<PartialFile, LocalError> {
-        self.in_folder(path, PartialFile::create)
+        self.in_folder(path, |folder| {
+            PartialFile::create(folder, Some(Arc::clone(&self.commits)), path)
+        })
     }
 
     /// Begins the file of a large object, or goes on with what a run that was stopped left of it: the parts that are
@@ -108,7 +148,10 @@ impl OutputFolder {
         path: &LocalPath,
         identity: &Identity,
     ) -> Result<(ResumableFile, Vec<DonePart>), LocalError> {
-        ResumableFile::open(self.in_folder(path, PartialFile::take)?, identity)
+        let partial = self.in_folder(path, |folder| {
+            PartialFile::take(folder, Some(Arc::clone(&self.commits)), path)
+        })?;
+        ResumableFile::open(partial, identity)
     }
 
     pub(super) fn root(&self) -> &Dir {
@@ -116,10 +159,12 @@ impl OutputFolder {
     }
 
     pub(super) fn check_kept(&self, path: &LocalPath) -> Result<(), LocalError> {
-        if self.kept.iter().any(|kept| kept == path.as_str()) {
-            return Err(LocalError::Conflict(format!(
-                "`{path}` is the key list or the failed-keys CSV of this run"
-            )));
+        if self
+            .kept
+            .iter()
+            .any(|kept| is_same_name(kept, path.as_str()))
+        {
+            return Err(LocalError::is_kept(path));
         }
         Ok(())
     }
@@ -127,18 +172,18 @@ impl OutputFolder {
     fn in_folder(
         &self,
         path: &LocalPath,
-        open: impl Fn(Arc<Dir>, &LocalPath) -> Result<PartialFile, LocalError>,
+        open: impl Fn(Arc<Dir>) -> Result<PartialFile, LocalError>,
     ) -> Result<PartialFile, LocalError> {
         self.check_kept(path)?;
         let mut n_waits = 0;
         loop {
-            match self.folder(path).and_then(|folder| open(folder, path)) {
+            match self.folder(path).and_then(&open) {
                 // The folder was removed since it was opened: make it again, once.
                 Err(LocalError::Io { source, .. }) if source.kind() == ErrorKind::NotFound => {
                     self.folders().remove(path.folder());
                     return self
                         .folder(path)
-                        .and_then(|folder| open(folder, path))
+                        .and_then(&open)
                         .map_err(LocalError::or_gone);
                 }
                 Err(error) if error.is_out_of_handles() && n_waits < MAX_WAITS => {
@@ -181,6 +226,18 @@ impl OutputFolder {
     fn folders(&self) -> std::sync::MutexGuard<'_, HashMap<String, Arc<Dir>>> {
         self.folders.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// Whether two paths are surely one file. Where names are folded more than that, it shows at the commit.
+fn is_same_name(one: &str, other: &str) -> bool {
+    one == other || cfg!(windows) && one.to_lowercase() == other.to_lowercase()
+}
+
+#[expect(clippy::needless_pass_by_value, reason = "serves as a step of a chain")]
+fn time_of(metadata: Metadata) -> SystemTime {
+    metadata
+        .modified()
+        .map_or(UNIX_EPOCH, cap_std::time::SystemTime::into_std)
 }
 
 #[cfg(test)]

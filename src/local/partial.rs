@@ -5,7 +5,7 @@
 //! holding its lock; so whoever has the lock, and still finds its file under the name, owns both.
 
 use std::ffi::OsStr;
-use std::fs::{File, TryLockError};
+use std::fs::File;
 #[cfg(unix)]
 use std::io::IoSlice;
 use std::io::{self, ErrorKind, Write};
@@ -18,11 +18,11 @@ use bytes::Bytes;
 use cap_std::ambient_authority;
 use cap_std::fs::{Dir, OpenOptions};
 
+use super::commit::{Commits, Put, replace};
 use super::error::LocalError;
-use super::path::{LocalPath, MAX_NAME, RESERVED_PREFIX};
+use super::own_file::{open_or_make, reserved_name, take};
+use super::path::LocalPath;
 
-/// Rounds of finding a partial file that others remove or finish meanwhile.
-const MAX_ROUNDS: usize = 100;
 const PARTIAL_SUFFIX: &str = ".part";
 pub(super) const JOURNAL_SUFFIX: &str = ".journal";
 
@@ -30,6 +30,8 @@ pub(super) const JOURNAL_SUFFIX: &str = ".journal";
 #[derive(Debug)]
 pub struct PartialFile {
     folder: Arc<Dir>,
+    /// `None` for a file that is no object's: that replaces whatever is at its path.
+    commits: Option<Arc<Commits>>,
     file: File,
     partial_name: String,
     path: LocalPath,
@@ -40,8 +42,12 @@ pub struct PartialFile {
 
 impl PartialFile {
     /// Begins the file at `path`, empty.
-    pub(super) fn create(folder: Arc<Dir>, path: &LocalPath) -> Result<Self, LocalError> {
-        let file = Self::take(folder, path)?;
+    pub(super) fn create(
+        folder: Arc<Dir>,
+        commits: Option<Arc<Commits>>,
+        path: &LocalPath,
+    ) -> Result<Self, LocalError> {
+        let file = Self::take(folder, commits, path)?;
         if file.was_there {
             file.empty()?;
             // What a killed run knew of its parts is of no use now.
@@ -51,24 +57,22 @@ impl PartialFile {
     }
 
     /// Begins the file at `path`, or goes on with what another run left there.
-    pub(super) fn take(folder: Arc<Dir>, path: &LocalPath) -> Result<Self, LocalError> {
+    pub(super) fn take(
+        folder: Arc<Dir>,
+        commits: Option<Arc<Commits>>,
+        path: &LocalPath,
+    ) -> Result<Self, LocalError> {
         let partial_name = reserved_name(path.name(), PARTIAL_SUFFIX);
-        let (file, was_there) = take(&folder, &partial_name).map_err(|error| match error {
-            TakeError::Busy => LocalError::Conflict(format!("another s3pull is writing `{path}`")),
-            TakeError::NotAFile => LocalError::Conflict(format!(
-                "`{partial_name}` is in the way and is no file: remove it"
-            )),
-            TakeError::Io(source) => LocalError::io(&folder, "create", path.as_str(), source),
-        })?;
-        let path = path.clone();
-        let is_left = AtomicBool::new(false);
+        let (file, was_there) =
+            take(&folder, &partial_name).map_err(|error| error.of_file(&folder, "create", path))?;
         Ok(Self {
             folder,
+            commits,
             file,
             partial_name,
-            path,
+            path: path.clone(),
             was_there,
-            is_left,
+            is_left: AtomicBool::new(false),
         })
     }
 
@@ -86,7 +90,7 @@ impl PartialFile {
                 "the name cannot be a file's here",
             )
         })?;
-        Self::create(Arc::new(folder), &name).map_err(|error| match error {
+        Self::create(Arc::new(folder), None, &name).map_err(|error| match error {
             LocalError::Io { source, .. }
             | LocalError::Full { source, .. }
             | LocalError::Gone { source, .. } => source,
@@ -103,21 +107,25 @@ impl PartialFile {
             .map_err(|source| self.error("write", source))
     }
 
-    /// Gives the file its time and its final name, replacing what was there.
+    /// Gives the file its time and its final name, replacing what was there before the run.
     ///
     /// # Errors
-    /// When a folder is at the final path, or the file system refuses.
+    /// When something that must not be replaced is at the final path, or the file system refuses.
     pub fn commit(&self, modified: Option<SystemTime>) -> Result<(), LocalError> {
         if let Some(time) = modified {
             self.file
                 .set_modified(time)
                 .map_err(|source| self.error("set the time of", source))?;
         }
-        let renamed = self
-            .folder
-            .rename(&self.partial_name, &self.folder, self.path.name());
-        renamed.map_err(|source| self.error("put in place", source))?;
-        self.leave();
+        let (folder, name) = (&self.folder, &self.partial_name);
+        let put = match &self.commits {
+            Some(commits) => commits.put(&self.file, folder, name, &self.path)?,
+            None => replace(folder, name, &self.path)?,
+        };
+        match put {
+            Put::Renamed => self.leave(),
+            Put::SameWasThere => self.forget(),
+        }
         Ok(())
     }
 
@@ -151,29 +159,15 @@ impl PartialFile {
             .map_err(|source| self.error("empty", source))
     }
 
-    /// Opens, or makes, this program's own file `suffix` beside this one. Its lock covers that file too.
+    /// Opens, or makes, this program's own file `suffix` beside this one, to add to it. Its lock covers that file too.
     pub(super) fn open_beside(&self, suffix: &str) -> Result<File, LocalError> {
         let name = reserved_name(self.path.name(), suffix);
         let mut options = OpenOptions::new();
-        options.read(true).append(true).create_new(true);
-        let opened = match self.folder.open_with(&name, &options) {
-            Err(error) if error.kind() == ErrorKind::AlreadyExists => {
-                match self.folder.symlink_metadata(&name) {
-                    Ok(metadata) if metadata.is_file() => self
-                        .folder
-                        .open_with(&name, OpenOptions::new().read(true).append(true)),
-                    _ => {
-                        return Err(LocalError::Conflict(format!(
-                            "`{name}` is in the way and is no file: remove it"
-                        )));
-                    }
-                }
-            }
-            opened => opened,
-        };
+        options.read(true).append(true);
+        let opened = open_or_make(&self.folder, &name, &options);
         opened
-            .map(cap_std::fs::File::into_std)
-            .map_err(|source| self.error("make a journal for", source))
+            .map(|(file, _)| file)
+            .map_err(|error| error.of_file(&self.folder, "make a journal for", &self.path))
     }
 
     pub(super) fn remove_beside(&self, suffix: &str) {
@@ -212,90 +206,6 @@ pub(super) fn folder_of(path: &Path) -> &Path {
         Some(folder) if !folder.as_os_str().is_empty() => folder,
         _ => Path::new("."),
     }
-}
-
-enum TakeError {
-    /// A live process holds it.
-    Busy,
-    /// Something that is no file has its name.
-    NotAFile,
-    Io(io::Error),
-}
-
-impl From<io::Error> for TakeError {
-    fn from(error: io::Error) -> Self {
-        Self::Io(error)
-    }
-}
-
-/// Opens the partial file `name`, locked, whether it is there already or not; and says which.
-fn take(folder: &Dir, name: &str) -> Result<(File, bool), TakeError> {
-    let mut create = OpenOptions::new();
-    create.read(true).write(true).create_new(true);
-    for _ in 0..MAX_ROUNDS {
-        let (file, was_there) = match folder.open_with(name, &create) {
-            Ok(file) => (file.into_std(), false),
-            Err(error) if error.kind() == ErrorKind::AlreadyExists => {
-                match open_existing(folder, name)? {
-                    Some(file) => (file, true),
-                    None => continue,
-                }
-            }
-            Err(error) => return Err(error.into()),
-        };
-        match file.try_lock() {
-            Ok(()) => {}
-            Err(TryLockError::WouldBlock) => return Err(TakeError::Busy),
-            // Some network file systems have no locks; there the name alone must do.
-            Err(TryLockError::Error(error)) if error.kind() == ErrorKind::Unsupported => {}
-            Err(TryLockError::Error(error)) => return Err(error.into()),
-        }
-        if is_still_named(folder, name, &file.metadata()?) {
-            return Ok((file, was_there));
-        }
-    }
-    Err(TakeError::Busy)
-}
-
-/// Opens what has the name; `None` if it was finished or dropped by its process meanwhile.
-fn open_existing(folder: &Dir, name: &str) -> Result<Option<File>, TakeError> {
-    let opened = match folder.symlink_metadata(name) {
-        Ok(metadata) if metadata.is_file() => {
-            folder.open_with(name, OpenOptions::new().read(true).write(true))
-        }
-        Ok(_) => return Err(TakeError::NotAFile),
-        Err(error) => Err(error),
-    };
-    match opened {
-        Ok(file) => Ok(Some(file.into_std())),
-        Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
-        Err(error) => Err(error.into()),
-    }
-}
-
-/// Whether the locked file is the one that `name` stands for: its last owner may just have renamed or removed it.
-#[cfg(unix)]
-fn is_still_named(folder: &Dir, name: &str, locked: &std::fs::Metadata) -> bool {
-    use cap_std::fs::MetadataExt as _;
-    use std::os::unix::fs::MetadataExt as _;
-    folder
-        .symlink_metadata(name)
-        .is_ok_and(|named| (named.dev(), named.ino()) == (locked.dev(), locked.ino()))
-}
-
-/// Where files have no numbers to compare, an open file keeps its name.
-#[cfg(not(unix))]
-fn is_still_named(_: &Dir, _: &str, _: &std::fs::Metadata) -> bool {
-    true
-}
-
-/// `.s3pull-NAME.SUFFIX`, with the name's checksum in its place where it is too long for that.
-fn reserved_name(name: &str, suffix: &str) -> String {
-    if RESERVED_PREFIX.len() + name.len() + suffix.len() <= MAX_NAME {
-        return format!("{RESERVED_PREFIX}{name}{suffix}");
-    }
-    let sum = crc_fast::crc64_nvme(name.as_bytes());
-    format!("{RESERVED_PREFIX}{sum:016x}{suffix}")
 }
 
 /// As `write_all_at`, but for many pieces in few system calls.
@@ -359,7 +269,7 @@ mod tests {
     fn a_committed_file_has_its_bytes_its_time_and_no_partial_beside_it() {
         let (folder, dir) = folder();
         let time = SystemTime::UNIX_EPOCH + std::time::Duration::from_secs(1_700_000_000);
-        let file = PartialFile::create(dir, &path("a")).unwrap();
+        let file = PartialFile::create(dir, None, &path("a")).unwrap();
         file.write_at(&[Bytes::from_static(b"6")], 5).unwrap();
         let chunks = [
             Bytes::from_static(b"12"),
@@ -383,7 +293,7 @@ mod tests {
     fn a_dropped_file_leaves_nothing() {
         let (folder, dir) = folder();
         std::fs::write(folder.path().join("a"), "old").unwrap();
-        let file = PartialFile::create(dir, &path("a")).unwrap();
+        let file = PartialFile::create(dir, None, &path("a")).unwrap();
         file.write_at(&[Bytes::from_static(b"new")], 0).unwrap();
         drop(file);
         assert_eq!(names(&folder), ["a"]);
@@ -398,9 +308,9 @@ mod tests {
             "left by a killed run",
         )
         .unwrap();
-        let live = PartialFile::create(Arc::clone(&dir), &path("a")).unwrap();
+        let live = PartialFile::create(Arc::clone(&dir), None, &path("a")).unwrap();
         assert!(matches!(
-            PartialFile::create(Arc::clone(&dir), &path("a")),
+            PartialFile::create(Arc::clone(&dir), None, &path("a")),
             Err(LocalError::Conflict(_))
         ));
         live.commit(None).unwrap();
@@ -418,7 +328,7 @@ mod tests {
         )
         .unwrap();
         assert!(matches!(
-            PartialFile::create(dir, &path("a")),
+            PartialFile::create(dir, None, &path("a")),
             Err(LocalError::Conflict(_))
         ));
         assert_eq!(
@@ -431,20 +341,9 @@ mod tests {
     fn a_folder_at_the_final_path_is_a_conflict() {
         let (folder, dir) = folder();
         std::fs::create_dir(folder.path().join("a")).unwrap();
-        let file = PartialFile::create(dir, &path("a")).unwrap();
+        let file = PartialFile::create(dir, None, &path("a")).unwrap();
         assert!(matches!(file.commit(None), Err(LocalError::Conflict(_))));
         drop(file);
         assert_eq!(names(&folder), ["a"]);
-    }
-
-    #[test]
-    fn partial_names_fit_and_stay_reserved() {
-        for length in [1, 241, 242, 243, 255] {
-            let name = reserved_name(&"x".repeat(length), PARTIAL_SUFFIX);
-            assert!(
-                name.len() <= MAX_NAME && name.starts_with(RESERVED_PREFIX),
-                "{length}"
-            );
-        }
     }
 }

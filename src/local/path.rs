@@ -5,12 +5,20 @@
 
 use std::fmt;
 
-/// Names that start so are this program's own.
-pub const RESERVED_PREFIX: &str = ".s3pull-";
-/// The longest file name that common file systems take, in bytes.
-pub(super) const MAX_NAME: usize = 255;
+use super::encode::encode;
+use super::name::{MAX_NAME, Platform, fault, is_plain};
+use crate::config::UnsafeKeys;
 
-/// A path below the output folder: segments joined by `/`, none of them empty, `.` or `..`.
+/// How this run's keys become paths.
+#[derive(Debug, Clone, Default)]
+pub struct PathRules {
+    /// Taken off every key first; may be empty.
+    pub strip_prefix: String,
+    pub unsafe_keys: UnsafeKeys,
+}
+
+/// A path below the output folder: segments joined by `/`, none of them empty, `.` or `..`. Only a folder marker's may be
+/// empty as a whole, and is the output folder's own.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct LocalPath {
     path: String,
@@ -24,25 +32,54 @@ pub struct LocalPath {
 #[error("the key is no safe path: {0}")]
 pub struct UnsafeKey(String);
 
-/// The naming rules to keep.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Platform {
-    Unix,
-    Windows,
+/// Why a key has no path.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum NoPath {
+    #[error("{0}; `--unsafe-keys encode` gives it one")]
+    Unsafe(#[from] UnsafeKey),
+    #[error("the key does not begin with `{prefix}`, which `--strip-prefix` takes off")]
+    OtherPrefix { prefix: String },
 }
 
-impl Platform {
-    pub const fn current() -> Self {
-        if cfg!(windows) {
-            Self::Windows
-        } else {
-            Self::Unix
+impl PathRules {
+    /// Maps `key` for this platform. A trailing `/` makes a folder.
+    ///
+    /// # Errors
+    /// When the key lacks the prefix, or is unsafe and is not to be encoded.
+    pub fn path_of(&self, key: &str) -> Result<LocalPath, NoPath> {
+        self.for_platform(key, Platform::current())
+    }
+
+    fn for_platform(&self, key: &str, platform: Platform) -> Result<LocalPath, NoPath> {
+        let Some(below) = key.strip_prefix(&self.strip_prefix) else {
+            let prefix = self.strip_prefix.clone();
+            return Err(NoPath::OtherPrefix { prefix });
+        };
+        // The prefix's own folder marker, which a listing of it has: the output folder is its folder.
+        if below.is_empty() && key.ends_with('/') {
+            return Ok(LocalPath::new(String::new(), true));
+        }
+        self.below_output(below, platform)
+    }
+
+    /// Maps `dest`, a path that a list gives in place of its key's: nothing is taken off it.
+    ///
+    /// # Errors
+    /// When it is unsafe and is not to be encoded.
+    pub fn path_of_dest(&self, dest: &str) -> Result<LocalPath, NoPath> {
+        self.below_output(dest, Platform::current())
+    }
+
+    fn below_output(&self, path: &str, platform: Platform) -> Result<LocalPath, NoPath> {
+        match self.unsafe_keys {
+            UnsafeKeys::Fail => Ok(LocalPath::for_platform(path, platform)?),
+            UnsafeKeys::Encode => Ok(LocalPath::encoded(path, platform)),
         }
     }
 }
 
 impl LocalPath {
-    /// Maps `key` for this platform. A trailing `/` makes a folder.
+    /// The path that is `key` itself, where this platform can have it. A trailing `/` makes a folder.
     ///
     /// # Errors
     /// [`UnsafeKey`], with the segment and what is wrong with it.
@@ -51,19 +88,27 @@ impl LocalPath {
     }
 
     fn for_platform(key: &str, platform: Platform) -> Result<Self, UnsafeKey> {
-        let (path, is_folder) = match key.strip_suffix('/') {
-            Some(folder) => (folder, true),
-            None => (key, false),
-        };
-        for segment in path.split('/') {
-            check_segment(segment, platform)?;
+        let (path, is_folder) = without_slash(key);
+        if !is_plain(path, platform) {
+            for segment in path.split('/') {
+                check_segment(segment, platform)?;
+            }
         }
+        Ok(Self::new(path.to_owned(), is_folder))
+    }
+
+    fn encoded(key: &str, platform: Platform) -> Self {
+        let (path, is_folder) = without_slash(key);
+        Self::new(encode(path, platform), is_folder)
+    }
+
+    fn new(path: String, is_folder: bool) -> Self {
         let name_start = path.rfind('/').map_or(0, |slash| slash + 1);
-        Ok(Self {
-            path: path.to_owned(),
+        Self {
+            path,
             name_start,
             is_folder,
-        })
+        }
     }
 
     /// The whole path, relative to the output folder.
@@ -92,72 +137,30 @@ impl fmt::Display for LocalPath {
     }
 }
 
-fn check_segment(segment: &str, platform: Platform) -> Result<(), UnsafeKey> {
-    let unsafe_because = |why: &str| {
-        Err(UnsafeKey(format!(
-            "segment `{}` {why}",
-            segment.escape_debug()
-        )))
-    };
-    match segment {
-        "" => return Err(UnsafeKey("it has an empty segment".to_owned())),
-        "." | ".." => return unsafe_because("would leave its folder"),
-        _ => {}
+/// A key, or its part below the prefix, without its trailing `/`; and whether it has one.
+fn without_slash(key: &str) -> (&str, bool) {
+    match key.strip_suffix('/') {
+        Some(folder) => (folder, true),
+        None => (key, false),
     }
-    if segment.contains('\0') {
-        return unsafe_because("holds a NUL");
+}
+
+fn check_segment(segment: &str, platform: Platform) -> Result<(), UnsafeKey> {
+    if segment.is_empty() {
+        return Err(UnsafeKey("it has an empty segment".to_owned()));
     }
     if segment.len() > MAX_NAME {
-        return Err(UnsafeKey(format!(
-            "a segment has {} bytes, file systems take {MAX_NAME}",
-            segment.len()
-        )));
+        let length = segment.len();
+        let message = format!("a segment has {length} bytes, file systems take {MAX_NAME}");
+        return Err(UnsafeKey(message));
     }
-    if starts_reserved(segment) {
-        return unsafe_because("is kept for this program's own files");
+    match fault(segment, platform) {
+        Some(fault) => Err(UnsafeKey(format!(
+            "segment `{}` {fault}",
+            segment.escape_debug()
+        ))),
+        None => Ok(()),
     }
-    match platform {
-        Platform::Unix => Ok(()),
-        Platform::Windows => match windows_fault(segment) {
-            Some(why) => unsafe_because(why),
-            None => Ok(()),
-        },
-    }
-}
-
-/// In any case, since a file system that folds case would take them for the program's own.
-fn starts_reserved(segment: &str) -> bool {
-    segment
-        .get(..RESERVED_PREFIX.len())
-        .is_some_and(|start| start.eq_ignore_ascii_case(RESERVED_PREFIX))
-}
-
-/// What Windows would do to a name (learn.microsoft.com, "Naming Files, Paths, and Namespaces").
-fn windows_fault(segment: &str) -> Option<&'static str> {
-    if segment
-        .chars()
-        .any(|c| c < ' ' || r#"\:*?"<>|"#.contains(c))
-    {
-        return Some("holds a character that Windows does not allow in names");
-    }
-    if segment.ends_with(['.', ' ']) {
-        return Some("ends in a dot or blank, which Windows drops");
-    }
-    let stem = segment
-        .split('.')
-        .next()
-        .unwrap_or_default()
-        .trim_end_matches(' ')
-        .to_ascii_uppercase();
-    let is_numbered = |device: &str| {
-        stem.strip_prefix(device).is_some_and(|number| {
-            matches!(number.chars().next(), Some('0'..='9' | '¹' | '²' | '³'))
-                && number.chars().count() == 1
-        })
-    };
-    let is_device = ["CON", "PRN", "AUX", "NUL", "CONIN$", "CONOUT$"].contains(&stem.as_str());
-    (is_device || is_numbered("COM") || is_numbered("LPT"))
-        .then_some("is a device's name on Windows")
 }
 
 #[cfg(test)]
@@ -235,19 +238,65 @@ mod tests {
     }
 
     #[test]
-    fn windows_names_have_more_rules() {
-        for key in [
-            r"a\b", r"..\a", "C:x", "a:b", "a*", "a?", "a\"b", "<a", "a|b", "a\n", "a.", "a ",
-            "a/con", "NUL.txt", "com1", "LPT9.x", "COM¹", "conin$", "aux .txt",
-        ] {
-            assert!(on(Platform::Windows, key).is_err(), "{key:?}");
+    fn a_prefix_is_taken_off_and_must_be_there() {
+        let rules = |prefix: &str, unsafe_keys| PathRules {
+            strip_prefix: prefix.to_owned(),
+            unsafe_keys,
+        };
+        for unsafe_keys in [UnsafeKeys::Fail, UnsafeKeys::Encode] {
+            let path_of =
+                |prefix, key: &str| rules(prefix, unsafe_keys).for_platform(key, Platform::Unix);
+            assert_eq!(path_of("p/", "p/a/b").unwrap().as_str(), "a/b");
+            assert_eq!(path_of("p", "photo").unwrap().as_str(), "hoto");
+            assert_eq!(path_of("", "a").unwrap().as_str(), "a");
+            for key in ["q/a", "p", "P/a", ""] {
+                assert!(
+                    matches!(path_of("p/", key), Err(NoPath::OtherPrefix { .. })),
+                    "{key:?}"
+                );
+            }
+            let own = path_of("p/", "p/").unwrap();
+            assert_eq!((own.as_str(), own.is_folder()), ("", true));
         }
-        for key in ["a/b.txt", "com", "com10", "console", "nul1", ".a", " a"] {
-            assert!(on(Platform::Windows, key).is_ok(), "{key:?}");
+        // What is left must be safe by itself.
+        for (prefix, key) in [("p", "p/a"), ("p/", "p/../a"), ("p", "p..")] {
+            assert!(
+                rules(prefix, UnsafeKeys::Fail).path_of(key).is_err(),
+                "{key}"
+            );
+        }
+        let encoded = rules("p", UnsafeKeys::Encode).path_of("p/a").unwrap();
+        assert_eq!(encoded.as_str(), "%/a");
+    }
+
+    #[test]
+    fn encoded_folder_markers_are_folders() {
+        let rules = PathRules {
+            unsafe_keys: UnsafeKeys::Encode,
+            ..PathRules::default()
+        };
+        for (key, path) in [
+            ("a/", "a"),
+            ("a//", "a/%"),
+            ("/", "%"),
+            ("../", "%2E%2E"),
+            ("%/", "%25"),
+        ] {
+            let mapped = rules.path_of(key).unwrap();
+            assert_eq!((mapped.as_str(), mapped.is_folder()), (path, true), "{key}");
         }
     }
 
     proptest::proptest! {
+        #[test]
+        fn what_is_plain_is_safe(path in "[a./ %\\x00é~]{0,6}") {
+            if is_plain(&path, Platform::Unix) {
+                for segment in path.split('/') {
+                    proptest::prop_assert!(check_segment(segment, Platform::Unix).is_ok());
+                }
+            }
+        }
+
         #[test]
         fn no_key_leaves_the_folder(key in r"[./a\\:\x00-]{0,12}", platform in proptest::sample::select(vec![Platform::Unix, Platform::Windows])) {
             if let Ok(path) = on(platform, &key) {

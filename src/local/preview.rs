@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use cap_std::ambient_authority;
 use cap_std::fs::Dir;
 
+use super::commit::check_replaceable;
 use super::error::{LocalError, free_bytes};
 use super::output::OutputFolder;
 use super::path::LocalPath;
@@ -35,7 +36,7 @@ impl Preview {
     /// # Errors
     /// When it is there and cannot be opened as a folder.
     pub fn open<'a>(path: &Path, kept: impl Iterator<Item = &'a Path>) -> io::Result<Self> {
-        let output = match OutputFolder::open_existing(path, 0) {
+        let output = match OutputFolder::open_to_look(path) {
             Err(error) if error.kind() == ErrorKind::NotFound => None,
             opened => {
                 let mut output = opened?;
@@ -83,13 +84,13 @@ impl Preview {
             Folder::There(folder) => folder,
         };
         match folder.symlink_metadata(path.name()) {
-            Ok(metadata) if metadata.is_dir() == path.is_folder() => Ok(metadata.is_file()),
+            // A link is replaced, whatever it leads to.
+            Ok(metadata) if metadata.is_symlink() => Ok(true),
+            Ok(metadata) if path.is_folder() && metadata.is_dir() => Ok(false),
             Ok(_) if path.is_folder() => Err(LocalError::Conflict(format!(
                 "a file is where `{path}` needs a folder"
             ))),
-            Ok(_) => Err(LocalError::Conflict(format!(
-                "a folder is where the file `{path}` would go"
-            ))),
+            Ok(metadata) => check_replaceable(&metadata, path).map(|()| true),
             Err(_) => Ok(false),
         }
     }

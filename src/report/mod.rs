@@ -84,7 +84,7 @@ impl Report {
     pub fn warn(&self, warning: &str) {
         if self.verbosity > Verbosity::Quiet {
             self.progress
-                .println(&format!("s3pull: warning: {warning}"));
+                .println(&format!("s3pull: warning: {}", printable(warning)));
         }
     }
 
@@ -114,9 +114,9 @@ impl Report {
             say(&format!(
                 "s3pull: {} in {}; try them again with:",
                 text::count(counts.n_failed, "failed row"),
-                path.display()
+                printable(&path.to_string_lossy())
             ));
-            say(&format!("  {}", self.retry_command));
+            say(&format!("  {}", printable(&self.retry_command)));
         }
         Ok(())
     }
@@ -238,5 +238,10 @@ pub fn error(error: &anyhow::Error, hint: Option<&str>) {
 
 /// Prints a line, or a few, for people. A stderr that is closed is no reason to stop.
 fn say(lines: &str) {
-    let _ = writeln!(io::stderr().lock(), "{lines}");
+    let mut stderr = io::stderr().lock();
+    for line in lines.split('\n') {
+        // Names and the server's words are escaped where they are put in, line ends among them. What slipped through
+        // does no harm either.
+        let _ = writeln!(stderr, "{}", printable(line));
+    }
 }

@@ -10,7 +10,9 @@ use crate::keys::{ListSource, Place};
 /// bidirectional ones are escaped.
 pub fn printable(text: &str) -> Cow<'_, str> {
     // Most are plain, and that is found out at many bytes a time.
-    let is_plain = text.bytes().all(|byte| (b' '..=b'~').contains(&byte));
+    let is_plain = text.bytes().fold(true, |is_plain, byte| {
+        is_plain & (b' '..=b'~').contains(&byte)
+    });
     if is_plain || !text.contains(is_unprintable) {
         return Cow::Borrowed(text);
     }

@@ -43,6 +43,11 @@ impl GetError {
         }
     }
 
+    /// Whether it is no error at all, but the answer to `if_modified_since`.
+    pub fn is_not_modified(&self) -> bool {
+        self.status == Some(304)
+    }
+
     pub(super) fn region_hint(&self) -> Option<&str> {
         self.region_hint.as_deref()
     }

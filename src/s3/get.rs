@@ -1,7 +1,7 @@
 //! One GET: [`GetRequest`] in, [`GetResponse`] or [`GetError`] out. The one place that builds `GetObject` requests.
 
 use std::ops::Range;
-use std::time::SystemTime;
+use std::time::{SystemTime, UNIX_EPOCH};
 
 use aws_sdk_s3::error::SdkError;
 use aws_sdk_s3::operation::get_object::{GetObjectError, GetObjectOutput};
@@ -14,6 +14,7 @@ use aws_smithy_runtime_api::client::interceptors::context::{
 use aws_smithy_runtime_api::client::orchestrator::HttpResponse;
 use aws_smithy_runtime_api::client::runtime_components::RuntimeComponents;
 use aws_smithy_runtime_api::http::NonUtf8HeaderHandling;
+use aws_smithy_types::DateTime;
 use aws_smithy_types::config_bag::ConfigBag;
 
 use super::body::Body;
@@ -23,11 +24,15 @@ use crate::outcome::ErrorCode;
 
 /// Corrections that one request may lead to; more would be a server that sends us round in circles.
 const MAX_CORRECTIONS: u32 = 4;
+
 /// What to get.
 #[derive(Debug, Clone)]
 pub struct GetRequest<'a> {
     pub key: &'a str,
     pub version_id: Option<&'a str>,
+    /// Where the object was not modified after this time, of which whole seconds count, there is no answer but
+    /// [`GetError::is_not_modified`]; some servers send it nevertheless.
+    pub if_modified_since: Option<SystemTime>,
     /// `None` for the whole object.
     pub part: Option<Part<'a>>,
 }
@@ -115,6 +120,7 @@ impl Client {
                 part.map(|part| format!("bytes={}-{}", part.range.start, part.range.end - 1)),
             )
             .set_if_match(part.map(|part| part.etag.to_owned()))
+            .set_if_modified_since(request.if_modified_since.map(whole_seconds))
             .send()
             .await
     }
@@ -140,6 +146,12 @@ impl Client {
             body: Body::new(output.body, self.options.timeout),
         })
     }
+}
+
+/// HTTP's times have no fractions. Rounded down, so that an object is rather fetched than missed.
+fn whole_seconds(time: SystemTime) -> DateTime {
+    let since_1970 = time.duration_since(UNIX_EPOCH).unwrap_or_default();
+    DateTime::from_secs(since_1970.as_secs().try_into().unwrap_or(i64::MAX))
 }
 
 /// Whether the answer is the part that was asked for. Its status was looked at where the answer came in.

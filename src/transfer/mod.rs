@@ -30,7 +30,7 @@ pub use stop::{Phase, Stop};
 
 use crate::config::TransferOptions;
 use crate::keys::{Entry, ListError, Place, Row};
-use crate::local::{LocalPath, OutputFolder};
+use crate::local::{LocalPath, OutputFolder, PathRules};
 use crate::outcome::{Class, ErrorCode, Failure, Outcome};
 use crate::s3;
 
@@ -42,6 +42,7 @@ const MAX_SILENCE_OF_LIST: Duration = Duration::from_secs(5);
 pub struct Context {
     pub client: s3::Client,
     pub output: OutputFolder,
+    pub paths: PathRules,
     pub options: TransferOptions,
     pub limit: Limit,
     pub meter: Arc<Meter>,
@@ -53,6 +54,8 @@ pub struct Context {
 enum Broken {
     /// What was fetched is of no use: begin anew. It is paid for.
     Restart,
+    /// The file that is there is as new as the object.
+    NotModified,
     /// The object fails.
     Final(Failure),
 }
@@ -243,11 +246,7 @@ fn start(
                 task,
                 claim,
             } => {
-                let outcome = task
-                    .await
-                    .unwrap_or_else(|error| Outcome::Failed(failure_of_task(&error)));
-                // Given up here, where the next row is begun at once: no helper is quicker.
-                drop(claim);
+                let outcome = ended(task, claim).await;
                 (place, entry, None, outcome, Some(path))
             }
             Started::Follower {
@@ -260,6 +259,23 @@ fn start(
                 });
                 (place, entry, None, outcome, None)
             }
+            Started::Waiting {
+                place,
+                entry,
+                path,
+                turn,
+                context,
+            } => {
+                // The row before it ends, and soon if the run is being stopped.
+                let has_path = turn.await.is_ok();
+                let outcome = if has_path && context.stop.phase() == Phase::Running {
+                    let (task, claim) = begin(&context, &entry, &path);
+                    ended(task, claim).await
+                } else {
+                    Outcome::Failed(Failure::not_attempted(&context.stop.reason()))
+                };
+                (place, entry, None, outcome, has_path.then_some(path))
+            }
         };
         Ok(Event {
             finished: Finished {
@@ -271,6 +287,25 @@ fn start(
             path,
         })
     }
+}
+
+/// Begins a download as a task of its own, which claims its place among those who need permits.
+fn begin(
+    context: &Arc<Context>,
+    entry: &Arc<Entry>,
+    path: &Arc<LocalPath>,
+) -> (AbortOnDrop, Claim) {
+    let download = object::download(Arc::clone(context), Arc::clone(entry), Arc::clone(path));
+    (AbortOnDrop(tokio::spawn(download)), context.limit.claim())
+}
+
+async fn ended(task: AbortOnDrop, claim: Claim) -> Outcome {
+    let outcome = task
+        .await
+        .unwrap_or_else(|error| Outcome::Failed(failure_of_task(&error)));
+    // Given up here, where the next row is begun at once: no helper is quicker.
+    drop(claim);
+    outcome
 }
 
 enum Started {
@@ -293,6 +328,14 @@ enum Started {
         place: Place,
         entry: Arc<Entry>,
         leader: oneshot::Receiver<Outcome>,
+    },
+    /// Another object is in flight to the same path.
+    Waiting {
+        place: Place,
+        entry: Arc<Entry>,
+        path: Arc<LocalPath>,
+        turn: oneshot::Receiver<()>,
+        context: Arc<Context>,
     },
 }
 
@@ -323,20 +366,19 @@ impl Started {
         if context.stop.phase() >= Phase::WindingDown {
             return failed(entry, Failure::not_attempted(&context.stop.reason()));
         }
-        let path = match local_path(&entry) {
+        let path = match local_path(&context.paths, &entry) {
             Ok(path) => Arc::new(path),
             Err(failure) => return failed(entry, failure),
         };
         match in_flight.borrow_mut().enter(&path, &entry) {
             Entered::First => {
-                let download =
-                    object::download(Arc::clone(context), Arc::clone(&entry), Arc::clone(&path));
+                let (task, claim) = begin(context, &entry, &path);
                 Self::Task {
                     place,
                     entry,
                     path,
-                    task: AbortOnDrop(tokio::spawn(download)),
-                    claim: context.limit.claim(),
+                    task,
+                    claim,
                 }
             }
             Entered::Follower(leader) => Self::Follower {
@@ -344,13 +386,13 @@ impl Started {
                 entry,
                 leader,
             },
-            Entered::Conflict => {
-                let message = format!("another version of the key is being downloaded to `{path}`");
-                failed(
-                    entry,
-                    Failure::new(ErrorCode::PathConflict, Class::Permanent, message),
-                )
-            }
+            Entered::Waiting(turn) => Self::Waiting {
+                place,
+                entry,
+                path,
+                turn,
+                context: Arc::clone(context),
+            },
         }
     }
 }
@@ -358,11 +400,13 @@ impl Started {
 /// Where the object's file goes: to the path that its row gives, or else to its key's.
 ///
 /// # Errors
-/// `UnsafeKey` where that is no plain path below the output folder.
-pub(crate) fn local_path(entry: &Entry) -> Result<LocalPath, Failure> {
-    let key = entry.dest.as_ref().unwrap_or(&entry.key);
-    LocalPath::of_key(key)
-        .map_err(|error| Failure::new(ErrorCode::UnsafeKey, Class::Permanent, error.to_string()))
+/// Where that is no plain path below the output folder, or lacks the prefix.
+pub(crate) fn local_path(rules: &PathRules, entry: &Entry) -> Result<LocalPath, Failure> {
+    let path = match &entry.dest {
+        Some(dest) => rules.path_of_dest(dest),
+        None => rules.path_of(&entry.key),
+    };
+    Ok(path?)
 }
 
 /// A panic in a download is a defect, but no reason to lose the other keys.

@@ -23,15 +23,19 @@ pub(super) const WRITE_SIZE: usize = 1024 * 1024;
 
 /// Downloads an object within its budget of attempts.
 pub async fn download(context: Arc<Context>, entry: Arc<Entry>, path: Arc<LocalPath>) -> Outcome {
-    if context.options.if_exists == IfExists::Skip && is_there(&context, &path).await {
-        return Outcome::Skipped(SkipReason::Exists);
-    }
+    let if_modified_since = match time_to_beat(&context, &path).await {
+        Ok(Existing::Skip) => return Outcome::Skipped(SkipReason::Exists),
+        Ok(Existing::Beat(time)) => Some(time),
+        Ok(Existing::None) => None,
+        Err(failure) => return Outcome::Failed(failure),
+    };
     let started = Instant::now();
     let budget = Arc::new(Budget::new(context.options.max_attempts.get()));
     let request = Request {
         context,
         entry,
         budget,
+        if_modified_since,
     };
     loop {
         match download_whole(&request, &path).await {
@@ -45,6 +49,7 @@ pub async fn download(context: Arc<Context>, entry: Arc<Entry>, path: Arc<LocalP
                 });
             }
             Err(Broken::Restart) => {}
+            Err(Broken::NotModified) => return Outcome::Skipped(SkipReason::NotModified),
             Err(Broken::Final(failure)) => {
                 return Outcome::Failed(Failure {
                     attempts: request.budget.n_failed(),
@@ -244,12 +249,28 @@ fn write(
     Ok(file)
 }
 
-async fn is_there(context: &Arc<Context>, path: &Arc<LocalPath>) -> bool {
+/// What a file that is there already means for its key.
+enum Existing {
+    /// There is none, or it is to be replaced.
+    None,
+    Skip,
+    /// It is kept unless the object was modified after this time.
+    Beat(SystemTime),
+}
+
+async fn time_to_beat(context: &Arc<Context>, path: &Arc<LocalPath>) -> Result<Existing, Failure> {
+    let if_exists = context.options.if_exists;
+    // A folder marker writes no file, so it replaces none.
+    if if_exists == IfExists::Overwrite || path.is_folder() {
+        return Ok(Existing::None);
+    }
     let (context, path) = (Arc::clone(context), Arc::clone(path));
-    // When in doubt it is downloaded, and what is wrong shows then.
-    blocking(move || Ok(context.output.has_file(&path)))
-        .await
-        .unwrap_or(false)
+    let time = blocking(move || context.output.time_of_file(&path)).await?;
+    Ok(match time {
+        Some(time) if if_exists == IfExists::Newer => Existing::Beat(time),
+        Some(_) => Existing::Skip,
+        None => Existing::None,
+    })
 }
 
 /// Does file work on a thread that may block.

@@ -95,6 +95,7 @@ pub async fn fetch(
 fn makes_parts_useless(broken: &Broken) -> bool {
     match broken {
         Broken::Restart => true,
+        Broken::NotModified => false,
         Broken::Final(failure) => match &failure.code {
             ErrorCode::ObjectChanged | ErrorCode::ChecksumMismatch => true,
             ErrorCode::S3(code) => code == "NoSuchKey",

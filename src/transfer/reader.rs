@@ -1,7 +1,7 @@
 //! The bytes of an object, or of a range of it, in order. Where a body breaks, it goes on at the missing byte.
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use bytes::Bytes;
 
@@ -21,6 +21,8 @@ pub struct Request {
     pub context: Arc<Context>,
     pub entry: Arc<Entry>,
     pub budget: Arc<Budget>,
+    /// The time of the file that is there, which the object must be newer than.
+    pub if_modified_since: Option<SystemTime>,
 }
 
 /// Reads from a position to an end.
@@ -47,12 +49,29 @@ impl Request {
         loop {
             let permit = self.context.limit.acquire().await;
             match self.send(None, &permit).await {
+                // Not every server heeds If-Modified-Since; the body is not read then.
+                Ok(response) if self.is_not_newer(&response) => return Err(Broken::NotModified),
                 Ok(response) => return Ok((response, permit)),
+                Err(error) if self.if_modified_since.is_some() && error.is_not_modified() => {
+                    return Err(Broken::NotModified);
+                }
                 Err(error) => {
                     drop(permit);
                     self.wait_after(error, &mut n_failed_in_a_row).await?;
                 }
             }
+        }
+    }
+
+    /// S3's times are whole seconds, and so is what counts of the file's.
+    fn is_not_newer(&self, response: &GetResponse) -> bool {
+        let seconds = |time: SystemTime| time.duration_since(UNIX_EPOCH).map(|time| time.as_secs());
+        match (response.last_modified, self.if_modified_since) {
+            (Some(modified), Some(since)) => {
+                // A time before 1970 is earlier than any of S3's.
+                seconds(modified).unwrap_or_default() <= seconds(since).unwrap_or_default()
+            }
+            _ => false,
         }
     }
 
@@ -69,11 +88,13 @@ impl Request {
         let request = GetRequest {
             key: &self.entry.key,
             version_id,
+            if_modified_since: self.if_modified_since.filter(|_| part.is_none()),
             part,
         };
         let answer = self.context.client.get(&request).await;
         match &answer {
             Ok(_) => permit.answered(),
+            Err(error) if error.is_not_modified() => permit.answered(),
             Err(error) if error.class == Class::Throttled => permit.throttled(),
             Err(_) => {}
         }

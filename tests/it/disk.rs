@@ -1,30 +1,58 @@
-//! A disk that takes no more ends the run at once, and the CSV says so for every row.
+//! File systems other than the tests' own: one that takes no more ends the run at once, and the CSV says so for every
+//! row; on one that folds names no file is lost.
 
 #![cfg(target_os = "linux")]
 
 use std::path::Path;
 use std::process::Command;
 
-use crate::harness::{Fault, Server};
+use crate::harness::{Fault, Server, pattern};
 
 /// A small file system of its own at a folder, gone when dropped; `None` where mounting is not allowed.
-struct Mount<'a>(&'a Path);
+pub struct Mount<'a>(&'a Path);
+
+fn succeeds(command: &mut Command) -> bool {
+    command.output().is_ok_and(|output| output.status.success())
+}
+
+#[expect(clippy::print_stderr, reason = "says why a test tests nothing")]
+fn skipped<T>(why: &str) -> Option<T> {
+    eprintln!("skipped: {why}");
+    None
+}
 
 impl<'a> Mount<'a> {
     fn tmpfs(folder: &'a Path, options: &str) -> Option<Self> {
         std::fs::create_dir_all(folder).unwrap();
-        let mounted = Command::new("mount")
-            .args(["-t", "tmpfs", "-o", options, "s3pull-test"])
-            .arg(folder)
-            .output();
-        if mounted.is_ok_and(|output| output.status.success()) {
+        let mut mount = Command::new("mount");
+        mount.args(["-t", "tmpfs", "-o", options, "s3pull-test"]);
+        if succeeds(mount.arg(folder)) {
             return Some(Self(folder));
         }
-        #[expect(clippy::print_stderr, reason = "says why a test tests nothing")]
+        skipped("mounting a file system is not allowed here")
+    }
+
+    /// An ext4 image, with a folder `out` that folds case.
+    pub fn folding_case(folder: &'a Path) -> Option<Self> {
+        let image = folder.with_extension("image");
+        std::fs::create_dir_all(folder).unwrap();
+        std::fs::File::create(&image)
+            .unwrap()
+            .set_len(32 << 20)
+            .unwrap();
+        let mut format = Command::new("mkfs.ext4");
+        let mut mount = Command::new("mount");
+        if !succeeds(format.args(["-q", "-O", "casefold"]).arg(&image))
+            || !succeeds(mount.args(["-o", "loop"]).arg(&image).arg(folder))
         {
-            eprintln!("skipped: mounting a file system is not allowed here");
+            return skipped("no file system that folds case can be mounted here");
         }
-        None
+        let (mounted, out) = (Self(folder), folder.join("out"));
+        std::fs::create_dir(&out).unwrap();
+        if !succeeds(Command::new("chattr").arg("+F").arg(&out)) {
+            return skipped("folders cannot be told to fold case here");
+        }
+        Some(mounted)
     }
 
     fn remount(&self, options: &str) {
@@ -165,4 +193,63 @@ fn an_output_folder_that_vanishes_ends_the_run() {
         run.failed()[1],
         ("other".to_owned(), "NotAttempted".to_owned())
     );
+}
+
+#[test]
+fn keys_that_differ_by_case_or_normal_form_never_lose_a_file() {
+    let server = Server::start();
+    let pairs = [["K", "k"], ["d/x", "D/x"], ["\u{e9}", "e\u{301}"]];
+    server.put_patterns(pairs.as_flattened().iter().copied(), 1_000);
+    let temporary = tempfile::tempdir().unwrap();
+    for (n, (pair, concurrency)) in pairs
+        .into_iter()
+        .flat_map(|pair| [(pair, "1"), (pair, "64")])
+        .enumerate()
+    {
+        let folder = temporary.path().join(n.to_string());
+        let Some(_mount) = Mount::folding_case(&folder) else {
+            return;
+        };
+        let run = server
+            .s3pull()
+            .within(&folder.join("out"))
+            .keys(pair)
+            .args(["-j", concurrency])
+            .run()
+            .expect(1);
+        let failed = run.failed();
+        assert_eq!((failed.len(), failed[0].1.as_str()), (1, "PathConflict"));
+        let kept = pair.into_iter().find(|key| *key != failed[0].0).unwrap();
+        assert!(
+            run.files()
+                .into_values()
+                .any(|content| content == pattern(kept, 1_000))
+        );
+    }
+}
+
+#[test]
+fn the_list_and_the_csv_are_kept_where_names_are_folded() {
+    let server = Server::start();
+    server.put_patterns(["KEYS.TXT", "S3PULL-FAILED.CSV"], 10);
+    let temporary = tempfile::tempdir().unwrap();
+    let folder = temporary.path().join("folded");
+    let Some(_mount) = Mount::folding_case(&folder) else {
+        return;
+    };
+    let list = "KEYS.TXT\nS3PULL-FAILED.CSV\n";
+    let run = server
+        .s3pull()
+        .within(&folder.join("out"))
+        .file("keys.txt", list)
+        .args(["--keys", "keys.txt"])
+        .run()
+        .expect(1);
+    assert_eq!(run.read("keys.txt"), list.as_bytes());
+    assert!(
+        run.failed().iter().all(|(_, code)| code == "PathConflict"),
+        "{:?}",
+        run.failed()
+    );
+    assert_eq!(run.failed().len(), 2);
 }

@@ -262,28 +262,6 @@ fn five_thousand_keys_stay_within_the_bound() {
 }
 
 #[test]
-fn existing_files_are_replaced_or_kept_without_a_request() {
-    let server = Server::start();
-    server.put_patterns(["k", "new"], 1_000);
-    let kept = server
-        .s3pull()
-        .file("k", "old")
-        .keys(["k", "new"])
-        .args(["--if-exists", "skip"])
-        .run()
-        .expect(0);
-    assert_eq!(kept.read("k"), b"old");
-    assert_eq!(server.n_requests("k"), 0);
-    assert!(
-        kept.stderr.contains("1 downloaded, 1 skipped, 0 failed"),
-        "{}",
-        kept.stderr
-    );
-    let replaced = server.s3pull().again(&kept).keys(["k"]).run().expect(0);
-    assert_eq!(replaced.read("k"), pattern("k", 1_000));
-}
-
-#[test]
 fn the_same_key_in_flight_is_downloaded_once() {
     let server = Server::start();
     server.put_patterns(["k"], 1_000);
@@ -300,20 +278,6 @@ fn the_same_key_in_flight_is_downloaded_once() {
         "{}",
         run.stderr
     );
-}
-
-#[test]
-fn a_file_where_a_folder_is_needed_is_a_conflict_either_way() {
-    let server = Server::start();
-    server.put_patterns(["a", "a/b"], 10);
-    for keys in [["a", "a/b"], ["a/b", "a"]] {
-        let run = server.s3pull().keys(keys).args(["-j", "1"]).run().expect(1);
-        assert_eq!(
-            run.failed(),
-            [(keys[1].to_owned(), "PathConflict".to_owned())]
-        );
-        assert_eq!(run.read(keys[0]), pattern(keys[0], 10));
-    }
 }
 
 #[test]

@@ -21,6 +21,8 @@ pub enum Fault {
     Status(u16, &'static str),
     /// An S3 error with a header beside it.
     StatusWith(u16, &'static str, &'static str, String),
+    /// An S3 error with this code and message.
+    Message(u16, &'static str, &'static str),
     /// A wrong region: status, and the region that the bucket is in.
     Region(u16, &'static str),
     /// No answer at all, ever.
@@ -49,10 +51,12 @@ impl Fault {
         let (status, body, region) = match self {
             Self::Status(status, "") => (*status, String::new(), None),
             Self::Status(status, code) | Self::StatusWith(status, code, ..) => {
-                (*status, error_body(code), None)
+                (*status, error_body(code, &format!("scripted {code}")), None)
             }
+            Self::Message(status, code, message) => (*status, error_body(code, message), None),
             Self::Region(status, region) => {
-                (*status, error_body("PermanentRedirect"), Some(*region))
+                let code = "PermanentRedirect";
+                (*status, error_body(code, "scripted"), Some(*region))
             }
             Self::Html(status) => (
                 *status,
@@ -93,9 +97,9 @@ impl Fault {
     }
 }
 
-fn error_body(code: &str) -> String {
+fn error_body(code: &str, message: &str) -> String {
     format!(
-        "<?xml version=\"1.0\" encoding=\"UTF-8\"?><Error><Code>{code}</Code><Message>scripted {code}</Message></Error>"
+        "<?xml version=\"1.0\" encoding=\"UTF-8\"?><Error><Code>{code}</Code><Message>{message}</Message></Error>"
     )
 }
 

@@ -148,8 +148,7 @@ impl Server {
     /// Puts a version of the object, which from now on is its latest.
     pub fn put_version(&self, key: &str, version: Object) {
         let id = version.version_id.clone().unwrap();
-        let mut versions = self.state.store.versions.lock().unwrap();
-        versions.insert((key.to_owned(), id), version.clone());
+        self.put(&super::version_of(key, &id), version.clone());
         self.put(key, version);
     }
 

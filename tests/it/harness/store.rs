@@ -39,6 +39,7 @@ pub struct Quirks {
     pub ignores_if_match: bool,
     /// Sends the whole object whatever range is asked for.
     pub ignores_range: bool,
+    pub ignores_if_modified_since: bool,
 }
 
 impl Object {
@@ -107,11 +108,14 @@ pub fn pattern(seed: &str, length: usize) -> Vec<u8> {
     bytes
 }
 
+/// What a version of `key` is stored under; one that is not there is the key's only object.
+pub fn version_of(key: &str, version_id: &str) -> String {
+    format!("{key}?versionId={version_id}")
+}
+
 #[derive(Default)]
 pub struct Store {
     pub objects: Mutex<HashMap<String, Object>>,
-    /// By key and version.
-    pub versions: Mutex<HashMap<(String, String), Object>>,
     pub quirks: Mutex<Quirks>,
 }
 
@@ -128,12 +132,12 @@ impl S3 for &'static Store {
                 "The specified bucket does not exist"
             ));
         }
-        let object = match input.version_id {
-            Some(version) => {
-                let versions = self.versions.lock().unwrap();
-                versions.get(&(input.key.clone(), version)).cloned()
-            }
-            None => self.objects.lock().unwrap().get(&input.key).cloned(),
+        let object = {
+            let objects = self.objects.lock().unwrap();
+            let version = input
+                .version_id
+                .and_then(|id| objects.get(&version_of(&input.key, &id)));
+            version.or_else(|| objects.get(&input.key)).cloned()
         };
         let object =
             object.ok_or_else(|| s3_error!(NoSuchKey, "The specified key does not exist."))?;
@@ -149,6 +153,14 @@ impl S3 for &'static Store {
                 PreconditionFailed,
                 "At least one of the pre-conditions you specified did not hold"
             ));
+        }
+        let is_old = input
+            .if_modified_since
+            .is_some_and(|since| Timestamp::from(object.last_modified) <= since);
+        if is_old && !quirks.ignores_if_modified_since {
+            let mut error = s3s::S3Error::new(s3s::S3ErrorCode::NotModified);
+            error.set_status_code(http::StatusCode::NOT_MODIFIED);
+            return Err(error);
         }
         let size = object.body.len() as u64;
         let asked = input

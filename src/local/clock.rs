@@ -1,0 +1,130 @@
+//! When the run began, by the file system's own clock: what tells a file of this run from one that was there before.
+
+use std::io;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use cap_std::fs::{Dir, File, Metadata, OpenOptions};
+
+use super::name::RESERVED_PREFIX;
+
+/// How often the clock is looked at, and how long it is waited in between: two ticks of the slowest kernel's (100 Hz).
+const MAX_LOOKS: u32 = 20;
+const LOOK_INTERVAL: Duration = Duration::from_millis(1);
+/// By how much a time without a fraction may have been cut off: FAT counts in steps of 2 s.
+const COARSEST_STEP: Duration = Duration::from_secs(2);
+
+/// A time of the file system's own clock that is later than every change before the run, and no later than any of
+/// the run's.
+///
+/// File systems stamp with a clock that ticks every 1 to 10 ms, so a file of an earlier run and one of this run could
+/// have the same time. That is ruled out by waiting for the tick: what was there before has at most the time of the
+/// first probe file, what comes now has at least that of the last, and that is a later one. (A clock that does not tick
+/// within 20 ms counts whole seconds: then the time of the first probe is taken, and a file that an earlier run wrote
+/// in that very second counts as this run's, which may fail its key but loses nothing.)
+pub fn run_start(folder: &Dir) -> SystemTime {
+    let Ok(first) = probe(folder) else {
+        // Nothing can be written there, so there is nothing to lose either. A file's clock may be a tick behind.
+        return SystemTime::now() - LOOK_INTERVAL * MAX_LOOKS;
+    };
+    for _ in 0..MAX_LOOKS {
+        match probe(folder) {
+            Ok(later) if later > first => return later,
+            _ => std::thread::sleep(LOOK_INTERVAL),
+        }
+    }
+    first
+}
+
+/// What the file system says when it is: the time of a file made for that.
+fn probe(folder: &Dir) -> io::Result<SystemTime> {
+    if let Ok(file) = make_nameless(folder) {
+        return Ok(changed(&file.metadata()?));
+    }
+    let name = format!("{RESERVED_PREFIX}clock-{:016x}", fastrand::u64(..));
+    let file = folder.open_with(&name, OpenOptions::new().write(true).create_new(true))?;
+    let metadata = file.metadata();
+    folder.remove_file(&name)?;
+    Ok(changed(&metadata?))
+}
+
+/// A file that leaves nothing behind, whenever this process is killed. Not every file system has them.
+#[cfg(target_os = "linux")]
+fn make_nameless(folder: &Dir) -> io::Result<File> {
+    use rustix::fs::{Mode, OFlags, openat};
+    let flags = OFlags::TMPFILE | OFlags::WRONLY | OFlags::CLOEXEC;
+    let file = openat(folder, ".", flags, Mode::RUSR | Mode::WUSR)?;
+    Ok(File::from_std(file.into()))
+}
+
+#[cfg(not(target_os = "linux"))]
+fn make_nameless(_: &Dir) -> io::Result<File> {
+    Err(io::ErrorKind::Unsupported.into())
+}
+
+/// Whether a file was changed for the last time before the run, beyond doubt.
+pub fn is_before(changed: SystemTime, run_start: SystemTime) -> bool {
+    let since_1970 = changed.duration_since(UNIX_EPOCH).unwrap_or_default();
+    let cut_off = match since_1970.subsec_nanos() {
+        0 => COARSEST_STEP,
+        _ => Duration::ZERO,
+    };
+    changed
+        .checked_add(cut_off)
+        .is_some_and(|latest| latest < run_start)
+}
+
+/// When the file was changed for the last time, by the file system's clock: its ctime; or its time of birth, if that is
+/// later, since FAT shows in place of a ctime the time that a program gave the file.
+#[cfg(unix)]
+pub fn changed(metadata: &Metadata) -> SystemTime {
+    use cap_std::fs::MetadataExt;
+    let since_1970 = Duration::new(
+        metadata.ctime().try_into().unwrap_or_default(),
+        metadata.ctime_nsec().try_into().unwrap_or_default(),
+    );
+    // No file system's clock is that far off.
+    let changed = UNIX_EPOCH.checked_add(since_1970).unwrap_or(UNIX_EPOCH);
+    metadata
+        .created()
+        .map_or(changed, |created| changed.max(created.into_std()))
+}
+
+/// As near to it as it goes: the time of birth, which is that of the partial file.
+#[cfg(not(unix))]
+pub fn changed(metadata: &Metadata) -> SystemTime {
+    metadata
+        .created()
+        .map_or(UNIX_EPOCH, cap_std::time::SystemTime::into_std)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_start_is_later_than_what_was_there_and_no_later_than_what_comes() {
+        let folder = tempfile::tempdir().unwrap();
+        let dir = Dir::open_ambient_dir(folder.path(), cap_std::ambient_authority()).unwrap();
+        let make = |name: String| {
+            dir.write(&name, name.as_bytes()).unwrap();
+            changed(&dir.metadata(&name).unwrap())
+        };
+        for n in 0..20 {
+            let before = make(format!("{n} before"));
+            let start = run_start(&dir);
+            let after = make(format!("{n} after"));
+            assert!(is_before(before, start) && !is_before(after, start), "{n}");
+        }
+        assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 40);
+    }
+
+    #[test]
+    fn a_time_that_may_have_been_cut_off_is_not_taken_for_an_early_one() {
+        let at = |seconds, nanos| UNIX_EPOCH + Duration::new(seconds, nanos);
+        let start = at(100, 500);
+        assert!(is_before(at(100, 499), start));
+        assert!(!is_before(start, start));
+        assert!(!is_before(at(100, 0), start) && !is_before(at(99, 0), start));
+        assert!(is_before(at(98, 0), start));
+    }
+}
