@@ -193,7 +193,7 @@ mod tests {
         list.resize(8 << 20, b'x');
         let message = failure(&list, "auto");
         assert!(
-            message.contains("behind line 2") && message.contains("quote"),
+            message.contains("after line 2") && message.contains("quote"),
             "{message}"
         );
     }

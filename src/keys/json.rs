@@ -487,6 +487,6 @@ mod tests {
         let mut hidden = b"[\n\"".to_vec();
         hidden.resize(32 << 20, b'x');
         let message = failure(&hidden, "auto");
-        assert!(message.contains("behind row 0"), "{message}");
+        assert!(message.contains("after row 0"), "{message}");
     }
 }

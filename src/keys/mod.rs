@@ -119,11 +119,11 @@ enum Problem {
     #[error("its CSV header has no `key` column, only {0}")]
     NoKeyColumn(String),
     #[error(
-        "the record behind line {line} has more than {} bytes: is a quote not closed?",
+        "the record after line {line} has more than {} bytes: is a quote not closed?",
         csv::MAX_RECORD
     )]
     LongRecord { line: u64 },
-    #[error("behind row {row}, more than {} bytes hold none", json::MAX_ROW)]
+    #[error("after row {row}, more than {} bytes hold no other", json::MAX_ROW)]
     LongValue { row: u64 },
     #[error("it is not JSON: {0}")]
     NotJson(serde_json::Error),
