@@ -53,7 +53,7 @@ fn read(list: &mut List<'_>, emit: Emit<'_>) -> Result<(), Problem> {
 fn read_lines(list: &mut List<'_>, emit: Emit<'_>) -> Result<(), Problem> {
     let mut rows = Rows::new(list.keys, emit);
     lines::for_each(&mut *list.input, list.line_ending, MAX_ROW, |line, text| {
-        rows.count = line - 1;
+        rows.line = Some(line);
         match text {
             Ok(text) if text.trim_ascii().is_empty() => {}
             Ok(text) => {
@@ -97,6 +97,8 @@ struct Rows<'a> {
     keys: KeyRules<'a>,
     emit: Emit<'a>,
     count: u64,
+    /// Where the rows are, if not each is one of its own.
+    line: Option<u64>,
     since_row: Rc<Cell<usize>>,
 }
 
@@ -106,6 +108,7 @@ impl<'a> Rows<'a> {
             keys,
             emit,
             count: 0,
+            line: None,
             since_row: Rc::default(),
         }
     }
@@ -113,7 +116,7 @@ impl<'a> Rows<'a> {
     fn push(&mut self, entry: Result<Entry, NoEntry>) {
         self.count += 1;
         self.since_row.set(0);
-        (self.emit)(self.count, entry);
+        (self.emit)(self.line.unwrap_or(self.count), entry);
     }
 
     fn push_invalid(&mut self, what: &str) {
@@ -447,6 +450,15 @@ mod tests {
         );
         assert_eq!(rows(b"[{\"Key\":\"a\"}]\n", "auto", ""), keys(&["a"]));
         assert_eq!(rows(b"\"a\"\n\"b\"\n", "json", ""), keys(&["a", "b"]));
+    }
+
+    #[test]
+    fn rows_of_one_line_share_its_number() {
+        let found = rows(b"[1, 2]\n[3]\n", "json", "");
+        let lines = found
+            .iter()
+            .map(|row| row.as_ref().unwrap_err().split(':').next());
+        assert_eq!(lines.collect::<Vec<_>>(), [Some("1"), Some("1"), Some("2")]);
     }
 
     #[test]
