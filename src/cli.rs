@@ -16,6 +16,10 @@ use crate::keys::{self, Format, InventoryColumns, Shard, ShardError};
 
 /// Download the S3 objects that a key list names: whole, verified files out, and a CSV of what failed.
 #[derive(Debug, Parser)]
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "flags that are either given or not"
+)]
 #[command(name = "s3pull", version, max_term_width = 100, after_help = EXAMPLES)]
 pub struct Cli {
     /// Bucket name or access point ARN; a leading `s3://` and a trailing `/` are accepted
@@ -115,6 +119,14 @@ pub struct Cli {
     #[arg(long)]
     pub dry_run: bool,
 
+    /// Have the file system write everything to its disk before success is reported
+    #[arg(long)]
+    pub sync: bool,
+
+    /// Print a JSON event a finished row on stdout, and a last one for the run
+    #[arg(long)]
+    pub json: bool,
+
     /// How progress is shown
     #[arg(long, value_name = "MODE", value_enum, default_value_t)]
     pub progress: ProgressMode,
@@ -123,7 +135,7 @@ pub struct Cli {
     #[arg(short, long, conflicts_with_all = ["verbose", "progress"])]
     pub quiet: bool,
 
-    /// Print a line an object, and what was decided about the list
+    /// Print a line an object, and what was decided about the lists; `-vv`: a line a request too
     #[arg(short, long, action = ArgAction::Count)]
     pub verbose: u8,
 

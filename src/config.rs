@@ -31,6 +31,10 @@ pub struct Config {
     pub failed: PathBuf,
     /// Nothing is requested or written.
     pub dry_run: bool,
+    /// Whether the run ends with its files on the disk.
+    pub sync: bool,
+    /// Whether events go to stdout.
+    pub json: bool,
     pub transfer: TransferOptions,
     pub s3: ConnectOptions,
     pub progress: ProgressMode,
@@ -111,6 +115,8 @@ pub enum Verbosity {
     Normal,
     /// Also a line an object.
     Verbose,
+    /// Also a line a request.
+    Requests,
 }
 
 /// Where the bucket's name stands in a URL.
@@ -169,6 +175,8 @@ impl TryFrom<Cli> for Config {
             },
             failed,
             dry_run: cli.dry_run,
+            sync: cli.sync,
+            json: cli.json,
             transfer: TransferOptions {
                 concurrency: cli.concurrency,
                 part_size: checked_part_size(cli.part_size)?,
@@ -198,7 +206,8 @@ impl TryFrom<Cli> for Config {
             verbosity: match (cli.quiet, cli.verbose) {
                 (true, _) => Verbosity::Quiet,
                 (false, 0) => Verbosity::Normal,
-                (false, _) => Verbosity::Verbose,
+                (false, 1) => Verbosity::Verbose,
+                (false, _) => Verbosity::Requests,
             },
             retry_command,
         })

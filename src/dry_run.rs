@@ -11,7 +11,7 @@ use crate::exit_code::ExitCode;
 use crate::keys::{self, Entry, Row};
 use crate::local::{LocalPath, PathRules, Preview};
 use crate::outcome::{Class, ErrorCode, Failure, Outcome, SkipReason};
-use crate::report::DryRunReport;
+use crate::report::{DryRunEnd, DryRunReport};
 use crate::transfer::local_path;
 use seen::{Met, Seen};
 
@@ -41,12 +41,18 @@ pub fn run(config: Config) -> anyhow::Result<ExitCode> {
             Err(error) => broken = Some(error),
         }
     }
-    let n_failed = report.finish(check.preview.free_bytes(), check.seen.is_full());
-    match broken {
+    let exit: anyhow::Result<_> = match broken {
         Some(error) => Err(error.into()),
-        None if n_failed > 0 => Ok(ExitCode::SomeKeysFailed),
+        None if report.n_failed() > 0 => Ok(ExitCode::SomeKeysFailed),
         None => Ok(ExitCode::Success),
-    }
+    };
+    report.finish(&DryRunEnd {
+        exit_code: *exit.as_ref().unwrap_or(&ExitCode::Fatal),
+        error: exit.as_ref().err(),
+        free_bytes: check.preview.free_bytes(),
+        is_partial: check.seen.is_full(),
+    })?;
+    exit
 }
 
 struct Check {
@@ -59,46 +65,46 @@ struct Check {
 impl Check {
     fn batch(&mut self, rows: Vec<Row>, report: &mut DryRunReport) -> anyhow::Result<()> {
         for row in rows {
-            match row.entry {
-                Ok(entry) => match self.entry(&entry) {
-                    Ok(Plan::Download(path)) => report.planned(&entry, &path),
-                    Ok(Plan::Skip(reason)) => report.skipped(&entry.key, reason),
-                    Err(failure) => report.failed(&entry.key, row.place, &failure),
-                },
-                Err(no_entry) => match *no_entry.outcome {
-                    Outcome::Skipped(reason) => report.skipped(&no_entry.key, reason),
-                    Outcome::Failed(failure) => report.failed(&no_entry.key, row.place, &failure),
-                    Outcome::Downloaded(_) => {}
-                },
+            let (entry, bucket, planned) = match row.entry {
+                Ok(entry) => {
+                    let planned = self.plan(&entry);
+                    (entry, None, planned)
+                }
+                Err(no_entry) => {
+                    let entry = Entry {
+                        key: no_entry.key,
+                        ..Entry::default()
+                    };
+                    (entry, no_entry.bucket, Err(*no_entry.outcome))
+                }
+            };
+            match planned {
+                Ok(path) => report.planned(&entry, &path),
+                Err(outcome) => report.unplanned(&entry, bucket.as_deref(), row.place, &outcome),
             }
         }
         report.flush().context("cannot print the rows")
     }
 
-    fn entry(&mut self, entry: &Entry) -> Result<Plan, Failure> {
-        let path = local_path(&self.paths, entry)?;
-        let is_there = self.preview.check(&path)?;
+    /// Where the object would go, or what would become of its row without a request.
+    fn plan(&mut self, entry: &Entry) -> Result<LocalPath, Outcome> {
+        let path = local_path(&self.paths, entry).map_err(Outcome::Failed)?;
+        let is_there = self
+            .preview
+            .check(&path)
+            .map_err(|error| Outcome::Failed(error.into()))?;
         match self.seen.meet(&path, entry) {
             Met::New => {}
-            Met::Again => return Ok(Plan::Skip(SkipReason::Duplicate)),
+            Met::Again => return Err(Outcome::Skipped(SkipReason::Duplicate)),
             Met::Conflict(why) => {
                 let message = format!("`{path}` {why}");
-                return Err(Failure::new(
-                    ErrorCode::PathConflict,
-                    Class::Permanent,
-                    message,
-                ));
+                let failure = Failure::new(ErrorCode::PathConflict, Class::Permanent, message);
+                return Err(Outcome::Failed(failure));
             }
         }
         if is_there && self.if_exists == IfExists::Skip {
-            return Ok(Plan::Skip(SkipReason::Exists));
+            return Err(Outcome::Skipped(SkipReason::Exists));
         }
-        Ok(Plan::Download(path))
+        Ok(path)
     }
-}
-
-/// What a run would do with a row.
-enum Plan {
-    Download(LocalPath),
-    Skip(SkipReason),
 }

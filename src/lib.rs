@@ -40,8 +40,9 @@ use exit_code::ExitCode;
 use keys::ListOptions;
 use local::OutputFolder;
 use outcome::Failure;
-use report::Report;
+use report::{Report, RunEnd};
 use s3::ConnectError;
+use signal::Stopped;
 use transfer::{Context, End, Limit, Meter, Stop};
 
 /// Threads for file work: as many as keep a disk busy, and few enough not to wait for one another in one folder.
@@ -85,8 +86,9 @@ async fn download(config: Config) -> anyhow::Result<ExitCode> {
     config.list.files().for_each(|path| output.keep(path));
     let client = s3::Client::connect(config.s3.clone()).await?;
     let meter = Arc::new(Meter::default());
+    let limit = Limit::new(fit.concurrency.get());
     let stop = Arc::new(Stop::default());
-    let mut report = Report::start(&config, Arc::clone(&meter))?;
+    let mut report = Report::start(&config, limit.clone(), Arc::clone(&meter))?;
     if fit.concurrency < config.transfer.concurrency {
         report.warn(&format!(
             "`--concurrency {}` does not fit into the limit of open files: going on with {} (`ulimit -n` raises it)",
@@ -109,13 +111,25 @@ async fn download(config: Config) -> anyhow::Result<ExitCode> {
             concurrency: fit.concurrency,
             ..config.transfer
         },
-        limit: Limit::new(fit.concurrency.get()),
+        limit,
         meter: Arc::clone(&meter),
         stop,
+        on_request: report.on_request(),
     });
     let end = transfer::download_all(&context, rows, &mut report).await;
-    report.finish(context.limit.throttling())?;
+    let mut exit = exit(end, &signal, &meter);
+    if config.sync && exit.is_ok() {
+        exit = flush(&context).await.and(exit);
+    }
+    report.finish(&RunEnd {
+        exit_code: *exit.as_ref().unwrap_or(&ExitCode::Fatal),
+        error: exit.as_ref().err(),
+    })?;
+    exit
+}
 
+/// What the end of the downloads means for the caller.
+fn exit(end: End, signal: &Stopped, meter: &Meter) -> anyhow::Result<ExitCode> {
     match end {
         End::ListDone if signal.exit_code().is_some() => {
             Ok(signal.exit_code().unwrap_or(ExitCode::Interrupted))
@@ -127,8 +141,16 @@ async fn download(config: Config) -> anyhow::Result<ExitCode> {
             "{n} keys failed, as many as `--max-failures` allows"
         )),
         End::ListBroken(error) => Err(error.into()),
-        End::RecordFailed(error) => Err(error).context("cannot write the failed-keys CSV"),
+        End::RecordFailed(error) => Err(error.into()),
     }
+}
+
+/// Has the files on the disk, not only in memory.
+async fn flush(context: &Arc<Context>) -> anyhow::Result<()> {
+    let context = Arc::clone(context);
+    tokio::task::spawn_blocking(move || context.output.sync())
+        .await?
+        .context("cannot flush the output folder's file system (`--sync`)")
 }
 
 /// Counts the rows, where that can be done beside reading them, while the downloads are under way.

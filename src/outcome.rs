@@ -1,7 +1,7 @@
 //! The words that `transfer` and `report` share: what became of a row of the key list.
 
 use std::fmt;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 /// What became of one row. Every row of the list ends as exactly one of these.
 #[derive(Debug, Clone)]
@@ -15,13 +15,23 @@ pub enum Outcome {
 }
 
 /// A committed file, or the folder that a folder marker stands for.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 pub struct Downloaded {
     pub bytes: u64,
+    pub object: ObjectInfo,
     pub verification: Verification,
     /// Attempts it took: one more than requests that failed.
     pub attempts: u32,
     pub duration: Duration,
+}
+
+/// What the server said of an object.
+#[derive(Debug, Clone, Default)]
+pub struct ObjectInfo {
+    /// With its quotes.
+    pub etag: Option<String>,
+    pub version_id: Option<String>,
+    pub last_modified: Option<SystemTime>,
 }
 
 /// By what the bytes on disk were compared with the object.
@@ -55,6 +65,19 @@ impl fmt::Display for Verification {
             Self::Unverified => "unverified",
             Self::Folder => "folder",
         })
+    }
+}
+
+impl SkipReason {
+    /// The stable word for it, in events.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Exists => "exists",
+            Self::NotModified => "not-modified",
+            Self::Duplicate => "duplicate",
+            Self::OldVersion => "old-version",
+            Self::DeleteMarker => "delete-marker",
+        }
     }
 }
 

@@ -154,6 +154,33 @@ impl OutputFolder {
         ResumableFile::open(partial, identity)
     }
 
+    /// Has the file system write everything to its disk, and waits for it.
+    ///
+    /// # Errors
+    /// When the file system could not.
+    #[cfg(any(target_os = "linux", target_os = "android"))]
+    pub fn sync(&self) -> io::Result<()> {
+        use rustix::fs::{Mode, OFlags, openat, syncfs};
+        // The folder's own handle is good for paths only.
+        let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
+        Ok(syncfs(openat(&self.root, ".", flags, Mode::empty())?)?)
+    }
+
+    /// Has all file systems write everything to their disks.
+    ///
+    /// # Errors
+    /// Where there is no such call.
+    #[cfg(not(any(target_os = "linux", target_os = "android")))]
+    pub fn sync(&self) -> io::Result<()> {
+        #[cfg(unix)]
+        {
+            rustix::fs::sync();
+            Ok(())
+        }
+        #[cfg(not(unix))]
+        Err(ErrorKind::Unsupported.into())
+    }
+
     pub(super) fn root(&self) -> &Dir {
         &self.root
     }

@@ -107,6 +107,14 @@ impl PartialFile {
             .map_err(|source| self.error("write", source))
     }
 
+    /// Has the file's bytes written to the disk, and waits for it.
+    ///
+    /// # Errors
+    /// When the file system could not.
+    pub fn sync(&self) -> io::Result<()> {
+        self.file.sync_all()
+    }
+
     /// Gives the file its time and its final name, replacing what was there before the run.
     ///
     /// # Errors

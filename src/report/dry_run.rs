@@ -3,14 +3,20 @@
 use std::collections::BTreeMap;
 use std::io::{self, BufWriter, ErrorKind, Stdout, Write};
 use std::path::PathBuf;
+use std::time::Instant;
 
+use anyhow::Context;
+
+use super::events::{Events, SummaryEvent};
 use super::progress::Progress;
 use super::text::{bytes, count, listed, number, printable, row_name};
-use super::{ListNotes, MAX_PRINTED_FAILURES, say};
+use super::{ListNotes, MAX_PRINTED_FAILURES, one_line, output_prefix, say};
 use crate::config::{Config, Verbosity};
+use crate::exit_code::ExitCode;
 use crate::keys::{Entry, ListSource, Place};
 use crate::local::LocalPath;
-use crate::outcome::{Failure, SkipReason};
+use crate::outcome::{Failure, Outcome, SkipReason};
+use crate::transfer::Counts;
 
 /// As much as a batch of rows may print.
 const BUFFER_SIZE: usize = 256 * 1024;
@@ -23,8 +29,21 @@ pub struct DryRunReport {
     output: PathBuf,
     /// What each path begins with.
     output_prefix: String,
+    events: Option<Events>,
     lists: Vec<ListSource>,
+    started: Instant,
     plan: Plan,
+}
+
+/// How a dry run ended.
+pub struct DryRunEnd<'a> {
+    pub exit_code: ExitCode,
+    /// Why it ended early, if it did.
+    pub error: Option<&'a anyhow::Error>,
+    /// Room on the disk.
+    pub free_bytes: Option<u64>,
+    /// Whether there were too many rows to compare each with each.
+    pub is_partial: bool,
 }
 
 /// What a run would do.
@@ -41,20 +60,19 @@ struct Plan {
 
 impl DryRunReport {
     pub fn start(config: &Config) -> Self {
-        let is_quiet = config.verbosity == Verbosity::Quiet;
-        let folder = config.output.to_string_lossy();
-        let output_prefix = match printable(&folder).into_owned() {
-            folder if folder == "." => String::new(),
-            folder if folder.ends_with('/') => folder,
-            folder => folder + "/",
-        };
+        let is_quiet = config.verbosity == Verbosity::Quiet || config.json;
+        let prefix = output_prefix(&config.output);
         Self {
             stdout: (!is_quiet).then(|| BufWriter::with_capacity(BUFFER_SIZE, io::stdout())),
             written: Ok(()),
             verbosity: config.verbosity,
             output: config.output.clone(),
-            output_prefix,
+            output_prefix: printable(&prefix).into_owned(),
+            events: config
+                .json
+                .then(|| Events::new(&config.list.bucket, &prefix)),
             lists: config.list.sources.clone(),
+            started: Instant::now(),
             plan: Plan::default(),
         }
     }
@@ -74,6 +92,10 @@ impl DryRunReport {
             Some(size) => self.plan.bytes = self.plan.bytes.saturating_add(size),
             None => self.plan.n_without_size += 1,
         }
+        if let Some(events) = &mut self.events {
+            let written = events.planned(entry, path);
+            self.keep(written);
+        }
         if let Some(stdout) = &mut self.stdout {
             let (key, path_shown) = (printable(&entry.key), printable(path.as_str()));
             let end = if path.is_folder() { "/\n" } else { "\n" };
@@ -85,14 +107,33 @@ impl DryRunReport {
         }
     }
 
-    pub fn skipped(&mut self, key: &str, reason: SkipReason) {
+    /// Prints a row that would end as `outcome` says: skipped or failed.
+    pub fn unplanned(
+        &mut self,
+        entry: &Entry,
+        bucket: Option<&str>,
+        place: Place,
+        outcome: &Outcome,
+    ) {
+        if let Some(events) = &mut self.events {
+            let written = events.unplanned(entry, bucket, outcome);
+            self.keep(written);
+        }
+        match outcome {
+            Outcome::Skipped(reason) => self.skipped(&entry.key, *reason),
+            Outcome::Failed(failure) => self.failed(&entry.key, place, failure),
+            Outcome::Downloaded(_) => {}
+        }
+    }
+
+    fn skipped(&mut self, key: &str, reason: SkipReason) {
         self.plan.n_skipped += 1;
         if self.verbosity >= Verbosity::Verbose {
             say(&format!("skipped {} ({reason})", printable(key)));
         }
     }
 
-    pub fn failed(&mut self, key: &str, place: Place, failure: &Failure) {
+    fn failed(&mut self, key: &str, place: Place, failure: &Failure) {
         let n_failed = self.plan.n_failed();
         *self
             .plan
@@ -120,6 +161,7 @@ impl DryRunReport {
 
     fn keep(&mut self, written: io::Result<()>) {
         if let Err(error) = written {
+            self.events = None;
             // What is gathered in it is dropped with it, and not written again.
             if let Some(stdout) = self.stdout.take() {
                 let _ = stdout.into_parts();
@@ -130,13 +172,19 @@ impl DryRunReport {
         }
     }
 
-    /// Prints the summary, and returns the number of rows that would fail. `free` is the room on the disk in bytes;
-    /// `is_partial`, whether there were too many rows to compare each with each.
-    pub fn finish(self, free: Option<u64>, is_partial: bool) -> u64 {
+    pub fn n_failed(&self) -> u64 {
+        self.plan.n_failed()
+    }
+
+    /// Prints the summary.
+    ///
+    /// # Errors
+    /// When the last event cannot be printed.
+    pub fn finish(self, end: &DryRunEnd<'_>) -> anyhow::Result<()> {
         if self.verbosity > Verbosity::Quiet {
             let folder = printable(&self.output.to_string_lossy()).into_owned();
-            let mut lines = self.plan.lines(&folder, free);
-            if is_partial {
+            let mut lines = self.plan.lines(&folder, end.free_bytes);
+            if end.is_partial {
                 lines.push(
                     "too many rows to compare each with each: more conflicts are possible"
                         .to_owned(),
@@ -144,20 +192,41 @@ impl DryRunReport {
             }
             say(&lines.join("\n        "));
         }
-        self.plan.n_failed()
+        let Some(mut events) = self.events else {
+            return Ok(());
+        };
+        let error = end.error.map(one_line);
+        let counts = Counts {
+            n_skipped: self.plan.n_skipped,
+            n_failed: self.plan.n_failed(),
+            ..Counts::default()
+        };
+        events
+            .summary(&SummaryEvent {
+                rows: self.plan.n_rows(),
+                planned: self.plan.n_planned,
+                bytes: self.plan.bytes,
+                exit_code: end.exit_code.code(),
+                error: error.as_deref(),
+                ..SummaryEvent::of(&counts, &BTreeMap::new(), self.started.elapsed())
+            })
+            .context("cannot print the last event")
     }
 }
 
 impl Plan {
+    fn n_rows(&self) -> u64 {
+        self.n_planned + self.n_skipped + self.n_failed()
+    }
+
     fn n_failed(&self) -> u64 {
         self.failed.values().sum()
     }
 
     fn lines(&self, folder: &str, free: Option<u64>) -> Vec<String> {
-        let n_rows = self.n_planned + self.n_skipped + self.n_failed();
         let mut lines = vec![format!(
             "s3pull: dry run: {}: {} to download, {} to skip, {} would fail",
-            count(n_rows, "row"),
+            count(self.n_rows(), "row"),
             number(self.n_planned),
             number(self.n_skipped),
             number(self.n_failed())

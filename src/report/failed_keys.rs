@@ -87,17 +87,20 @@ impl FailedKeys {
         self.writer.flush()
     }
 
-    /// Puts the file at its path. Without failed rows there is one only if there was one before.
+    /// Puts the file at its path, and on the disk if `sync`. Without failed rows there is one only if there was one before.
     ///
     /// # Errors
     /// When the file system refuses.
-    pub fn finish(self) -> io::Result<()> {
+    pub fn finish(self, sync: bool) -> io::Result<()> {
         let file = self
             .writer
             .into_inner()
             .map_err(csv::IntoInnerError::into_error)?;
         if self.n_rows == 0 && !self.was_there {
             return Ok(());
+        }
+        if sync {
+            file.sync()?;
         }
         file.commit(None).map_err(io::Error::other)
     }

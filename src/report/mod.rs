@@ -1,29 +1,36 @@
 //! What people and later runs are told: progress, failures, the failed-keys CSV and the summary.
 //! The one place that prints; people's text goes to stderr.
 
+mod bottleneck;
 mod dry_run;
+mod events;
 mod failed_keys;
 mod progress;
+mod rate;
 mod summary;
 mod text;
 
 use std::collections::BTreeMap;
 use std::io::{self, Write};
+use std::path::Path;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use anyhow::Context;
 
-pub use dry_run::DryRunReport;
+use bottleneck::{Bottleneck, Measured};
+pub use dry_run::{DryRunEnd, DryRunReport};
+use events::{Events, SummaryEvent};
 pub use failed_keys::FailedKeys;
 use progress::Progress;
 use summary::Summary;
 use text::{printable, row_name};
 
 use crate::config::{Config, Verbosity};
+use crate::exit_code::ExitCode;
 use crate::keys::{ListSource, Taken, Totals};
 use crate::outcome::{ErrorCode, Failure, Outcome, Verification};
-use crate::transfer::{Finished, Meter, Observer, Throttling};
+use crate::transfer::{Finished, Limit, Meter, Observer, OnRequest, RequestNote, Wait};
 
 /// Failures that are printed one by one; the CSV has them all.
 const MAX_PRINTED_FAILURES: u64 = 10;
@@ -32,6 +39,8 @@ const MAX_PRINTED_FAILURES: u64 = 10;
 pub struct Report {
     progress: Progress,
     failed_keys: FailedKeys,
+    events: Option<Events>,
+    limit: Limit,
     meter: Arc<Meter>,
     verbosity: Verbosity,
     started: Instant,
@@ -42,6 +51,14 @@ pub struct Report {
     lists: Vec<ListSource>,
     /// Objects of another size than their row says.
     n_other_size: u64,
+    sync: bool,
+}
+
+/// How the run ended.
+pub struct RunEnd<'a> {
+    pub exit_code: ExitCode,
+    /// Why it ended early, if it did.
+    pub error: Option<&'a anyhow::Error>,
 }
 
 impl Report {
@@ -49,7 +66,7 @@ impl Report {
     ///
     /// # Errors
     /// When the CSV cannot be written.
-    pub fn start(config: &Config, meter: Arc<Meter>) -> anyhow::Result<Self> {
+    pub fn start(config: &Config, limit: Limit, meter: Arc<Meter>) -> anyhow::Result<Self> {
         let failed_keys =
             FailedKeys::create(&config.failed, &config.list.bucket).with_context(|| {
                 format!(
@@ -58,8 +75,12 @@ impl Report {
                 )
             })?;
         Ok(Self {
-            progress: Progress::start(config.progress, Arc::clone(&meter)),
+            progress: Progress::start(config.progress, limit.clone(), Arc::clone(&meter)),
             failed_keys,
+            events: config
+                .json
+                .then(|| Events::new(&config.list.bucket, &output_prefix(&config.output))),
+            limit,
             meter,
             verbosity: config.verbosity,
             started: Instant::now(),
@@ -69,6 +90,7 @@ impl Report {
             retry_command: config.retry_command.clone(),
             lists: config.list.sources.clone(),
             n_other_size: 0,
+            sync: config.sync,
         })
     }
 
@@ -88,16 +110,28 @@ impl Report {
         }
     }
 
+    /// What is told of requests, if that was asked for.
+    pub fn on_request(&self) -> Option<OnRequest> {
+        if self.verbosity < Verbosity::Requests {
+            return None;
+        }
+        let progress = self.progress.clone();
+        Some(OnRequest(Box::new(move |note| {
+            progress.println(&request_line(note));
+        })))
+    }
+
     /// Ends the report: the CSV at its final path, and the summary.
     ///
     /// # Errors
-    /// When the CSV cannot be put there.
-    pub fn finish(self, throttling: Throttling) -> anyhow::Result<()> {
+    /// When the CSV cannot be put there, or the last event not be printed.
+    pub fn finish(self, end: &RunEnd<'_>) -> anyhow::Result<()> {
         self.progress.stop();
         let counts = self.meter.counts();
+        let measured = self.measured();
         let path = self.failed_keys.path().to_owned();
         self.failed_keys
-            .finish()
+            .finish(self.sync)
             .with_context(|| format!("cannot write the failed-keys CSV `{}`", path.display()))?;
         if self.verbosity > Verbosity::Quiet {
             let summary = summary::text(&Summary {
@@ -105,8 +139,9 @@ impl Report {
                 n_not_attempted: self.n_not_attempted,
                 n_other_size: self.n_other_size,
                 verified: &self.verified,
-                throttling,
-                elapsed: self.started.elapsed(),
+                throttling: measured.throttling,
+                elapsed: measured.elapsed,
+                bottleneck: &bottleneck::lines(&measured),
             });
             say(&summary);
         }
@@ -118,7 +153,35 @@ impl Report {
             ));
             say(&format!("  {}", printable(&self.retry_command)));
         }
-        Ok(())
+        let Some(mut events) = self.events else {
+            return Ok(());
+        };
+        let error = end.error.map(one_line);
+        events
+            .summary(&SummaryEvent {
+                not_attempted: self.n_not_attempted,
+                throttled_replies: measured.throttling.n_replies,
+                bottleneck: bottleneck::bottleneck(&measured).map(Bottleneck::as_str),
+                failed_keys: (counts.n_failed > 0).then(|| path.display().to_string()),
+                exit_code: end.exit_code.code(),
+                error: error.as_deref(),
+                ..SummaryEvent::of(&counts, &self.verified, measured.elapsed)
+            })
+            .context("cannot print the last event")
+    }
+
+    fn measured(&self) -> Measured {
+        Measured {
+            elapsed: self.started.elapsed(),
+            first_byte: self.meter.waited(Wait::FirstByte),
+            body: self.meter.waited(Wait::Body),
+            disk: self.meter.waited(Wait::Disk),
+            cpu: cpu_time(),
+            n_cores: std::thread::available_parallelism().map_or(1, |n| n.get() as u64),
+            concurrency: self.limit.n_permits() as u64,
+            bytes: self.meter.counts().bytes,
+            throttling: self.limit.throttling(),
+        }
     }
 
     fn print_failure(&mut self, finished: &Finished, failure: &Failure) {
@@ -171,9 +234,18 @@ impl Observer for Report {
                 }
             }
             Outcome::Failed(failure) => {
-                self.failed_keys.record(finished, failure)?;
+                self.failed_keys
+                    .record(finished, failure)
+                    .map_err(|error| because("cannot write the failed-keys CSV", &error))?;
                 self.print_failure(finished, failure);
             }
+        }
+        // Where one event cannot be printed, no later one can.
+        if let Some(mut events) = self.events.take() {
+            events
+                .finished(finished)
+                .map_err(|error| because("cannot print an event", &error))?;
+            self.events = Some(events);
         }
         Ok(())
     }
@@ -217,8 +289,59 @@ fn taken_line(taken: &Taken) -> String {
     )
 }
 
+/// `GET k bytes=0-9: 12 ms`
+fn request_line(note: &RequestNote<'_>) -> String {
+    let range = match &note.range {
+        Some(range) => format!(" bytes={}-{}", range.start, range.end - 1),
+        None => String::new(),
+    };
+    let error = match note.error {
+        Some(error) => format!(", {}: {}", error.code, error.message),
+        None => String::new(),
+    };
+    let line = format!(
+        "GET {}{range}: {}{error}",
+        note.key,
+        text::duration(note.time)
+    );
+    printable(&line).into_owned()
+}
+
+/// What the paths of files begin with, as `--output` was typed.
+fn output_prefix(output: &Path) -> String {
+    match output.to_string_lossy().into_owned() {
+        folder if folder == "." => String::new(),
+        folder if folder.ends_with('/') => folder,
+        folder => folder + "/",
+    }
+}
+
+fn because(what: &str, error: &io::Error) -> io::Error {
+    io::Error::new(error.kind(), format!("{what}: {error}"))
+}
+
+/// What this process has used of all cores.
+#[cfg(unix)]
+fn cpu_time() -> Option<Duration> {
+    use rustix::time::{ClockId, clock_gettime};
+    clock_gettime(ClockId::ProcessCPUTime).try_into().ok()
+}
+
+#[cfg(not(unix))]
+fn cpu_time() -> Option<Duration> {
+    None
+}
+
 /// Prints an error that ended the run, with its causes, and a hint where one is known.
 pub fn error(error: &anyhow::Error, hint: Option<&str>) {
+    say(&format!("s3pull: error: {}", printable(&one_line(error))));
+    if let Some(hint) = hint {
+        say(&format!("hint: {hint}"));
+    }
+}
+
+/// An error and its causes, each told once.
+fn one_line(error: &anyhow::Error) -> String {
     let mut message = String::new();
     for cause in error.chain() {
         let text = cause.to_string();
@@ -230,10 +353,7 @@ pub fn error(error: &anyhow::Error, hint: Option<&str>) {
         }
         message.push_str(&text);
     }
-    say(&format!("s3pull: error: {}", printable(&message)));
-    if let Some(hint) = hint {
-        say(&format!("hint: {hint}"));
-    }
+    message
 }
 
 /// Prints a line, or a few, for people. A stderr that is closed is no reason to stop.

@@ -8,24 +8,28 @@ use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-use indicatif::{ProgressBar, ProgressStyle};
+use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
 
-use super::text::{bytes, duration, number, per_second, time_left};
+use super::rate::Rate;
+use super::text::{bytes, duration, number, printable};
 use crate::config::ProgressMode;
 use crate::keys::Totals;
-use crate::transfer::{Counts, Meter};
+use crate::transfer::{Counts, LargeObject, Limit, Meter};
 
 const REDRAW_INTERVAL: Duration = Duration::from_millis(100);
 const LINE_INTERVAL: Duration = Duration::from_secs(10);
+/// Large objects with a line of their own.
+const MAX_LARGE: usize = 3;
 
 /// Shows how far the run is. Clones show the same.
 #[derive(Clone)]
 pub struct Progress(Arc<Shared>);
 
 struct Shared {
-    /// Hidden unless this is a terminal that shows a bar.
-    bar: ProgressBar,
+    /// Hidden unless this is a terminal that shows bars.
+    bars: MultiProgress,
     totals: OnceLock<Totals>,
+    limit: Limit,
     ticker: Mutex<Option<Ticker>>,
 }
 
@@ -36,20 +40,23 @@ struct Ticker {
 }
 
 impl Progress {
-    pub fn start(mode: ProgressMode, meter: Arc<Meter>) -> Self {
+    pub fn start(mode: ProgressMode, limit: Limit, meter: Arc<Meter>) -> Self {
+        // A terminal that cannot move its cursor cannot show a bar.
+        let is_dumb = std::env::var_os("TERM").is_some_and(|term| term == "dumb");
         let is_bar = match mode {
-            ProgressMode::Auto => std::io::stderr().is_terminal(),
+            ProgressMode::Auto => std::io::stderr().is_terminal() && !is_dumb,
             ProgressMode::Bar => true,
             ProgressMode::Plain | ProgressMode::None => false,
         };
-        let bar = if is_bar {
-            ProgressBar::no_length()
+        let target = if is_bar {
+            ProgressDrawTarget::stderr()
         } else {
-            ProgressBar::hidden()
+            ProgressDrawTarget::hidden()
         };
         let shared = Arc::new(Shared {
-            bar,
+            bars: MultiProgress::with_draw_target(target),
             totals: OnceLock::new(),
+            limit,
             ticker: Mutex::new(None),
         });
         if mode != ProgressMode::None {
@@ -57,7 +64,7 @@ impl Progress {
             let watched = Arc::clone(&shared);
             let thread = std::thread::spawn(move || {
                 if is_bar {
-                    draw_bar(&watched, &meter, &stopped);
+                    draw_bars(&watched, &meter, &stopped);
                 } else {
                     print_lines(&watched, &meter, &stopped);
                 }
@@ -70,7 +77,7 @@ impl Progress {
 
     /// Shows nothing, and prints lines all the same.
     pub fn none() -> Self {
-        Self::start(ProgressMode::None, Arc::default())
+        Self::start(ProgressMode::None, Limit::new(0), Arc::default())
     }
 
     /// What the lists hold, once it is known.
@@ -79,12 +86,12 @@ impl Progress {
         let _ = self.0.totals.set(totals);
     }
 
-    /// Prints a line without spoiling the bar.
+    /// Prints a line without spoiling the bars.
     pub fn println(&self, line: &str) {
-        self.0.bar.suspend(|| super::say(line));
+        self.0.bars.suspend(|| super::say(line));
     }
 
-    /// Takes the bar away.
+    /// Takes the bars away.
     pub fn stop(&self) {
         let ticker = self
             .0
@@ -97,102 +104,197 @@ impl Progress {
             // A thread that panicked has nothing more to show.
             let _ = thread.join();
         }
-        self.0.bar.finish_and_clear();
+        // A terminal that is gone needs no clearing.
+        let _ = self.0.bars.clear();
     }
 }
 
-fn draw_bar(shared: &Shared, meter: &Meter, stopped: &mpsc::Receiver<()>) {
-    let with_total = ProgressStyle::with_template("{bar:12} {wide_msg}").expect("a valid template");
-    let without_total =
-        ProgressStyle::with_template("{spinner} {wide_msg}").expect("a valid template");
-    shared.bar.set_style(without_total);
-    let started = Instant::now();
+fn draw_bars(shared: &Shared, meter: &Meter, stopped: &mpsc::Receiver<()>) {
+    let style = |template| ProgressStyle::with_template(template).expect("a valid template");
+    let (with_total, of_large) = (style("{bar:12} {wide_msg}"), style("  {bar:10} {wide_msg}"));
+    let main = shared.bars.add(ProgressBar::no_length());
+    main.set_style(style("{spinner} {wide_msg}"));
+    let mut large_bars: Vec<ProgressBar> = Vec::new();
+    let mut rate = Rate::default();
     let mut has_total = false;
     while let Err(RecvTimeoutError::Timeout) = stopped.recv_timeout(REDRAW_INTERVAL) {
         let counts = meter.counts();
         let totals = shared.totals.get();
         if let Some(totals) = totals {
             if !has_total {
-                shared.bar.set_style(with_total.clone());
+                main.set_style(with_total.clone());
                 has_total = true;
             }
-            shared.bar.set_length(totals.n_rows.max(1));
+            main.set_length(totals.n_rows.max(1));
         }
-        shared.bar.set_position(counts.n_done());
-        shared
-            .bar
-            .set_message(status(&counts, totals, started.elapsed()));
-        shared.bar.tick();
+        main.set_position(counts.n_done());
+        rate.note(Instant::now(), &counts);
+        main.set_message(status(&counts, totals, &shared.limit, &rate));
+        main.tick();
+
+        let large = largest(meter.large_objects());
+        while large_bars.len() > large.len() {
+            if let Some(bar) = large_bars.pop() {
+                bar.finish_and_clear();
+                shared.bars.remove(&bar);
+            }
+        }
+        while large_bars.len() < large.len() {
+            let bar = shared.bars.add(ProgressBar::new(1));
+            bar.set_style(of_large.clone());
+            large_bars.push(bar);
+        }
+        for (bar, object) in large_bars.iter().zip(&large) {
+            bar.set_length(object.size);
+            bar.set_position(object.n_done());
+            bar.set_message(large_status(object));
+        }
     }
+    for bar in large_bars {
+        bar.finish_and_clear();
+    }
+    main.finish_and_clear();
 }
 
 fn print_lines(shared: &Shared, meter: &Meter, stopped: &mpsc::Receiver<()>) {
-    let started = Instant::now();
+    let mut rate = Rate::default();
     while let Err(RecvTimeoutError::Timeout) = stopped.recv_timeout(LINE_INTERVAL) {
+        let counts = meter.counts();
+        rate.note(Instant::now(), &counts);
+        let totals = shared.totals.get();
         super::say(&format!(
             "s3pull: {}",
-            status(&meter.counts(), shared.totals.get(), started.elapsed())
+            status(&counts, totals, &shared.limit, &rate)
         ));
     }
 }
 
-/// `1,234 of 5,000 objects, 32 in flight, 2 failed, 1.2 GiB of 3.0 GiB, 120.0 MiB/s, 12.3 s left`
-fn status(counts: &Counts, totals: Option<&Totals>, elapsed: Duration) -> String {
-    let n_done = counts.n_done();
-    let done = match totals {
-        Some(totals) => format!("{} of {} objects", number(n_done), number(totals.n_rows)),
-        None => format!("{} objects so far", number(n_done)),
-    };
-    let rate = bytes(per_second(counts.bytes, elapsed));
-    let of_bytes = match totals {
-        Some(totals) if totals.n_without_size == 0 && totals.bytes > 0 => {
-            format!(" of {}", bytes(totals.bytes))
-        }
-        _ => String::new(),
-    };
-    let left = match totals.and_then(|totals| time_left(n_done, totals.n_rows, elapsed)) {
-        Some(left) => format!(", {} left", duration(left)),
-        None => String::new(),
-    };
+/// The largest of the large objects, in an order that does not change while they are under way.
+fn largest(mut objects: Vec<Arc<LargeObject>>) -> Vec<Arc<LargeObject>> {
+    objects.sort_by(|a, b| b.size.cmp(&a.size).then_with(|| a.key.cmp(&b.key)));
+    objects.truncate(MAX_LARGE);
+    objects
+}
+
+/// ` 45 % of 10.0 GiB  videos/a.mp4`
+fn large_status(object: &LargeObject) -> String {
+    let percent = u128::from(object.n_done()) * 100 / u128::from(object.size.max(1));
     format!(
-        "{done}, {} in flight, {} failed, {}{of_bytes}, {rate}/s{left}",
-        number(counts.n_in_flight),
-        number(counts.n_failed),
-        bytes(counts.bytes)
+        "{:3} % of {}  {}",
+        percent.min(100),
+        bytes(object.size),
+        printable(&object.key)
     )
+}
+
+/// `1,234 of 5,000 objects, 2 failed, 1.2 of 3.0 GiB, 120.0 MiB/s (mean 98.0), 12.3 s left, 32 of 64 GETs in flight`, the
+/// least needed last, since a narrow terminal cuts it off.
+fn status(counts: &Counts, totals: Option<&Totals>, limit: &Limit, rate: &Rate) -> String {
+    let n_done = number(counts.n_done());
+    let mut parts = vec![match totals {
+        Some(totals) => format!("{n_done} of {} objects", number(totals.n_rows)),
+        None => format!("{n_done} objects so far"),
+    }];
+    if counts.n_failed > 0 {
+        parts.push(format!("{} failed", number(counts.n_failed)));
+    }
+    let here = counts.bytes + counts.resumed;
+    // What rows that failed or were skipped would have had is not to be waited for.
+    let all_bytes = totals
+        .filter(|totals| totals.n_without_size == 0)
+        .map(|totals| totals.bytes.saturating_sub(counts.dropped));
+    parts.push(match all_bytes {
+        Some(all) => format!("{} of {}", bytes(here), bytes(all.max(here))),
+        None => bytes(here),
+    });
+    let (current, mean) = (rate.current(), rate.mean());
+    parts.push(format!("{}/s (mean {}/s)", bytes(current), bytes(mean)));
+    let left = match (all_bytes, totals) {
+        (Some(all), _) => rate.time_left(all.saturating_sub(here)),
+        (None, Some(totals)) => rate.time_left_by_rows(totals.n_rows),
+        (None, None) => None,
+    };
+    if let Some(left) = left {
+        parts.push(format!("{} left", duration(left)));
+    }
+    parts.push(format!(
+        "{} of {} GETs in flight",
+        number(limit.n_in_use() as u64),
+        number(limit.n_permits() as u64)
+    ));
+    parts.join(", ")
 }
 
 #[cfg(test)]
 mod tests {
+    use futures::FutureExt;
+
     use super::*;
+
+    fn counts(n_downloaded: u64, bytes: u64) -> Counts {
+        Counts {
+            n_downloaded,
+            bytes,
+            ..Counts::default()
+        }
+    }
+
+    /// At 10 s, after 2 MiB/s for 5 s and 1 MiB/s from then on.
+    fn rate() -> Rate {
+        let start = Instant::now();
+        let mut rate = Rate::default();
+        for (second, mib) in [(0, 0), (5, 10), (10, 15)] {
+            let at = start + Duration::from_secs(second);
+            rate.note(at, &counts(second * 100, mib << 20));
+        }
+        rate
+    }
 
     #[test]
     fn status_says_how_far_it_is_and_how_long_it_will_take() {
-        let counts = Counts {
-            n_downloaded: 998,
-            n_skipped: 0,
+        let limit = Limit::new(16);
+        let _permit = limit.acquire().now_or_never();
+        let mut counts = Counts {
             n_failed: 2,
-            bytes: 10_485_760,
-            n_in_flight: 8,
+            ..counts(998, 15 << 20)
         };
-        let elapsed = Duration::from_secs(10);
         let mut totals = Totals {
             n_rows: 2_000,
-            bytes: 20_971_520,
+            bytes: 35 << 20,
             n_without_size: 1,
         };
         assert_eq!(
-            status(&counts, Some(&totals), elapsed),
-            "1,000 of 2,000 objects, 8 in flight, 2 failed, 10.0 MiB, 1.0 MiB/s, 10.0 s left"
+            status(&counts, Some(&totals), &limit, &rate()),
+            "1,000 of 2,000 objects, 2 failed, 15.0 MiB, 1.0 MiB/s (mean 1.5 MiB/s), 10.0 s left, 1 of 16 GETs in flight"
         );
         totals.n_without_size = 0;
+        counts.dropped = 5 << 20;
         assert_eq!(
-            status(&counts, Some(&totals), elapsed),
-            "1,000 of 2,000 objects, 8 in flight, 2 failed, 10.0 MiB of 20.0 MiB, 1.0 MiB/s, 10.0 s left"
+            status(&counts, Some(&totals), &limit, &rate()),
+            "1,000 of 2,000 objects, 2 failed, 15.0 MiB of 30.0 MiB, 1.0 MiB/s (mean 1.5 MiB/s), 15.0 s left, 1 of 16 GETs in flight"
         );
+        counts.n_failed = 0;
         assert_eq!(
-            status(&counts, None, elapsed),
-            "1,000 objects so far, 8 in flight, 2 failed, 10.0 MiB, 1.0 MiB/s"
+            status(&counts, None, &limit, &rate()),
+            "998 objects so far, 15.0 MiB, 1.0 MiB/s (mean 1.5 MiB/s), 1 of 16 GETs in flight"
+        );
+    }
+
+    #[test]
+    fn bytes_of_an_earlier_run_are_there_but_no_speed() {
+        let counts = Counts {
+            resumed: 10 << 20,
+            ..counts(0, 15 << 20)
+        };
+        let totals = Totals {
+            n_rows: 1,
+            bytes: 40 << 20,
+            n_without_size: 0,
+        };
+        let status = status(&counts, Some(&totals), &Limit::new(1), &rate());
+        assert!(
+            status.contains("25.0 MiB of 40.0 MiB, 1.0 MiB/s (mean 1.5 MiB/s), 15.0 s left"),
+            "{status}"
         );
     }
 }

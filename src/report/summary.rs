@@ -18,6 +18,8 @@ pub struct Summary<'a> {
     pub verified: &'a BTreeMap<Verification, u64>,
     pub throttling: Throttling,
     pub elapsed: Duration,
+    /// What the run waited for, where that can be told.
+    pub bottleneck: &'a [String],
 }
 
 /// The summary's lines.
@@ -62,6 +64,7 @@ pub fn text(summary: &Summary<'_>) -> String {
             number(throttling.lowest as u64),
         ));
     }
+    lines.extend_from_slice(summary.bottleneck);
     lines.join("\n        ")
 }
 
@@ -97,6 +100,7 @@ mod tests {
                 lowest: 64,
             },
             elapsed: Duration::from_secs(2),
+            bottleneck: &[],
         }
     }
 
@@ -109,7 +113,7 @@ mod tests {
             n_skipped: 5,
             n_failed: 2,
             bytes: 2_097_152,
-            n_in_flight: 0,
+            ..Counts::default()
         };
         assert_eq!(
             text(&Summary {

@@ -78,10 +78,11 @@ pub fn bytes(n: u64) -> String {
     format!("{value:.1} {}", UNITS[unit])
 }
 
-/// `0.42 s`, `12.3 s`, `2m 05s`, `3h 02m`
+/// `4 ms`, `0.42 s`, `12.3 s`, `2m 05s`, `3h 02m`
 pub fn duration(duration: Duration) -> String {
     let seconds = duration.as_secs();
     match seconds {
+        0 if duration.subsec_millis() < 100 => format!("{} ms", duration.subsec_millis()),
         0..10 => format!("{:.2} s", duration.as_secs_f64()),
         10..60 => format!("{:.1} s", duration.as_secs_f64()),
         60..3600 => format!("{}m {:02}s", seconds / 60, seconds % 60),
@@ -154,6 +155,7 @@ mod tests {
     #[test]
     fn durations_read_well() {
         let cases = [
+            (0.0042, "4 ms"),
             (0.416, "0.42 s"),
             (12.34, "12.3 s"),
             (125.0, "2m 05s"),

@@ -55,6 +55,7 @@ pub struct GetResponse {
     pub length: Option<u64>,
     /// With its quotes.
     pub etag: Option<String>,
+    pub version_id: Option<String>,
     pub last_modified: Option<SystemTime>,
     /// A checksum of the whole object, where S3 returned one that its bytes can be compared with.
     pub checksum: Option<Checksum>,
@@ -138,6 +139,7 @@ impl Client {
                 .content_length()
                 .and_then(|length| length.try_into().ok()),
             etag: output.e_tag().map(str::to_owned),
+            version_id: output.version_id().map(str::to_owned),
             last_modified: output
                 .last_modified()
                 .and_then(|time| (*time).try_into().ok()),

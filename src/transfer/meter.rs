@@ -1,7 +1,8 @@
 //! What has happened so far, for whoever wants to show it: written at next to no cost, read when it is drawn.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::time::{Duration, Instant};
 
 use crate::outcome::Outcome;
 
@@ -12,7 +13,56 @@ pub struct Meter {
     n_skipped: AtomicU64,
     n_failed: AtomicU64,
     bytes: AtomicU64,
-    n_in_flight: AtomicU64,
+    resumed: AtomicU64,
+    dropped: AtomicU64,
+    large: Mutex<Vec<Arc<LargeObject>>>,
+    waits: [WaitMeter; 3],
+}
+
+/// What objects wait for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Wait {
+    /// From a request to its answer, the connection included if there was none to be had.
+    FirstByte,
+    /// For bytes of a body.
+    Body,
+    /// For file work, and for a thread that does it.
+    Disk,
+}
+
+#[derive(Debug)]
+struct WaitMeter {
+    n: AtomicU64,
+    nanos: AtomicU64,
+    shortest: AtomicU64,
+}
+
+impl Default for WaitMeter {
+    fn default() -> Self {
+        Self {
+            n: AtomicU64::new(0),
+            nanos: AtomicU64::new(0),
+            shortest: AtomicU64::new(u64::MAX),
+        }
+    }
+}
+
+/// How long objects waited for something, in all.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Waited {
+    /// How often.
+    pub n: u64,
+    pub time: Duration,
+    /// The shortest of them.
+    pub shortest: Duration,
+}
+
+impl Waited {
+    /// How long it took on average.
+    pub fn mean(&self) -> Duration {
+        let nanos = self.time.as_nanos() / u128::from(self.n.max(1));
+        Duration::from_nanos(u64::try_from(nanos).unwrap_or(u64::MAX))
+    }
 }
 
 /// The counts at one moment.
@@ -23,7 +73,26 @@ pub struct Counts {
     pub n_failed: u64,
     /// Bytes received for files that are, or may yet be, whole; what was fetched in vain does not count.
     pub bytes: u64,
-    pub n_in_flight: u64,
+    /// Bytes that an earlier run had fetched.
+    pub resumed: u64,
+    /// Bytes, as the list has them, of rows that ended without being downloaded.
+    pub dropped: u64,
+}
+
+/// A large object under way.
+#[derive(Debug)]
+pub struct LargeObject {
+    pub key: String,
+    /// Bytes.
+    pub size: u64,
+    n_done: AtomicU64,
+}
+
+impl LargeObject {
+    /// Bytes that are on disk, or on their way there.
+    pub fn n_done(&self) -> u64 {
+        self.n_done.load(Relaxed)
+    }
 }
 
 impl Counts {
@@ -40,27 +109,73 @@ impl Meter {
             n_skipped: self.n_skipped.load(Relaxed),
             n_failed: self.n_failed.load(Relaxed),
             bytes: self.bytes.load(Relaxed),
-            n_in_flight: self.n_in_flight.load(Relaxed),
+            resumed: self.resumed.load(Relaxed),
+            dropped: self.dropped.load(Relaxed),
         }
     }
 
-    pub(super) fn count(&self, outcome: &Outcome) {
+    /// Counts how long something is waited for, until what is returned is dropped.
+    pub(super) fn waiting(&self, wait: Wait) -> Waiting<'_> {
+        Waiting {
+            meter: &self.waits[wait as usize],
+            started: Instant::now(),
+        }
+    }
+
+    pub fn waited(&self, wait: Wait) -> Waited {
+        let meter = &self.waits[wait as usize];
+        Waited {
+            n: meter.n.load(Relaxed),
+            time: Duration::from_nanos(meter.nanos.load(Relaxed)),
+            shortest: Duration::from_nanos(meter.shortest.load(Relaxed)),
+        }
+    }
+
+    /// Counts a row that ended, whose size is `size` if the list says so.
+    pub(super) fn count(&self, outcome: &Outcome, size: Option<u64>) {
         let counter = match outcome {
             Outcome::Downloaded(_) => &self.n_downloaded,
             Outcome::Skipped(_) => &self.n_skipped,
             Outcome::Failed(_) => &self.n_failed,
         };
         counter.fetch_add(1, Relaxed);
+        if !matches!(outcome, Outcome::Downloaded(_)) {
+            self.dropped.fetch_add(size.unwrap_or_default(), Relaxed);
+        }
     }
 
-    /// Counts an object as in flight, and its bytes, until what is returned is dropped; then the bytes
+    /// The large objects that are under way.
+    pub fn large_objects(&self) -> Vec<Arc<LargeObject>> {
+        self.large().clone()
+    }
+
+    fn large(&self) -> MutexGuard<'_, Vec<Arc<LargeObject>>> {
+        self.large.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Counts the bytes of an object under way, until what is returned is dropped; then they
     /// count no more, unless they were kept.
     pub(super) fn object(self: &Arc<Self>) -> InFlightObject {
-        self.n_in_flight.fetch_add(1, Relaxed);
         InFlightObject {
             meter: Arc::clone(self),
             in_vain: AtomicU64::new(0),
+            resumed: AtomicU64::new(0),
+            large: OnceLock::new(),
         }
+    }
+}
+
+pub(super) struct Waiting<'a> {
+    meter: &'a WaitMeter,
+    started: Instant,
+}
+
+impl Drop for Waiting<'_> {
+    fn drop(&mut self) {
+        let nanos = u64::try_from(self.started.elapsed().as_nanos()).unwrap_or(u64::MAX);
+        self.meter.n.fetch_add(1, Relaxed);
+        self.meter.nanos.fetch_add(nanos, Relaxed);
+        self.meter.shortest.fetch_min(nanos, Relaxed);
     }
 }
 
@@ -68,17 +183,38 @@ pub(super) struct InFlightObject {
     meter: Arc<Meter>,
     /// Bytes received so far that are in vain unless the object becomes whole.
     in_vain: AtomicU64,
+    /// Bytes of an earlier run that are in vain likewise.
+    resumed: AtomicU64,
+    large: OnceLock<Arc<LargeObject>>,
 }
 
 impl InFlightObject {
     pub fn received(&self, n: usize) {
         self.in_vain.fetch_add(n as u64, Relaxed);
         self.meter.bytes.fetch_add(n as u64, Relaxed);
+        if let Some(large) = self.large.get() {
+            large.n_done.fetch_add(n as u64, Relaxed);
+        }
+    }
+
+    /// The object is a large one, of which an earlier run had fetched `resumed` bytes.
+    pub fn is_large(&self, key: &str, size: u64, resumed: u64) {
+        self.meter.resumed.fetch_add(resumed, Relaxed);
+        self.resumed.store(resumed, Relaxed);
+        let large = self.large.get_or_init(|| {
+            Arc::new(LargeObject {
+                key: key.to_owned(),
+                size,
+                n_done: AtomicU64::new(resumed),
+            })
+        });
+        self.meter.large().push(Arc::clone(large));
     }
 
     /// The bytes received so far are of use.
     pub fn keep(&self) {
         self.in_vain.store(0, Relaxed);
+        self.resumed.store(0, Relaxed);
     }
 }
 
@@ -87,7 +223,14 @@ impl Drop for InFlightObject {
         self.meter
             .bytes
             .fetch_sub(self.in_vain.load(Relaxed), Relaxed);
-        self.meter.n_in_flight.fetch_sub(1, Relaxed);
+        self.meter
+            .resumed
+            .fetch_sub(self.resumed.load(Relaxed), Relaxed);
+        if let Some(ended) = self.large.get() {
+            self.meter
+                .large()
+                .retain(|large| !Arc::ptr_eq(large, ended));
+        }
     }
 }
 
@@ -100,13 +243,30 @@ mod tests {
         let meter = Arc::new(Meter::default());
         let object = meter.object();
         object.received(10);
-        assert_eq!((meter.counts().bytes, meter.counts().n_in_flight), (10, 1));
+        assert_eq!(meter.counts().bytes, 10);
         drop(object);
-        assert_eq!((meter.counts().bytes, meter.counts().n_in_flight), (0, 0));
+        assert_eq!(meter.counts().bytes, 0);
         let object = meter.object();
         object.received(7);
         object.keep();
         drop(object);
-        assert_eq!((meter.counts().bytes, meter.counts().n_in_flight), (7, 0));
+        assert_eq!(meter.counts().bytes, 7);
+    }
+
+    #[test]
+    fn large_objects_are_known_while_they_are_under_way() {
+        let meter = Arc::new(Meter::default());
+        let object = meter.object();
+        object.is_large("k", 100, 30);
+        object.received(20);
+        let large = meter.large_objects();
+        assert_eq!(
+            (large[0].key.as_str(), large[0].size, large[0].n_done()),
+            ("k", 100, 50)
+        );
+        assert_eq!((meter.counts().bytes, meter.counts().resumed), (20, 30));
+        drop(object);
+        assert!(meter.large_objects().is_empty());
+        assert_eq!(meter.counts(), Counts::default());
     }
 }

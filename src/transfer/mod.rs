@@ -9,30 +9,33 @@ mod parallel;
 mod parts;
 mod reader;
 mod retry;
+mod row;
 mod stop;
 
 use std::cell::{Cell, RefCell};
+use std::fmt;
 use std::io;
-use std::pin::{Pin, pin};
+use std::ops::Range;
+use std::pin::pin;
 use std::sync::Arc;
-use std::task::{Context as TaskContext, Poll};
 use std::time::Duration;
 
 use futures::{Stream, StreamExt, stream};
-use tokio::sync::{mpsc, oneshot};
-use tokio::task::{JoinError, JoinHandle};
+use tokio::sync::mpsc;
+use tokio::task::JoinError;
 
-use in_flight::{Entered, InFlight};
-use limit::Claim;
+use in_flight::InFlight;
 pub use limit::{Limit, Throttling};
-pub use meter::{Counts, Meter};
+pub use meter::{Counts, LargeObject, Meter, Wait, Waited};
+use row::Ended;
+pub(crate) use row::local_path;
 pub use stop::{Phase, Stop};
 
 use crate::config::TransferOptions;
 use crate::keys::{Entry, ListError, Place, Row};
 use crate::local::{LocalPath, OutputFolder, PathRules};
 use crate::outcome::{Class, ErrorCode, Failure, Outcome};
-use crate::s3;
+use crate::s3::{self, GetError};
 
 /// How long a list may be silent once the run is being stopped, before the rest of it is given up.
 const MAX_SILENCE_OF_LIST: Duration = Duration::from_secs(5);
@@ -47,6 +50,29 @@ pub struct Context {
     pub limit: Limit,
     pub meter: Arc<Meter>,
     pub stop: Arc<Stop>,
+    /// Is told of every request that was answered, or failed.
+    pub on_request: Option<OnRequest>,
+}
+
+/// Takes notes of requests, from many tasks at once.
+pub struct OnRequest(pub Box<dyn Fn(&RequestNote<'_>) + Send + Sync>);
+
+impl fmt::Debug for OnRequest {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("OnRequest")
+    }
+}
+
+/// A request, and how it was answered.
+#[derive(Debug)]
+pub struct RequestNote<'a> {
+    pub key: &'a str,
+    /// Bytes that were asked for; `None` for the whole object.
+    pub range: Option<Range<u64>>,
+    /// Why it failed, if it did.
+    pub error: Option<&'a GetError>,
+    /// From its start to the first byte of its answer.
+    pub time: Duration,
 }
 
 /// Why an object's download stopped short.
@@ -83,6 +109,8 @@ pub struct Finished {
     pub entry: Arc<Entry>,
     /// Where it is another than the run's.
     pub bucket: Option<String>,
+    /// Where its file is, or would be.
+    pub path: Option<Arc<LocalPath>>,
     pub outcome: Outcome,
 }
 
@@ -117,19 +145,19 @@ pub async fn download_all(
         .inspect(|row| n_rows.set(n_rows.get() + u64::from(row.is_ok())));
     // Concurrent up to here and no further: what follows is a single consumer.
     let downloads = rows
-        .map(|row| start(context, &in_flight, row))
+        .map(|row| row::start(context, &in_flight, row))
         .buffer_unordered(context.options.concurrency.get());
     let mut downloads = pin!(downloads);
     while let Some(event) = downloads.next().await {
-        let Event { finished, path } = match event {
-            Ok(event) => event,
+        let (finished, has_path) = match event {
+            Ok(Ended { finished, has_path }) => (finished, has_path),
             Err(error) => {
                 end = End::ListBroken(error);
                 continue;
             }
         };
-        if let Some(path) = path {
-            in_flight.borrow_mut().finish(&path, &finished.outcome);
+        if let Some(path) = finished.path.as_ref().filter(|_| has_path) {
+            in_flight.borrow_mut().finish(path, &finished.outcome);
         }
         if let Outcome::Failed(failure) = &finished.outcome {
             n_failures += u64::from(!matches!(
@@ -140,7 +168,7 @@ pub async fn download_all(
                 end = ended;
             }
         }
-        context.meter.count(&finished.outcome);
+        context.meter.count(&finished.outcome, finished.entry.size);
         if let Err(error) = observer.finished(&finished) {
             context.stop.escalate(Phase::Abandoned);
             end = End::RecordFailed(error);
@@ -181,14 +209,6 @@ fn must_end(context: &Context, failure: &Failure, n_failures: u64) -> Option<End
     None
 }
 
-/// A row that ended, and the path that is free again; or the list's own end.
-type RowEvent = Result<Event, ListError>;
-
-struct Event {
-    finished: Finished,
-    path: Option<Arc<LocalPath>>,
-}
-
 struct CutShort;
 
 /// The rows as they arrive. Once the run is being stopped the rest is still read, for the record, unless it stays away
@@ -224,191 +244,6 @@ fn rows_until_abandoned(
     })
 }
 
-/// Starts what a row needs: a task of its own for a download, so that the work is spread over all cores.
-fn start(
-    context: &Arc<Context>,
-    in_flight: &RefCell<InFlight>,
-    row: Result<Row, ListError>,
-) -> impl Future<Output = RowEvent> + use<> {
-    let started = row.map(|row| Started::new(context, in_flight, row));
-    async move {
-        let (place, entry, bucket, outcome, path) = match started? {
-            Started::Ended {
-                place,
-                entry,
-                bucket,
-                outcome,
-            } => (place, entry, bucket, outcome, None),
-            Started::Task {
-                place,
-                entry,
-                path,
-                task,
-                claim,
-            } => {
-                let outcome = ended(task, claim).await;
-                (place, entry, None, outcome, Some(path))
-            }
-            Started::Follower {
-                place,
-                entry,
-                leader,
-            } => {
-                let outcome = leader.await.unwrap_or_else(|_| {
-                    Outcome::Failed(Failure::not_attempted("the run was stopped"))
-                });
-                (place, entry, None, outcome, None)
-            }
-            Started::Waiting {
-                place,
-                entry,
-                path,
-                turn,
-                context,
-            } => {
-                // The row before it ends, and soon if the run is being stopped.
-                let has_path = turn.await.is_ok();
-                let outcome = if has_path && context.stop.phase() == Phase::Running {
-                    let (task, claim) = begin(&context, &entry, &path);
-                    ended(task, claim).await
-                } else {
-                    Outcome::Failed(Failure::not_attempted(&context.stop.reason()))
-                };
-                (place, entry, None, outcome, has_path.then_some(path))
-            }
-        };
-        Ok(Event {
-            finished: Finished {
-                place,
-                entry,
-                bucket,
-                outcome,
-            },
-            path,
-        })
-    }
-}
-
-/// Begins a download as a task of its own, which claims its place among those who need permits.
-fn begin(
-    context: &Arc<Context>,
-    entry: &Arc<Entry>,
-    path: &Arc<LocalPath>,
-) -> (AbortOnDrop, Claim) {
-    let download = object::download(Arc::clone(context), Arc::clone(entry), Arc::clone(path));
-    (AbortOnDrop(tokio::spawn(download)), context.limit.claim())
-}
-
-async fn ended(task: AbortOnDrop, claim: Claim) -> Outcome {
-    let outcome = task
-        .await
-        .unwrap_or_else(|error| Outcome::Failed(failure_of_task(&error)));
-    // Given up here, where the next row is begun at once: no helper is quicker.
-    drop(claim);
-    outcome
-}
-
-enum Started {
-    /// Nothing has to be done.
-    Ended {
-        place: Place,
-        entry: Arc<Entry>,
-        bucket: Option<String>,
-        outcome: Outcome,
-    },
-    Task {
-        place: Place,
-        entry: Arc<Entry>,
-        path: Arc<LocalPath>,
-        task: AbortOnDrop,
-        claim: Claim,
-    },
-    /// The same key is in flight for an earlier row.
-    Follower {
-        place: Place,
-        entry: Arc<Entry>,
-        leader: oneshot::Receiver<Outcome>,
-    },
-    /// Another object is in flight to the same path.
-    Waiting {
-        place: Place,
-        entry: Arc<Entry>,
-        path: Arc<LocalPath>,
-        turn: oneshot::Receiver<()>,
-        context: Arc<Context>,
-    },
-}
-
-impl Started {
-    fn new(context: &Arc<Context>, in_flight: &RefCell<InFlight>, row: Row) -> Self {
-        let place = row.place;
-        let entry = match row.entry {
-            Ok(entry) => Arc::new(entry),
-            Err(no_entry) => {
-                let entry = Arc::new(Entry {
-                    key: no_entry.key,
-                    ..Entry::default()
-                });
-                return Self::Ended {
-                    place,
-                    entry,
-                    bucket: no_entry.bucket,
-                    outcome: *no_entry.outcome,
-                };
-            }
-        };
-        let failed = |entry, failure| Self::Ended {
-            place,
-            entry,
-            bucket: None,
-            outcome: Outcome::Failed(failure),
-        };
-        if context.stop.phase() >= Phase::WindingDown {
-            return failed(entry, Failure::not_attempted(&context.stop.reason()));
-        }
-        let path = match local_path(&context.paths, &entry) {
-            Ok(path) => Arc::new(path),
-            Err(failure) => return failed(entry, failure),
-        };
-        match in_flight.borrow_mut().enter(&path, &entry) {
-            Entered::First => {
-                let (task, claim) = begin(context, &entry, &path);
-                Self::Task {
-                    place,
-                    entry,
-                    path,
-                    task,
-                    claim,
-                }
-            }
-            Entered::Follower(leader) => Self::Follower {
-                place,
-                entry,
-                leader,
-            },
-            Entered::Waiting(turn) => Self::Waiting {
-                place,
-                entry,
-                path,
-                turn,
-                context: Arc::clone(context),
-            },
-        }
-    }
-}
-
-/// Where the object's file goes: to the path that its row gives, or else to its key's.
-///
-/// # Errors
-/// Where that is no plain path below the output folder, or lacks the prefix.
-pub(crate) fn local_path(rules: &PathRules, entry: &Entry) -> Result<LocalPath, Failure> {
-    let path = match &entry.dest {
-        Some(dest) => rules.path_of_dest(dest),
-        None => rules.path_of(&entry.key),
-    };
-    Ok(path?)
-}
-
 /// A panic in a download is a defect, but no reason to lose the other keys.
 fn failure_of_task(error: &JoinError) -> Failure {
     Failure::new(
@@ -416,41 +251,4 @@ fn failure_of_task(error: &JoinError) -> Failure {
         Class::Permanent,
         format!("a defect of s3pull, please report it: {error}"),
     )
-}
-
-/// A task that ends with the future that waits for it.
-struct AbortOnDrop(JoinHandle<Outcome>);
-
-impl Future for AbortOnDrop {
-    type Output = Result<Outcome, JoinError>;
-
-    fn poll(mut self: Pin<&mut Self>, context: &mut TaskContext<'_>) -> Poll<Self::Output> {
-        Pin::new(&mut self.0).poll(context)
-    }
-}
-
-impl Drop for AbortOnDrop {
-    fn drop(&mut self) {
-        self.0.abort();
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[tokio::test]
-    async fn a_panic_in_a_task_is_a_failure_of_its_key() {
-        let ended = AbortOnDrop(tokio::spawn(async { panic!("as the SDK may") })).await;
-        let failure = failure_of_task(&ended.unwrap_err());
-        assert_eq!(
-            (failure.code, failure.class),
-            (ErrorCode::Internal, Class::Permanent)
-        );
-        assert!(
-            failure.message.contains("as the SDK may"),
-            "{}",
-            failure.message
-        );
-    }
 }

@@ -7,14 +7,16 @@ use bytes::Bytes;
 
 use super::checksum::{Expected, Verifier};
 use super::limit::Permit;
-use super::meter::InFlightObject;
+use super::meter::{InFlightObject, Meter, Wait};
 use super::reader::{Reader, Request};
 use super::retry::Budget;
 use super::{Broken, Context, Phase, parallel};
 use crate::config::IfExists;
 use crate::keys::Entry;
 use crate::local::{LocalError, LocalPath, PartialFile, ResumableFile};
-use crate::outcome::{Class, Downloaded, ErrorCode, Failure, Outcome, SkipReason, Verification};
+use crate::outcome::{
+    Class, Downloaded, ErrorCode, Failure, ObjectInfo, Outcome, SkipReason, Verification,
+};
 use crate::s3::GetResponse;
 
 /// Bytes gathered before they are written. An object that is smaller is created, written and renamed in one
@@ -39,12 +41,12 @@ pub async fn download(context: Arc<Context>, entry: Arc<Entry>, path: Arc<LocalP
     };
     loop {
         match download_whole(&request, &path).await {
-            Ok((bytes, verification)) => {
-                let attempts = request.budget.n_failed() + 1;
+            Ok(committed) => {
                 return Outcome::Downloaded(Downloaded {
-                    bytes,
-                    verification,
-                    attempts,
+                    bytes: committed.bytes,
+                    object: committed.object,
+                    verification: committed.verification,
+                    attempts: request.budget.n_failed() + 1,
                     duration: started.elapsed(),
                 });
             }
@@ -60,11 +62,15 @@ pub async fn download(context: Arc<Context>, entry: Arc<Entry>, path: Arc<LocalP
     }
 }
 
-/// Downloads the object as it is now: bytes and verdict of a committed file.
-async fn download_whole(
-    request: &Request,
-    path: &Arc<LocalPath>,
-) -> Result<(u64, Verification), Broken> {
+/// A file at its final path.
+struct Committed {
+    bytes: u64,
+    object: ObjectInfo,
+    verification: Verification,
+}
+
+/// Downloads the object as it is now.
+async fn download_whole(request: &Request, path: &Arc<LocalPath>) -> Result<Committed, Broken> {
     let context = &request.context;
     let received = Arc::new(context.meter.object());
     let fetching = fetch(request, path, &received);
@@ -72,24 +78,30 @@ async fn download_whole(
         .await
         .unwrap_or_else(|| Err(Broken::Final(interrupted())))?;
     // Past the last point to give up: what is told of the row must be what is on disk.
-    let modified = fetched.modified;
+    let modified = fetched.object.last_modified;
     match fetched.file {
         FetchedFile::Folder => {
-            let (context, path) = (Arc::clone(context), Arc::clone(path));
-            blocking(move || context.output.make_folder(&path)).await?;
+            let (output, path) = (Arc::clone(context), Arc::clone(path));
+            blocking(&context.meter, move || output.output.make_folder(&path)).await?;
         }
         FetchedFile::Gathered(sink) => sink.commit(modified).await?,
-        FetchedFile::Parts(file) => blocking(move || file.commit(modified)).await?,
+        FetchedFile::Parts(file) => {
+            blocking(&context.meter, move || file.commit(modified)).await?;
+        }
     }
     received.keep();
-    Ok((fetched.bytes, fetched.verification))
+    Ok(Committed {
+        bytes: fetched.bytes,
+        object: fetched.object,
+        verification: fetched.verification,
+    })
 }
 
 /// A whole and verified object, all but committed.
 pub(super) struct Fetched {
     pub bytes: u64,
+    pub object: ObjectInfo,
     pub verification: Verification,
-    pub modified: Option<SystemTime>,
     pub file: FetchedFile,
 }
 
@@ -144,7 +156,7 @@ async fn stream(
     permit: Permit,
 ) -> Result<Fetched, Broken> {
     let context = &request.context;
-    let modified = response.last_modified;
+    let object = info(&response);
     let mut verifier = Verifier::new(Expected::new(context.options.verify, &response));
     let mut reader = Reader::of_whole(request.clone(), response, permit);
     let mut sink = Sink::new(Arc::clone(context), Arc::clone(path));
@@ -174,10 +186,18 @@ async fn stream(
     };
     Ok(Fetched {
         bytes,
+        object,
         verification,
-        modified,
         file,
     })
+}
+
+pub(super) fn info(response: &GetResponse) -> ObjectInfo {
+    ObjectInfo {
+        etag: response.etag.clone(),
+        version_id: response.version_id.clone(),
+        last_modified: response.last_modified,
+    }
 }
 
 /// Gathers an object's bytes, and writes them when they are enough to be worth it.
@@ -217,7 +237,8 @@ impl Sink {
             self.n_written,
         );
         self.n_written += std::mem::take(&mut self.n_gathered) as u64;
-        self.file = Some(blocking(move || write(&context, &path, file, &gathered, offset)).await?);
+        let writing = move || write(&context, &path, file, &gathered, offset);
+        self.file = Some(blocking(&self.context.meter, writing).await?);
         Ok(())
     }
 
@@ -230,7 +251,10 @@ impl Sink {
             n_written,
             ..
         } = self;
-        blocking(move || write(&context, &path, file, &gathered, n_written)?.commit(modified)).await
+        let meter = Arc::clone(&context.meter);
+        let committing =
+            move || write(&context, &path, file, &gathered, n_written)?.commit(modified);
+        blocking(&meter, committing).await
     }
 }
 
@@ -264,8 +288,8 @@ async fn time_to_beat(context: &Arc<Context>, path: &Arc<LocalPath>) -> Result<E
     if if_exists == IfExists::Overwrite || path.is_folder() {
         return Ok(Existing::None);
     }
-    let (context, path) = (Arc::clone(context), Arc::clone(path));
-    let time = blocking(move || context.output.time_of_file(&path)).await?;
+    let (looking, path) = (Arc::clone(context), Arc::clone(path));
+    let time = blocking(&context.meter, move || looking.output.time_of_file(&path)).await?;
     Ok(match time {
         Some(time) if if_exists == IfExists::Newer => Existing::Beat(time),
         Some(_) => Existing::Skip,
@@ -275,8 +299,10 @@ async fn time_to_beat(context: &Arc<Context>, path: &Arc<LocalPath>) -> Result<E
 
 /// Does file work on a thread that may block.
 pub(super) async fn blocking<T: Send + 'static>(
+    meter: &Meter,
     work: impl FnOnce() -> Result<T, LocalError> + Send + 'static,
 ) -> Result<T, Failure> {
+    let _waiting = meter.waiting(Wait::Disk);
     match tokio::task::spawn_blocking(work).await {
         Ok(done) => done.map_err(Failure::from),
         Err(error) => Err(super::failure_of_task(&error)),

@@ -12,7 +12,7 @@ use tokio::task::JoinSet;
 use super::checksum::{Expected, Verifier};
 use super::limit::Permit;
 use super::meter::InFlightObject;
-use super::object::{Fetched, FetchedFile, WRITE_SIZE, blocking};
+use super::object::{Fetched, FetchedFile, WRITE_SIZE, blocking, info};
 use super::parts::{Plan, Unclaimed};
 use super::reader::{Reader, Request};
 use super::{Broken, failure_of_task};
@@ -44,7 +44,7 @@ pub async fn fetch(
     permit: Permit,
 ) -> Result<Fetched, Broken> {
     let options = &request.context.options;
-    let modified = response.last_modified;
+    let object_info = info(&response);
     let expected = Expected::new(options.verify, &response);
     let plan = Plan::new(identity.1, options.part_size);
     let (file, done) = {
@@ -55,8 +55,16 @@ pub async fn fetch(
             part_size: plan.part_size,
             algorithm: expected.part_algorithm(),
         };
-        blocking(move || context.output.begin_resumable(&path, &identity)).await?
+        let meter = Arc::clone(&context.meter);
+        let beginning = move || context.output.begin_resumable(&path, &identity);
+        blocking(&meter, beginning).await?
     };
+    let range_length = |&(index, _): &(usize, u64)| {
+        let range = plan.range(index);
+        range.end - range.start
+    };
+    let resumed = done.iter().map(range_length).sum();
+    received.is_large(&request.entry.key, plan.size, resumed);
     let mut crcs = vec![None; plan.n_parts()];
     for &(index, crc) in &done {
         crcs[index] = Some(crc);
@@ -85,8 +93,8 @@ pub async fn fetch(
     let file = FetchedFile::Parts(Arc::clone(&object.file));
     Ok(Fetched {
         bytes: plan.size,
+        object: object_info,
         verification,
-        modified,
         file,
     })
 }
@@ -179,6 +187,7 @@ impl Object {
         let mut crc = Digest::new(self.expected.part_algorithm());
         let mut gathered = Vec::new();
         let (mut start, mut position) = (range.start, range.start);
+        let meter = &self.request.context.meter;
         while position < range.end {
             let Some(bytes) = reader.next_before(range.end).await? else {
                 return Err(ended_early(index).into());
@@ -189,12 +198,13 @@ impl Object {
             gathered.push(bytes);
             if position - start >= WRITE_SIZE as u64 && position < range.end {
                 let (file, gathered) = (Arc::clone(&self.file), std::mem::take(&mut gathered));
-                blocking(move || file.write_at(&gathered, start)).await?;
+                let writing = move || file.write_at(&gathered, start);
+                blocking(meter, writing).await?;
                 start = position;
             }
         }
         let (file, done) = (Arc::clone(&self.file), (index, crc.finalize()));
-        blocking(move || {
+        blocking(meter, move || {
             file.write_at(&gathered, start)?;
             file.record(done)
         })
@@ -233,7 +243,7 @@ async fn verify(object: &Arc<Object>) -> Result<Verification, Broken> {
 async fn read_again(object: &Object) -> Result<Result<Verification, Failure>, Failure> {
     let (file, size) = (Arc::clone(&object.file), object.plan.size);
     let mut verifier = Verifier::new(object.expected.clone());
-    blocking(move || {
+    blocking(&object.request.context.meter, move || {
         file.for_each_chunk(size, |bytes| verifier.update(bytes))?;
         Ok(verifier.finish(size))
     })

@@ -1,13 +1,14 @@
 //! The bytes of an object, or of a range of it, in order. Where a body breaks, it goes on at the missing byte.
 
 use std::sync::Arc;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use bytes::Bytes;
 
 use super::limit::Permit;
+use super::meter::Wait;
 use super::retry::Budget;
-use super::{Broken, Context};
+use super::{Broken, Context, OnRequest, RequestNote};
 use crate::keys::Entry;
 use crate::outcome::{Class, ErrorCode, Failure};
 use crate::s3::{Body, GetError, GetRequest, GetResponse, Part};
@@ -85,13 +86,26 @@ impl Request {
 
     async fn send(&self, part: Option<Part<'_>>, permit: &Permit) -> Result<GetResponse, GetError> {
         let version_id = self.entry.version_id.as_deref();
+        let range = part.as_ref().map(|part| part.range.clone());
+        let started = Instant::now();
         let request = GetRequest {
             key: &self.entry.key,
             version_id,
             if_modified_since: self.if_modified_since.filter(|_| part.is_none()),
             part,
         };
-        let answer = self.context.client.get(&request).await;
+        let answer = {
+            let _waiting = self.context.meter.waiting(Wait::FirstByte);
+            self.context.client.get(&request).await
+        };
+        if let Some(OnRequest(note)) = &self.context.on_request {
+            note(&RequestNote {
+                key: &self.entry.key,
+                range,
+                error: answer.as_ref().err(),
+                time: started.elapsed(),
+            });
+        }
         match &answer {
             Ok(_) => permit.answered(),
             Err(error) if error.is_not_modified() => permit.answered(),
@@ -247,7 +261,11 @@ impl Reader {
         let Some((body, _permit)) = &mut self.open else {
             return Ok(None);
         };
-        let Some(bytes) = body.next().await? else {
+        let next = {
+            let _waiting = self.request.context.meter.waiting(Wait::Body);
+            body.next().await?
+        };
+        let Some(bytes) = next else {
             return Ok(None);
         };
         match self.end {

@@ -6,19 +6,13 @@
 use std::path::Path;
 use std::process::Command;
 
-use crate::harness::{Fault, Server, pattern};
+use crate::harness::{Fault, Server, pattern, skipped};
 
 /// A small file system of its own at a folder, gone when dropped; `None` where mounting is not allowed.
 pub struct Mount<'a>(&'a Path);
 
 fn succeeds(command: &mut Command) -> bool {
     command.output().is_ok_and(|output| output.status.success())
-}
-
-#[expect(clippy::print_stderr, reason = "says why a test tests nothing")]
-fn skipped<T>(why: &str) -> Option<T> {
-    eprintln!("skipped: {why}");
-    None
 }
 
 impl<'a> Mount<'a> {

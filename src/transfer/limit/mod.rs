@@ -92,6 +92,17 @@ impl Limit {
         }
     }
 
+    /// How many GETs there may be at the moment.
+    pub fn n_permits(&self) -> usize {
+        self.0.n_permits.load(SeqCst)
+    }
+
+    /// How many there are.
+    pub fn n_in_use(&self) -> usize {
+        let n_given = self.n_permits() + self.0.n_owed.load(SeqCst);
+        n_given.saturating_sub(self.0.permits.available_permits())
+    }
+
     /// How much the server slowed the run down so far.
     pub fn throttling(&self) -> Throttling {
         self.pace().throttling()

@@ -33,6 +33,8 @@ pub enum Fault {
     Stall(u64),
     /// The body comes a byte at a time, this often.
     Trickle(Duration),
+    /// This long before each piece of the body.
+    Slow(Duration),
     /// The byte at this offset is another one.
     Flip(u64),
     /// An answer of another kind of server.
@@ -178,6 +180,13 @@ impl Body for FaultyBody {
         }
         if let Some(Fault::Trickle(interval)) = self.fault {
             return self.trickle(interval, context);
+        }
+        if let Some(Fault::Slow(pause)) = self.fault {
+            let pause = self
+                .pause
+                .get_or_insert_with(|| Box::pin(tokio::time::sleep(pause)));
+            ready!(pause.as_mut().poll(context));
+            self.pause = None;
         }
         let frame = match ready!(Pin::new(&mut self.inner).poll_frame(context)) {
             Some(Ok(frame)) => frame,

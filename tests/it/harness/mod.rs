@@ -9,3 +9,10 @@ pub use command::{Run, Running, S3pull};
 pub use faults::Fault;
 pub use server::{Gate, Server};
 pub use store::{ACCESS_KEY, BUCKET, Object, Quirks, SECRET_KEY, pattern, version_of};
+
+/// Says why a test tests nothing here.
+#[expect(clippy::print_stderr, reason = "says why a test tests nothing")]
+pub fn skipped<T>(why: &str) -> Option<T> {
+    eprintln!("skipped: {why}");
+    None
+}

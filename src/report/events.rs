@@ -1,0 +1,243 @@
+//! `--json`: an event a finished row, as it finishes, and a last one for the run; one line of JSON each, on stdout.
+//! The README documents the members, and a test holds it against what is printed here.
+
+use std::collections::BTreeMap;
+use std::io::{self, Write};
+use std::time::{Duration, SystemTime};
+
+use serde::Serialize;
+use time::OffsetDateTime;
+use time::format_description::well_known::Rfc3339;
+
+use crate::keys::Entry;
+use crate::local::LocalPath;
+use crate::outcome::{Failure, Outcome, SkipReason, Verification};
+use crate::transfer::{Counts, Finished};
+
+/// Writes events, each of which at once leaves this process.
+pub struct Events {
+    bucket: String,
+    /// What each path begins with.
+    output_prefix: String,
+    line: Vec<u8>,
+}
+
+/// What became of a row, or would.
+#[derive(Serialize)]
+struct ObjectEvent<'a> {
+    r#type: &'static str,
+    key: &'a str,
+    bucket: &'a str,
+    version_id: Option<&'a str>,
+    path: Option<String>,
+    status: &'static str,
+    reason: Option<&'static str>,
+    bytes: Option<u64>,
+    etag: Option<&'a str>,
+    last_modified: Option<String>,
+    verified: Option<String>,
+    attempts: u32,
+    duration_ms: Option<u64>,
+    error: Option<ErrorEvent<'a>>,
+}
+
+#[derive(Serialize)]
+struct ErrorEvent<'a> {
+    code: &'a str,
+    message: &'a str,
+    http_status: Option<u16>,
+    request_id: Option<&'a str>,
+}
+
+/// What the run came to.
+#[derive(Serialize)]
+pub struct SummaryEvent<'a> {
+    pub r#type: &'static str,
+    pub rows: u64,
+    pub planned: u64,
+    pub downloaded: u64,
+    pub skipped: u64,
+    pub failed: u64,
+    pub not_attempted: u64,
+    pub bytes: u64,
+    pub duration_ms: u64,
+    pub verified: BTreeMap<String, u64>,
+    pub throttled_replies: u64,
+    pub bottleneck: Option<&'static str>,
+    pub failed_keys: Option<String>,
+    pub exit_code: u8,
+    pub error: Option<&'a str>,
+}
+
+impl Events {
+    pub fn new(bucket: &str, output_prefix: &str) -> Self {
+        Self {
+            bucket: bucket.to_owned(),
+            output_prefix: output_prefix.to_owned(),
+            line: Vec::new(),
+        }
+    }
+
+    /// # Errors
+    /// When stdout cannot be written to.
+    pub fn finished(&mut self, finished: &Finished) -> io::Result<()> {
+        let path = finished.path.as_deref();
+        let bucket = finished.bucket.as_deref();
+        let event = ObjectEvent {
+            path: path.map(|path| self.path(path)),
+            ..ObjectEvent::of(
+                &finished.entry,
+                bucket.unwrap_or(&self.bucket),
+                &finished.outcome,
+            )
+        };
+        write(&mut self.line, &event)
+    }
+
+    /// A row that a dry run would download.
+    ///
+    /// # Errors
+    /// When stdout cannot be written to.
+    pub fn planned(&mut self, entry: &Entry, path: &LocalPath) -> io::Result<()> {
+        let event = ObjectEvent {
+            path: Some(self.path(path)),
+            status: "planned",
+            bytes: entry.size,
+            etag: entry.etag.as_deref(),
+            ..ObjectEvent::blank(entry, &self.bucket)
+        };
+        write(&mut self.line, &event)
+    }
+
+    /// A row of which a dry run knows that it would not be downloaded.
+    ///
+    /// # Errors
+    /// When stdout cannot be written to.
+    pub fn unplanned(
+        &mut self,
+        entry: &Entry,
+        bucket: Option<&str>,
+        outcome: &Outcome,
+    ) -> io::Result<()> {
+        let event = ObjectEvent::of(entry, bucket.unwrap_or(&self.bucket), outcome);
+        write(&mut self.line, &event)
+    }
+
+    /// # Errors
+    /// When stdout cannot be written to.
+    pub fn summary(&mut self, summary: &SummaryEvent<'_>) -> io::Result<()> {
+        write(&mut self.line, summary)
+    }
+
+    fn path(&self, path: &LocalPath) -> String {
+        let slash = if path.is_folder() { "/" } else { "" };
+        format!("{}{path}{slash}", self.output_prefix)
+    }
+}
+
+impl<'a> ObjectEvent<'a> {
+    fn of(entry: &'a Entry, bucket: &'a str, outcome: &'a Outcome) -> Self {
+        let blank = Self::blank(entry, bucket);
+        match outcome {
+            Outcome::Downloaded(downloaded) => Self {
+                status: "downloaded",
+                version_id: downloaded.object.version_id.as_deref().or(blank.version_id),
+                bytes: Some(downloaded.bytes),
+                etag: downloaded
+                    .object
+                    .etag
+                    .as_deref()
+                    .map(|etag| etag.trim_matches('"')),
+                last_modified: downloaded.object.last_modified.and_then(rfc3339),
+                verified: Some(downloaded.verification.to_string()),
+                attempts: downloaded.attempts,
+                duration_ms: Some(millis(downloaded.duration)),
+                ..blank
+            },
+            Outcome::Skipped(reason) => Self {
+                status: "skipped",
+                reason: Some(SkipReason::as_str(*reason)),
+                ..blank
+            },
+            Outcome::Failed(failure) => Self {
+                status: "failed",
+                attempts: failure.attempts,
+                error: Some(ErrorEvent::of(failure)),
+                ..blank
+            },
+        }
+    }
+
+    fn blank(entry: &'a Entry, bucket: &'a str) -> Self {
+        Self {
+            r#type: "object",
+            key: &entry.key,
+            bucket,
+            version_id: entry.version_id.as_deref(),
+            path: None,
+            status: "",
+            reason: None,
+            bytes: None,
+            etag: None,
+            last_modified: None,
+            verified: None,
+            attempts: 0,
+            duration_ms: None,
+            error: None,
+        }
+    }
+}
+
+impl<'a> ErrorEvent<'a> {
+    fn of(failure: &'a Failure) -> Self {
+        Self {
+            code: failure.code.as_str(),
+            message: &failure.message,
+            http_status: failure.status,
+            request_id: failure.request_id.as_deref(),
+        }
+    }
+}
+
+impl SummaryEvent<'_> {
+    /// The counts; the rest is for the caller to fill in.
+    pub fn of(counts: &Counts, verified: &BTreeMap<Verification, u64>, elapsed: Duration) -> Self {
+        Self {
+            r#type: "summary",
+            rows: counts.n_done(),
+            planned: 0,
+            downloaded: counts.n_downloaded,
+            skipped: counts.n_skipped,
+            failed: counts.n_failed,
+            not_attempted: 0,
+            bytes: counts.bytes,
+            duration_ms: millis(elapsed),
+            verified: verified
+                .iter()
+                .map(|(verdict, &n)| (verdict.to_string(), n))
+                .collect(),
+            throttled_replies: 0,
+            bottleneck: None,
+            failed_keys: None,
+            exit_code: 0,
+            error: None,
+        }
+    }
+}
+
+fn write(line: &mut Vec<u8>, event: &impl Serialize) -> io::Result<()> {
+    line.clear();
+    serde_json::to_writer(&mut *line, event)?;
+    line.push(b'\n');
+    // Stdout passes on what ends in a line's end.
+    io::stdout().lock().write_all(line)
+}
+
+fn millis(duration: Duration) -> u64 {
+    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
+}
+
+/// `2024-01-02T03:04:05Z`
+fn rfc3339(time: SystemTime) -> Option<String> {
+    OffsetDateTime::from(time).format(&Rfc3339).ok()
+}

@@ -1,0 +1,195 @@
+//! `--json`: an event a row, and one for the run, as the README has them.
+
+use std::collections::BTreeSet;
+
+use serde_json::Value;
+
+use crate::harness::{Fault, Object, Run, S3pull, Server, pattern};
+
+fn events(run: &Run) -> Vec<Value> {
+    run.stdout
+        .lines()
+        .map(|line| serde_json::from_str(line).unwrap())
+        .collect()
+}
+
+fn members(event: &Value) -> BTreeSet<String> {
+    event.as_object().unwrap().keys().cloned().collect()
+}
+
+/// A run with a row of each kind.
+fn run() -> Run {
+    let server = Server::start();
+    server.put_patterns(["a", "b\n\u{202e}\u{1b}"], 100);
+    server.put("there", Object::new(""));
+    server.script("b\n\u{202e}\u{1b}", [Fault::Status(500, "InternalError")]);
+    server
+        .s3pull()
+        .file("there", "")
+        .stdin("a\0b\n\u{202e}\u{1b}\0there\0missing\0s3://other/x\0")
+        .args(["--json", "--if-exists", "skip", "--keys-format", "null"])
+        .run()
+        .expect(1)
+}
+
+#[test]
+fn every_row_has_one_event_and_the_run_has_the_last() {
+    let run = run();
+    let events = events(&run);
+    assert_eq!(events.len(), 6);
+    let of = |key: &str| events.iter().find(|event| event["key"] == key).unwrap();
+    let a = of("a");
+    for (member, value) in [
+        ("type", Value::from("object")),
+        ("bucket", "bucket".into()),
+        ("path", "a".into()),
+        ("status", "downloaded".into()),
+        ("bytes", 100.into()),
+        ("last_modified", "2020-09-13T12:26:40Z".into()),
+        ("verified", "crc64nvme".into()),
+        ("attempts", 1.into()),
+        ("error", Value::Null),
+        ("reason", Value::Null),
+    ] {
+        assert_eq!(a[member], value, "{member}");
+    }
+    assert!(!a["etag"].as_str().unwrap().contains('"'), "{a}");
+    // Keys are kept as they are, whatever they hold.
+    let odd = of("b\n\u{202e}\u{1b}");
+    assert_eq!(
+        (&odd["attempts"], &odd["status"]),
+        (&2.into(), &"downloaded".into())
+    );
+    assert_eq!(
+        (&of("there")["status"], &of("there")["reason"]),
+        (&"skipped".into(), &"exists".into())
+    );
+    let missing = &of("missing")["error"];
+    assert_eq!(
+        (&missing["code"], &missing["http_status"]),
+        (&"NoSuchKey".into(), &404.into())
+    );
+    assert_eq!(of("x")["bucket"], "other");
+    assert_eq!(of("x")["error"]["code"], "WrongBucket");
+
+    let summary = events.last().unwrap();
+    for (member, value) in [
+        ("type", Value::from("summary")),
+        ("rows", 5.into()),
+        ("downloaded", 2.into()),
+        ("skipped", 1.into()),
+        ("failed", 2.into()),
+        ("bytes", 200.into()),
+        ("failed_keys", "s3pull-failed.csv".into()),
+        ("exit_code", 1.into()),
+    ] {
+        assert_eq!(summary[member], value, "{member}");
+    }
+    assert_eq!(summary["verified"]["crc64nvme"], 2);
+}
+
+#[test]
+fn the_readme_names_every_member_and_no_other() {
+    let readme =
+        std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/README.md")).unwrap();
+    let documented = |title: &str| -> BTreeSet<String> {
+        let section = readme.split(title).nth(1).unwrap();
+        let table = section.lines().skip_while(|line| !line.starts_with('|'));
+        table
+            .take_while(|line| line.starts_with('|'))
+            .filter_map(|line| line.split('|').nth(1))
+            .flat_map(|cell| cell.split('`').skip(1).step_by(2))
+            .map(str::to_owned)
+            .collect()
+    };
+    let run = run();
+    let events = events(&run);
+    let object = documented("An event a row");
+    assert!(
+        events[..5].iter().all(|event| members(event) == object),
+        "{object:?}"
+    );
+    assert_eq!(
+        members(events.last().unwrap()),
+        documented("The last event")
+    );
+    let failed = events
+        .iter()
+        .find(|event| !event["error"].is_null())
+        .unwrap();
+    assert_eq!(members(&failed["error"]), documented("`error` holds"));
+}
+
+#[test]
+fn a_run_that_cannot_go_on_says_so_in_its_last_event() {
+    let server = Server::start();
+    server.script("a", [Fault::Status(404, "NoSuchBucket")]);
+    let run = server
+        .s3pull()
+        .keys(["a", "b"])
+        .args(["--json", "-q", "-j", "1"])
+        .run()
+        .expect(3);
+    let events = events(&run);
+    let summary = events.last().unwrap();
+    assert_eq!(summary["exit_code"], 3);
+    assert!(
+        summary["error"].as_str().unwrap().contains("NoSuchBucket"),
+        "{summary}"
+    );
+    assert_eq!(summary["not_attempted"], 1);
+}
+
+#[test]
+fn a_dry_run_has_events_too() {
+    let run = S3pull::new()
+        .args(["--bucket", "b", "--dry-run", "--json", "-o", "out"])
+        .stdin("key,size\na/b,10\n../x,1\na/b,10\n")
+        .run()
+        .expect(1);
+    let events = events(&run);
+    let told: Vec<_> = events[..3]
+        .iter()
+        .map(|event| (event["status"].as_str().unwrap(), event["path"].as_str()))
+        .collect();
+    assert_eq!(
+        told,
+        [
+            ("planned", Some("out/a/b")),
+            ("failed", None),
+            ("skipped", None)
+        ]
+    );
+    let summary = &events[3];
+    assert_eq!(
+        (&summary["planned"], &summary["rows"], &summary["bytes"]),
+        (&1.into(), &3.into(), &10.into())
+    );
+}
+
+#[cfg(unix)]
+#[test]
+fn events_that_nobody_takes_end_the_run() {
+    let server = Server::start();
+    let keys: Vec<_> = (0..500).map(|n| format!("{n:03}")).collect();
+    server.put_patterns(keys.iter().map(String::as_str), 10);
+    let script = format!(
+        "{{ {} --bucket bucket --json -j 4; echo $? >code; }} | true",
+        env!("CARGO_BIN_EXE_s3pull")
+    );
+    let run = S3pull::of("bash")
+        .args(["-c", &script])
+        .env("AWS_ENDPOINT_URL_S3", &server.url())
+        .keys(keys.iter().map(String::as_str))
+        .run()
+        .expect(0);
+    assert_eq!(run.read("code"), b"3\n");
+    assert!(
+        run.stderr
+            .contains("s3pull: error: cannot print an event: "),
+        "{}",
+        run.stderr
+    );
+    let first = run.read("000");
+    assert_eq!(first, pattern("000", 10));
+}

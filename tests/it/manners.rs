@@ -1,0 +1,176 @@
+//! What is told of a run, where, and whether it is true.
+
+use std::time::Duration;
+
+use crate::harness::{Fault, Server};
+
+fn keys(n: usize) -> Vec<String> {
+    (0..n).map(|n| format!("{n:04}")).collect()
+}
+
+fn server(keys: &[String], length: usize) -> Server {
+    let server = Server::start();
+    server.put_patterns(keys.iter().map(String::as_str), length);
+    server
+}
+
+#[test]
+fn requests_are_told_at_vv() {
+    let server = Server::start();
+    server.put_patterns(["large"], 3 << 20);
+    server.script("large", [Fault::Status(503, "SlowDown")]);
+    let run = server
+        .s3pull()
+        .keys(["large"])
+        .args([
+            "-vv",
+            "--part-size",
+            "1MiB",
+            "--multipart-threshold",
+            "2MiB",
+        ])
+        .run()
+        .expect(0);
+    let requests: Vec<_> = run
+        .stderr
+        .lines()
+        .filter(|line| line.starts_with("GET large"))
+        .collect();
+    assert_eq!(requests.len(), server.n_requests("large"), "{}", run.stderr);
+    assert!(requests[0].contains("SlowDown"), "{}", run.stderr);
+}
+
+#[test]
+fn nothing_without_a_terminal_has_escape_codes() {
+    let keys = keys(50);
+    let server = server(&keys, 100);
+    for progress in ["auto", "bar", "plain", "none"] {
+        let run = server
+            .s3pull()
+            .keys(keys.iter().map(String::as_str))
+            .args(["--progress", progress, "-v"])
+            .run()
+            .expect(0);
+        assert!(
+            !run.stderr.contains('\u{1b}') && !run.stderr.contains('\r'),
+            "{progress}"
+        );
+    }
+}
+
+#[test]
+fn a_quiet_run_that_goes_well_is_silent() {
+    let keys = keys(5);
+    let server = server(&keys, 100);
+    let run = server
+        .s3pull()
+        .keys(keys.iter().map(String::as_str))
+        .arg("-q")
+        .run()
+        .expect(0);
+    assert_eq!((run.stdout.as_str(), run.stderr.as_str()), ("", ""));
+}
+
+#[test]
+fn sync_flushes_before_success_is_told() {
+    let keys = keys(5);
+    let server = server(&keys, 100);
+    let run = server
+        .s3pull()
+        .keys(keys.iter().map(String::as_str))
+        .arg("--sync")
+        .run()
+        .expect(0);
+    assert_eq!(run.files().len(), 5);
+}
+
+#[test]
+fn a_server_that_answers_slowly_asks_for_more_at_once() {
+    let keys = keys(80);
+    let server = server(&keys, 100);
+    server.limit_to(usize::MAX, Duration::from_millis(100));
+    let run = server
+        .s3pull()
+        .keys(keys.iter().map(String::as_str))
+        .args(["-j", "4"])
+        .run()
+        .expect(0);
+    assert!(
+        run.stderr
+            .contains("bottleneck: waiting for answers: a higher `-j` than 4 helps"),
+        "{}",
+        run.stderr
+    );
+}
+
+#[test]
+fn a_server_that_sends_slowly_is_told_from_one_that_answers_slowly() {
+    let keys = keys(20);
+    let server = server(&keys, 256 << 10);
+    server.by_chance(|| Some(Fault::Slow(Duration::from_millis(100))));
+    let run = server
+        .s3pull()
+        .keys(keys.iter().map(String::as_str))
+        .args(["-j", "4"])
+        .run()
+        .expect(0);
+    assert!(
+        run.stderr
+            .contains("bottleneck: the network, or how fast the server sends"),
+        "{}",
+        run.stderr
+    );
+}
+
+#[test]
+fn a_server_that_throttles_is_no_reason_for_more_at_once() {
+    let keys = keys(400);
+    let server = server(&keys, 100);
+    server.limit_to(4, Duration::from_millis(20));
+    let run = server
+        .s3pull()
+        .keys(keys.iter().map(String::as_str))
+        .args(["-j", "32"])
+        .run()
+        .expect(0);
+    assert!(
+        run.stderr.contains("bottleneck: the server's limit"),
+        "{}",
+        run.stderr
+    );
+}
+
+/// Every write takes 50 ms, by way of strace.
+#[cfg(target_os = "linux")]
+#[test]
+fn a_slow_disk_is_the_bottleneck() {
+    use crate::harness::{S3pull, skipped};
+    if std::process::Command::new("strace")
+        .arg("-V")
+        .output()
+        .is_err()
+    {
+        skipped::<()>("strace, which slows the disk down, is not installed");
+        return;
+    }
+    let keys = keys(120);
+    let server = server(&keys, 100);
+    let run = S3pull::of("strace")
+        .args(["-f", "-o", "/dev/null", "-e", "trace=pwritev"])
+        .args(["-e", "inject=pwritev:delay_enter=50000"])
+        .arg(env!("CARGO_BIN_EXE_s3pull"))
+        .args(["--bucket", "bucket", "-j", "4"])
+        .env("AWS_ENDPOINT_URL_S3", &server.url())
+        .keys(keys.iter().map(String::as_str))
+        .run();
+    if run.code != Some(0) && run.stderr.contains("ptrace") {
+        skipped::<()>("processes may not be traced here");
+        return;
+    }
+    let run = run.expect(0);
+    assert!(
+        run.stderr.contains("bottleneck: the disk"),
+        "{}",
+        run.stderr
+    );
+}
