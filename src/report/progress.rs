@@ -129,10 +129,11 @@ fn draw_bars(shared: &Shared, meter: &Meter, stopped: &mpsc::Receiver<()>) {
         }
         main.set_position(counts.n_done());
         rate.note(Instant::now(), &counts);
-        main.set_message(status(&counts, totals, &shared.limit, &rate));
+        let large = meter.large_objects();
+        main.set_message(status(&counts, totals, &large, &shared.limit, &rate));
         main.tick();
 
-        let large = largest(meter.large_objects());
+        let large = largest(large);
         while large_bars.len() > large.len() {
             if let Some(bar) = large_bars.pop() {
                 bar.finish_and_clear();
@@ -161,10 +162,10 @@ fn print_lines(shared: &Shared, meter: &Meter, stopped: &mpsc::Receiver<()>) {
     while let Err(RecvTimeoutError::Timeout) = stopped.recv_timeout(LINE_INTERVAL) {
         let counts = meter.counts();
         rate.note(Instant::now(), &counts);
-        let totals = shared.totals.get();
+        let (totals, large) = (shared.totals.get(), meter.large_objects());
         super::say(&format!(
             "s3pull: {}",
-            status(&counts, totals, &shared.limit, &rate)
+            status(&counts, totals, &large, &shared.limit, &rate)
         ));
     }
 }
@@ -189,7 +190,13 @@ fn large_status(object: &LargeObject) -> String {
 
 /// `1,234 of 5,000 objects, 2 failed, 1.2 of 3.0 GiB, 120.0 MiB/s (mean 98.0), 12.3 s left, 32 of 64 GETs in flight`, the
 /// least needed last, since a narrow terminal cuts it off.
-fn status(counts: &Counts, totals: Option<&Totals>, limit: &Limit, rate: &Rate) -> String {
+fn status(
+    counts: &Counts,
+    totals: Option<&Totals>,
+    large: &[Arc<LargeObject>],
+    limit: &Limit,
+    rate: &Rate,
+) -> String {
     let n_done = number(counts.n_done());
     let mut parts = vec![match totals {
         Some(totals) => format!("{n_done} of {} objects", number(totals.n_rows)),
@@ -211,7 +218,14 @@ fn status(counts: &Counts, totals: Option<&Totals>, limit: &Limit, rate: &Rate) 
     parts.push(format!("{}/s (mean {}/s)", bytes(current), bytes(mean)));
     let left = match (all_bytes, totals) {
         (Some(all), _) => rate.time_left(all.saturating_sub(here)),
-        (None, Some(totals)) => rate.time_left_by_rows(totals.n_rows),
+        // Rows without a size count alike, but for the large ones under way, whose size is known by now.
+        (None, Some(totals)) => {
+            let of_large = large
+                .iter()
+                .map(|object| object.size.saturating_sub(object.n_done()));
+            let by_rows = rate.time_left_by_rows(totals.n_rows);
+            by_rows.max(rate.time_left(of_large.sum()))
+        }
         (None, None) => None,
     };
     if let Some(left) = left {
@@ -264,20 +278,42 @@ mod tests {
             n_without_size: 1,
         };
         assert_eq!(
-            status(&counts, Some(&totals), &limit, &rate()),
+            status(&counts, Some(&totals), &[], &limit, &rate()),
             "1,000 of 2,000 objects, 2 failed, 15.0 MiB, 1.0 MiB/s (mean 1.5 MiB/s), 10.0 s left, 1 of 16 GETs in flight"
         );
         totals.n_without_size = 0;
         counts.dropped = 5 << 20;
         assert_eq!(
-            status(&counts, Some(&totals), &limit, &rate()),
+            status(&counts, Some(&totals), &[], &limit, &rate()),
             "1,000 of 2,000 objects, 2 failed, 15.0 MiB of 30.0 MiB, 1.0 MiB/s (mean 1.5 MiB/s), 15.0 s left, 1 of 16 GETs in flight"
         );
         counts.n_failed = 0;
         assert_eq!(
-            status(&counts, None, &limit, &rate()),
+            status(&counts, None, &[], &limit, &rate()),
             "998 objects so far, 15.0 MiB, 1.0 MiB/s (mean 1.5 MiB/s), 1 of 16 GETs in flight"
         );
+    }
+
+    #[test]
+    fn large_objects_under_way_are_not_one_row_like_others() {
+        let meter = Arc::new(Meter::default());
+        let object = meter.object();
+        object.is_large("k", 100 << 20, 0);
+        let totals = Totals {
+            n_rows: 1_001,
+            bytes: 0,
+            n_without_size: 1_001,
+        };
+        let large = meter.large_objects();
+        let limit = Limit::new(1);
+        let status = status(
+            &counts(1_000, 15 << 20),
+            Some(&totals),
+            &large,
+            &limit,
+            &rate(),
+        );
+        assert!(status.contains("1m 40s left"), "{status}");
     }
 
     #[test]
@@ -291,7 +327,7 @@ mod tests {
             bytes: 40 << 20,
             n_without_size: 0,
         };
-        let status = status(&counts, Some(&totals), &Limit::new(1), &rate());
+        let status = status(&counts, Some(&totals), &[], &Limit::new(1), &rate());
         assert!(
             status.contains("25.0 MiB of 40.0 MiB, 1.0 MiB/s (mean 1.5 MiB/s), 15.0 s left"),
             "{status}"

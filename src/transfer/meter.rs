@@ -155,7 +155,7 @@ impl Meter {
 
     /// Counts the bytes of an object under way, until what is returned is dropped; then they
     /// count no more, unless they were kept.
-    pub(super) fn object(self: &Arc<Self>) -> InFlightObject {
+    pub(crate) fn object(self: &Arc<Self>) -> InFlightObject {
         InFlightObject {
             meter: Arc::clone(self),
             in_vain: AtomicU64::new(0),
@@ -179,7 +179,7 @@ impl Drop for Waiting<'_> {
     }
 }
 
-pub(super) struct InFlightObject {
+pub(crate) struct InFlightObject {
     meter: Arc<Meter>,
     /// Bytes received so far that are in vain unless the object becomes whole.
     in_vain: AtomicU64,

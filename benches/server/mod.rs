@@ -1,0 +1,189 @@
+//! A server that costs next to nothing: objects of one kind of byte from memory, over keep-alive connections, signatures
+//! unread. What a download costs beside it is the client's.
+//!
+//! A key is `SIZE/…`: the object has so many bytes. Ranges are served; every object has an ETag and a CRC-64/NVME.
+
+use std::collections::HashMap;
+use std::convert::Infallible;
+use std::net::{SocketAddr, TcpListener};
+use std::ops::Range;
+use std::pin::Pin;
+use std::sync::{Arc, Mutex};
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::{HeaderMap, HeaderValue, Request, Response, StatusCode};
+use http_body::{Body, Frame, SizeHint};
+use hyper::body::Incoming;
+use hyper_util::rt::TokioIo;
+use tokio_rustls::TlsAcceptor;
+
+/// Bytes handed to a connection at once.
+const PIECE: usize = 256 * 1024;
+static BYTES: [u8; PIECE] = [0x5a; PIECE];
+
+/// Serves until it is dropped.
+pub struct Server {
+    address: SocketAddr,
+    scheme: &'static str,
+    /// Dropped last: ends every connection.
+    _runtime: tokio::runtime::Runtime,
+}
+
+#[derive(Clone)]
+struct State {
+    /// Before each answer.
+    latency: Duration,
+    /// Of objects, by size.
+    checksums: Arc<Mutex<HashMap<u64, HeaderValue>>>,
+}
+
+impl Server {
+    pub fn start(latency: Duration, tls: Option<TlsAcceptor>) -> Self {
+        let runtime = tokio::runtime::Builder::new_multi_thread()
+            .enable_all()
+            .build()
+            .unwrap();
+        let listener = TcpListener::bind(("127.0.0.1", 0)).unwrap();
+        listener.set_nonblocking(true).unwrap();
+        let address = listener.local_addr().unwrap();
+        let scheme = if tls.is_some() { "https" } else { "http" };
+        let state = State {
+            latency,
+            checksums: Arc::default(),
+        };
+        runtime.spawn(async move {
+            let listener = tokio::net::TcpListener::from_std(listener).unwrap();
+            while let Ok((stream, _)) = listener.accept().await {
+                stream.set_nodelay(true).unwrap();
+                let (state, tls) = (state.clone(), tls.clone());
+                tokio::spawn(async move {
+                    match tls {
+                        Some(tls) => {
+                            if let Ok(stream) = tls.accept(stream).await {
+                                serve(TokioIo::new(stream), state).await;
+                            }
+                        }
+                        None => serve(TokioIo::new(stream), state).await,
+                    }
+                });
+            }
+        });
+        Self {
+            address,
+            scheme,
+            _runtime: runtime,
+        }
+    }
+
+    pub fn url(&self) -> String {
+        format!("{}://localhost:{}", self.scheme, self.address.port())
+    }
+}
+
+async fn serve<S: hyper::rt::Read + hyper::rt::Write + Unpin>(stream: S, state: State) {
+    let service = hyper::service::service_fn(move |request| answer(state.clone(), request));
+    // A client that goes away ends its connection: no failure of the server's.
+    let _ = hyper::server::conn::http1::Builder::new()
+        .serve_connection(stream, service)
+        .await;
+}
+
+async fn answer(
+    state: State,
+    request: Request<Incoming>,
+) -> Result<Response<Constant>, Infallible> {
+    if !state.latency.is_zero() {
+        tokio::time::sleep(state.latency).await;
+    }
+    let path = request.uri().path();
+    let Some(size) = path.split('/').nth(2).and_then(|size| size.parse().ok()) else {
+        let mut response = Response::new(Constant { left: 0 });
+        *response.status_mut() = StatusCode::NOT_FOUND;
+        return Ok(response);
+    };
+    let range = range(request.headers(), size);
+    let bytes = range.clone().unwrap_or(0..size);
+    let mut response = Response::new(Constant {
+        left: bytes.end - bytes.start,
+    });
+    let headers = response.headers_mut();
+    headers.insert("etag", HeaderValue::from_static("\"5a5a\""));
+    headers.insert(
+        "last-modified",
+        HeaderValue::from_static("Tue, 02 Jan 2024 03:04:05 GMT"),
+    );
+    if let Some(range) = range {
+        let value = format!("bytes {}-{}/{size}", range.start, range.end - 1);
+        headers.insert("content-range", value.parse().unwrap());
+        *response.status_mut() = StatusCode::PARTIAL_CONTENT;
+    } else {
+        headers.insert("x-amz-checksum-crc64nvme", state.checksum(size));
+        headers.insert(
+            "x-amz-checksum-type",
+            HeaderValue::from_static("FULL_OBJECT"),
+        );
+    }
+    Ok(response)
+}
+
+fn range(headers: &HeaderMap, size: u64) -> Option<Range<u64>> {
+    let text = headers.get("range")?.to_str().ok()?;
+    let (first, last) = text.strip_prefix("bytes=")?.split_once('-')?;
+    let last: u64 = last.parse().unwrap_or(u64::MAX);
+    Some(first.parse().ok()?..(last.saturating_add(1)).min(size))
+}
+
+impl State {
+    fn checksum(&self, size: u64) -> HeaderValue {
+        let mut checksums = self.checksums.lock().unwrap();
+        let value = checksums.entry(size).or_insert_with(|| {
+            let mut crc = crc_fast::Digest::new(crc_fast::CrcAlgorithm::Crc64Nvme);
+            let mut left = size;
+            while left > 0 {
+                let piece = piece(left);
+                crc.update(&piece);
+                left -= piece.len() as u64;
+            }
+            let sum = crc.finalize().to_be_bytes();
+            base64_simd::STANDARD.encode_to_string(sum).parse().unwrap()
+        });
+        value.clone()
+    }
+}
+
+fn piece(left: u64) -> Bytes {
+    let length = usize::try_from(left).unwrap_or(PIECE).min(PIECE);
+    Bytes::from_static(&BYTES[..length])
+}
+
+/// A body of so many bytes.
+struct Constant {
+    left: u64,
+}
+
+impl Body for Constant {
+    type Data = Bytes;
+    type Error = Infallible;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        _: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
+        if self.left == 0 {
+            return Poll::Ready(None);
+        }
+        let piece = piece(self.left);
+        self.left -= piece.len() as u64;
+        Poll::Ready(Some(Ok(Frame::data(piece))))
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.left == 0
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        SizeHint::with_exact(self.left)
+    }
+}
