@@ -5,7 +5,7 @@
 
 use std::path::Path;
 use std::pin::Pin;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
@@ -25,6 +25,7 @@ use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::{TokioExecutor, TokioTimer};
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject;
+use rustls::{ClientConfig, RootCertStore};
 use tower_service::Service;
 
 use super::dns::CachingResolver;
@@ -79,9 +80,13 @@ impl Transport {
         tcp.set_nodelay(true);
         tcp.set_keepalive(Some(TCP_KEEPALIVE));
         let proxies = Proxies::from_env();
-        let tls = tls_config(ca_bundle)?;
         let connector = TimedConnector {
-            inner: HttpsConnector::from((ProxyConnector::new(tcp, proxies.clone()), tls)),
+            inner: ProxyConnector::new(tcp, proxies.clone()),
+            tls: match ca_bundle {
+                Some(path) => Arc::new(OnceLock::from(Arc::new(trusting(bundle(path)?)))),
+                None => Arc::default(),
+            },
+            no_tls: Arc::new(trusting(RootCertStore::empty())),
             timeout: connect_timeout,
         };
         let pool = HyperClient::builder(TokioExecutor::new())
@@ -93,33 +98,39 @@ impl Transport {
     }
 }
 
-/// TLS that trusts `ca_bundle` alone, or the system's authorities (`SSL_CERT_FILE` and `SSL_CERT_DIR` hold).
-fn tls_config(ca_bundle: Option<&Path>) -> Result<rustls::ClientConfig, TrustError> {
-    let mut roots = rustls::RootCertStore::empty();
-    if let Some(path) = ca_bundle {
-        let shown = path.display().to_string();
-        let bundle_error = |source| TrustError::Bundle {
-            path: shown.clone(),
-            source,
-        };
-        let certificates: Vec<_> = CertificateDer::pem_file_iter(path)
-            .and_then(Iterator::collect::<Result<_, _>>)
-            .map_err(bundle_error)?;
-        let (n_added, _) = roots.add_parsable_certificates(certificates);
-        if n_added == 0 {
-            return Err(TrustError::EmptyBundle(shown));
-        }
-    } else {
-        // Certificates that cannot be read show when a server needs them, and plain HTTP needs none.
-        roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
+/// The authorities of a PEM file.
+fn bundle(path: &Path) -> Result<RootCertStore, TrustError> {
+    let shown = path.display().to_string();
+    let bundle_error = |source| TrustError::Bundle {
+        path: shown.clone(),
+        source,
+    };
+    let certificates: Vec<_> = CertificateDer::pem_file_iter(path)
+        .and_then(Iterator::collect::<Result<_, _>>)
+        .map_err(bundle_error)?;
+    let mut roots = RootCertStore::empty();
+    let (n_added, _) = roots.add_parsable_certificates(certificates);
+    if n_added == 0 {
+        return Err(TrustError::EmptyBundle(shown));
     }
+    Ok(roots)
+}
+
+/// The system's authorities (`SSL_CERT_FILE` and `SSL_CERT_DIR` hold). Those that cannot be read show when a server
+/// needs them.
+fn system_roots() -> RootCertStore {
+    let mut roots = RootCertStore::empty();
+    roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
+    roots
+}
+
+fn trusting(roots: RootCertStore) -> ClientConfig {
     let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
-    let config = rustls::ClientConfig::builder_with_provider(provider)
+    ClientConfig::builder_with_provider(provider)
         .with_safe_default_protocol_versions()
         .expect("the provider supports TLS 1.2 and 1.3")
         .with_root_certificates(roots)
-        .with_no_client_auth();
-    Ok(config)
+        .with_no_client_auth()
 }
 
 impl std::fmt::Debug for Transport {
@@ -192,7 +203,10 @@ impl SmithyConnector for TimedTransport {
 /// Bounds connecting as a whole: name look-up, TCP, proxy and TLS.
 #[derive(Clone)]
 struct TimedConnector {
-    inner: HttpsConnector<ProxyConnector>,
+    inner: ProxyConnector,
+    /// What is trusted, loaded with the first connection that needs it: plain HTTP needs none.
+    tls: Arc<OnceLock<Arc<ClientConfig>>>,
+    no_tls: Arc<ClientConfig>,
     timeout: Duration,
 }
 
@@ -202,11 +216,15 @@ impl Service<Uri> for TimedConnector {
     type Future = Pin<Box<dyn Future<Output = Result<Self::Response, BoxError>> + Send>>;
 
     fn poll_ready(&mut self, context: &mut Context<'_>) -> Poll<Result<(), BoxError>> {
-        self.inner.poll_ready(context)
+        self.inner.poll_ready(context).map_err(Into::into)
     }
 
     fn call(&mut self, url: Uri) -> Self::Future {
-        let connecting = self.inner.call(url);
+        let tls = match url.scheme_str() {
+            Some("https") => self.tls.get_or_init(|| Arc::new(trusting(system_roots()))),
+            _ => &self.no_tls,
+        };
+        let connecting = HttpsConnector::from((self.inner.clone(), Arc::clone(tls))).call(url);
         let timeout = self.timeout;
         Box::pin(async move {
             tokio::time::timeout(timeout, connecting)

@@ -73,7 +73,8 @@ struct Committed {
 async fn download_whole(request: &Request, path: &Arc<LocalPath>) -> Result<Committed, Broken> {
     let context = &request.context;
     let received = Arc::new(context.meter.object());
-    let fetching = fetch(request, path, &received);
+    // Boxed: it is of many kilobytes, and what holds it is moved some ten times on its way to a thread.
+    let fetching = Box::pin(fetch(request, path, &received));
     let fetched = unless_given_up(context, fetching)
         .await
         .unwrap_or_else(|| Err(Broken::Final(interrupted())))?;
