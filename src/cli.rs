@@ -16,7 +16,7 @@ use crate::keys::{self, Format, InventoryColumns, Shard, ShardError};
 
 /// Download the S3 objects that a key list names: whole, verified files out, and a CSV of what failed.
 #[derive(Debug, Parser)]
-#[command(name = "s3pull", version, max_term_width = 100, after_help = EXAMPLES)]
+#[command(name = "s3pull", version = env!("S3PULL_VERSION"), max_term_width = 100, after_help = EXAMPLES)]
 pub struct Cli {
     /// Bucket name or access point ARN; a leading `s3://` and a trailing `/` are accepted
     #[arg(short, long, value_name = "BUCKET")]

@@ -67,7 +67,19 @@ fn help_and_readme_name_the_same_options() {
 }
 
 #[test]
-fn version_is_on_stdout() {
+fn version_names_the_commit() {
     let run = S3pull::new().arg("--version").run().expect(0);
-    assert!(run.stdout.starts_with("s3pull "), "{}", run.stdout);
+    let version = concat!("s3pull ", env!("CARGO_PKG_VERSION"));
+    let commit = run.stdout.trim_end().strip_prefix(version);
+    if std::path::Path::new(env!("CARGO_MANIFEST_DIR"))
+        .join(".git")
+        .exists()
+    {
+        let commit = commit.and_then(|rest| rest.strip_prefix(" (")?.strip_suffix(')'));
+        let (hash, date) = commit.unwrap().split_once(' ').unwrap();
+        assert!(hash.len() >= 7 && hash.chars().all(|c| c.is_ascii_hexdigit()));
+        assert_eq!(date.len(), "2026-11-21".len());
+    } else {
+        assert_eq!(commit, Some(""));
+    }
 }
