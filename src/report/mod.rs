@@ -5,7 +5,7 @@ mod dry_run;
 mod failed_keys;
 mod progress;
 mod summary;
-mod text;
+pub(crate) mod text;
 
 use std::collections::BTreeMap;
 use std::io::{self, Write};
