@@ -59,7 +59,8 @@ pub struct Cli {
     /// Columns of an inventory's data file without manifest
     ///
     /// As in the manifest's `fileSchema`, for example `Bucket, Key, Size`.
-    #[arg(long, value_name = "COLUMNS", help_heading = LIST)]
+    #[arg(long, value_name = "COLUMNS", hide_short_help = true,
+        help_heading = LIST)]
     pub keys_columns: Option<InventoryColumns>,
 
     /// Put PREFIX before every key of the lists
@@ -81,7 +82,9 @@ pub struct Cli {
     #[arg(long, value_name = "K/N", help_heading = LIST)]
     pub shard: Option<ShardChoice>,
 
-    /// Folder that the files go to; made if it is not there
+    /// Folder that the files go to
+    ///
+    /// It is made if it is not there.
     #[arg(
         short,
         long,
@@ -92,7 +95,7 @@ pub struct Cli {
     )]
     pub output: PathBuf,
 
-    /// Take PREFIX off every key before it becomes a path
+    /// Take PREFIX off keys before they become paths
     ///
     /// For example `photos/`; a key without it fails.
     #[arg(
@@ -154,6 +157,7 @@ pub struct Cli {
         value_name = "SIZE",
         default_value_t = config::DEFAULT_MULTIPART_THRESHOLD,
         env = "S3PULL_MULTIPART_THRESHOLD",
+        hide_short_help = true,
         help_heading = TRANSFER
     )]
     pub multipart_threshold: ByteSize,
@@ -194,6 +198,7 @@ pub struct Cli {
         value_parser = parse_seconds,
         default_value = config::DEFAULT_CONNECT_TIMEOUT,
         env = "S3PULL_CONNECT_TIMEOUT",
+        hide_short_help = true,
         help_heading = TRANSFER
     )]
     pub connect_timeout: Duration,
@@ -245,13 +250,15 @@ pub struct Cli {
     #[arg(short, long, conflicts_with = "verbose", help_heading = REPORT)]
     pub quiet: bool,
 
-    /// Print a line an object, and what was decided about the list
+    /// Print a line an object
+    ///
+    /// And what was decided about the list.
     #[arg(short, long, action = ArgAction::Count, help_heading = REPORT)]
     pub verbose: u8,
 
-    /// Region of the bucket; found out by itself
+    /// Region of the bucket
     ///
-    /// That is, when it is left out or wrong.
+    /// Found out by itself when it is left out or wrong.
     #[arg(long, value_name = "REGION", help_heading = AWS)]
     pub region: Option<String>,
 
@@ -280,6 +287,7 @@ pub struct Cli {
         num_args = 0..=1,
         default_missing_value = "requester",
         value_parser = ["requester"],
+        hide_short_help = true,
         help_heading = AWS
     )]
     pub request_payer: Option<String>,
@@ -291,16 +299,20 @@ pub struct Cli {
         long,
         value_name = "FILE",
         env = "AWS_CA_BUNDLE",
+        hide_short_help = true,
         help_heading = AWS
     )]
     pub ca_bundle: Option<PathBuf>,
 
     /// Where the bucket's name stands in a URL
+    ///
+    /// In its path, or before the host.
     #[arg(
         long,
         value_name = "STYLE",
         value_enum,
         default_value_t,
+        hide_short_help = true,
         help_heading = AWS
     )]
     pub addressing_style: AddressingStyle,

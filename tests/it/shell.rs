@@ -71,6 +71,8 @@ fn man_page_shows_options_variables_and_exit_codes() {
         ".SH \"KEY LIST\"",
         r"\-\-multipart\-threshold",
         "S3PULL_CONCURRENCY",
+        // Of an option that `-h` does not show.
+        "name stands in a URL",
         ".SH \"EXIT STATUS\"",
         ".SH EXAMPLES",
         "s3pull completions SHELL",
