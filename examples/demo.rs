@@ -12,9 +12,9 @@ use std::fs;
 use std::net::SocketAddr;
 use std::path::Path;
 
-use anyhow::{Context, ensure};
+use anyhow::{Context, bail, ensure};
 use hyper_util::rt::TokioIo;
-use s3pull::cli::Cli;
+use s3pull::cli::Invocation;
 use s3pull::config::Config;
 use s3pull::exit_code::ExitCode;
 use s3s::service::{S3Service, S3ServiceBuilder};
@@ -104,8 +104,10 @@ fn main() -> anyhow::Result<()> {
 fn run(command: Vec<OsString>) -> anyhow::Result<ExitCode> {
     let shown: Vec<_> = command.iter().map(|word| word.to_string_lossy()).collect();
     println!("$ {}", shown.join(" "));
-    let config = Config::try_from(Cli::parse_from(command)?)?;
-    Ok(s3pull::run(config))
+    let Invocation::Download(cli) = Invocation::parse_from(command)? else {
+        bail!("the command is no download");
+    };
+    Ok(s3pull::run(Config::try_from(*cli)?))
 }
 
 /// Puts the objects into the server's folder, and returns the keys that the list names.

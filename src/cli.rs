@@ -1,18 +1,24 @@
 //! What was typed. Nothing past `config` sees it.
 
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
 use std::num::{NonZeroU32, NonZeroU64, NonZeroUsize};
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 use std::time::Duration;
 
-use clap::builder::{PossibleValue, PossibleValuesParser, TypedValueParser};
-use clap::{ArgAction, CommandFactory, FromArgMatches, Parser, parser::ValueSource};
+use clap::builder::{PossibleValue, PossibleValuesParser, Resettable, TypedValueParser};
+use clap::error::{ContextKind, ContextValue, ErrorKind};
+use clap::parser::ValueSource;
+use clap::{
+    Arg, ArgAction, ArgMatches, Command, CommandFactory, FromArgMatches, Parser, Subcommand,
+};
 
 use crate::config::{
     self, AddressingStyle, ByteSize, IfExists, ProgressMode, UnsafeKeys, VerifyMode,
 };
 use crate::keys::{self, Format, InventoryColumns, Shard, ShardError};
+use crate::report::text::printable;
+use crate::shell::Page;
 
 /// Download the S3 objects that a key list names: whole, verified files out, and a CSV of what failed.
 #[derive(Debug, Parser)]
@@ -20,169 +26,308 @@ use crate::keys::{self, Format, InventoryColumns, Shard, ShardError};
     clippy::struct_excessive_bools,
     reason = "flags that are either given or not"
 )]
-#[command(name = "s3pull", version, max_term_width = 100, after_help = EXAMPLES)]
+#[command(
+    name = "s3pull",
+    version = env!("S3PULL_VERSION"),
+    max_term_width = 80,
+    after_help = EXAMPLES,
+    after_long_help = format!("{EXIT_CODES}\n\n{EXAMPLES}"),
+    subcommand_negates_reqs = true,
+    args_conflicts_with_subcommands = true,
+    disable_help_subcommand = true
+)]
 pub struct Cli {
-    /// Bucket name or access point ARN; a leading `s3://` and a trailing `/` are accepted
-    #[arg(short, long, value_name = "BUCKET")]
+    /// Bucket name or access point ARN
+    ///
+    /// A leading `s3://` and a trailing `/` are accepted.
+    #[arg(short, long, value_name = "BUCKET", env = "S3PULL_BUCKET")]
     pub bucket: String,
 
-    /// Keys, or `s3://bucket/key` URIs, to download beside those of the lists
+    /// Keys, or `s3://bucket/key` URIs, beside those of the lists
+    ///
+    /// A key called `man` or `completions` is taken for a command if it is the first argument: put `--` before it.
     #[arg(value_name = "KEY")]
     pub arguments: Vec<String>,
 
-    /// Key list, plain or compressed with gzip or zstd; `-` is stdin. May be given more than once. Without a list or a
-    /// KEY, stdin is read when it is not a terminal
-    #[arg(short, long, value_name = "FILE")]
+    /// Key list; `-` is stdin
+    ///
+    /// Plain or compressed with gzip or zstd. May be given more than once. Without a list or a KEY, stdin is read when
+    /// it is not a terminal.
+    #[arg(short, long, value_name = "FILE", help_heading = LIST)]
     pub keys: Vec<PathBuf>,
 
     /// Format of the key lists
-    #[arg(long, value_name = "FORMAT", default_value = "auto", value_parser = list_format())]
+    #[arg(long, value_name = "FORMAT", default_value = "auto", value_parser = list_format(), help_heading = LIST)]
     pub keys_format: ListFormat,
 
-    /// Columns of an inventory's data file that is given without its manifest, such as `Bucket, Key, Size`
-    #[arg(long, value_name = "COLUMNS")]
+    /// Columns of an inventory's data file without manifest
+    ///
+    /// As in the manifest's `fileSchema`, for example `Bucket, Key, Size`.
+    #[arg(long, value_name = "COLUMNS", hide_short_help = true,
+        help_heading = LIST)]
     pub keys_columns: Option<InventoryColumns>,
 
-    /// Put PREFIX before every key of the list (what `aws s3 ls` without `--recursive` leaves out)
+    /// Put PREFIX before every key of the lists
+    ///
+    /// It is what `aws s3 ls` without `--recursive` leaves out.
     #[arg(
         long,
         value_name = "PREFIX",
         default_value = "",
-        hide_default_value = true
+        hide_default_value = true,
+        help_heading = LIST
     )]
     pub key_prefix: String,
 
-    /// Take only shard K of N, counted from 0: the rows whose key hashes to it. `auto` reads the task's number from the
-    /// environment of a Slurm array, a Kubernetes Indexed Job (with S3PULL_SHARDS) or an AWS Batch array job
-    #[arg(long, value_name = "K/N")]
+    /// Take only shard K of N, counted from 0, or `auto`
+    ///
+    /// A shard is the rows whose key hashes to it. `auto` reads the task's number from the environment of a Slurm
+    /// array, a Kubernetes Indexed Job (with S3PULL_SHARDS) or an AWS Batch array job.
+    #[arg(long, value_name = "K/N", help_heading = LIST)]
     pub shard: Option<ShardChoice>,
 
-    /// Folder that the files go to; made if it is not there
-    #[arg(short, long, value_name = "DIR", default_value = ".")]
+    /// Folder that the files go to
+    ///
+    /// It is made if it is not there.
+    #[arg(
+        short,
+        long,
+        value_name = "DIR",
+        default_value = ".",
+        env = "S3PULL_OUTPUT",
+        help_heading = FILES
+    )]
     pub output: PathBuf,
 
-    /// Take PREFIX off every key before it becomes a path, for example `photos/`; a key without it fails
+    /// Take PREFIX off keys before they become paths
+    ///
+    /// For example `photos/`; a key without it fails.
     #[arg(
         long,
         value_name = "PREFIX",
         default_value = "",
-        hide_default_value = true
+        hide_default_value = true,
+        help_heading = FILES
     )]
     pub strip_prefix: String,
 
-    /// What to do with a key that is no safe path, such as one with `..` or an empty segment
-    #[arg(long, value_name = "MODE", value_enum, default_value_t)]
+    /// What to do with a key that is no safe path
+    ///
+    /// Such as one with `..` or an empty segment.
+    #[arg(
+        long,
+        value_name = "MODE",
+        value_enum,
+        default_value_t,
+        help_heading = FILES
+    )]
     pub unsafe_keys: UnsafeKeys,
 
     /// What to do when a file is already at a key's path
-    #[arg(long, value_name = "MODE", value_enum, default_value_t)]
+    #[arg(
+        long,
+        value_name = "MODE",
+        value_enum,
+        default_value_t,
+        env = "S3PULL_IF_EXISTS",
+        help_heading = FILES
+    )]
     pub if_exists: IfExists,
 
     /// GETs in flight at once, of objects and parts together
-    #[arg(short = 'j', long, value_name = "N", default_value_t = config::DEFAULT_CONCURRENCY)]
+    #[arg(
+        short = 'j',
+        long,
+        value_name = "N",
+        default_value_t = config::DEFAULT_CONCURRENCY,
+        env = "S3PULL_CONCURRENCY",
+        help_heading = TRANSFER
+    )]
     pub concurrency: NonZeroUsize,
 
     /// Bytes of a part of a large object
-    #[arg(long, value_name = "SIZE", default_value_t = config::DEFAULT_PART_SIZE)]
+    #[arg(
+        long,
+        value_name = "SIZE",
+        default_value_t = config::DEFAULT_PART_SIZE,
+        env = "S3PULL_PART_SIZE",
+        help_heading = TRANSFER
+    )]
     pub part_size: ByteSize,
 
-    /// Download objects of this size and larger ones in parallel parts
-    #[arg(long, value_name = "SIZE", default_value_t = config::DEFAULT_MULTIPART_THRESHOLD)]
+    /// Size from which objects are downloaded in parallel parts
+    #[arg(
+        long,
+        value_name = "SIZE",
+        default_value_t = config::DEFAULT_MULTIPART_THRESHOLD,
+        env = "S3PULL_MULTIPART_THRESHOLD",
+        hide_short_help = true,
+        help_heading = TRANSFER
+    )]
     pub multipart_threshold: ByteSize,
 
     /// With what the bytes are compared
-    #[arg(long, value_name = "MODE", value_enum, default_value_t)]
+    #[arg(
+        long,
+        value_name = "MODE",
+        value_enum,
+        default_value_t,
+        env = "S3PULL_VERIFY",
+        help_heading = TRANSFER
+    )]
     pub verify: VerifyMode,
 
-    /// Attempts an object, the first one included: requests that failed, whatever failed
-    #[arg(long, value_name = "N", default_value_t = config::DEFAULT_MAX_ATTEMPTS)]
+    /// Attempts an object, the first one included
+    ///
+    /// Requests that failed count, whichever of its parts they were for.
+    #[arg(
+        long,
+        value_name = "N",
+        default_value_t = config::DEFAULT_MAX_ATTEMPTS,
+        env = "S3PULL_MAX_ATTEMPTS",
+        help_heading = TRANSFER
+    )]
     pub max_attempts: NonZeroU32,
 
     /// End the run when N keys have failed
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", help_heading = TRANSFER)]
     pub max_failures: Option<NonZeroU64>,
 
-    /// Longest time to connect, in seconds: name look-up, TCP, proxy and TLS together
-    #[arg(long, value_name = "S", value_parser = parse_seconds, default_value = config::DEFAULT_CONNECT_TIMEOUT)]
+    /// Longest time to connect, in seconds
+    ///
+    /// Name look-up, TCP, proxy and TLS together.
+    #[arg(
+        long,
+        value_name = "S",
+        value_parser = parse_seconds,
+        default_value = config::DEFAULT_CONNECT_TIMEOUT,
+        env = "S3PULL_CONNECT_TIMEOUT",
+        hide_short_help = true,
+        help_heading = TRANSFER
+    )]
     pub connect_timeout: Duration,
 
-    /// Longest silence before an answer or between bytes, in seconds; less than 1 KiB in it is silence
-    #[arg(long, value_name = "S", value_parser = parse_seconds, default_value = config::DEFAULT_TIMEOUT)]
+    /// Longest silence of a server, in seconds
+    ///
+    /// Before an answer or between bytes; less than 1 KiB in it is silence.
+    #[arg(
+        long,
+        value_name = "S",
+        value_parser = parse_seconds,
+        default_value = config::DEFAULT_TIMEOUT,
+        env = "S3PULL_TIMEOUT",
+        help_heading = TRANSFER
+    )]
     pub timeout: Duration,
 
-    /// CSV of the keys that failed; give it as `--keys` to try them again [default: s3pull-failed.csv, or
-    /// s3pull-failed-K-of-N.csv of a shard]
-    #[arg(long, value_name = "FILE")]
+    /// CSV of the keys that failed
+    ///
+    /// Give it as `--keys` to try them again.
+    ///
+    /// [default: s3pull-failed.csv, or s3pull-failed-K-of-N.csv of a shard]
+    #[arg(
+        long,
+        value_name = "FILE",
+        env = "S3PULL_FAILED",
+        help_heading = REPORT
+    )]
     pub failed: Option<PathBuf>,
 
-    /// Read, map and check every row, request nothing: prints each key and its path, and what can be seen to go wrong
-    #[arg(long)]
+    /// Read, map and check every row, request nothing
+    ///
+    /// Prints each key and its path, and what can be seen to go wrong.
+    #[arg(long, help_heading = REPORT)]
     pub dry_run: bool,
 
-    /// Have the file system write everything to its disk before success is reported
-    #[arg(long)]
+    /// Flush the file system before success is reported
+    #[arg(long, help_heading = REPORT)]
     pub sync: bool,
 
-    /// Print a JSON event a finished row on stdout, and a last one for the run
-    #[arg(long)]
+    /// Print JSON events on stdout
+    ///
+    /// One a finished row, as it finishes, and a last one for the run.
+    #[arg(long, help_heading = REPORT)]
     pub json: bool,
 
     /// How progress is shown
-    #[arg(long, value_name = "MODE", value_enum, default_value_t)]
+    #[arg(
+        long,
+        value_name = "MODE",
+        value_enum,
+        default_value_t,
+        env = "S3PULL_PROGRESS",
+        help_heading = REPORT
+    )]
     pub progress: ProgressMode,
 
     /// Print errors only
-    #[arg(short, long, conflicts_with_all = ["verbose", "progress"])]
+    #[arg(short, long, conflicts_with = "verbose", help_heading = REPORT)]
     pub quiet: bool,
 
-    /// Print a line an object, and what was decided about the lists; `-vv`: a line a request too
-    #[arg(short, long, action = ArgAction::Count)]
+    /// Print a line an object
+    ///
+    /// And what was decided about the lists; `-vv`: a line a request too.
+    #[arg(short, long, action = ArgAction::Count, help_heading = REPORT)]
     pub verbose: u8,
 
-    /// Region of the bucket; found out by itself when it is left out or wrong
-    #[arg(long, value_name = "REGION", help_heading = "AWS")]
+    /// Region of the bucket
+    ///
+    /// Found out by itself when it is left out or wrong.
+    #[arg(long, value_name = "REGION", help_heading = AWS)]
     pub region: Option<String>,
 
     /// Profile of the AWS configuration files
-    #[arg(long, value_name = "NAME", help_heading = "AWS")]
+    #[arg(long, value_name = "NAME", help_heading = AWS)]
     pub profile: Option<String>,
 
-    /// URL of an S3-compatible server, for example `http://127.0.0.1:9000`
-    #[arg(long, value_name = "URL", help_heading = "AWS")]
+    /// URL of an S3-compatible server
+    ///
+    /// For example `http://127.0.0.1:9000`.
+    #[arg(long, value_name = "URL", help_heading = AWS)]
     pub endpoint_url: Option<String>,
 
-    /// Send unsigned requests, as public buckets take them: no credentials are looked for
-    #[arg(long, help_heading = "AWS")]
+    /// Send unsigned requests, as public buckets take them
+    ///
+    /// No credentials are looked for.
+    #[arg(long, help_heading = AWS)]
     pub no_sign_request: bool,
 
-    /// Agree to pay for the requests and the transfer from a requester-pays bucket
+    /// Agree to pay for a requester-pays bucket
+    ///
+    /// For the requests and for the transfer.
     #[arg(
         long,
         value_name = "PAYER",
         num_args = 0..=1,
         default_missing_value = "requester",
         value_parser = ["requester"],
-        help_heading = "AWS"
+        hide_short_help = true,
+        help_heading = AWS
     )]
     pub request_payer: Option<String>,
 
-    /// PEM file of the certificate authorities to trust, in place of the system's
+    /// PEM file of the certificate authorities to trust
+    ///
+    /// They take the place of the system's.
     #[arg(
         long,
         value_name = "FILE",
         env = "AWS_CA_BUNDLE",
-        hide_env_values = true,
-        help_heading = "AWS"
+        hide_short_help = true,
+        help_heading = AWS
     )]
     pub ca_bundle: Option<PathBuf>,
 
     /// Where the bucket's name stands in a URL
+    ///
+    /// In its path, or before the host.
     #[arg(
         long,
         value_name = "STYLE",
         value_enum,
         default_value_t,
-        help_heading = "AWS"
+        hide_short_help = true,
+        help_heading = AWS
     )]
     pub addressing_style: AddressingStyle,
 
@@ -190,6 +335,13 @@ pub struct Cli {
     #[arg(skip)]
     words_for_retry: Vec<String>,
 }
+
+// The groups of `--help`.
+const LIST: &str = "Key list";
+const FILES: &str = "Files";
+const TRANSFER: &str = "Transfer";
+const REPORT: &str = "Report";
+const AWS: &str = "AWS";
 
 /// `auto`, where it is `None`.
 #[derive(Debug, Clone, Copy)]
@@ -220,20 +372,118 @@ impl FromStr for ShardChoice {
     }
 }
 
+const EXIT_CODES: &str = "\
+Exit status:
+  0         Every key was downloaded, or was there already.
+  1         The run finished; some keys failed and are in the CSV.
+  2         Wrong usage.
+  3         The run could not start or could not go on.
+  130, 143  Stopped by SIGINT, SIGTERM.";
+
 const EXAMPLES: &str = "\
 Examples:
   s3pull --bucket photos --keys keys.txt -o out -j 32
   aws s3 ls s3://photos/2024/ --recursive | s3pull --bucket photos -o out";
 
-impl Cli {
-    /// Reads the arguments; the first one is the program's name.
+/// What is to be done.
+#[derive(Debug)]
+pub enum Invocation {
+    Download(Box<Cli>),
+    Print(Page),
+}
+
+impl Invocation {
+    /// Reads the arguments, the first of which is the program's name, and the environment.
     ///
     /// # Errors
     /// `clap`'s: `--help` and `--version` among them.
     pub fn parse_from(args: impl IntoIterator<Item = OsString>) -> Result<Self, clap::Error> {
-        let matches = Self::command().try_get_matches_from(args)?;
-        let mut cli = Self::from_arg_matches(&matches)?;
-        cli.words_for_retry = words_for_retry(&matches);
+        let args: Vec<_> = args.into_iter().collect();
+        let matches = command()
+            .try_get_matches_from(&args)
+            .map_err(|error| made_printable(error, &args))?;
+        if matches.subcommand().is_some() {
+            return Page::from_arg_matches(&matches).map(Self::Print);
+        }
+        Cli::from_matches(&matches).map(|cli| Self::Download(Box::new(cli)))
+    }
+}
+
+fn command() -> Command {
+    Page::augment_subcommands(options())
+}
+
+/// The definition of the options alone.
+pub fn options() -> Command {
+    Cli::command().mut_args(with_variable)
+}
+
+/// Names the argument's variable in `--help`; beside the short texts of `-h` it would take up most of the room.
+fn with_variable(arg: Arg) -> Arg {
+    let Some(variable) = arg.get_env().map(OsStr::to_owned) else {
+        return arg;
+    };
+    let help = arg.get_long_help().or(arg.get_help());
+    let help = help.map(ToString::to_string).unwrap_or_default();
+    let arg = arg
+        .hide_env(true)
+        .long_help(format!("{help}\n\n[env: {}]", variable.display()));
+    // An empty variable is one that is not set: that is what scripts and CI mean by it.
+    if std::env::var_os(variable).is_some_and(|value| value.is_empty()) {
+        return arg.env(Resettable::Reset);
+    }
+    arg
+}
+
+/// `error` as it can be shown: `clap` repeats what was typed as it is, with what acts on a terminal in it.
+fn made_printable(error: clap::Error, args: &[OsString]) -> clap::Error {
+    let printable = args
+        .iter()
+        .map(|arg| printable(&arg.to_string_lossy()).into_owned());
+    let again = command().try_get_matches_from(printable);
+    with_origin(again.err().unwrap_or(error))
+}
+
+/// Says where a value that cannot be used comes from if nobody typed it.
+fn with_origin(mut error: clap::Error) -> clap::Error {
+    let context = |kind| match error.get(kind) {
+        Some(ContextValue::String(text)) => text.clone(),
+        _ => String::new(),
+    };
+    let (option, value) = (
+        context(ContextKind::InvalidArg),
+        context(ContextKind::InvalidValue),
+    );
+    let mut command = command();
+    command.build();
+    let variable = command
+        .get_arguments()
+        .filter(|arg| arg.to_string() == option)
+        .find_map(|arg| arg.get_env()?.to_str())
+        .filter(|name| std::env::var_os(name).is_some_and(|set| set == *value));
+    if let Some(variable) = variable {
+        let tip = format!("the value is that of {variable} in the environment");
+        let shown = printable(&value).into_owned();
+        error.insert(
+            ContextKind::Suggested,
+            ContextValue::StyledStrs(vec![tip.into()]),
+        );
+        error.insert(ContextKind::InvalidValue, ContextValue::String(shown));
+    }
+    error
+}
+
+impl Cli {
+    fn from_matches(matches: &ArgMatches) -> Result<Self, clap::Error> {
+        let mut cli = Self::from_arg_matches(matches)?;
+        // Not declared as a conflict: one with a variable of the environment is none.
+        if cli.quiet && matches.value_source("progress") == Some(ValueSource::CommandLine) {
+            return Err(command().error(
+                ErrorKind::ArgumentConflict,
+                "the argument '--quiet' cannot be used with '--progress <MODE>'",
+            ));
+        }
+        cli.words_for_retry = words_for_retry(matches);
         Ok(cli)
     }
 
@@ -251,7 +501,7 @@ impl Cli {
 }
 
 /// What was typed, but for the options that describe the old lists: the CSV holds whole keys, and this run's alone.
-fn words_for_retry(matches: &clap::ArgMatches) -> Vec<String> {
+fn words_for_retry(matches: &ArgMatches) -> Vec<String> {
     const OF_THE_LISTS: [&str; 6] = [
         "arguments",
         "keys",
@@ -312,12 +562,35 @@ mod tests {
     use super::*;
 
     fn parse(args: &[&str]) -> Result<Cli, clap::Error> {
-        Cli::parse_from(args.iter().map(OsString::from))
+        Cli::from_matches(&command().try_get_matches_from(args)?)
     }
 
     #[test]
     fn definition_is_sound() {
-        Cli::command().debug_assert();
+        command().debug_assert();
+    }
+
+    #[test]
+    fn every_option_stands_in_a_group() {
+        for arg in Cli::command().get_arguments() {
+            let id = arg.get_id().as_str();
+            let is_general = ["bucket", "arguments"].contains(&id);
+            assert_eq!(arg.get_help_heading().is_none(), is_general, "{id}");
+        }
+    }
+
+    #[test]
+    fn variables_are_called_as_their_options() {
+        for arg in Cli::command().get_arguments() {
+            let Some(variable) = arg.get_env().and_then(|name| name.to_str()) else {
+                continue;
+            };
+            let name = arg.get_long().unwrap().replace('-', "_").to_uppercase();
+            assert!(
+                variable == format!("S3PULL_{name}") || variable == format!("AWS_{name}"),
+                "{variable}"
+            );
+        }
     }
 
     #[test]

@@ -26,6 +26,7 @@ pub mod local;
 pub mod outcome;
 pub mod report;
 pub mod s3;
+pub mod shell;
 pub mod signal;
 pub mod transfer;
 

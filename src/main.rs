@@ -1,24 +1,45 @@
 //! Parses, runs, exits.
 
+use std::io::{self, ErrorKind, Write};
 use std::process::ExitCode;
 
-use s3pull::cli::Cli;
+use s3pull::cli::{self, Cli, Invocation};
 use s3pull::config::Config;
+use s3pull::shell::Page;
 use s3pull::{exit_code, report};
 
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 fn main() -> ExitCode {
-    let cli = match Cli::parse_from(std::env::args_os()) {
-        Ok(cli) => cli,
+    match Invocation::parse_from(std::env::args_os()) {
+        Ok(Invocation::Download(cli)) => download(*cli),
+        Ok(Invocation::Print(page)) => print(page),
         Err(error) => error.exit(),
-    };
+    }
+}
+
+fn download(cli: Cli) -> ExitCode {
     match Config::try_from(cli) {
         Ok(config) => s3pull::run(config).into(),
         Err(error) => {
             report::error(&error.into(), Some("`s3pull --help` lists the options"));
             exit_code::ExitCode::Usage.into()
         }
+    }
+}
+
+fn print(page: Page) -> ExitCode {
+    let printed = page
+        .text(cli::options())
+        .and_then(|text| io::stdout().write_all(text.as_bytes()));
+    match printed {
+        // A reader that closed the pipe has seen enough.
+        Err(error) if error.kind() != ErrorKind::BrokenPipe => {
+            let error = anyhow::Error::new(error).context("cannot write to stdout");
+            report::error(&error, None);
+            exit_code::ExitCode::Fatal.into()
+        }
+        _ => ExitCode::SUCCESS,
     }
 }

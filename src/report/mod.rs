@@ -8,7 +8,7 @@ mod failed_keys;
 mod progress;
 mod rate;
 mod summary;
-mod text;
+pub(crate) mod text;
 
 use std::collections::BTreeMap;
 use std::io::{self, Write};

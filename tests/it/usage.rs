@@ -1,5 +1,7 @@
 //! Wrong usage is told with its cure, and the README tells the truth about the options.
 
+use std::collections::{BTreeMap, BTreeSet};
+
 use crate::harness::S3pull;
 
 #[test]
@@ -25,49 +27,149 @@ fn wrong_usage_exits_2_and_names_the_option() {
     }
 }
 
-#[test]
-fn help_and_readme_name_the_same_options() {
-    let help = S3pull::new().arg("--help").run().expect(0).stdout;
+/// The options of `text`, by the group that they stand in.
+fn options_by_group(text: &str) -> BTreeMap<String, BTreeSet<String>> {
+    let mut groups = BTreeMap::new();
+    let mut group = "Options".to_owned();
+    for line in text.lines() {
+        let heading = line.strip_prefix("### ").or(line.strip_suffix(':'));
+        if let Some(heading) = heading.filter(|heading| !heading.starts_with(' ')) {
+            heading.clone_into(&mut group);
+        }
+        let cell = line.strip_prefix("| `").unwrap_or(line.trim_start());
+        // Not the values of an option, which follow a dash and a blank.
+        if cell.starts_with('-') && !cell.starts_with("- ") {
+            let words = cell.split(|c: char| !(c.is_ascii_alphanumeric() || c == '-'));
+            let mut names = words.filter(|word| word.starts_with("--") && word.len() > 2);
+            let options: &mut BTreeSet<_> = groups.entry(group.clone()).or_default();
+            options.extend(names.next().map(str::to_owned));
+        }
+    }
+    groups
+}
+
+fn help() -> String {
+    S3pull::new().arg("--help").run().expect(0).stdout
+}
+
+fn readme_section(heading: &str) -> String {
     let readme =
         std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/README.md")).unwrap();
-    let section = readme
-        .split("## Options")
-        .nth(1)
-        .unwrap()
-        .split("\n## ")
-        .next()
-        .unwrap();
-    let options = |text: &str| {
-        let words = text.split(|c: char| !(c.is_ascii_alphanumeric() || c == '-'));
-        let mut options: Vec<_> = words
-            .filter(|word| word.starts_with("--") && word.len() > 2)
-            .map(str::to_owned)
-            .collect();
-        options.sort();
-        options.dedup();
-        options
-    };
-    let of_help: Vec<_> = help
-        .lines()
-        .map(str::trim_start)
-        // Not the values of an option, which follow a dash and a blank.
-        .filter(|line| line.starts_with('-') && !line.starts_with("- "))
-        .flat_map(|line| options(line).into_iter().take(1))
-        .collect::<std::collections::BTreeSet<_>>()
-        .into_iter()
-        .collect();
-    let of_readme: Vec<_> = section
-        .lines()
-        .filter(|line| line.starts_with("| `-"))
-        .flat_map(|line| options(line.split('|').nth(1).unwrap()))
-        .collect::<std::collections::BTreeSet<_>>()
-        .into_iter()
-        .collect();
-    assert_eq!(of_help, of_readme);
+    let after = readme.split(&format!("\n## {heading}\n")).nth(1).unwrap();
+    after.split("\n## ").next().unwrap().to_owned()
 }
 
 #[test]
-fn version_is_on_stdout() {
+fn help_and_readme_name_the_same_options_in_the_same_groups() {
+    let of_help = options_by_group(&help());
+    assert!(of_help["Transfer"].contains("--concurrency"), "{of_help:?}");
+    assert_eq!(of_help, options_by_group(&readme_section("Options")));
+}
+
+#[test]
+fn help_and_readme_name_the_same_defaults() {
+    let (help, readme) = (help(), readme_section("Options"));
+    let mut option = String::new();
+    let mut n_compared = 0;
+    for line in help.lines().map(str::trim) {
+        if let Some(named) = line.split_whitespace().find(|word| word.starts_with("--"))
+            && line.starts_with('-')
+        {
+            named.clone_into(&mut option);
+        }
+        let default = line
+            .strip_prefix("[default: ")
+            .and_then(|rest| rest.split([',', ']']).next());
+        let Some(default) = default else { continue };
+        let row = readme
+            .lines()
+            .find(|line| line.starts_with("| ") && line.contains(&format!("{option} ")))
+            .unwrap_or_else(|| panic!("{option} is not in the README"));
+        assert!(
+            row.contains(&format!("default `{default}`"))
+                || row.contains(&format!("`{default}` (default")),
+            "the default of {option} is {default}: {row}"
+        );
+        n_compared += 1;
+    }
+    assert!(n_compared > 10, "{n_compared}");
+}
+
+#[test]
+fn help_and_readme_name_the_same_variables() {
+    let variables = |text: &str| -> BTreeSet<String> {
+        text.split(|c: char| !(c.is_ascii_alphanumeric() || c == '_'))
+            .filter(|word| word.starts_with("S3PULL_"))
+            .map(str::to_owned)
+            .collect()
+    };
+    let of_help = variables(&help());
+    assert!(of_help.contains("S3PULL_PART_SIZE"), "{of_help:?}");
+    let of_readme = readme_section("Options");
+    let of_readme = of_readme.split("### Environment variables").nth(1).unwrap();
+    assert_eq!(of_help, variables(of_readme));
+}
+
+#[test]
+fn help_fits_a_terminal_of_80_columns() {
+    for columns in ["80", "300"] {
+        for args in [
+            &["--help"][..],
+            &["-h"],
+            &["completions", "--help"],
+            &["man", "-h"],
+        ] {
+            let run = S3pull::new().args(args).env("COLUMNS", columns).run();
+            for line in run.expect(0).stdout.lines() {
+                assert!(line.chars().count() <= 80, "{args:?}: {line}");
+            }
+        }
+    }
+}
+
+#[test]
+fn short_help_is_two_screens_at_most() {
+    let short = S3pull::new().arg("-h").run().expect(0).stdout;
+    assert!(short.lines().count() <= 2 * 40, "{short}");
+    // A line beginning with an option, with its text beside it and not below.
+    assert!(short.contains("  -j, --concurrency <N>   GETs"), "{short}");
+}
+
+#[test]
+fn version_names_the_commit() {
     let run = S3pull::new().arg("--version").run().expect(0);
-    assert!(run.stdout.starts_with("s3pull "), "{}", run.stdout);
+    let version = concat!("s3pull ", env!("CARGO_PKG_VERSION"));
+    let commit = run.stdout.trim_end().strip_prefix(version);
+    if std::path::Path::new(env!("CARGO_MANIFEST_DIR"))
+        .join(".git")
+        .exists()
+    {
+        let commit = commit.and_then(|rest| rest.strip_prefix(" (")?.strip_suffix(')'));
+        let (hash, date) = commit.unwrap().split_once(' ').unwrap();
+        assert!(hash.len() >= 7 && hash.chars().all(|c| c.is_ascii_hexdigit()));
+        assert_eq!(date.len(), "2026-11-21".len());
+    } else {
+        assert_eq!(commit, Some(""));
+    }
+}
+
+#[test]
+fn wrong_usage_is_shown_without_what_acts_on_a_terminal() {
+    let cases: [&[&str]; 4] = [
+        &["--bucket", "b", "--bad\u{1b}[31m"],
+        &["--bucket", "b", "--verify", "au\u{202e}to"],
+        &["--bucket", "b", "-j", "8\n9"],
+        &["man", "k\u{7}ey"],
+    ];
+    for args in cases {
+        let run = S3pull::new().args(args).run().expect(2);
+        let is_bad = |c: char| (c.is_control() && c != '\n') || c == '\u{202e}';
+        assert!(!run.stderr.contains(is_bad), "{args:?}: {:?}", run.stderr);
+        let escaped = ["\\u{1b}[31m", "au\\u{202e}to", "8\\n9", "k\\u{7}ey"];
+        assert!(
+            escaped.iter().any(|text| run.stderr.contains(text)),
+            "{args:?}: {}",
+            run.stderr
+        );
+    }
 }

@@ -1,0 +1,120 @@
+//! Completions and the man page.
+
+use crate::harness::{S3pull, Server, pattern};
+
+/// What bash offers for the last of `words`.
+fn bash_offers(words: &[&str]) -> Vec<String> {
+    const SCRIPT: &str = r#"
+        eval "$(s3pull completions bash)"
+        complete -p s3pull | grep -q -- '-F _s3pull' || exit 1
+        COMP_WORDS=("$@") COMP_CWORD=$(($# - 1))
+        _s3pull s3pull "${COMP_WORDS[COMP_CWORD]}" "${COMP_WORDS[COMP_CWORD - 1]}"
+        printf '%s\n' "${COMPREPLY[@]}"
+    "#;
+    let binary = std::path::Path::new(env!("CARGO_BIN_EXE_s3pull"));
+    let path = format!(
+        "{}:{}",
+        binary.parent().unwrap().display(),
+        std::env::var("PATH").unwrap()
+    );
+    let run = S3pull::of("bash")
+        .env("PATH", &path)
+        .args(["--norc", "-c", SCRIPT, "bash"])
+        .args(words);
+    let run = run.run().expect(0);
+    run.stdout.lines().map(str::to_owned).collect()
+}
+
+#[test]
+fn bash_completes_options_values_and_commands() {
+    assert_eq!(
+        bash_offers(&["s3pull", "--if-ex"]),
+        ["--if-exists"],
+        "an option"
+    );
+    assert_eq!(
+        bash_offers(&["s3pull", "-b", "b", "--if-exists", ""]),
+        ["overwrite", "skip", "newer"],
+        "its values"
+    );
+    assert_eq!(
+        bash_offers(&["s3pull", "-b", "b", "key", "--if-ex"]),
+        ["--if-exists"],
+        "behind a key"
+    );
+    assert_eq!(bash_offers(&["s3pull", "comp"]), ["completions"]);
+    assert!(bash_offers(&["s3pull", "completions", ""]).contains(&"zsh".to_owned()));
+}
+
+#[test]
+fn every_shell_gets_completions_of_every_option() {
+    for shell in ["bash", "zsh", "fish", "powershell", "elvish"] {
+        let run = S3pull::new().args(["completions", shell]).run().expect(0);
+        assert_eq!(run.stderr, "");
+        for option in ["multipart-threshold", "no-sign-request", "addressing-style"] {
+            assert!(run.stdout.contains(option), "{shell}: {option}");
+        }
+    }
+    let fish = S3pull::new().args(["completions", "fish"]).run().expect(0);
+    assert!(
+        fish.stdout.contains("-l verify") && !fish.stdout.contains("needs_command"),
+        "values and what is behind a key are completed"
+    );
+    S3pull::new().args(["completions", "csh"]).run().expect(2);
+}
+
+#[test]
+fn man_page_shows_options_variables_and_exit_codes() {
+    let page = S3pull::new().arg("man").run().expect(0).stdout;
+    for shown in [
+        ".TH s3pull 1",
+        ".SH \"KEY LIST\"",
+        r"\-\-multipart\-threshold",
+        "S3PULL_CONCURRENCY",
+        // Of an option that `-h` does not show.
+        "name stands in a URL",
+        ".SH \"EXIT STATUS\"",
+        ".SH EXAMPLES",
+        "s3pull completions SHELL",
+    ] {
+        assert!(page.contains(shown), "{shown}: {page}");
+    }
+    assert!(!page.contains('`'), "a bare backtick is shown as a quote");
+}
+
+#[test]
+fn a_reader_that_leaves_early_is_no_error() {
+    let binary = env!("CARGO_BIN_EXE_s3pull");
+    let script = format!("set -o pipefail; '{binary}' completions zsh | true");
+    let run = S3pull::of("bash").args(["-c", &script]).run().expect(0);
+    assert_eq!(run.stderr, "");
+}
+
+#[test]
+fn a_key_may_be_called_as_a_command_is() {
+    let server = Server::start();
+    server.put_patterns(["man", "completions", "k"], 10);
+    let cases: [&[&str]; 4] = [
+        // The bucket is typed before it.
+        &["man"],
+        &["completions"],
+        &["k", "man"],
+        &["--", "man"],
+    ];
+    for args in cases {
+        let run = server.s3pull().args(args).run().expect(0);
+        let key = args[args.len() - 1];
+        assert_eq!(run.read(key), pattern(key, 10), "{args:?}");
+    }
+
+    let first = |args: &[&str]| {
+        S3pull::new()
+            .env("AWS_ENDPOINT_URL_S3", &server.url())
+            .env("S3PULL_BUCKET", crate::harness::BUCKET)
+            .args(args)
+            .run()
+            .expect(0)
+    };
+    assert!(first(&["man"]).stdout.contains(".TH"));
+    assert_eq!(first(&["--", "man"]).read("man"), pattern("man", 10));
+}
