@@ -3,8 +3,8 @@
 //! An object's line is its date in 19 characters, a blank, its size right-justified to 10, one blank, and its name
 //! as it is (`awscli/customizations/s3/subcommands.py`). So what follows that one blank is never trimmed.
 
-use super::row::{NoEntry, excerpt};
-use super::{Emit, Format, List, Problem, lines};
+use super::Format;
+use super::listing::{self, Line, has_shape};
 
 pub static FORMAT: Format = Format {
     name: "aws-s3-ls",
@@ -14,54 +14,17 @@ pub static FORMAT: Format = Format {
             .is_listing(parse)
             .then_some("its first lines are those of `aws s3 ls`")
     },
-    read,
+    read: |list, emit| listing::read(list, emit, "aws s3 ls", parse),
 };
-
-/// A line of a listing.
-#[derive(Debug, PartialEq, Eq)]
-enum Line<'a> {
-    Object {
-        /// The whole key with `--recursive`, else what follows its last `/`.
-        name: &'a [u8],
-        /// Bytes; `None` where `--human-readable` rounded them.
-        size: Option<u64>,
-    },
-    /// A common prefix, which is no object.
-    Prefix,
-    /// What `--summarize` adds.
-    Summary,
-}
-
-fn read(list: &mut List<'_>, emit: Emit<'_>) -> Result<(), Problem> {
-    let keys = list.keys;
-    lines::for_each(
-        &mut *list.input,
-        list.line_ending,
-        lines::MAX_LINE,
-        |line, text| {
-            let entry = match text.map(|text| (text, parse(text))) {
-                Ok((_, Some(Line::Object { name, size }))) => keys.listed(name, size),
-                Ok((_, Some(Line::Prefix | Line::Summary))) => return,
-                Ok((text, None)) => Err(NoEntry::invalid(format!(
-                    "not a line of `aws s3 ls`: `{}`",
-                    excerpt(text)
-                ))),
-                Err(error) => Err(error),
-            };
-            emit(line, entry);
-        },
-    )?;
-    Ok(())
-}
 
 /// Tells what `line`, without its end, is; `None` if it is no line of a listing.
 fn parse(line: &[u8]) -> Option<Line<'_>> {
     const PREFIX: &[u8] = b"                           PRE ";
     if is_summary(line) {
-        return Some(Line::Summary);
+        return Some(Line::NoObject);
     }
     if line.starts_with(PREFIX) && line.ends_with(b"/") {
-        return Some(Line::Prefix);
+        return Some(Line::NoObject);
     }
     let (date, rest) = line.split_at_checked(19)?;
     let rest = rest.strip_prefix(b" ").filter(|_| is_date(date))?;
@@ -80,15 +43,6 @@ fn parse(line: &[u8]) -> Option<Line<'_>> {
 /// `2024-01-02 03:04:05`
 fn is_date(text: &[u8]) -> bool {
     has_shape(text, b"dddd-dd-dd dd:dd:dd")
-}
-
-/// Whether `text` is as long as `shape`, with a digit for each `d`.
-pub fn has_shape(text: &[u8], shape: &[u8]) -> bool {
-    text.len() == shape.len()
-        && text.iter().zip(shape).all(|(byte, shape)| match shape {
-            b'd' => byte.is_ascii_digit(),
-            shape => byte == shape,
-        })
 }
 
 /// How many bytes at the start of `text` are a size: `123`, or `1 Byte`, `12 Bytes`, `1.5 MiB`.

@@ -11,6 +11,7 @@ mod detect;
 mod inventory;
 mod json;
 mod lines;
+mod listing;
 mod manifest;
 mod null;
 mod reader;

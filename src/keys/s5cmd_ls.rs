@@ -4,9 +4,8 @@
 //! A line is `date storage-class etag size  name` in columns of which the middle ones may be blank, with two blanks before
 //! the name as it is (s5cmd, `command/ls.go`).
 
-use super::aws_s3_ls::has_shape;
-use super::row::{NoEntry, excerpt};
-use super::{Emit, Format, List, Problem, lines};
+use super::Format;
+use super::listing::{self, Line, has_shape};
 
 pub static FORMAT: Format = Format {
     name: "s5cmd-ls",
@@ -16,43 +15,8 @@ pub static FORMAT: Format = Format {
             .is_listing(parse)
             .then_some("its first lines are those of `s5cmd ls`")
     },
-    read,
+    read: |list, emit| listing::read(list, emit, "s5cmd ls", parse),
 };
-
-/// A line of a listing.
-#[derive(Debug, PartialEq, Eq)]
-enum Line<'a> {
-    Object {
-        /// Relative to what was listed.
-        name: &'a [u8],
-        /// Bytes; `None` where `-H` rounded them.
-        size: Option<u64>,
-    },
-    /// A common prefix, which is no object.
-    Folder,
-}
-
-fn read(list: &mut List<'_>, emit: Emit<'_>) -> Result<(), Problem> {
-    let keys = list.keys;
-    lines::for_each(
-        &mut *list.input,
-        list.line_ending,
-        lines::MAX_LINE,
-        |line, text| {
-            let entry = match text.map(|text| (text, parse(text))) {
-                Ok((_, Some(Line::Object { name, size }))) => keys.listed(name, size),
-                Ok((_, Some(Line::Folder))) => return,
-                Ok((text, None)) => Err(NoEntry::invalid(format!(
-                    "not a line of `s5cmd ls`: `{}`",
-                    excerpt(text)
-                ))),
-                Err(error) => Err(error),
-            };
-            emit(line, entry);
-        },
-    )?;
-    Ok(())
-}
 
 /// Tells what `line`, without its end, is; `None` if it is no line of a listing.
 fn parse(line: &[u8]) -> Option<Line<'_>> {
@@ -71,7 +35,7 @@ fn parse(line: &[u8]) -> Option<Line<'_>> {
         {
             let size = std::str::from_utf8(column).ok()?.parse().ok();
             return match column {
-                b"DIR" => Some(Line::Folder),
+                b"DIR" => Some(Line::NoObject),
                 _ if has_date => Some(Line::Object { name, size }),
                 _ => None,
             };
@@ -172,11 +136,11 @@ mod tests {
             ),
             (
                 "                                  DIR  sub/",
-                Some(Line::Folder),
+                Some(Line::NoObject),
             ),
             (
                 "2024/01/02 03:04:05               DIR  marker/",
-                Some(Line::Folder),
+                Some(Line::NoObject),
             ),
         ];
         for (line, expected) in cases {

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::harness::{Fault, Server};
+use crate::harness::{Fault, Run, Server};
 
 fn keys(n: usize) -> Vec<String> {
     (0..n).map(|n| format!("{n:04}")).collect()
@@ -12,6 +12,13 @@ fn server(keys: &[String], length: usize) -> Server {
     let server = Server::start();
     server.put_patterns(keys.iter().map(String::as_str), length);
     server
+}
+
+/// Downloads all of them.
+fn run(server: &Server, keys: &[String], args: &[&str]) -> Run {
+    let keys = keys.iter().map(String::as_str);
+    let args = args.iter().copied();
+    server.s3pull().keys(keys).args(args).run().expect(0)
 }
 
 #[test]
@@ -45,12 +52,7 @@ fn nothing_without_a_terminal_has_escape_codes() {
     let keys = keys(50);
     let server = server(&keys, 100);
     for progress in ["auto", "bar", "plain", "none"] {
-        let run = server
-            .s3pull()
-            .keys(keys.iter().map(String::as_str))
-            .args(["--progress", progress, "-v"])
-            .run()
-            .expect(0);
+        let run = run(&server, &keys, &["--progress", progress, "-v"]);
         assert!(
             !run.stderr.contains('\u{1b}') && !run.stderr.contains('\r'),
             "{progress}"
@@ -62,12 +64,7 @@ fn nothing_without_a_terminal_has_escape_codes() {
 fn a_quiet_run_that_goes_well_is_silent() {
     let keys = keys(5);
     let server = server(&keys, 100);
-    let run = server
-        .s3pull()
-        .keys(keys.iter().map(String::as_str))
-        .arg("-q")
-        .run()
-        .expect(0);
+    let run = run(&server, &keys, &["-q"]);
     assert_eq!((run.stdout.as_str(), run.stderr.as_str()), ("", ""));
 }
 
@@ -75,12 +72,7 @@ fn a_quiet_run_that_goes_well_is_silent() {
 fn sync_flushes_before_success_is_told() {
     let keys = keys(5);
     let server = server(&keys, 100);
-    let run = server
-        .s3pull()
-        .keys(keys.iter().map(String::as_str))
-        .arg("--sync")
-        .run()
-        .expect(0);
+    let run = run(&server, &keys, &["--sync"]);
     assert_eq!(run.files().len(), 5);
 }
 
@@ -89,12 +81,7 @@ fn a_server_that_answers_slowly_asks_for_more_at_once() {
     let keys = keys(80);
     let server = server(&keys, 100);
     server.limit_to(usize::MAX, Duration::from_millis(100));
-    let run = server
-        .s3pull()
-        .keys(keys.iter().map(String::as_str))
-        .args(["-j", "4"])
-        .run()
-        .expect(0);
+    let run = run(&server, &keys, &["-j", "4"]);
     assert!(
         run.stderr
             .contains("bottleneck: waiting for answers: a higher `-j` than 4 helps"),
@@ -108,12 +95,7 @@ fn a_server_that_sends_slowly_is_told_from_one_that_answers_slowly() {
     let keys = keys(20);
     let server = server(&keys, 256 << 10);
     server.by_chance(|| Some(Fault::Slow(Duration::from_millis(100))));
-    let run = server
-        .s3pull()
-        .keys(keys.iter().map(String::as_str))
-        .args(["-j", "4"])
-        .run()
-        .expect(0);
+    let run = run(&server, &keys, &["-j", "4"]);
     assert!(
         run.stderr
             .contains("bottleneck: the network, or how fast the server sends"),
@@ -127,12 +109,7 @@ fn a_server_that_throttles_is_no_reason_for_more_at_once() {
     let keys = keys(400);
     let server = server(&keys, 100);
     server.limit_to(4, Duration::from_millis(20));
-    let run = server
-        .s3pull()
-        .keys(keys.iter().map(String::as_str))
-        .args(["-j", "32"])
-        .run()
-        .expect(0);
+    let run = run(&server, &keys, &["-j", "32"]);
     assert!(
         run.stderr.contains("bottleneck: the server's limit"),
         "{}",
