@@ -129,7 +129,7 @@ impl DryRunReport {
     fn skipped(&mut self, key: &str, reason: SkipReason) {
         self.plan.n_skipped += 1;
         if self.verbosity >= Verbosity::Verbose {
-            say(&format!("skipped {} ({reason})", printable(key)));
+            say(&format!("s3pull: skipped {} ({reason})", printable(key)));
         }
     }
 
@@ -190,7 +190,7 @@ impl DryRunReport {
                         .to_owned(),
                 );
             }
-            say(&lines.join("\n        "));
+            say(&lines.join("\ns3pull: "));
         }
         let Some(mut events) = self.events else {
             return Ok(());

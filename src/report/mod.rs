@@ -220,7 +220,7 @@ impl Observer for Report {
                         text::bytes(downloaded.bytes),
                     );
                     self.progress.println(&format!(
-                        "downloaded {key} ({size}, {})",
+                        "s3pull: downloaded {key} ({size}, {})",
                         downloaded.verification
                     ));
                 }
@@ -228,7 +228,7 @@ impl Observer for Report {
             Outcome::Skipped(reason) => {
                 if self.verbosity >= Verbosity::Verbose {
                     self.progress.println(&format!(
-                        "skipped {} ({reason})",
+                        "s3pull: skipped {} ({reason})",
                         printable(&finished.entry.key)
                     ));
                 }
@@ -289,7 +289,7 @@ fn taken_line(taken: &Taken) -> String {
     )
 }
 
-/// `GET k bytes=0-9: 12 ms`
+/// `s3pull: GET k bytes=0-9: 12 ms`
 fn request_line(note: &RequestNote<'_>) -> String {
     let range = match &note.range {
         Some(range) => format!(" bytes={}-{}", range.start, range.end - 1),
@@ -300,7 +300,7 @@ fn request_line(note: &RequestNote<'_>) -> String {
         None => String::new(),
     };
     let line = format!(
-        "GET {}{range}: {}{error}",
+        "s3pull: GET {}{range}: {}{error}",
         note.key,
         text::duration(note.time)
     );

@@ -65,7 +65,7 @@ pub fn text(summary: &Summary<'_>) -> String {
         ));
     }
     lines.extend_from_slice(summary.bottleneck);
-    lines.join("\n        ")
+    lines.join("\ns3pull: ")
 }
 
 fn replies(n: u64) -> String {
@@ -120,9 +120,9 @@ mod tests {
                 counts,
                 ..summary(&verified)
             }),
-            "s3pull: 1,234 downloaded, 5 skipped, 2 failed\n        \
-             2.0 MiB in 2.00 s: 617 objects/s, 1.0 MiB/s\n        \
-             verified by crc64nvme (1,230 files) and length (4 files)"
+            "s3pull: 1,234 downloaded, 5 skipped, 2 failed\n\
+             s3pull: 2.0 MiB in 2.00 s: 617 objects/s, 1.0 MiB/s\n\
+             s3pull: verified by crc64nvme (1,230 files) and length (4 files)"
         );
     }
 
@@ -152,8 +152,8 @@ mod tests {
                 throttling,
                 ..summary(&verified)
             }),
-            "s3pull: 0 downloaded, 0 skipped, 1,500 failed (1,499 of them not attempted)\n        \
-             throttled: 1,234 replies asked for fewer requests; down to 8 in flight"
+            "s3pull: 0 downloaded, 0 skipped, 1,500 failed (1,499 of them not attempted)\n\
+             s3pull: throttled: 1,234 replies asked for fewer requests; down to 8 in flight"
         );
     }
 }

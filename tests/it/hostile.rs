@@ -243,7 +243,7 @@ fn no_hostile_key_and_no_symlink_leads_out_of_the_output_folder() {
         let n_ok = run
             .stderr
             .lines()
-            .filter(|line| line.starts_with("downloaded "))
+            .filter(|line| line.starts_with("s3pull: downloaded "))
             .count();
         assert_eq!(failed.len() + n_ok, keys.len(), "{mode}");
         assert!(is_printable(&run.stderr), "{:?}", run.stderr);

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::harness::{Fault, Run, Server};
+use crate::harness::{Fault, Run, Running, Server, pattern};
 
 fn keys(n: usize) -> Vec<String> {
     (0..n).map(|n| format!("{n:04}")).collect()
@@ -41,7 +41,7 @@ fn requests_are_told_at_vv() {
     let requests: Vec<_> = run
         .stderr
         .lines()
-        .filter(|line| line.starts_with("GET large"))
+        .filter(|line| line.starts_with("s3pull: GET large"))
         .collect();
     assert_eq!(requests.len(), server.n_requests("large"), "{}", run.stderr);
     assert!(requests[0].contains("SlowDown"), "{}", run.stderr);
@@ -150,4 +150,59 @@ fn a_slow_disk_is_the_bottleneck() {
         "{}",
         run.stderr
     );
+}
+
+#[test]
+fn every_message_is_a_line_that_can_be_searched_for() {
+    let keys = keys(3);
+    let server = server(&keys, 100);
+    let keys = keys.iter().map(String::as_str).chain(["missing", "a\nb"]);
+    let run = server
+        .s3pull()
+        .stdin(keys.collect::<Vec<_>>().join("\0"))
+        .args(["-vv", "--keys-format", "null"])
+        .run()
+        .expect(1);
+    for line in run.stderr.lines() {
+        // The command that retries is for copying.
+        assert!(
+            line.starts_with("s3pull: ") || line.starts_with("  s3pull --bucket"),
+            "{line}"
+        );
+    }
+}
+
+#[test]
+fn two_runs_on_one_folder_never_spoil_each_other() {
+    let keys = keys(200);
+    let server = server(&keys, 5_000);
+    let folder = tempfile::tempdir().unwrap();
+    let list = folder.path().join("keys");
+    std::fs::write(&list, keys.join("\n")).unwrap();
+    let runs: Vec<_> = ["1.csv", "2.csv"]
+        .map(|failed| {
+            let (running, pipe) = server
+                .s3pull()
+                .within(folder.path())
+                .args(["--keys", "keys", "-o", "out", "-v", "--failed", failed])
+                .start();
+            drop(pipe);
+            running
+        })
+        .into_iter()
+        .map(Running::wait)
+        .collect();
+    for key in &keys {
+        let file = std::fs::read(folder.path().join("out").join(key)).unwrap();
+        assert_eq!(file, pattern(key, 5_000), "{key}");
+    }
+    for run in &runs {
+        let n_downloaded = run.stderr.matches("s3pull: downloaded ").count();
+        let n_conflicts = run.stderr.matches(": PathConflict: ").count();
+        assert_eq!(n_downloaded + n_conflicts, keys.len(), "{}", run.stderr);
+    }
+    let n_files = std::fs::read_dir(folder.path().join("out"))
+        .unwrap()
+        .count();
+    assert_eq!(n_files, keys.len(), "nothing of either run is left");
 }

@@ -22,7 +22,7 @@ fn a_server_that_takes_few_requests_at_once_seldom_has_to_refuse() {
         .expect(0);
     assert_eq!(run.files().len(), 1_500);
     assert!(
-        run.stderr.contains("\n        throttled: "),
+        run.stderr.contains("\ns3pull: throttled: "),
         "{}",
         run.stderr
     );
