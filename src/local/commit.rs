@@ -235,11 +235,11 @@ fn is_same_content(one: &File, other: &File) -> io::Result<bool> {
     if other.metadata()?.len() != length {
         return Ok(false);
     }
-    let (mut of_one, mut of_other) = (vec![0; COMPARE_SIZE], vec![0; COMPARE_SIZE]);
+    let at_once = |left: u64| usize::try_from(left).map_or(COMPARE_SIZE, |n| n.min(COMPARE_SIZE));
+    let (mut of_one, mut of_other) = (vec![0; at_once(length)], vec![0; at_once(length)]);
     let mut offset = 0;
     while offset < length {
-        let n =
-            usize::try_from(length - offset).map_or(COMPARE_SIZE, |left| left.min(COMPARE_SIZE));
+        let n = at_once(length - offset);
         read_exact_at(one, &mut of_one[..n], offset)?;
         read_exact_at(other, &mut of_other[..n], offset)?;
         if of_one[..n] != of_other[..n] {
