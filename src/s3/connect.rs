@@ -19,7 +19,7 @@ use aws_types::service_config::ServiceConfigKey;
 use super::connector::{Transport, TrustError};
 use super::credentials;
 use super::error::GetError;
-use super::get::AskForChecksums;
+use super::get::EveryGet;
 use super::region;
 use crate::config::AddressingStyle;
 
@@ -190,7 +190,7 @@ async fn sdk_config(
 
 fn s3_config(options: &ConnectOptions, sdk_config: &SdkConfig) -> S3Config {
     let mut builder = aws_sdk_s3::config::Builder::from(sdk_config)
-        .interceptor(AskForChecksums)
+        .interceptor(EveryGet)
         .use_arn_region(true);
     // Set here and not for the whole SDK: the services that credentials come from are elsewhere.
     let configured = options

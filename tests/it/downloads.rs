@@ -230,7 +230,7 @@ fn one_get_an_object_and_no_other_request() {
             request.headers["user-agent"]
                 .to_str()
                 .unwrap()
-                .contains("app/s3pull"),
+                .starts_with("s3pull/"),
             "{:?}",
             request.headers["user-agent"]
         );
