@@ -58,7 +58,8 @@ fn an_array_of_4_tasks_downloads_every_key_once() {
         .collect();
     assert!(submitted.status.success(), "{submitted:?}\n{logs}");
 
-    assert_eq!(logs.matches("s3pull: ").count(), 4, "{logs}");
+    let n_clean = logs.matches(" downloaded, 0 skipped, 0 failed").count();
+    assert_eq!(n_clean, 4, "{logs}");
     assert_eq!(std::fs::read_dir(out.join("data")).unwrap().count(), 4_000);
     for key in &keys {
         assert_eq!(server.n_requests(key), 1, "{key}");
