@@ -70,13 +70,11 @@ impl Check {
                     let planned = self.plan(&entry);
                     (entry, None, planned)
                 }
-                Err(no_entry) => {
-                    let entry = Entry {
-                        key: no_entry.key,
-                        ..Entry::default()
-                    };
-                    (entry, no_entry.bucket, Err(*no_entry.outcome))
-                }
+                Err(no_entry) => (
+                    Entry::of_key(no_entry.key),
+                    no_entry.bucket,
+                    Err(*no_entry.outcome),
+                ),
             };
             match planned {
                 Ok(path) => report.planned(&entry, &path),

@@ -97,13 +97,7 @@ pub fn for_each_record(
 }
 
 fn entry(record: &ByteRecord, positions: &Positions, keys: KeyRules<'_>) -> Result<Entry, NoEntry> {
-    let field = |position: Option<usize>| {
-        utf8(
-            position
-                .and_then(|position| record.get(position))
-                .unwrap_or_default(),
-        )
-    };
+    let field = |position| field(record, position);
     let key = field(Some(positions.key))?;
     if key.is_empty() {
         // A row that failed for want of a key keeps its story when its CSV is the list.
@@ -123,6 +117,12 @@ fn entry(record: &ByteRecord, positions: &Positions, keys: KeyRules<'_>) -> Resu
         etag: field(positions.etag)?,
         dest: field(positions.dest)?,
     })
+}
+
+/// A record's column; empty where there is none.
+pub fn field(record: &ByteRecord, position: Option<usize>) -> Result<&str, NoEntry> {
+    let field = position.and_then(|position| record.get(position));
+    utf8(field.unwrap_or_default())
 }
 
 /// Whether a list's first line is a header: two columns or more, `key` among them. A lone `key` may just as well be a key.

@@ -15,7 +15,7 @@ use percent_encoding::percent_decode_str;
 use super::compression::Compression;
 use super::manifest::Manifest;
 use super::reader::READ_SIZE;
-use super::row::{Columns, Entry, KeyRules, NoEntry, size, utf8};
+use super::row::{Columns, Entry, KeyRules, NoEntry, size};
 use super::{Emit, Format, List, Problem, csv, detect};
 use crate::outcome::SkipReason;
 
@@ -179,13 +179,7 @@ fn entry(
     columns: &InventoryColumns,
     keys: KeyRules<'_>,
 ) -> Result<Entry, NoEntry> {
-    let field = |position: Option<usize>| {
-        utf8(
-            position
-                .and_then(|position| record.get(position))
-                .unwrap_or_default(),
-        )
-    };
+    let field = |position| csv::field(record, position);
     let key = decoded(field(Some(columns.key))?)?;
     if field(columns.is_delete_marker)?.eq_ignore_ascii_case("true") {
         return Err(NoEntry::skipped(key.into_owned(), SkipReason::DeleteMarker));

@@ -45,6 +45,16 @@ pub struct Entry {
     pub dest: Option<String>,
 }
 
+impl Entry {
+    /// Of which nothing but the key is known.
+    pub fn of_key(key: String) -> Self {
+        Self {
+            key,
+            ..Self::default()
+        }
+    }
+}
+
 /// A row that names no object to fetch. It never stops the run.
 #[derive(Debug)]
 pub struct NoEntry {

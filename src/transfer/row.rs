@@ -76,13 +76,9 @@ impl Started {
         let entry = match row.entry {
             Ok(entry) => Arc::new(entry),
             Err(no_entry) => {
-                let entry = Entry {
-                    key: no_entry.key,
-                    ..Entry::default()
-                };
                 return Self {
                     place,
-                    entry: Arc::new(entry),
+                    entry: Arc::new(Entry::of_key(no_entry.key)),
                     bucket: no_entry.bucket,
                     path: None,
                     work: Work::Nothing(no_entry.outcome),
