@@ -177,9 +177,10 @@ pub struct Cli {
     )]
     pub verify: VerifyMode,
 
-    /// Attempts an object, the first one included
+    /// Give up on an object after N attempts in a row without progress
     ///
-    /// Requests that failed count, whichever of its parts they were for.
+    /// Requests that fail together count once. A finished part, or a MiB
+    /// received, is progress.
     #[arg(
         long,
         value_name = "N",

@@ -13,12 +13,14 @@ use aws_smithy_runtime_api::client::http::{
     HttpClient, HttpConnector as SmithyConnector, HttpConnectorFuture, HttpConnectorSettings,
     SharedHttpConnector,
 };
-use aws_smithy_runtime_api::client::orchestrator::HttpRequest;
+use aws_smithy_runtime_api::client::orchestrator::{HttpRequest, HttpResponse};
 use aws_smithy_runtime_api::client::result::ConnectorError;
 use aws_smithy_runtime_api::client::runtime_components::RuntimeComponents;
 use aws_smithy_types::body::SdkBody;
+use bytes::{Bytes, BytesMut};
 use http::header::{PROXY_AUTHORIZATION, RANGE};
 use http::{StatusCode, Uri};
+use hyper::body::{Body as _, Incoming};
 use hyper_rustls::{HttpsConnector, MaybeHttpsStream};
 use hyper_util::client::legacy::Client as HyperClient;
 use hyper_util::client::legacy::connect::HttpConnector;
@@ -29,6 +31,7 @@ use rustls::{ClientConfig, RootCertStore};
 use tower_service::Service;
 
 use super::dns::CachingResolver;
+use super::get::check_whole;
 use super::proxy::{BoxError, Proxies, ProxyConnector, Stream};
 
 /// S3 drops connections that were idle for about 20 s; a request sent at that moment would be lost.
@@ -38,6 +41,15 @@ const IDLE_TIMEOUT: Duration = Duration::from_secs(15);
 const MAX_READ_BUFFER: usize = 128 * 1024;
 /// Notices a peer that is gone while a connection waits in the pool or for an answer.
 const TCP_KEEPALIVE: Duration = Duration::from_secs(30);
+
+/// What is read of the body of an answer that is not a success, in bytes; S3's errors have a few hundred.
+const MAX_ERROR: usize = 64 * 1024;
+/// What is read of the answer of a service that gives credentials, in bytes; they have a few thousand.
+const MAX_CREDENTIALS: usize = 1024 * 1024;
+/// How long such a body may take where its request says nothing of it.
+const DEFAULT_BODY_TIMEOUT: Duration = Duration::from_secs(30);
+/// The header that tells a GET of an object from the requests of credential providers.
+pub const CHECKSUM_MODE: &str = "x-amz-checksum-mode";
 
 /// Why no answer came; found in the source chain of the SDK's errors.
 #[derive(Debug, thiserror::Error)]
@@ -50,6 +62,8 @@ pub enum TransportError {
         "the server ignores `Range`: it answered a part's request with the status of a whole object"
     )]
     RangeIgnored,
+    #[error("the answer may not be the whole object: {0}")]
+    NotWhole(String),
 }
 
 /// The certificate authorities to trust cannot be read.
@@ -175,6 +189,7 @@ impl SmithyConnector for TimedTransport {
                 .insert(PROXY_AUTHORIZATION, authorization);
         }
         let is_part = request.headers().contains_key(RANGE);
+        let is_whole = !is_part && request.headers().contains_key(CHECKSUM_MODE);
         let answer = self.transport.pool.request(request);
         let timeout = self.answer_timeout;
         HttpConnectorFuture::new(async move {
@@ -192,12 +207,52 @@ impl SmithyConnector for TimedTransport {
                     None,
                 ));
             }
-            answer
-                .map(SdkBody::from_body_1_x)
-                .try_into()
-                .map_err(|error| ConnectorError::other(Box::new(error), None))
+            if is_whole && answer.status().is_success() {
+                check_whole(answer.status(), answer.headers())
+                    .map_err(TransportError::NotWhole)
+                    .map_err(|error| ConnectorError::other(error.into(), None))?;
+            }
+            // An object's body is read, and bounded, by `Body`; every other one is read here.
+            let is_object = is_part || is_whole;
+            if is_object && answer.status().is_success() {
+                return to_sdk(answer.map(SdkBody::from_body_1_x));
+            }
+            let (head, body) = answer.into_parts();
+            let limit = if is_object {
+                MAX_ERROR
+            } else {
+                MAX_CREDENTIALS
+            };
+            let body = bounded(body, limit, timeout.unwrap_or(DEFAULT_BODY_TIMEOUT)).await;
+            to_sdk(http::Response::from_parts(head, SdkBody::from(body)))
         })
     }
+}
+fn to_sdk(answer: http::Response<SdkBody>) -> Result<HttpResponse, ConnectorError> {
+    answer
+        .try_into()
+        .map_err(|error| ConnectorError::other(Box::new(error), None))
+}
+
+/// Reads `body` up to `limit` bytes and for `timeout` at most, and returns what came: the status says what happened, and
+/// a server that stalls in the middle of its explanation must not hold up the run.
+async fn bounded(mut body: Incoming, limit: usize, timeout: Duration) -> Bytes {
+    let mut read = BytesMut::new();
+    let reading = async {
+        while read.len() < limit {
+            let frame = std::future::poll_fn(|context| Pin::new(&mut body).poll_frame(context));
+            match frame.await {
+                Some(Ok(frame)) => {
+                    let data = frame.into_data().unwrap_or_default();
+                    read.extend_from_slice(&data[..data.len().min(limit - read.len())]);
+                }
+                // A connection that breaks here has told enough.
+                Some(Err(_)) | None => break,
+            }
+        }
+    };
+    let _ = tokio::time::timeout(timeout, reading).await;
+    read.freeze()
 }
 
 /// Bounds connecting as a whole: name look-up, TCP, proxy and TLS.

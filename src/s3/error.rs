@@ -160,7 +160,12 @@ fn error_without_answer(error: &SdkError<GetObjectError, HttpResponse>) -> GetEr
                 format!("{ignored}: {hint}"),
             );
         }
-        Some(timeout) => return GetError::transient(ErrorCode::Timeout, timeout.to_string()),
+        Some(not_whole @ TransportError::NotWhole(_)) => {
+            return GetError::transient(ErrorCode::InvalidResponse, not_whole.to_string());
+        }
+        Some(timeout @ (TransportError::ConnectTimeout(_) | TransportError::AnswerTimeout(_))) => {
+            return GetError::transient(ErrorCode::Timeout, timeout.to_string());
+        }
         None => {}
     }
     match error {
@@ -176,7 +181,13 @@ fn error_without_answer(error: &SdkError<GetObjectError, HttpResponse>) -> GetEr
             GetError::transient(ErrorCode::ConnectionFailed, message)
         }
         SdkError::TimeoutError(_) => GetError::transient(ErrorCode::Timeout, one_line(error)),
-        // The request could not be made: no other attempt will fare better, and no other key either.
+        // There is no request for this key; other keys may have one.
+        SdkError::ConstructionFailure(_) => GetError::new(
+            Class::Permanent,
+            ErrorCode::InvalidKey,
+            format!("no request can be made for the key: {}", one_line(error)),
+        ),
+        // No other attempt will fare better, and no other key either.
         _ => GetError::new(Class::Fatal, ErrorCode::Internal, one_line(error)),
     }
 }

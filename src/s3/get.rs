@@ -19,9 +19,13 @@ use aws_smithy_runtime_api::client::runtime_components::RuntimeComponents;
 use aws_smithy_runtime_api::http::NonUtf8HeaderHandling;
 use aws_smithy_types::DateTime;
 use aws_smithy_types::config_bag::ConfigBag;
+use http::header::{CONTENT_LENGTH, CONTENT_RANGE};
+use http::{HeaderMap, StatusCode};
+use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 
 use super::body::Body;
 use super::connect::Client;
+use super::connector::CHECKSUM_MODE;
 use super::error::{GetError, changed, error_of};
 use crate::outcome::ErrorCode;
 
@@ -111,9 +115,17 @@ impl Client {
         request: &GetRequest<'_>,
     ) -> Result<GetObjectOutput, SdkError<GetObjectError, HttpResponse>> {
         let part = request.part.as_ref();
-        sdk.get_object()
+        // The SDK takes a key of white space alone for one that is not set (aws-sdk-rust issue 1216).
+        let is_blank = request.key.trim().is_empty();
+        let key = if is_blank {
+            BLANK_STAND_IN
+        } else {
+            request.key
+        };
+        let get = sdk
+            .get_object()
             .bucket(&self.options.bucket)
-            .key(request.key)
+            .key(key)
             .set_version_id(request.version_id.map(str::to_owned))
             .set_request_payer(
                 self.options
@@ -124,9 +136,12 @@ impl Client {
                 part.map(|part| format!("bytes={}-{}", part.range.start, part.range.end - 1)),
             )
             .set_if_match(part.map(|part| part.etag.to_owned()))
-            .set_if_modified_since(request.if_modified_since.map(whole_seconds))
-            .send()
-            .await
+            .set_if_modified_since(request.if_modified_since.map(whole_seconds));
+        if is_blank {
+            let right_key = BlankKey(request.key.to_owned());
+            return get.customize().interceptor(right_key).send().await;
+        }
+        get.send().await
     }
 
     fn response(
@@ -196,6 +211,35 @@ fn check_part(output: &GetObjectOutput, part: &Part<'_>) -> Result<(), GetError>
     Ok(())
 }
 
+/// Whether a success to a GET without `Range` is the whole object: 200, or a 206 whose `Content-Range` covers everything.
+///
+/// # Errors
+/// What speaks against it. A 204 has no body, a 202 or 203 may have another one, a 206 holds what it says it holds.
+pub fn check_whole(status: StatusCode, headers: &HeaderMap) -> Result<(), String> {
+    let text = |name| {
+        headers
+            .get(name)
+            .map(|value| String::from_utf8_lossy(value.as_bytes()).into_owned())
+    };
+    let length = text(CONTENT_LENGTH).and_then(|length| length.trim().parse::<u64>().ok());
+    let content_range = text(CONTENT_RANGE);
+    let covers_all = |content_range: &str| {
+        parse_content_range(content_range).is_some_and(|(range, size)| {
+            let has_length = length.is_none_or(|length| length == range.end);
+            range.start == 0 && size == Some(range.end) && has_length
+        })
+    };
+    match (status, content_range) {
+        (StatusCode::OK, None) => Ok(()),
+        (StatusCode::OK | StatusCode::PARTIAL_CONTENT, Some(range)) if covers_all(&range) => Ok(()),
+        (_, None) => Err(format!("status {}", status.as_u16())),
+        (_, Some(range)) => Err(format!(
+            "status {}, `Content-Range: {range}`",
+            status.as_u16()
+        )),
+    }
+}
+
 /// Range and size of `bytes 0-9/20`; the size may be `*`.
 fn parse_content_range(text: &str) -> Option<(Range<u64>, Option<u64>)> {
     let (range, size) = text.strip_prefix("bytes ")?.split_once('/')?;
@@ -242,8 +286,41 @@ impl Intercept for EveryGet {
         _: &mut ConfigBag,
     ) -> Result<(), BoxError> {
         let headers = context.request_mut().headers_mut();
-        headers.insert("x-amz-checksum-mode", "ENABLED");
+        headers.insert(CHECKSUM_MODE, "ENABLED");
         headers.insert("user-agent", USER_AGENT);
+        Ok(())
+    }
+}
+
+/// What the SDK is given in place of a key of white space alone.
+const BLANK_STAND_IN: &str = "-";
+
+/// Puts a key of white space alone where the SDK has put [`BLANK_STAND_IN`].
+#[derive(Debug)]
+struct BlankKey(String);
+
+impl Intercept for BlankKey {
+    fn name(&self) -> &'static str {
+        "BlankKey"
+    }
+
+    fn modify_before_signing(
+        &self,
+        context: &mut BeforeTransmitInterceptorContextMut<'_>,
+        _: &RuntimeComponents,
+        _: &mut ConfigBag,
+    ) -> Result<(), BoxError> {
+        let request = context.request_mut();
+        let (url, query) = match request.uri().split_once('?') {
+            Some((url, query)) => (url, format!("?{query}")),
+            None => (request.uri(), String::new()),
+        };
+        let bucket = url
+            .strip_suffix(BLANK_STAND_IN)
+            .ok_or("an unexpected URL")?;
+        let key = utf8_percent_encode(&self.0, NON_ALPHANUMERIC);
+        let url = format!("{bucket}{key}{query}");
+        request.set_uri(url)?;
         Ok(())
     }
 }
@@ -313,6 +390,37 @@ mod tests {
             "bytes 0-18446744073709551615/1",
         ] {
             assert_eq!(parse_content_range(bad), None, "{bad}");
+        }
+    }
+
+    #[test]
+    fn a_success_is_the_whole_object_or_none() {
+        let cases = [
+            (200, None, true),
+            (200, Some("bytes 0-9/10"), true),
+            (206, Some("bytes 0-9/10"), true),
+            (200, Some("bytes 0-8/10"), false),
+            (200, Some("nonsense"), false),
+            (206, Some("bytes 0-8/10"), false),
+            (206, Some("bytes 1-9/10"), false),
+            (206, Some("bytes 0-9/*"), false),
+            (206, Some("bytes 0-19/20"), false),
+            (206, None, false),
+            (201, None, false),
+            (202, None, false),
+            (203, None, false),
+            (204, None, false),
+            (205, None, false),
+            (202, Some("bytes 0-9/10"), false),
+        ];
+        for (status, content_range, is_whole) in cases {
+            let mut headers = HeaderMap::new();
+            headers.insert(CONTENT_LENGTH, 10.into());
+            if let Some(range) = content_range {
+                headers.insert(CONTENT_RANGE, range.parse().unwrap());
+            }
+            let checked = check_whole(StatusCode::from_u16(status).unwrap(), &headers);
+            assert_eq!(checked.is_ok(), is_whole, "{status} {content_range:?}");
         }
     }
 

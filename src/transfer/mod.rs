@@ -78,8 +78,8 @@ pub struct RequestNote<'a> {
 /// Why an object's download stopped short.
 #[derive(Debug)]
 enum Broken {
-    /// What was fetched is of no use: begin anew. It is paid for.
-    Restart,
+    /// What was fetched is of no use, for this reason: begin anew.
+    Restart(Failure),
     /// The file that is there is as new as the object.
     NotModified,
     /// The object fails.

@@ -6,11 +6,10 @@ use std::time::{Instant, SystemTime};
 use bytes::Bytes;
 
 use super::checksum::{Expected, Verifier};
-use super::limit::Permit;
 use super::meter::{InFlightObject, Meter, Wait};
-use super::reader::{Reader, Request};
+use super::reader::{Held, Reader, Request};
 use super::retry::Budget;
-use super::{Broken, Context, Phase, parallel};
+use super::{Broken, Context, parallel};
 use crate::config::IfExists;
 use crate::keys::Entry;
 use crate::local::{LocalError, LocalPath, PartialFile, ResumableFile};
@@ -50,7 +49,11 @@ pub async fn download(context: Arc<Context>, entry: Arc<Entry>, path: Arc<LocalP
                     duration: started.elapsed(),
                 });
             }
-            Err(Broken::Restart) => {}
+            Err(Broken::Restart(failure)) => {
+                if let Err(failure) = request.budget.restart(failure) {
+                    return Outcome::Failed(failure);
+                }
+            }
             Err(Broken::NotModified) => return Outcome::Skipped(SkipReason::NotModified),
             Err(Broken::Final(failure)) => {
                 return Outcome::Failed(Failure {
@@ -74,10 +77,7 @@ async fn download_whole(request: &Request, path: &Arc<LocalPath>) -> Result<Comm
     let context = &request.context;
     let received = Arc::new(context.meter.object());
     // Boxed: it is of many kilobytes, and what holds it is moved some ten times on its way to a thread.
-    let fetching = Box::pin(fetch(request, path, &received));
-    let fetched = unless_given_up(context, fetching)
-        .await
-        .unwrap_or_else(|| Err(Broken::Final(interrupted())))?;
+    let fetched = Box::pin(fetch(request, path, &received)).await?;
     // Past the last point to give up: what is told of the row must be what is on disk.
     let modified = fetched.object.last_modified;
     match fetched.file {
@@ -118,7 +118,7 @@ async fn fetch(
     path: &Arc<LocalPath>,
     received: &Arc<InFlightObject>,
 ) -> Result<Fetched, Broken> {
-    let (response, permit) = request.whole().await?;
+    let (response, held) = request.unless_given_up(request.whole()).await?;
     check_etag(&request.entry, &response)?;
     let options = &request.context.options;
     let is_large = |size: &u64| *size >= options.multipart_threshold.max(options.part_size + 1);
@@ -129,10 +129,11 @@ async fn fetch(
     ) {
         let identity = (Arc::from(etag.as_str()), size);
         // Boxed, so that small objects do not carry its size.
-        let fetching = parallel::fetch(request, path, received, identity, response, permit);
+        let fetching = parallel::fetch(request, path, received, identity, response, held);
         return Box::pin(fetching).await;
     }
-    stream(request, path, received, response, permit).await
+    let streaming = stream(request, path, received, response, held);
+    request.unless_given_up(streaming).await
 }
 
 /// Whether it is the object that the list means, where the list says so much.
@@ -154,12 +155,12 @@ async fn stream(
     path: &Arc<LocalPath>,
     received: &InFlightObject,
     response: GetResponse,
-    permit: Permit,
+    held: Held,
 ) -> Result<Fetched, Broken> {
     let context = &request.context;
     let object = info(&response);
     let mut verifier = Verifier::new(Expected::new(context.options.verify, &response));
-    let mut reader = Reader::of_whole(request.clone(), response, permit);
+    let mut reader = Reader::of_whole(request.clone(), response, held);
     let mut sink = Sink::new(Arc::clone(context), Arc::clone(path));
     let mut bytes = 0;
     while let Some(chunk) = reader.next_chunk().await? {
@@ -178,7 +179,7 @@ async fn stream(
     let verification = match verifier.finish(bytes) {
         Ok(_) if path.is_folder() => Verification::Folder,
         Ok(verification) => verification,
-        Err(mismatch) => return Err(request.start_over(mismatch).await),
+        Err(mismatch) => return Err(Broken::Restart(mismatch)),
     };
     let file = if path.is_folder() {
         FetchedFile::Folder
@@ -308,21 +309,4 @@ pub(super) async fn blocking<T: Send + 'static>(
         Ok(done) => done.map_err(Failure::from),
         Err(error) => Err(super::failure_of_task(&error)),
     }
-}
-
-/// Waits for `work`, unless the run gives up what is running; then `None`.
-async fn unless_given_up<T>(context: &Context, work: impl Future<Output = T>) -> Option<T> {
-    tokio::select! {
-        biased;
-        done = work => Some(done),
-        () = context.stop.reached(Phase::GivingUp) => None,
-    }
-}
-
-fn interrupted() -> Failure {
-    Failure::new(
-        ErrorCode::Interrupted,
-        Class::Permanent,
-        "given up because the run was stopped",
-    )
 }

@@ -8,14 +8,15 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use crc_fast::Digest;
 use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
 
 use super::checksum::{Expected, Verifier};
 use super::limit::Permit;
 use super::meter::InFlightObject;
 use super::object::{Fetched, FetchedFile, WRITE_SIZE, blocking, info};
 use super::parts::{Plan, Unclaimed};
-use super::reader::{Reader, Request};
-use super::{Broken, failure_of_task};
+use super::reader::{Held, Reader, Request, interrupted};
+use super::{Broken, Phase, failure_of_task};
 use crate::local::{Identity, LocalPath, ResumableFile};
 use crate::outcome::{Class, ErrorCode, Failure, Verification};
 use crate::s3::GetResponse;
@@ -32,6 +33,8 @@ struct Object {
     unclaimed: Mutex<Unclaimed>,
     /// Of the finished parts, by index.
     crcs: Mutex<Vec<Option<u64>>>,
+    /// No part is of any use any more.
+    cancelled: CancellationToken,
 }
 
 /// Fetches the object that `response` begins, in parts.
@@ -41,7 +44,7 @@ pub async fn fetch(
     received: &Arc<InFlightObject>,
     identity: (Arc<str>, u64),
     response: GetResponse,
-    permit: Permit,
+    held: Held,
 ) -> Result<Fetched, Broken> {
     let options = &request.context.options;
     let object_info = info(&response);
@@ -81,9 +84,10 @@ pub async fn fetch(
             done.iter().map(|&(index, _)| index),
         )),
         crcs: Mutex::new(crcs),
+        cancelled: CancellationToken::new(),
     });
-    let fetched = match fetch_parts(&object, response, permit).await {
-        Ok(()) => verify(&object).await,
+    let fetched = match fetch_parts(&object, response, held).await {
+        Ok(()) => request.unless_given_up(verify(&object)).await,
         Err(broken) => Err(broken),
     };
     if fetched.as_ref().is_err_and(makes_parts_useless) {
@@ -102,7 +106,7 @@ pub async fn fetch(
 /// Whether no later run can use what was fetched: the object is another one or gone, or its bytes are wrong.
 fn makes_parts_useless(broken: &Broken) -> bool {
     match broken {
-        Broken::Restart => true,
+        Broken::Restart(_) => true,
         Broken::NotModified => false,
         Broken::Final(failure) => match &failure.code {
             ErrorCode::ObjectChanged | ErrorCode::ChecksumMismatch => true,
@@ -112,27 +116,48 @@ fn makes_parts_useless(broken: &Broken) -> bool {
     }
 }
 
-/// Fetches every part that is not there yet.
+/// Fetches every part that is not there yet. When it returns, nothing of the object runs any more: whatever ended it, the
+/// other parts were stopped and their writes awaited.
 async fn fetch_parts(
     object: &Arc<Object>,
     response: GetResponse,
-    permit: Permit,
+    held: Held,
 ) -> Result<(), Broken> {
-    let limit = &object.request.context.limit;
+    let request = &object.request;
+    let max_runners = request.context.options.concurrency.get();
     let mut runners = JoinSet::new();
-    runners.spawn(from_the_front(Arc::clone(object), response, permit));
+    // Before any helper looks for a part: the first one belongs to the GET that brings it.
+    let brings_first = object.unclaimed().claim(0);
+    runners.spawn(from_the_front(
+        Arc::clone(object),
+        response,
+        held,
+        brings_first,
+    ));
+    let mut result = Ok(());
     loop {
-        let may_help = !object.unclaimed().is_empty();
+        let is_running = !object.cancelled.is_cancelled();
+        // A part that waits out a backoff has its runner, but no permit: the permits alone would not bound them.
+        let may_help = is_running && !object.unclaimed().is_empty() && runners.len() < max_runners;
         tokio::select! {
-            ended = runners.join_next() => match ended {
-                None => return Ok(()),
-                Some(Ok(ended)) => ended?,
-                Some(Err(error)) => return Err(failure_of_task(&error).into()),
-            },
-            permit = limit.acquire_spare(), if may_help => {
+            ended = runners.join_next() => {
+                let Some(ended) = ended else {
+                    return result;
+                };
+                let ended = ended.unwrap_or_else(|error| Err(failure_of_task(&error).into()));
+                if let (true, Err(broken)) = (is_running, ended) {
+                    object.cancelled.cancel();
+                    result = Err(broken);
+                }
+            }
+            permit = request.spare_permit(), if may_help => {
                 if let Some(index) = object.claim_last() {
                     runners.spawn(one_part(Arc::clone(object), index, permit));
                 }
+            }
+            () = request.context.stop.reached(Phase::GivingUp), if is_running => {
+                object.cancelled.cancel();
+                result = Err(interrupted().into());
             }
         }
     }
@@ -143,17 +168,20 @@ async fn fetch_parts(
 async fn from_the_front(
     object: Arc<Object>,
     response: GetResponse,
-    permit: Permit,
+    held: Held,
+    brings_first: bool,
 ) -> Result<(), Broken> {
-    let mut reader = Reader::of_whole(object.request.clone(), response, permit);
+    let mut reader = Reader::of_whole(object.request.clone(), response, held);
     let mut index = 0;
-    while object.unclaimed().claim(index) {
+    let mut is_ours = brings_first;
+    while is_ours {
         object.take_part(index, &mut reader).await?;
         index += 1;
+        is_ours = object.unclaimed().claim(index);
     }
     drop(reader);
     while let Some(index) = object.claim_first() {
-        let permit = object.request.context.limit.acquire().await;
+        let permit = object.unless_cancelled(object.request.permit()).await?;
         one_part(Arc::clone(&object), index, permit).await?;
     }
     Ok(())
@@ -162,7 +190,8 @@ async fn from_the_front(
 /// Fetches a part that was claimed, by a GET of its own.
 async fn one_part(object: Arc<Object>, index: usize, permit: Permit) -> Result<(), Broken> {
     let (request, range) = (object.request.clone(), object.plan.range(index));
-    let mut reader = Reader::of_range(request, object.identity.clone(), range, permit).await?;
+    let opening = Reader::of_range(request, object.identity.clone(), range, permit);
+    let mut reader = object.unless_cancelled(opening).await??;
     object.take_part(index, &mut reader).await
 }
 
@@ -171,6 +200,16 @@ impl Object {
         self.unclaimed
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Waits for `work`, unless the object's parts are of no use any more. Writes are not waited for so: they must have
+    /// ended before the object does.
+    async fn unless_cancelled<T>(&self, work: impl Future<Output = T>) -> Result<T, Broken> {
+        tokio::select! {
+            biased;
+            () = self.cancelled.cancelled() => Err(interrupted().into()),
+            done = work => Ok(done),
+        }
     }
 
     fn claim_first(&self) -> Option<usize> {
@@ -189,7 +228,8 @@ impl Object {
         let (mut start, mut position) = (range.start, range.start);
         let meter = &self.request.context.meter;
         while position < range.end {
-            let Some(bytes) = reader.next_before(range.end).await? else {
+            let next = self.unless_cancelled(reader.next_before(range.end)).await?;
+            let Some(bytes) = next? else {
                 return Err(ended_early(index).into());
             };
             crc.update(&bytes);
@@ -210,6 +250,7 @@ impl Object {
         })
         .await?;
         self.crcs.lock().unwrap_or_else(PoisonError::into_inner)[index] = Some(done.1);
+        self.request.budget.progressed();
         Ok(())
     }
 }
@@ -235,7 +276,7 @@ async fn verify(object: &Arc<Object>) -> Result<Verification, Broken> {
     };
     match verdict {
         Ok(verification) => Ok(verification),
-        Err(mismatch) => Err(object.request.start_over(mismatch).await),
+        Err(mismatch) => Err(Broken::Restart(mismatch)),
     }
 }
 

@@ -7,8 +7,8 @@ use bytes::Bytes;
 
 use super::limit::Permit;
 use super::meter::Wait;
-use super::retry::Budget;
-use super::{Broken, Context, OnRequest, RequestNote};
+use super::retry::{Budget, PROGRESS, Round};
+use super::{Broken, Context, OnRequest, Phase, RequestNote};
 use crate::keys::Entry;
 use crate::outcome::{Class, ErrorCode, Failure};
 use crate::s3::{Body, GetError, GetRequest, GetResponse, Part};
@@ -35,32 +35,82 @@ pub struct Reader {
     position: u64,
     /// `None` where the server does not say how long the object is.
     end: Option<u64>,
-    open: Option<(Body, Permit)>,
+    open: Option<Open>,
     /// Whether it all began at the object's start, so that it may do so again.
     is_whole: bool,
     /// Read, but behind the limit that was asked for.
     left_over: Bytes,
-    n_failed_in_a_row: u32,
+    /// Bytes that arrived since there was progress to speak of.
+    n_since_progress: u64,
+}
+
+/// A permit, and the round of the request that was sent under it.
+#[derive(Debug)]
+pub struct Held {
+    permit: Permit,
+    round: Round,
+}
+
+/// A body that is being read, with what it needs and how it is charged when it breaks.
+#[derive(Debug)]
+struct Open {
+    body: Body,
+    _permit: Permit,
+    round: Round,
 }
 
 impl Request {
     /// Asks for the whole object until there is an answer.
-    pub async fn whole(&self) -> Result<(GetResponse, Permit), Broken> {
-        let mut n_failed_in_a_row = 0;
+    pub async fn whole(&self) -> Result<(GetResponse, Held), Broken> {
         loop {
-            let permit = self.context.limit.acquire().await;
+            let permit = self.permit().await;
+            let round = self.budget.round();
             match self.send(None, &permit).await {
                 // Not every server heeds If-Modified-Since; the body is not read then.
                 Ok(response) if self.is_not_newer(&response) => return Err(Broken::NotModified),
-                Ok(response) => return Ok((response, permit)),
+                Ok(response) => return Ok((response, Held { permit, round })),
                 Err(error) if self.if_modified_since.is_some() && error.is_not_modified() => {
                     return Err(Broken::NotModified);
                 }
                 Err(error) => {
                     drop(permit);
-                    self.wait_after(error, &mut n_failed_in_a_row).await?;
+                    self.charge(error, round).await?;
                 }
             }
+        }
+    }
+
+    /// Waits for a permit, and until the object may use it: none of its requests starts while it waits out a backoff.
+    pub async fn permit(&self) -> Permit {
+        loop {
+            self.budget.ready().await;
+            let permit = self.context.limit.acquire().await;
+            if self.budget.is_ready() {
+                return permit;
+            }
+        }
+    }
+
+    /// Waits for a permit that no object has a claim on, as [`Request::permit`] does.
+    pub async fn spare_permit(&self) -> Permit {
+        loop {
+            self.budget.ready().await;
+            let permit = self.context.limit.acquire_spare().await;
+            if self.budget.is_ready() {
+                return permit;
+            }
+        }
+    }
+
+    /// Waits for `work`, unless the run gives up what is running.
+    pub async fn unless_given_up<T>(
+        &self,
+        work: impl Future<Output = Result<T, Broken>>,
+    ) -> Result<T, Broken> {
+        tokio::select! {
+            biased;
+            done = work => done,
+            () = self.context.stop.reached(Phase::GivingUp) => Err(Broken::Final(interrupted())),
         }
     }
 
@@ -73,14 +123,6 @@ impl Request {
                 seconds(modified).unwrap_or_default() <= seconds(since).unwrap_or_default()
             }
             _ => false,
-        }
-    }
-
-    /// Pays for an object whose bytes turned out to be wrong, and waits before it is begun anew.
-    pub async fn start_over(&self, mismatch: Failure) -> Broken {
-        match self.wait_after(mismatch, &mut 0).await {
-            Ok(()) => Broken::Restart,
-            Err(broken) => broken,
         }
     }
 
@@ -115,46 +157,43 @@ impl Request {
         answer
     }
 
-    /// Pays for a request that failed, and waits as long as it should be waited before the next.
-    async fn wait_after(
-        &self,
-        failed: impl Into<Failure>,
-        n_in_a_row: &mut u32,
-    ) -> Result<(), Broken> {
+    /// Charges a request that failed; the next one waits as long as it should.
+    async fn charge(&self, failed: impl Into<Failure>, round: Round) -> Result<(), Broken> {
         let failed = failed.into();
         if failed.code == ErrorCode::TooManyOpenFiles {
             // No fault of the object's: others that are under way will close theirs.
             tokio::time::sleep(HANDLES_INTERVAL).await;
             return Ok(());
         }
-        *n_in_a_row += 1;
-        let must_start_over = failed.code == ErrorCode::ObjectChanged;
-        let delay = self
-            .budget
-            .spend(failed, *n_in_a_row)
-            .map_err(Broken::Final)?;
-        tokio::time::sleep(delay).await;
-        if must_start_over {
-            Err(Broken::Restart)
-        } else {
-            Ok(())
+        if failed.code == ErrorCode::ObjectChanged {
+            return Err(Broken::Restart(failed));
         }
+        self.budget.charge(failed, round).map_err(Broken::Final)
     }
+}
+
+/// What is told of an object whose download was given up.
+pub fn interrupted() -> Failure {
+    Failure::new(
+        ErrorCode::Interrupted,
+        Class::Permanent,
+        "given up because the run was stopped",
+    )
 }
 
 impl Reader {
     /// Reads the body of an answer that holds the whole object.
-    pub fn of_whole(request: Request, response: GetResponse, permit: Permit) -> Self {
-        let identity = response.etag.map(Arc::from).zip(response.length);
+    pub fn of_whole(request: Request, response: GetResponse, held: Held) -> Self {
         Self {
-            request,
-            identity,
-            position: 0,
+            identity: response.etag.map(Arc::from).zip(response.length),
             end: response.length,
-            open: Some((response.body, permit)),
+            open: Some(Open {
+                body: response.body,
+                _permit: held.permit,
+                round: held.round,
+            }),
             is_whole: true,
-            left_over: Bytes::new(),
-            n_failed_in_a_row: 0,
+            ..Self::new(request)
         }
     }
 
@@ -166,26 +205,29 @@ impl Reader {
         permit: Permit,
     ) -> Result<Self, Broken> {
         let mut reader = Self {
-            request,
             identity: Some(identity),
             position: range.start,
             end: Some(range.end),
+            ..Self::new(request)
+        };
+        let round = reader.request.budget.round();
+        if let Err(failure) = reader.open(permit, round).await {
+            reader.request.charge(failure, round).await?;
+        }
+        Ok(reader)
+    }
+
+    fn new(request: Request) -> Self {
+        Self {
+            request,
+            identity: None,
+            position: 0,
+            end: None,
             open: None,
             is_whole: false,
             left_over: Bytes::new(),
-            n_failed_in_a_row: 0,
-        };
-        match reader.send(&permit).await {
-            Ok(response) => reader.open = Some((response.body, permit)),
-            Err(error) => {
-                drop(permit);
-                reader
-                    .request
-                    .wait_after(error, &mut reader.n_failed_in_a_row)
-                    .await?;
-            }
+            n_since_progress: 0,
         }
-        Ok(reader)
     }
 
     /// The next bytes, none of them at or behind `limit`; `None` at the end.
@@ -211,10 +253,13 @@ impl Reader {
                 self.open = None;
                 return Ok(None);
             }
+            let Some(round) = self.open.as_ref().map(|open| open.round) else {
+                self.reopen().await?;
+                continue;
+            };
             let failed = match self.read().await {
                 Ok(Some(bytes)) => {
-                    self.n_failed_in_a_row = 0;
-                    self.position += bytes.len() as u64;
+                    self.arrived(bytes.len() as u64);
                     return Ok(Some(bytes));
                 }
                 Ok(None) if self.end.is_none() => {
@@ -231,39 +276,51 @@ impl Reader {
                 }
                 Err(failure) => failure,
             };
-            self.open = None;
-            let cannot_go_on = self.is_whole && failed.code == ErrorCode::RangeIgnored;
-            let failed = if cannot_go_on {
-                Failure {
-                    class: Class::Transient,
-                    ..failed
-                }
-            } else {
-                failed
-            };
-            self.request
-                .wait_after(failed, &mut self.n_failed_in_a_row)
-                .await?;
-            // Nor is there, without an ETag, any knowing whether the rest is of the same object.
-            if cannot_go_on || self.identity.is_none() {
-                return Err(Broken::Restart);
-            }
+            self.failed(failed, round).await?;
         }
     }
 
-    /// Reads from the body at hand, or else from a new one that begins at the position.
-    async fn read(&mut self) -> Result<Option<Bytes>, Failure> {
-        if self.open.is_none() {
-            let permit = self.request.context.limit.acquire().await;
-            let response = self.send(&permit).await?;
-            self.open = Some((response.body, permit));
+    /// Asks for what is missing; a failure is charged, and leaves nothing open.
+    async fn reopen(&mut self) -> Result<(), Broken> {
+        let permit = self.request.permit().await;
+        let round = self.request.budget.round();
+        match self.open(permit, round).await {
+            Ok(()) => Ok(()),
+            Err(failure) => self.failed(failure, round).await,
         }
-        let Some((body, _permit)) = &mut self.open else {
+    }
+
+    fn arrived(&mut self, n_bytes: u64) {
+        self.position += n_bytes;
+        self.n_since_progress += n_bytes;
+        if self.n_since_progress >= PROGRESS {
+            self.n_since_progress = 0;
+            self.request.budget.progressed();
+        }
+    }
+
+    /// Charges a request or a body that failed; the next one begins at the position, where that is possible.
+    async fn failed(&mut self, failed: Failure, round: Round) -> Result<(), Broken> {
+        self.open = None;
+        let cannot_go_on = self.is_whole && failed.code == ErrorCode::RangeIgnored;
+        // Nor is there, without an ETag, any knowing whether the rest is of the same object.
+        if cannot_go_on || self.identity.is_none() && may_pass(&failed) {
+            return Err(Broken::Restart(Failure {
+                class: Class::Transient,
+                ..failed
+            }));
+        }
+        self.request.charge(failed, round).await
+    }
+
+    /// Reads from the body that is open.
+    async fn read(&mut self) -> Result<Option<Bytes>, Failure> {
+        let Some(open) = &mut self.open else {
             return Ok(None);
         };
         let next = {
             let _waiting = self.request.context.meter.waiting(Wait::Body);
-            body.next().await?
+            open.body.next().await?
         };
         let Some(bytes) = next else {
             return Ok(None);
@@ -281,7 +338,8 @@ impl Reader {
         }
     }
 
-    async fn send(&self, permit: &Permit) -> Result<GetResponse, Failure> {
+    /// Asks for what is missing, from the position on.
+    async fn open(&mut self, permit: Permit, round: Round) -> Result<(), Failure> {
         let part = match (&self.identity, self.end) {
             (Some((etag, size)), Some(end)) => Some(Part {
                 range: self.position..end,
@@ -291,6 +349,16 @@ impl Reader {
             _ => None,
         };
         // Boxed, so that objects that need no second request do not carry its size.
-        Ok(Box::pin(self.request.send(part, permit)).await?)
+        let response = Box::pin(self.request.send(part, &permit)).await?;
+        self.open = Some(Open {
+            body: response.body,
+            _permit: permit,
+            round,
+        });
+        Ok(())
     }
+}
+
+fn may_pass(failure: &Failure) -> bool {
+    matches!(failure.class, Class::Transient | Class::Throttled)
 }

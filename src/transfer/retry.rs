@@ -1,13 +1,18 @@
-//! How long to wait before the next attempt: full-jitter exponential backoff, which spreads the attempts of many
-//! objects that failed together (AWS Architecture Blog, "Exponential Backoff And Jitter").
+//! How often an object is tried again, and how long to wait before: full-jitter exponential backoff, which spreads the
+//! attempts of many objects that failed together (AWS Architecture Blog, "Exponential Backoff And Jitter").
 //!
-//! One budget of attempts an object covers whatever fails; the SDK's own retries are off, so that budgets do not
-//! multiply. A broken connection is worth another try soon: the next one most likely goes to another server. A server
+//! One budget per object covers whatever fails; the SDK's own retries are off, so that budgets do not multiply. Failures
+//! are charged by rounds: requests that were under way together fail together when a server is restarted or a connection
+//! is reset, and that is one failure, however many parts were in flight. Progress clears the count, so that an object of
+//! many parts outlasts many bad moments, each of which is no longer than the budget. While the object waits, none of
+//! its requests starts.
+//!
+//! A broken connection is worth another try soon: the next one most likely goes to another server. A server
 //! that asks for fewer requests needs longer to recover, as S3 does while it splits a busy prefix. Ten attempts with
 //! these delays outlast half a minute on average, and most of S3's bad moments.
 
-use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
-use std::time::Duration;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
 
 use crate::outcome::{Class, Failure};
 
@@ -15,40 +20,133 @@ const TRANSIENT_BASE: Duration = Duration::from_millis(100);
 const THROTTLED_BASE: Duration = Duration::from_millis(500);
 const CAP: Duration = Duration::from_secs(20);
 
-/// What an object may cost: each request that fails is one attempt, whichever of its parts it was for.
+/// Received bytes that are progress, even where no part is finished by them.
+pub const PROGRESS: u64 = 1024 * 1024;
+
+/// The attempts of one object, shared by all its requests.
 #[derive(Debug)]
 pub struct Budget {
     max_attempts: u32,
-    n_failed: AtomicU32,
+    state: Mutex<State>,
 }
+
+#[derive(Debug, Default)]
+struct State {
+    /// Charged failures since the last progress.
+    n_in_a_row: u32,
+    /// How often the object was begun anew. No progress clears it: what was fetched before is of no use.
+    n_restarts: u32,
+    n_charged: u32,
+    /// Counts the charges.
+    round: u64,
+    /// No request of the object starts before.
+    not_before: Option<Instant>,
+}
+
+/// When a request began: before or after the last failure that was charged.
+#[derive(Debug, Clone, Copy)]
+pub struct Round(u64);
 
 impl Budget {
     pub fn new(max_attempts: u32) -> Self {
         Self {
             max_attempts,
-            n_failed: AtomicU32::new(0),
+            state: Mutex::default(),
         }
     }
 
+    /// Failures that were charged so far.
     pub fn n_failed(&self) -> u32 {
-        self.n_failed.load(Relaxed)
+        self.state().n_charged
     }
 
-    /// Pays for a request that failed, the `n_in_a_row`th without progress; returns how long to wait before the next.
+    /// The round of a request that begins now.
+    pub fn round(&self) -> Round {
+        Round(self.state().round)
+    }
+
+    /// Waits out the backoff, if there is one.
+    pub async fn ready(&self) {
+        while let Some(until) = self.pause() {
+            tokio::time::sleep_until(until.into()).await;
+        }
+    }
+
+    /// Whether a request may begin now.
+    pub fn is_ready(&self) -> bool {
+        self.pause().is_none()
+    }
+
+    /// The object came on: a part is finished, or [`PROGRESS`] bytes arrived.
+    pub fn progressed(&self) {
+        self.state().n_in_a_row = 0;
+    }
+
+    /// Charges the failure of a request, unless one that was under way with it was charged already.
     ///
     /// # Errors
     /// The failure, when another attempt would not help or is not allowed.
-    pub fn spend(&self, failure: Failure, n_in_a_row: u32) -> Result<Duration, Failure> {
-        let attempts = self.n_failed.fetch_add(1, Relaxed) + 1;
-        let may_pass = matches!(failure.class, Class::Transient | Class::Throttled);
-        if !may_pass || attempts >= self.max_attempts {
+    pub fn charge(&self, failure: Failure, round: Round) -> Result<(), Failure> {
+        let mut state = self.state();
+        let may_pass = match failure.class {
+            Class::Transient | Class::Throttled => true,
+            Class::Permanent | Class::Fatal => false,
+        };
+        let is_charged_already = round.0 < state.round;
+        if may_pass && is_charged_already {
+            let asked = failure.retry_after.unwrap_or_default().min(CAP);
+            state.not_before = state.not_before.max(Some(Instant::now() + asked));
+            return Ok(());
+        }
+        state.n_in_a_row += 1;
+        let n_in_a_row = state.n_in_a_row;
+        state.charge(
+            failure,
+            may_pass && n_in_a_row < self.max_attempts,
+            n_in_a_row,
+        )
+    }
+
+    /// Charges an object of which everything that was fetched is of no use.
+    ///
+    /// # Errors
+    /// The failure, when it was begun anew as often as is allowed.
+    pub fn restart(&self, failure: Failure) -> Result<(), Failure> {
+        let mut state = self.state();
+        state.n_restarts += 1;
+        state.n_in_a_row += 1;
+        let n_in_vain = state.n_restarts.max(state.n_in_a_row);
+        state.charge(failure, n_in_vain < self.max_attempts, n_in_vain)
+    }
+
+    fn pause(&self) -> Option<Instant> {
+        let mut state = self.state();
+        let not_before = state.not_before?;
+        if not_before <= Instant::now() {
+            state.not_before = None;
+        }
+        state.not_before
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl State {
+    fn charge(&mut self, failure: Failure, may_go_on: bool, n_in_vain: u32) -> Result<(), Failure> {
+        self.n_charged += 1;
+        self.round += 1;
+        if !may_go_on {
             return Err(Failure {
-                attempts,
+                attempts: self.n_charged,
                 ..failure
             });
         }
         let asked = failure.retry_after.unwrap_or_default().min(CAP);
-        Ok(delay(failure.class, n_in_a_row, fastrand::f64()).max(asked))
+        let delay = delay(failure.class, n_in_vain, fastrand::f64()).max(asked);
+        self.not_before = Some(Instant::now() + delay);
+        Ok(())
     }
 }
 
@@ -81,47 +179,83 @@ mod tests {
         assert_eq!(longest(Class::Transient, u32::MAX), 20_000);
     }
 
-    #[test]
-    fn the_budget_is_spent_by_whatever_fails() {
-        use crate::outcome::ErrorCode;
-        let failure = |class| Failure::new(ErrorCode::Timeout, class, "");
-        let budget = Budget::new(3);
-        assert!(budget.spend(failure(Class::Transient), 1).is_ok());
-        assert!(budget.spend(failure(Class::Throttled), 1).is_ok());
-        assert_eq!(
-            budget
-                .spend(failure(Class::Transient), 1)
-                .unwrap_err()
-                .attempts,
-            3
-        );
-        assert_eq!(
-            Budget::new(3)
-                .spend(failure(Class::Permanent), 1)
-                .unwrap_err()
-                .attempts,
-            1
-        );
+    fn failure(class: Class) -> Failure {
+        Failure::new(crate::outcome::ErrorCode::Timeout, class, "")
+    }
+
+    fn charge(budget: &Budget, class: Class) -> Result<(), u32> {
+        budget
+            .charge(failure(class), budget.round())
+            .map_err(|failure| failure.attempts)
     }
 
     #[test]
-    fn a_server_s_wish_is_heeded_up_to_the_cap() {
-        use crate::outcome::ErrorCode;
-        let wait = |seconds| {
-            let failure = Failure::new(ErrorCode::Timeout, Class::Throttled, "");
-            let retry_after = Some(Duration::from_secs(seconds));
-            Budget::new(3)
-                .spend(
-                    Failure {
-                        retry_after,
-                        ..failure
-                    },
-                    1,
-                )
-                .unwrap()
+    fn the_budget_is_spent_by_whatever_fails() {
+        let budget = Budget::new(3);
+        assert_eq!(charge(&budget, Class::Transient), Ok(()));
+        assert_eq!(charge(&budget, Class::Throttled), Ok(()));
+        assert_eq!(charge(&budget, Class::Transient), Err(3));
+        for class in [Class::Permanent, Class::Fatal] {
+            assert_eq!(charge(&Budget::new(3), class), Err(1));
+        }
+    }
+
+    #[test]
+    fn requests_that_were_under_way_together_fail_once() {
+        let budget = Budget::new(3);
+        let together = budget.round();
+        for _ in 0..100 {
+            assert!(budget.charge(failure(Class::Transient), together).is_ok());
+        }
+        assert_eq!(budget.n_failed(), 1);
+        // What cannot pass ends the object, whoever failed before.
+        assert!(budget.charge(failure(Class::Permanent), together).is_err());
+    }
+
+    #[test]
+    fn progress_clears_the_count_but_not_that_of_restarts() {
+        let budget = Budget::new(3);
+        for _ in 0..10 {
+            assert_eq!(charge(&budget, Class::Transient), Ok(()));
+            assert_eq!(charge(&budget, Class::Transient), Ok(()));
+            budget.progressed();
+        }
+        let restart = |budget: &Budget| {
+            budget.progressed();
+            budget.restart(failure(Class::Transient)).is_ok()
         };
-        assert_eq!(wait(3), Duration::from_secs(3));
-        assert_eq!(wait(3_600), CAP);
+        let budget = Budget::new(3);
+        assert_eq!([(); 3].map(|()| restart(&budget)), [true, true, false]);
+    }
+
+    #[test]
+    fn restarts_and_failures_without_progress_share_the_budget() {
+        let budget = Budget::new(3);
+        assert_eq!(charge(&budget, Class::Transient), Ok(()));
+        assert!(budget.restart(failure(Class::Transient)).is_ok());
+        assert_eq!(charge(&budget, Class::Transient), Err(3));
+    }
+
+    #[test]
+    fn a_wish_of_the_server_is_heeded_up_to_the_cap() {
+        let wait = |seconds| {
+            let budget = Budget::new(3);
+            let retry_after = Some(Duration::from_secs(seconds));
+            let failure = Failure {
+                retry_after,
+                ..failure(Class::Throttled)
+            };
+            // The second failure of a round may ask for longer than the first.
+            budget
+                .charge(self::failure(Class::Transient), Round(0))
+                .unwrap();
+            budget.charge(failure, Round(0)).unwrap();
+            (budget.pause().unwrap() - Instant::now())
+                .as_millis()
+                .div_ceil(1_000)
+        };
+        assert_eq!(wait(3), 3);
+        assert_eq!(wait(3_600), u128::from(CAP.as_secs()));
     }
 
     #[test]

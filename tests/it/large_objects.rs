@@ -279,7 +279,7 @@ fn a_server_without_ranges_is_a_clear_error() {
         run.stderr
     );
     let partial = server(8 * MIB);
-    partial.script("k", [Fault::Stall(MIB as u64), Fault::Status200]);
+    partial.script("k", [Fault::Stall(MIB as u64), Fault::As(200)]);
     let run = in_parts(&partial)
         .args(["-j", "2", "--timeout", "20"])
         .keys(["k"])

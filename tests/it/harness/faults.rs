@@ -41,10 +41,47 @@ pub enum Fault {
     Html(u16),
     /// A good answer, but with this header in place of its own.
     Header(&'static str, &'static str),
-    /// A good answer, but with status 200 in place of 206.
-    Status200,
+    /// A good answer, but with this status in place of its own.
+    As(u16),
+    /// A good answer, but with this status, these bytes of the object, and the header that says so.
+    Partial(u16, std::ops::Range<usize>),
+    /// This status, and a body that never ends as an error's should.
+    BadError(u16, BadBody),
     /// Another object is put under the key first.
     Replace(Box<Object>),
+}
+
+/// How the body of an error goes on and on.
+#[derive(Debug, Clone, Copy)]
+pub enum BadBody {
+    /// It begins, and never comes on.
+    Stalls,
+    /// A byte at a time.
+    Trickles,
+    /// As fast as it is read.
+    IsEndless,
+}
+
+impl BadBody {
+    fn body(self) -> s3s::Body {
+        let begin = Bytes::from_static(b"<Error><Code>SlowDown</Code>");
+        let piece = match self {
+            Self::Stalls => None,
+            Self::Trickles => Some((Bytes::from_static(b" "), Duration::from_millis(20))),
+            Self::IsEndless => Some((Bytes::from(vec![b' '; 64 * 1024]), Duration::ZERO)),
+        };
+        let rest = futures::stream::unfold(piece, async |piece| {
+            let (bytes, pause) = match piece {
+                Some(piece) => piece,
+                None => std::future::pending().await,
+            };
+            tokio::time::sleep(pause).await;
+            Some((bytes.clone(), Some((bytes, pause))))
+        });
+        let bytes = futures::StreamExt::chain(futures::stream::iter([begin]), rest);
+        let frames = futures::StreamExt::map(bytes, Ok::<_, std::io::Error>);
+        s3s::Body::from(s3s::dto::StreamingBlob::wrap(frames))
+    }
 }
 
 impl Fault {
@@ -65,6 +102,11 @@ impl Fault {
                 "<html><body><h1>Bad Gateway</h1></body></html>".to_owned(),
                 None,
             ),
+            Self::BadError(status, body) => {
+                let mut response = Response::new(FaultyBody::whole(body.body()));
+                *response.status_mut() = StatusCode::from_u16(*status).unwrap();
+                return Some(response);
+            }
             _ => return None,
         };
         let mut response = Response::new(FaultyBody::whole(s3s::Body::from(body)));
@@ -85,17 +127,30 @@ impl Fault {
         Some(response)
     }
 
-    /// Changes the head of a good answer.
-    pub fn spoil<B>(&self, response: &mut Response<B>) {
+    /// Changes a good answer.
+    pub async fn spoil(&self, mut response: Response<s3s::Body>) -> Response<s3s::Body> {
         match self {
             Self::Header(name, value) => {
                 response
                     .headers_mut()
                     .insert(*name, HeaderValue::from_static(value));
             }
-            Self::Status200 => *response.status_mut() = StatusCode::OK,
+            Self::As(status) => *response.status_mut() = StatusCode::from_u16(*status).unwrap(),
+            Self::Partial(status, range) => {
+                use http_body_util::BodyExt;
+                let (mut head, body) = response.into_parts();
+                let whole = body.collect().await.unwrap().to_bytes();
+                head.status = StatusCode::from_u16(*status).unwrap();
+                let content_range =
+                    format!("bytes {}-{}/{}", range.start, range.end - 1, whole.len());
+                head.headers
+                    .insert("content-range", content_range.parse().unwrap());
+                head.headers.insert("content-length", range.len().into());
+                return Response::from_parts(head, s3s::Body::from(whole.slice(range.clone())));
+            }
             _ => {}
         }
+        response
     }
 }
 

@@ -6,7 +6,7 @@ mod server;
 mod store;
 
 pub use command::{Run, Running, S3pull};
-pub use faults::Fault;
+pub use faults::{BadBody, Fault};
 pub use server::{Gate, Server};
 pub use store::{ACCESS_KEY, BUCKET, Object, Quirks, SECRET_KEY, pattern, version_of};
 

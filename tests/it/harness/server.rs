@@ -13,7 +13,7 @@ use hyper_util::rt::{TokioIo, TokioTimer};
 use s3s::auth::SimpleAuth;
 use s3s::service::{S3Service, S3ServiceBuilder};
 use tokio::net::TcpListener;
-use tokio::sync::Semaphore;
+use tokio::sync::{Semaphore, watch};
 
 use super::command::S3pull;
 use super::faults::{Fault, FaultyBody};
@@ -49,6 +49,8 @@ struct State {
     chance: Mutex<Option<Chance>>,
     in_flight: AtomicUsize,
     peak: AtomicUsize,
+    /// Each change breaks all connections; until the time that it holds none is taken.
+    down_until: watch::Sender<Option<tokio::time::Instant>>,
 }
 
 /// Faults at random; `None` serves well.
@@ -106,13 +108,14 @@ impl Server {
             chance: Mutex::default(),
             in_flight: AtomicUsize::new(0),
             peak: AtomicUsize::new(0),
+            down_until: watch::Sender::new(None),
         });
         let listener = runtime
             .block_on(TcpListener::bind(("127.0.0.1", 0)))
             .unwrap();
         let address = listener.local_addr().unwrap();
         let scheme = if tls.is_some() { "https" } else { "http" };
-        runtime.spawn(accept(listener, tls, Arc::clone(&state)));
+        runtime.spawn(listen(listener, tls, Arc::clone(&state)));
         Self {
             address,
             state,
@@ -169,6 +172,17 @@ impl Server {
             .entry(key.to_owned())
             .or_default()
             .extend(faults);
+    }
+
+    /// The next `n` requests for `key` are served well.
+    pub fn skip(&self, key: &str, n: usize) {
+        self.state
+            .faults
+            .lock()
+            .unwrap()
+            .entry(key.to_owned())
+            .or_default()
+            .extend(std::iter::repeat_n(None, n));
     }
 
     /// From now on requests for `key` are served well.
@@ -258,6 +272,25 @@ impl Server {
         *self.state.chance.lock().unwrap() = Some(Box::new(chance));
     }
 
+    /// Breaks all connections of the moment; new ones are taken.
+    pub fn break_connections(&self) {
+        self.state.down_until.send_replace(None);
+    }
+
+    /// As a server that is restarted: all connections break, and for `duration` the port refuses new ones.
+    pub fn restart(&self, duration: Duration) {
+        let until = tokio::time::Instant::now() + duration;
+        self.state.down_until.send_replace(Some(until));
+    }
+
+    /// For `duration` from now on every request that is not scripted is answered with 503.
+    pub fn refuse_for(&self, duration: Duration) {
+        let started = std::time::Instant::now();
+        self.by_chance(move || {
+            (started.elapsed() < duration).then_some(Fault::Status(503, "SlowDown"))
+        });
+    }
+
     /// Every request is served well from now on.
     pub fn heal(&self) {
         *self.state.chance.lock().unwrap() = None;
@@ -273,19 +306,65 @@ impl Server {
     }
 }
 
-async fn accept(listener: TcpListener, tls: Option<tokio_rustls::TlsAcceptor>, state: Arc<State>) {
+/// Takes connections, but for the times when the server is down.
+async fn listen(listener: TcpListener, tls: Option<tokio_rustls::TlsAcceptor>, state: Arc<State>) {
+    let address = listener.local_addr().unwrap();
+    let mut down_until = state.down_until.subscribe();
+    let mut listener = Some(listener);
+    loop {
+        let listening = match listener.take() {
+            Some(listening) => listening,
+            None => bind_again(address).await,
+        };
+        tokio::select! {
+            () = accept(&listening, tls.as_ref(), &state) => {}
+            _ = down_until.changed() => {}
+        }
+        let until = *down_until.borrow_and_update();
+        match until {
+            Some(until) => {
+                drop(listening);
+                tokio::time::sleep_until(until).await;
+            }
+            None => listener = Some(listening),
+        }
+    }
+}
+
+/// The port may be busy for a moment with connections that are on their way out.
+async fn bind_again(address: SocketAddr) -> TcpListener {
+    loop {
+        if let Ok(listener) = TcpListener::bind(address).await {
+            return listener;
+        }
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+}
+
+async fn accept(
+    listener: &TcpListener,
+    tls: Option<&tokio_rustls::TlsAcceptor>,
+    state: &Arc<State>,
+) {
     while let Ok((stream, _)) = listener.accept().await {
-        let (state, tls) = (Arc::clone(&state), tls.clone());
+        let (state, tls) = (Arc::clone(state), tls.cloned());
+        let mut broken = state.down_until.subscribe();
         tokio::spawn(async move {
             stream.set_nodelay(true).unwrap();
             // A client that goes away, or a scripted cut, ends the connection: no failure of the server.
-            match tls {
-                Some(tls) => {
-                    if let Ok(stream) = tls.accept(stream).await {
-                        serve(TokioIo::new(stream), state).await;
+            let serving = async {
+                match tls {
+                    Some(tls) => {
+                        if let Ok(stream) = tls.accept(stream).await {
+                            serve(TokioIo::new(stream), state).await;
+                        }
                     }
+                    None => serve(TokioIo::new(stream), state).await,
                 }
-                None => serve(TokioIo::new(stream), state).await,
+            };
+            tokio::select! {
+                () = serving => {}
+                _ = broken.changed() => {}
             }
         });
     }
@@ -365,7 +444,7 @@ async fn answer(
         .await
         .map_err(std::io::Error::other)?;
     if let Some(fault) = &fault {
-        fault.spoil(&mut response);
+        response = fault.spoil(response).await;
     }
     Ok(response.map(|body| FaultyBody::new(body, fault, Some(Box::new(guard))).counted(total)))
 }

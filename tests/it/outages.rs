@@ -1,0 +1,193 @@
+//! Trouble that hits everything for a time: it costs an object one attempt, however many of its parts it hits.
+
+use std::time::Duration;
+
+use crate::harness::{Fault, Object, Run, S3pull, Server, pattern};
+
+const MIB: usize = 1024 * 1024;
+const N_PARTS: usize = 100;
+const CONCURRENCY: [&str; 3] = ["2", "16", "64"];
+
+/// A server with one object of 100 parts.
+fn server() -> Server {
+    let server = Server::start();
+    server.put("k", object("k"));
+    server
+}
+
+fn object(seed: &str) -> Object {
+    let mut object = Object::new(pattern(seed, N_PARTS * MIB));
+    // Else it would be computed for each request.
+    object.etag = Some(seed.to_owned());
+    object
+}
+
+fn in_parts(server: &Server, concurrency: &str) -> S3pull {
+    server
+        .s3pull()
+        .args(["--part-size", "1MiB", "--multipart-threshold", "2MiB"])
+        .args(["-j", concurrency])
+        .keys(["k"])
+}
+
+/// Runs while `trouble` happens, once a fifth of the object is on its way; it must come right.
+#[track_caller]
+fn outlasts(concurrency: &str, trouble: impl Fn(&Server)) -> Run {
+    let server = server();
+    let (running, mut stdin) = in_parts(&server, concurrency).start();
+    std::io::Write::write_all(&mut stdin, b"k\n").unwrap();
+    drop(stdin);
+    server.wait_for_bytes("k", 20 * MIB as u64);
+    trouble(&server);
+    let run = running.wait().expect(0);
+    assert!(run.read("k") == pattern("k", N_PARTS * MIB));
+    assert_eq!(run.files().len(), 1, "{:?}", run.files().keys());
+    run
+}
+
+#[test]
+fn an_object_outlasts_connections_that_all_break() {
+    for concurrency in CONCURRENCY {
+        outlasts(concurrency, |server| {
+            for _ in 0..3 {
+                server.break_connections();
+                server.wait_for_bytes("k", server.bytes_sent("k") + MIB as u64);
+            }
+        });
+    }
+}
+
+#[test]
+fn an_object_outlasts_a_server_that_is_restarted() {
+    for concurrency in CONCURRENCY {
+        outlasts(concurrency, |server| server.restart(Duration::from_secs(1)));
+    }
+}
+
+#[test]
+fn an_object_outlasts_a_second_of_refusals() {
+    for concurrency in CONCURRENCY {
+        outlasts(concurrency, |server| {
+            server.refuse_for(Duration::from_secs(1));
+        });
+    }
+}
+
+#[test]
+fn an_object_outlasts_a_server_that_takes_few_requests_at_once() {
+    let server = server();
+    server.limit_to(16, Duration::from_millis(20));
+    let run = in_parts(&server, "64").run().expect(0);
+    assert!(run.read("k") == pattern("k", N_PARTS * MIB));
+}
+
+#[test]
+fn small_objects_outlast_a_server_that_is_restarted() {
+    for concurrency in CONCURRENCY {
+        let server = Server::start();
+        let keys: Vec<_> = (0..300).map(|n| n.to_string()).collect();
+        server.put_patterns(keys.iter().map(String::as_str), 1_000);
+        server.limit_to(usize::MAX, Duration::from_millis(10));
+        let (running, mut stdin) = server.s3pull().args(["-j", concurrency]).start();
+        std::io::Write::write_all(&mut stdin, (keys.join("\n") + "\n").as_bytes()).unwrap();
+        drop(stdin);
+        server.wait_for_requests(50);
+        server.restart(Duration::from_secs(1));
+        let run = running.wait().expect(0);
+        assert_eq!(run.files().len(), 300);
+    }
+}
+
+#[test]
+fn an_object_that_is_replaced_once_comes_right_and_is_charged_once() {
+    for concurrency in CONCURRENCY {
+        let server = server();
+        let new = object("new");
+        server.skip("k", 5);
+        server.script("k", [Fault::Replace(Box::new(new.clone()))]);
+        let run = in_parts(&server, concurrency)
+            .args(["--max-attempts", "2", "--json"])
+            .run()
+            .expect(0);
+        assert!(run.read("k") == new.body, "-j {concurrency}");
+        assert!(run.stdout.contains(r#""attempts":2,"#), "{}", run.stdout);
+        assert_eq!(run.files().len(), 1, "{:?}", run.files().keys());
+    }
+}
+
+#[test]
+fn an_object_that_is_replaced_for_ever_fails_after_its_attempts() {
+    let server = server();
+    let others = [object("one"), object("another")];
+    let mut n = 0;
+    server.by_chance(move || {
+        n += 1;
+        (n % 8 == 0).then(|| Fault::Replace(Box::new(others[n / 8 % 2].clone())))
+    });
+    let run = in_parts(&server, "16")
+        .args(["--max-attempts", "3"])
+        .run()
+        .expect(1);
+    assert_eq!(run.failed(), [("k".to_owned(), "ObjectChanged".to_owned())]);
+    assert_eq!(run.files().len(), 1, "{:?}", run.files().keys());
+}
+
+#[test]
+fn a_part_that_always_fails_is_not_tried_for_ever() {
+    let server = Server::start();
+    server.put_patterns(["k"], 4 * MIB);
+    server.by_chance(|| Some(Fault::Cut(1000)));
+    let run = in_parts(&server, "4")
+        .args(["--max-attempts", "3"])
+        .run()
+        .expect(1);
+    assert_eq!(run.failed()[0].0, "k");
+    // Four parts, three rounds.
+    assert!(server.log().len() <= 12, "{} requests", server.log().len());
+}
+
+#[test]
+fn the_first_part_is_never_asked_for_again() {
+    for (n_parts, concurrency) in [(2, "16"), (3, "64")] {
+        let server = Server::start();
+        let keys: Vec<_> = (0..16).map(|n| n.to_string()).collect();
+        server.put_patterns(keys.iter().map(String::as_str), n_parts * MIB);
+        for key in &keys {
+            server.script(key, [Fault::Slow(Duration::from_millis(10))]);
+        }
+        let run = server
+            .s3pull()
+            .args(["--part-size", "1MiB", "--multipart-threshold", "2MiB"])
+            .args(["-j", concurrency])
+            .keys(keys.iter().map(String::as_str))
+            .run()
+            .expect(0);
+        for key in &keys {
+            assert!(run.read(key) == pattern(key, n_parts * MIB));
+            assert!(server.n_requests(key) <= n_parts, "{key}");
+        }
+        let is_of_first = |range: &str| range.starts_with("bytes=0-");
+        let log = server.log();
+        let ranges = log
+            .iter()
+            .filter_map(|request| request.headers.get("range"));
+        assert_eq!(
+            ranges
+                .filter(|range| is_of_first(range.to_str().unwrap()))
+                .count(),
+            0
+        );
+    }
+}
+
+#[test]
+fn as_many_parts_are_as_many_requests() {
+    // The first GET is slow and there is a permit for each part: every other part goes to a helper.
+    for n_parts in [2, 3, 16] {
+        let server = Server::start();
+        server.put_patterns(["k"], n_parts * MIB);
+        server.script("k", [Fault::Slow(Duration::from_millis(50))]);
+        in_parts(&server, "16").run().expect(0);
+        assert_eq!(server.n_requests("k"), n_parts);
+    }
+}
