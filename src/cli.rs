@@ -222,7 +222,7 @@ pub struct Cli {
 
     /// CSV of the keys that failed
     ///
-    /// Give it as `--keys` to try them again.
+    /// Give it as `--keys` to try them again. It replaces nothing but a failed-keys CSV; devices and pipes are written to.
     ///
     /// [default: s3pull-failed.csv, or s3pull-failed-K-of-N.csv of a shard]
     #[arg(

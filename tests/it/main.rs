@@ -19,6 +19,7 @@ mod key_lists;
 mod large_objects;
 mod manners;
 mod paths;
+mod record;
 mod resuming;
 mod shell;
 mod slurm;
