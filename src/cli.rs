@@ -378,7 +378,8 @@ Exit status:
   1         The run finished; some keys failed and are in the CSV.
   2         Wrong usage.
   3         The run could not start or could not go on.
-  130, 143  Stopped by SIGINT, SIGTERM.";
+  129, 130, 143
+            Stopped by SIGHUP, SIGINT, SIGTERM.";
 
 const EXAMPLES: &str = "\
 Examples:
