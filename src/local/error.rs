@@ -5,6 +5,7 @@ use std::io::{self, ErrorKind};
 use cap_std::fs::Dir;
 
 use super::path::{LocalPath, NoPath};
+use super::sys;
 use crate::handles;
 use crate::outcome::{Class, ErrorCode, Failure};
 
@@ -63,7 +64,7 @@ impl LocalError {
                 source,
                 free: free_bytes(folder),
             },
-            _ if is_loop(&source) => {
+            _ if sys::is_loop(&source) => {
                 Self::Conflict(format!("symlinks at `{shown}` lead round in circles"))
             }
             _ => Self::Io {
@@ -137,14 +138,4 @@ pub(super) fn free_bytes(folder: &Dir) -> Option<u64> {
 #[cfg(not(unix))]
 pub(super) fn free_bytes(_: &Dir) -> Option<u64> {
     None
-}
-
-#[cfg(unix)]
-fn is_loop(error: &io::Error) -> bool {
-    error.raw_os_error() == Some(rustix::io::Errno::LOOP.raw_os_error())
-}
-
-#[cfg(not(unix))]
-fn is_loop(_: &io::Error) -> bool {
-    false
 }

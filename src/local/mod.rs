@@ -12,6 +12,9 @@ mod own_file;
 mod partial;
 mod path;
 mod preview;
+#[cfg(all(test, target_os = "linux"))]
+mod refusals;
+mod sys;
 
 pub use encode::decode;
 pub use error::LocalError;

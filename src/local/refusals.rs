@@ -1,0 +1,326 @@
+//! Tests of what becomes of files when the file system refuses a call, or another process acts just before one.
+
+use std::io;
+use std::path::Path;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use bytes::Bytes;
+use crc_fast::CrcAlgorithm;
+use rustix::io::Errno;
+
+use super::sys::faults::{Call, Faults, fail, inject};
+use super::{DonePart, Identity, LocalError, LocalPath, OutputFolder, ResumableFile};
+
+const PARTIAL: &str = ".s3pull-k.part";
+const JOURNAL: &str = ".s3pull-k.journal";
+const HAS_NO_LOCKS: [Errno; 7] = [
+    Errno::NOLCK,
+    Errno::INVAL,
+    Errno::NOSYS,
+    Errno::OPNOTSUPP,
+    Errno::PERM,
+    Errno::ACCESS,
+    Errno::INTR,
+];
+
+fn path(key: &str) -> LocalPath {
+    LocalPath::of_key(key).unwrap()
+}
+
+struct Run {
+    output: OutputFolder,
+}
+
+impl Run {
+    fn new(folder: &Path) -> Self {
+        let output = OutputFolder::open(folder, 8).unwrap();
+        Self { output }
+    }
+
+    fn put(&self, key: &str, content: &'static str) -> Result<(), LocalError> {
+        let file = self.output.begin(&path(key))?;
+        file.write_at(&[Bytes::from_static(content.as_bytes())], 0)?;
+        file.commit(Some(modified()))
+    }
+
+    fn open(&self) -> Result<(ResumableFile, Vec<DonePart>), LocalError> {
+        self.output.begin_resumable(&path("k"), &identity())
+    }
+
+    /// Leaves a partial file with its first part.
+    fn leave_part(&self) {
+        let (file, _) = self.open().unwrap();
+        write_part(&file, 0);
+    }
+
+    /// Writes the parts that are missing; returns those that were resumed.
+    fn put_large(&self) -> Result<Vec<DonePart>, LocalError> {
+        let (file, done) = self.open()?;
+        for index in 0..2 {
+            if done.iter().all(|&(is_done, _)| is_done != index) {
+                write_part(&file, index);
+            }
+        }
+        file.commit(Some(modified()))?;
+        Ok(done)
+    }
+}
+
+fn modified() -> SystemTime {
+    UNIX_EPOCH + Duration::from_secs(1_600_000_000)
+}
+
+fn identity() -> Identity {
+    Identity {
+        etag: "\"e\"".to_owned(),
+        size: 1500,
+        part_size: 1000,
+        algorithm: CrcAlgorithm::Crc64Nvme,
+    }
+}
+
+fn part(index: usize) -> Vec<u8> {
+    match index {
+        0 => vec![1; 1000],
+        _ => vec![2; 500],
+    }
+}
+
+fn write_part(file: &ResumableFile, index: usize) {
+    let bytes = Bytes::from(part(index));
+    let crc = crc_fast::crc64_nvme(&bytes);
+    file.write_at(&[bytes], index as u64 * 1000).unwrap();
+    file.record((index, crc)).unwrap();
+}
+
+fn names(folder: &Path) -> Vec<String> {
+    let names = std::fs::read_dir(folder).unwrap();
+    let mut names: Vec<_> = names
+        .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+        .collect();
+    names.sort();
+    names
+}
+
+fn read(folder: &Path, name: &str) -> Vec<u8> {
+    std::fs::read(folder.join(name)).unwrap()
+}
+
+fn whole() -> Vec<u8> {
+    [part(0), part(1)].concat()
+}
+
+/// What another process does just before the first `call`.
+fn just_before(call: Call, act: impl FnOnce() + 'static) -> Faults {
+    let mut act = Some(act);
+    inject(move |called| {
+        if called == call
+            && let Some(act) = act.take()
+        {
+            act();
+        }
+        Ok(())
+    })
+}
+
+#[test]
+fn a_partial_file_that_another_run_used_between_open_and_lock_starts_empty() {
+    let folder = tempfile::tempdir().unwrap();
+    let run = Run::new(folder.path());
+    let other = folder.path().to_owned();
+    let _faults = just_before(Call::Lock, move || {
+        std::fs::write(other.join(PARTIAL), "longer, and of another object").unwrap();
+        std::fs::write(other.join(JOURNAL), "of that").unwrap();
+    });
+    run.put("k", "new").unwrap();
+    assert_eq!(read(folder.path(), "k"), b"new");
+    assert_eq!(names(folder.path()), ["k"]);
+}
+
+#[test]
+fn parts_that_another_run_finished_between_open_and_lock_are_resumed_and_its_tail_is_cut() {
+    let folder = tempfile::tempdir().unwrap();
+    let run = Run::new(folder.path());
+    let other = folder.path().to_owned();
+    let _faults = just_before(Call::Lock, move || {
+        let (file, _) = Run::new(&other).open().unwrap();
+        write_part(&file, 0);
+        file.write_at(&[Bytes::from_static(b"tail")], 2000).unwrap();
+    });
+    assert_eq!(run.put_large().unwrap().len(), 1);
+    assert_eq!(read(folder.path(), "k"), whole());
+    assert_eq!(names(folder.path()), ["k"]);
+}
+
+#[test]
+fn what_another_run_left_of_another_object_between_open_and_lock_is_not_in_the_file() {
+    let folder = tempfile::tempdir().unwrap();
+    let run = Run::new(folder.path());
+    let other = folder.path().to_owned();
+    let _faults = just_before(Call::Lock, move || {
+        std::fs::write(other.join(PARTIAL), vec![9; 5000]).unwrap();
+    });
+    assert_eq!(run.put_large().unwrap(), []);
+    assert_eq!(read(folder.path(), "k"), whole());
+}
+
+#[test]
+fn a_tail_that_appears_during_the_download_is_not_in_the_file() {
+    let folder = tempfile::tempdir().unwrap();
+    let run = Run::new(folder.path());
+    let (file, _) = run.open().unwrap();
+    write_part(&file, 0);
+    write_part(&file, 1);
+    file.write_at(&[Bytes::from_static(b"tail")], 1500).unwrap();
+    file.commit(None).unwrap();
+    assert_eq!(read(folder.path(), "k"), whole());
+}
+
+#[test]
+fn a_symlink_that_takes_a_files_place_while_it_is_opened_is_not_written_through() {
+    for name in [PARTIAL, JOURNAL] {
+        let folder = tempfile::tempdir().unwrap();
+        let run = Run::new(folder.path());
+        run.leave_part();
+        std::fs::write(folder.path().join("victim"), "kept").unwrap();
+        let link = folder.path().join(name);
+        let mut n_looks = 0;
+        let is_looked_at = if name == PARTIAL { 1 } else { 3 };
+        let faults = inject(move |call| {
+            n_looks += usize::from(call == Call::LookAtLink);
+            if call == Call::Open && n_looks == is_looked_at && link.is_file() && !link.is_symlink()
+            {
+                std::fs::remove_file(&link).unwrap();
+                std::os::unix::fs::symlink("victim", &link).unwrap();
+            }
+            Ok(())
+        });
+        let taken = run.open();
+        drop(faults);
+        assert!(
+            matches!(taken, Err(LocalError::Conflict(_))),
+            "{name}: {taken:?}"
+        );
+        assert_eq!(read(folder.path(), "victim"), b"kept", "{name}");
+    }
+}
+
+#[test]
+fn a_file_of_another_owner_that_cannot_be_written_to_is_replaced() {
+    for name in [PARTIAL, JOURNAL] {
+        let folder = tempfile::tempdir().unwrap();
+        let run = Run::new(folder.path());
+        run.leave_part();
+        let old = folder.path().join("old");
+        std::fs::hard_link(folder.path().join(name), &old).unwrap();
+        let before = std::fs::read(&old).unwrap();
+        // As for one who is not root: the file cannot be opened to write to it.
+        let mut last_two = [Call::Lock; 2];
+        let mut n_opened = 0;
+        let nth = if name == PARTIAL { 1 } else { 2 };
+        let _faults = inject(move |call| {
+            let is_of_found = call == Call::Open && last_two == [Call::Open, Call::LookAtLink];
+            last_two = [last_two[1], call];
+            n_opened += usize::from(is_of_found);
+            if is_of_found && n_opened == nth {
+                return Err(Errno::ACCESS.into());
+            }
+            Ok(())
+        });
+        assert_eq!(run.put_large().unwrap(), [], "{name}");
+        assert_eq!(read(folder.path(), "k"), whole(), "{name}");
+        assert_eq!(std::fs::read(old).unwrap(), before, "{name}");
+    }
+}
+
+#[test]
+fn without_locks_files_are_written_and_resumed() {
+    for errno in HAS_NO_LOCKS {
+        let folder = tempfile::tempdir().unwrap();
+        let _faults = fail(Call::Lock, errno);
+        let earlier = Run::new(folder.path());
+        earlier.leave_part();
+        std::fs::write(folder.path().join(".s3pull-a.part"), "left behind").unwrap();
+        let run = Run::new(folder.path());
+        run.put("a", "a").unwrap();
+        run.put("b", "b").unwrap();
+        assert_eq!(run.put_large().unwrap().len(), 1, "{errno}");
+        assert_eq!(read(folder.path(), "k"), whole(), "{errno}");
+        assert_eq!(read(folder.path(), "a"), b"a");
+        assert_eq!(names(folder.path()), ["a", "b", "k"], "{errno}");
+    }
+}
+
+#[test]
+fn an_interrupted_lock_is_taken_all_the_same() {
+    let folder = tempfile::tempdir().unwrap();
+    let run = Run::new(folder.path());
+    let mut n_interruptions = 0;
+    let faults = inject(move |call| match call {
+        Call::Lock if n_interruptions < 5 => {
+            n_interruptions += 1;
+            Err(Errno::INTR.into())
+        }
+        _ => Ok(()),
+    });
+    let live = run.output.begin(&path("k")).unwrap();
+    drop(faults);
+    let other = Run::new(folder.path());
+    assert!(matches!(other.put("k", "k"), Err(LocalError::Conflict(_))));
+    drop(live);
+}
+
+#[test]
+fn a_lock_of_which_nothing_is_known_fails_the_row() {
+    for errno in [Errno::IO, Errno::STALE] {
+        let folder = tempfile::tempdir().unwrap();
+        std::fs::write(folder.path().join("k"), "old").unwrap();
+        let run = Run::new(folder.path());
+        let _faults = fail(Call::Lock, errno);
+        assert!(matches!(run.put("k", "new"), Err(LocalError::Io { .. })));
+        assert_eq!(read(folder.path(), "k"), b"old");
+    }
+}
+
+#[test]
+fn without_locks_two_downloads_of_a_run_never_write_one_file() {
+    let folder = tempfile::tempdir().unwrap();
+    let _faults = fail(Call::Lock, Errno::NOLCK);
+    let run = Run::new(folder.path());
+    let (first, _) = run.open().unwrap();
+    write_part(&first, 0);
+    for second in [run.open().map(drop), run.put("k", "other")] {
+        assert!(matches!(second, Err(LocalError::Conflict(_))), "{second:?}");
+    }
+    write_part(&first, 1);
+    first.commit(None).unwrap();
+    drop(first);
+    assert_eq!(read(folder.path(), "k"), whole());
+    assert_eq!(names(folder.path()), ["k"]);
+}
+
+#[test]
+fn without_locks_the_partial_file_of_another_process_is_not_committed() {
+    let folder = tempfile::tempdir().unwrap();
+    let _faults = fail(Call::Lock, Errno::NOLCK);
+    let run = Run::new(folder.path());
+    let file = run.output.begin(&path("k")).unwrap();
+    std::fs::remove_file(folder.path().join(PARTIAL)).unwrap();
+    std::fs::write(folder.path().join(PARTIAL), "half of it").unwrap();
+    assert!(matches!(file.commit(None), Err(LocalError::Conflict(_))));
+    drop(file);
+    assert_eq!(names(folder.path()), [PARTIAL]);
+}
+
+#[test]
+fn a_file_system_that_is_read_only_by_now_fails_the_row_and_keeps_the_old_file() {
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::write(folder.path().join("k"), "old").unwrap();
+    let run = Run::new(folder.path());
+    let _faults = inject(|call| match call {
+        Call::Open => Err(io::Error::from(Errno::ROFS)),
+        _ => Ok(()),
+    });
+    assert!(run.put("k", "new").is_err());
+    assert_eq!(read(folder.path(), "k"), b"old");
+}
