@@ -19,6 +19,7 @@ use super::error::LocalError;
 use super::journal::read_exact_at;
 use super::own_file::InUse;
 use super::path::LocalPath;
+use super::warnings::Warnings;
 
 /// Bytes compared at once.
 const COMPARE_SIZE: usize = 256 * 1024;
@@ -32,6 +33,7 @@ pub struct Commits {
     kept: Mutex<Vec<std::fs::Metadata>>,
     /// The partial files that are written without a lock.
     pub in_use: InUse,
+    pub warnings: Warnings,
 }
 
 /// What became of a partial file.
@@ -56,6 +58,7 @@ impl Commits {
             run_start: run_start(folder),
             kept: Mutex::default(),
             in_use: InUse::default(),
+            warnings: Warnings::default(),
         }
     }
 
@@ -65,6 +68,7 @@ impl Commits {
             run_start: SystemTime::UNIX_EPOCH,
             kept: Mutex::default(),
             in_use: InUse::default(),
+            warnings: Warnings::default(),
         }
     }
 

@@ -6,7 +6,7 @@
 //! file, each part is read again and compared before it counts.
 
 use std::fs::File;
-use std::io::{self, Read, Write};
+use std::io::{self, ErrorKind, Read, Write};
 use std::time::SystemTime;
 
 use bytes::Bytes;
@@ -14,6 +14,8 @@ use crc_fast::{CrcAlgorithm, Digest};
 
 use super::error::LocalError;
 use super::partial::{JOURNAL_SUFFIX, PartialFile};
+use super::sys;
+use super::warnings::OptionalStep;
 
 /// Bytes read at once when parts are checked.
 const READ_SIZE: usize = 1024 * 1024;
@@ -72,8 +74,12 @@ impl ResumableFile {
             }
             file.partial.leave();
         }
-        preallocate(file.partial.file(), identity.size)
-            .map_err(|error| file.partial.error("make room for", error))?;
+        if let Err(error) = sys::preallocate(file.partial.file(), size) {
+            if is_out_of_room(&error) {
+                return Err(file.partial.error("make room for", error));
+            }
+            file.partial.warn(OptionalStep::Preallocate, &error);
+        }
         Ok((file, done))
     }
 
@@ -224,7 +230,7 @@ pub(super) fn read_exact_at(file: &File, buffer: &mut [u8], offset: u64) -> io::
 pub(super) fn read_exact_at(file: &File, mut buffer: &mut [u8], mut offset: u64) -> io::Result<()> {
     while !buffer.is_empty() {
         match std::os::windows::fs::FileExt::seek_read(file, buffer, offset)? {
-            0 => return Err(io::ErrorKind::UnexpectedEof.into()),
+            0 => return Err(ErrorKind::UnexpectedEof.into()),
             n_read => {
                 buffer = &mut buffer[n_read..];
                 offset += n_read as u64;
@@ -234,21 +240,12 @@ pub(super) fn read_exact_at(file: &File, mut buffer: &mut [u8], mut offset: u64)
     Ok(())
 }
 
-/// Takes the whole file's room now, so that a full disk shows before the bytes are fetched.
-#[cfg(target_os = "linux")]
-fn preallocate(file: &File, size: u64) -> io::Result<()> {
-    use rustix::fs::{FallocateFlags, fallocate};
-    use rustix::io::Errno;
-    match fallocate(file, FallocateFlags::KEEP_SIZE, 0, size) {
-        // Not every file system can; then a full disk shows later.
-        Ok(()) | Err(Errno::OPNOTSUPP | Errno::NOSYS | Errno::INVAL) => Ok(()),
-        Err(error) => Err(error.into()),
-    }
-}
-
-#[cfg(not(target_os = "linux"))]
-fn preallocate(_: &File, _: u64) -> io::Result<()> {
-    Ok(())
+/// Whether the file can never be whole here. Not every file system can reserve room; then a full disk shows later.
+fn is_out_of_room(error: &io::Error) -> bool {
+    matches!(
+        error.kind(),
+        ErrorKind::StorageFull | ErrorKind::QuotaExceeded | ErrorKind::FileTooLarge
+    )
 }
 
 #[cfg(test)]

@@ -15,6 +15,7 @@ mod preview;
 #[cfg(all(test, target_os = "linux"))]
 mod refusals;
 mod sys;
+mod warnings;
 
 pub use encode::decode;
 pub use error::LocalError;
@@ -23,3 +24,4 @@ pub use output::OutputFolder;
 pub use partial::PartialFile;
 pub use path::{LocalPath, NoPath, PathRules, UnsafeKey};
 pub use preview::Preview;
+pub use warnings::{OnWarning, OptionalStep, Warnings};

@@ -15,6 +15,7 @@ use super::error::LocalError;
 use super::journal::{DonePart, Identity, ResumableFile};
 use super::partial::{PartialFile, folder_of};
 use super::path::LocalPath;
+use super::warnings::Warnings;
 
 /// What is waited where this process has too many files open, and how often: a minute in all.
 const WAIT: Duration = Duration::from_millis(20);
@@ -88,6 +89,11 @@ impl OutputFolder {
                     .push(below.replace(std::path::MAIN_SEPARATOR, "/"));
             }
         }
+    }
+
+    /// The warnings of the run's file work.
+    pub fn warnings(&self) -> &Warnings {
+        &self.commits.warnings
     }
 
     /// The time of the file that is at `path` already; `None` if there is none. Nothing is opened.

@@ -23,6 +23,7 @@ use super::error::LocalError;
 use super::own_file::{Claim, Found, InUse, TakeError, open_to_append, reserved_name, take};
 use super::path::LocalPath;
 use super::sys;
+use super::warnings::OptionalStep;
 
 const PARTIAL_SUFFIX: &str = ".part";
 pub(super) const JOURNAL_SUFFIX: &str = ".journal";
@@ -94,6 +95,9 @@ impl PartialFile {
             n_left: taken.n_bytes,
             is_left: AtomicBool::new(false),
         };
+        if let Some(error) = file.lock_refused() {
+            file.warn(OptionalStep::Lock, error);
+        }
         Ok((file, taken.has_predecessor))
     }
 
@@ -141,10 +145,9 @@ impl PartialFile {
     /// # Errors
     /// When something that must not be replaced is at the final path, or the file system refuses.
     pub fn commit(&self, modified: Option<SystemTime>) -> Result<(), LocalError> {
-        if let Some(time) = modified {
-            self.file
-                .set_modified(time)
-                .map_err(|source| self.error("set the time of", source))?;
+        if let Some(Err(error)) = modified.map(|time| sys::set_times(&self.file, time)) {
+            // It is verified: no reason to lose it.
+            self.warn(OptionalStep::SetTimes, &error);
         }
         let (folder, name) = (&self.folder, &self.partial_name);
         // Under the name of an unlocked file there may be another process's by now.
@@ -160,6 +163,18 @@ impl PartialFile {
             Put::SameWasThere => self.forget(),
         }
         Ok(())
+    }
+
+    /// Why the file could not be locked, where the file system has no locks.
+    pub fn lock_refused(&self) -> Option<&io::Error> {
+        self.unlocked.as_ref().map(|(error, _)| error)
+    }
+
+    /// Warns of a step that the file does without. (The CSV's lock is told of by the report.)
+    pub(super) fn warn(&self, step: OptionalStep, error: &io::Error) {
+        if let Some(commits) = &self.commits {
+            commits.warnings.refused(step, self.path.as_str(), error);
+        }
     }
 
     /// Leaves the file as it is for a later run.

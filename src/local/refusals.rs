@@ -2,6 +2,7 @@
 
 use std::io;
 use std::path::Path;
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use bytes::Bytes;
@@ -9,6 +10,7 @@ use crc_fast::CrcAlgorithm;
 use rustix::io::Errno;
 
 use super::sys::faults::{Call, Faults, fail, inject};
+use super::warnings::OnWarning;
 use super::{DonePart, Identity, LocalError, LocalPath, OutputFolder, ResumableFile};
 
 const PARTIAL: &str = ".s3pull-k.part";
@@ -29,12 +31,18 @@ fn path(key: &str) -> LocalPath {
 
 struct Run {
     output: OutputFolder,
+    warnings: Arc<Mutex<Vec<String>>>,
 }
 
 impl Run {
     fn new(folder: &Path) -> Self {
         let output = OutputFolder::open(folder, 8).unwrap();
-        Self { output }
+        let warnings = Arc::new(Mutex::new(Vec::new()));
+        let lines = Arc::clone(&warnings);
+        output.warnings().print_by(OnWarning(Box::new(move |line| {
+            lines.lock().unwrap().push(line.to_owned());
+        })));
+        Self { output, warnings }
     }
 
     fn put(&self, key: &str, content: &'static str) -> Result<(), LocalError> {
@@ -63,6 +71,15 @@ impl Run {
         }
         file.commit(Some(modified()))?;
         Ok(done)
+    }
+
+    /// The start of each warning.
+    fn warned(&self, starts: &[&str]) {
+        let warnings = self.warnings.lock().unwrap();
+        assert_eq!(warnings.len(), starts.len(), "{warnings:?}");
+        for (warning, start) in warnings.iter().zip(starts) {
+            assert!(warning.starts_with(start), "{warnings:?}");
+        }
     }
 }
 
@@ -234,7 +251,7 @@ fn a_file_of_another_owner_that_cannot_be_written_to_is_replaced() {
 }
 
 #[test]
-fn without_locks_files_are_written_and_resumed() {
+fn without_locks_files_are_written_and_resumed_with_one_warning() {
     for errno in HAS_NO_LOCKS {
         let folder = tempfile::tempdir().unwrap();
         let _faults = fail(Call::Lock, errno);
@@ -248,6 +265,7 @@ fn without_locks_files_are_written_and_resumed() {
         assert_eq!(read(folder.path(), "k"), whole(), "{errno}");
         assert_eq!(read(folder.path(), "a"), b"a");
         assert_eq!(names(folder.path()), ["a", "b", "k"], "{errno}");
+        run.warned(&["cannot lock `a`"]);
     }
 }
 
@@ -268,6 +286,7 @@ fn an_interrupted_lock_is_taken_all_the_same() {
     let other = Run::new(folder.path());
     assert!(matches!(other.put("k", "k"), Err(LocalError::Conflict(_))));
     drop(live);
+    run.warned(&[]);
 }
 
 #[test]
@@ -310,6 +329,94 @@ fn without_locks_the_partial_file_of_another_process_is_not_committed() {
     assert!(matches!(file.commit(None), Err(LocalError::Conflict(_))));
     drop(file);
     assert_eq!(names(folder.path()), [PARTIAL]);
+}
+
+#[test]
+fn times_that_cannot_be_set_lose_no_file() {
+    for errno in [
+        Errno::PERM,
+        Errno::ACCESS,
+        Errno::NOSYS,
+        Errno::OPNOTSUPP,
+        Errno::INVAL,
+        Errno::ROFS,
+        Errno::IO,
+        Errno::NOSPC,
+        Errno::INTR,
+    ] {
+        let folder = tempfile::tempdir().unwrap();
+        let run = Run::new(folder.path());
+        let _faults = fail(Call::SetTimes, errno);
+        run.put("a", "a").unwrap();
+        run.put("b", "b").unwrap();
+        run.put_large().unwrap();
+        assert_eq!(read(folder.path(), "k"), whole(), "{errno}");
+        assert_eq!(names(folder.path()), ["a", "b", "k"], "{errno}");
+        run.warned(&["cannot set the time of `a`"]);
+    }
+}
+
+#[test]
+fn both_times_are_set() {
+    let folder = tempfile::tempdir().unwrap();
+    let before = SystemTime::now();
+    let partial = folder.path().join(PARTIAL);
+    let _faults = just_before(Call::SetTimes, move || {
+        let times = std::fs::FileTimes::new().set_accessed(UNIX_EPOCH);
+        let file = std::fs::File::options().write(true).open(partial).unwrap();
+        file.set_times(times).unwrap();
+    });
+    Run::new(folder.path()).put("k", "k").unwrap();
+    let metadata = folder.path().join("k").metadata().unwrap();
+    assert_eq!(metadata.modified().unwrap(), modified());
+    assert!(metadata.accessed().unwrap() >= before - Duration::from_secs(2));
+}
+
+#[test]
+fn room_that_cannot_be_reserved_is_done_without_unless_there_is_none() {
+    for errno in [
+        Errno::INTR,
+        Errno::PERM,
+        Errno::ACCESS,
+        Errno::OPNOTSUPP,
+        Errno::NOSYS,
+        Errno::INVAL,
+        Errno::NODEV,
+        Errno::IO,
+    ] {
+        let folder = tempfile::tempdir().unwrap();
+        let run = Run::new(folder.path());
+        let _faults = fail(Call::Preallocate, errno);
+        run.put_large().unwrap();
+        assert_eq!(read(folder.path(), "k"), whole(), "{errno}");
+        run.warned(&["cannot reserve room for `k`"]);
+    }
+    for errno in [Errno::NOSPC, Errno::DQUOT, Errno::FBIG] {
+        let folder = tempfile::tempdir().unwrap();
+        std::fs::write(folder.path().join("k"), "old").unwrap();
+        let run = Run::new(folder.path());
+        let _faults = fail(Call::Preallocate, errno);
+        assert!(run.put_large().is_err(), "{errno}");
+        assert_eq!(read(folder.path(), "k"), b"old", "{errno}");
+        assert_eq!(names(folder.path()), ["k"], "{errno}");
+        run.warned(&[]);
+    }
+}
+
+#[test]
+fn an_interrupted_reservation_is_made_all_the_same() {
+    let folder = tempfile::tempdir().unwrap();
+    let run = Run::new(folder.path());
+    let mut n_interruptions = 0;
+    let _faults = inject(move |call| match call {
+        Call::Preallocate if n_interruptions < 5 => {
+            n_interruptions += 1;
+            Err(Errno::INTR.into())
+        }
+        _ => Ok(()),
+    });
+    run.put_large().unwrap();
+    run.warned(&[]);
 }
 
 #[test]

@@ -1,8 +1,9 @@
 //! The file system's calls whose failures decide what becomes of a file, and what differs between platforms in them.
 //! Unit tests can make each call fail, or do something just before it.
 
-use std::fs::{File, TryLockError};
+use std::fs::{File, FileTimes, TryLockError};
 use std::io::{self, ErrorKind};
+use std::time::SystemTime;
 
 use cap_std::fs::{Dir, Metadata, OpenOptions};
 
@@ -66,6 +67,35 @@ fn is_no_lock(error: &io::Error) -> bool {
 #[cfg(not(unix))]
 fn is_no_lock(error: &io::Error) -> bool {
     error.raw_os_error() == Some(1)
+}
+
+/// Sets the file's times. Both of them: file systems on libfuse 2 ignore a request for one alone without an error
+/// (libfuse#603).
+pub fn set_times(file: &File, modified: SystemTime) -> io::Result<()> {
+    let times = FileTimes::new()
+        .set_accessed(SystemTime::now())
+        .set_modified(modified);
+    retried(|| {
+        #[cfg(test)]
+        before(Call::SetTimes)?;
+        file.set_times(times)
+    })
+}
+
+/// Reserves `size` bytes for the file now, so that a full disk is noticed before they are fetched. Its length stays.
+#[cfg(target_os = "linux")]
+pub fn preallocate(file: &File, size: u64) -> io::Result<()> {
+    use rustix::fs::{FallocateFlags, fallocate};
+    retried(|| {
+        #[cfg(test)]
+        before(Call::Preallocate)?;
+        Ok(fallocate(file, FallocateFlags::KEEP_SIZE, 0, size)?)
+    })
+}
+
+#[cfg(not(target_os = "linux"))]
+pub fn preallocate(_: &File, _: u64) -> io::Result<()> {
+    Ok(())
 }
 
 fn retried<T>(mut call: impl FnMut() -> io::Result<T>) -> io::Result<T> {
@@ -222,7 +252,9 @@ pub mod faults {
         Open,
         Lock,
         LookAtLink,
+        Preallocate,
         Remove,
+        SetTimes,
     }
 
     type Hook = Box<dyn FnMut(Call) -> io::Result<()>>;

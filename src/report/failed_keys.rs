@@ -56,6 +56,11 @@ impl FailedKeys {
         &self.path
     }
 
+    /// Why the file could not be locked, where its file system has no locks.
+    pub fn lock_refused(&self) -> Option<&io::Error> {
+        self.writer.get_ref().lock_refused()
+    }
+
     /// Adds a row, which at once outlives this process.
     ///
     /// # Errors
