@@ -54,10 +54,9 @@ impl LocalError {
             ErrorKind::IsADirectory | ErrorKind::DirectoryNotEmpty => {
                 Self::Conflict(format!("a folder is where the file `{shown}` would go"))
             }
-            // The sandbox's own refusal: no system call failed.
-            ErrorKind::PermissionDenied if source.raw_os_error().is_none() => Self::Conflict(
-                format!("`{shown}` leads out of the output folder through a symlink"),
-            ),
+            _ if leads_out(&source) => Self::Conflict(format!(
+                "`{shown}` leads out of the output folder through a symlink"
+            )),
             ErrorKind::StorageFull | ErrorKind::QuotaExceeded => Self::Full {
                 action,
                 path: shown.to_string(),
@@ -127,6 +126,11 @@ impl From<NoPath> for Failure {
         };
         Self::new(code, Class::Permanent, error.to_string())
     }
+}
+
+/// Whether it is the sandbox's own refusal: no system call failed.
+pub(super) fn leads_out(error: &io::Error) -> bool {
+    error.kind() == ErrorKind::PermissionDenied && error.raw_os_error().is_none()
 }
 
 #[cfg(unix)]

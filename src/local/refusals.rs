@@ -11,7 +11,7 @@ use rustix::io::Errno;
 
 use super::sys::faults::{Call, Faults, fail, inject};
 use super::warnings::OnWarning;
-use super::{DonePart, Identity, LocalError, LocalPath, OutputFolder, ResumableFile};
+use super::{DonePart, Identity, LocalError, LocalPath, OutputFolder, Preview, ResumableFile};
 
 const PARTIAL: &str = ".s3pull-k.part";
 const JOURNAL: &str = ".s3pull-k.journal";
@@ -417,6 +417,93 @@ fn an_interrupted_reservation_is_made_all_the_same() {
     });
     run.put_large().unwrap();
     run.warned(&[]);
+}
+
+/// What a failed look at a file or at a folder on the way may be.
+const LOOKS: [Errno; 6] = [
+    Errno::IO,
+    Errno::STALE,
+    Errno::ACCESS,
+    Errno::PERM,
+    Errno::LOOP,
+    Errno::NAMETOOLONG,
+];
+
+#[test]
+fn only_not_found_says_that_no_file_is_there() {
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::create_dir(folder.path().join("d")).unwrap();
+    for key in ["k", "d/k"] {
+        std::fs::write(folder.path().join(key), "old").unwrap();
+        for errno in LOOKS {
+            let run = Run::new(folder.path());
+            let _faults = fail(Call::Look, errno);
+            let time = run.output.time_of_file(&path(key));
+            assert!(time.is_err(), "{key} {errno}: {time:?}");
+        }
+    }
+    let run = Run::new(folder.path());
+    for key in ["new", "new/k"] {
+        assert!(
+            matches!(run.output.time_of_file(&path(key)), Ok(None)),
+            "{key}"
+        );
+    }
+}
+
+#[test]
+fn a_symlink_that_leads_out_is_there_and_what_is_behind_one_is_in_doubt() {
+    let (folder, outside) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    std::os::unix::fs::symlink(outside.path(), folder.path().join("out")).unwrap();
+    let run = Run::new(folder.path());
+    assert!(matches!(run.output.time_of_file(&path("out")), Ok(Some(_))));
+    assert!(matches!(
+        run.output.time_of_file(&path("out/k")),
+        Err(LocalError::Conflict(_))
+    ));
+    for errno in LOOKS {
+        let _faults = fail(Call::LookAtLink, errno);
+        assert!(run.output.time_of_file(&path("out")).is_err(), "{errno}");
+    }
+}
+
+#[test]
+fn a_look_waits_until_other_files_are_closed() {
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::write(folder.path().join("k"), "old").unwrap();
+    for errno in [Errno::MFILE, Errno::NFILE] {
+        let run = Run::new(folder.path());
+        let mut n_refused = 0;
+        let _faults = inject(move |call| match call {
+            Call::Look if n_refused < 3 => {
+                n_refused += 1;
+                Err(errno.into())
+            }
+            _ => Ok(()),
+        });
+        assert!(matches!(run.output.time_of_file(&path("k")), Ok(Some(_))));
+    }
+}
+
+#[test]
+fn a_preview_claims_nothing_of_what_it_could_not_look_at() {
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::create_dir(folder.path().join("d")).unwrap();
+    std::fs::write(folder.path().join("d/k"), "old").unwrap();
+    for call in [Call::LookAtLink, Call::OpenFolder] {
+        for errno in LOOKS.into_iter().chain([Errno::MFILE]) {
+            let mut preview = Preview::open(folder.path(), std::iter::empty()).unwrap();
+            let faults = fail(call, errno);
+            for _ in 0..2 {
+                let is_there = preview.check(&path("d/k"));
+                assert!(is_there.is_err(), "{call:?} {errno}: {is_there:?}");
+            }
+            drop(faults);
+            assert!(preview.check(&path("d/k")).unwrap());
+            assert!(!preview.check(&path("d/new")).unwrap());
+            assert!(!preview.check(&path("new/k")).unwrap());
+        }
+    }
 }
 
 #[test]

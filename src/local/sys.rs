@@ -108,11 +108,24 @@ fn retried<T>(mut call: impl FnMut() -> io::Result<T>) -> io::Result<T> {
     call()
 }
 
+/// What is at `path`, through symlinks.
+pub fn metadata(folder: &Dir, path: &str) -> io::Result<Metadata> {
+    #[cfg(test)]
+    before(Call::Look)?;
+    folder.metadata(path)
+}
+
 /// What is at `path`, where a symlink is itself.
 pub fn symlink_metadata(folder: &Dir, path: &str) -> io::Result<Metadata> {
     #[cfg(test)]
     before(Call::LookAtLink)?;
     folder.symlink_metadata(path)
+}
+
+pub fn open_folder(folder: &Dir, path: &str) -> io::Result<Dir> {
+    #[cfg(test)]
+    before(Call::OpenFolder)?;
+    folder.open_dir(path)
 }
 
 /// Opens the file `name`, which is not followed if it is a symlink, and not waited for if it is a pipe.
@@ -251,7 +264,9 @@ pub mod faults {
     pub enum Call {
         Open,
         Lock,
+        Look,
         LookAtLink,
+        OpenFolder,
         Preallocate,
         Remove,
         SetTimes,
