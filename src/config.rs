@@ -86,6 +86,7 @@ impl TryFrom<Cli> for Config {
                 multipart_threshold: cli.multipart_threshold.0,
                 verify: cli.verify,
                 max_attempts: cli.max_attempts,
+                max_outage: cli.max_outage,
                 max_failures: cli.max_failures,
             },
             s3: ConnectOptions {

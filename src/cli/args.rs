@@ -186,6 +186,21 @@ pub struct Cli {
     )]
     pub max_attempts: NonZeroU32,
 
+    /// End the run when nothing has got through for this long, in seconds
+    ///
+    /// While no request is answered, no key is charged for it: one request at
+    /// a time tries, at growing intervals.
+    #[arg(
+        long,
+        value_name = "S",
+        value_parser = parse_seconds,
+        default_value = options::DEFAULT_MAX_OUTAGE,
+        env = "S3PULL_MAX_OUTAGE",
+        hide_short_help = true,
+        help_heading = TRANSFER
+    )]
+    pub max_outage: Duration,
+
     /// End the run when N keys have failed
     #[arg(long, value_name = "N", help_heading = TRANSFER)]
     pub max_failures: Option<NonZeroU64>,

@@ -262,6 +262,23 @@ impl Server {
             .store(latency.as_millis().try_into().unwrap(), SeqCst);
     }
 
+    /// Takes `rate` requests per second, with a burst of half a second's, and refuses more with 503.
+    pub fn limit_rate_to(&self, rate: f64) {
+        let burst = (rate / 2.0).max(1.0);
+        let (mut tokens, mut refilled) = (burst, std::time::Instant::now());
+        let state = Arc::downgrade(&self.state);
+        self.by_chance(move || {
+            tokens = (tokens + rate * refilled.elapsed().as_secs_f64()).min(burst);
+            refilled = std::time::Instant::now();
+            if tokens >= 1.0 {
+                tokens -= 1.0;
+                return None;
+            }
+            state.upgrade()?.n_refused.fetch_add(1, SeqCst);
+            Some(Fault::Status(503, "SlowDown"))
+        });
+    }
+
     /// Requests that were refused by the limit.
     pub fn n_refused(&self) -> usize {
         self.state.n_refused.load(SeqCst)
