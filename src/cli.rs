@@ -223,7 +223,7 @@ pub struct Cli {
 
     /// CSV of the keys that failed
     ///
-    /// Give it as `--keys` to try them again.
+    /// Give it as `--keys` to try them again. It replaces nothing but a failed-keys CSV; devices and pipes are written to.
     ///
     /// [default: s3pull-failed.csv, or s3pull-failed-K-of-N.csv of a shard]
     #[arg(
@@ -379,7 +379,8 @@ Exit status:
   1         The run finished; some keys failed and are in the CSV.
   2         Wrong usage.
   3         The run could not start or could not go on.
-  130, 143  Stopped by SIGINT, SIGTERM.";
+  129, 130, 143
+            Stopped by SIGHUP, SIGINT, SIGTERM.";
 
 const EXAMPLES: &str = "\
 Examples:

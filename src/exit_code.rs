@@ -11,6 +11,8 @@ pub enum ExitCode {
     Usage,
     /// The run could not start or could not go on.
     Fatal,
+    /// Stopped by SIGHUP (128 + 1).
+    HungUp,
     /// Stopped by SIGINT (128 + 2).
     Interrupted,
     /// Stopped by SIGTERM (128 + 15).
@@ -24,6 +26,7 @@ impl ExitCode {
             Self::SomeKeysFailed => 1,
             Self::Usage => 2,
             Self::Fatal => 3,
+            Self::HungUp => 129,
             Self::Interrupted => 130,
             Self::Terminated => 143,
         }
@@ -47,9 +50,10 @@ mod tests {
             ExitCode::SomeKeysFailed,
             ExitCode::Usage,
             ExitCode::Fatal,
+            ExitCode::HungUp,
             ExitCode::Interrupted,
             ExitCode::Terminated,
         ];
-        assert_eq!(codes.map(ExitCode::code), [0, 1, 2, 3, 130, 143]);
+        assert_eq!(codes.map(ExitCode::code), [0, 1, 2, 3, 129, 130, 143]);
     }
 }

@@ -41,7 +41,7 @@ use exit_code::ExitCode;
 use keys::ListOptions;
 use local::OutputFolder;
 use outcome::Failure;
-use report::{Report, RunEnd};
+use report::{RecordPlace, RefusedPlace, Report, RunEnd};
 use s3::ConnectError;
 use signal::Stopped;
 use transfer::{Context, End, Limit, Meter, Stop};
@@ -54,42 +54,49 @@ const SHUTDOWN: Duration = Duration::from_secs(1);
 
 /// Runs to the end of the list, and says in the exit code how it went. Errors that ended the run are printed.
 pub fn run(config: Config) -> ExitCode {
-    let ended = if config.dry_run {
-        dry_run::run(config)
-    } else {
-        run_downloads(config)
-    };
+    // What `--failed` must not replace is found before anything starts.
+    let ended = RecordPlace::find(&config.failed, &config.list).and_then(|place| {
+        if config.dry_run {
+            dry_run::run(config)
+        } else {
+            run_downloads(config, place)
+        }
+    });
     ended.unwrap_or_else(|error| {
         report::error(&error, hint(&error));
-        ExitCode::Fatal
+        if error.is::<RefusedPlace>() {
+            ExitCode::Usage
+        } else {
+            ExitCode::Fatal
+        }
     })
 }
 
-fn run_downloads(config: Config) -> anyhow::Result<ExitCode> {
+fn run_downloads(config: Config, place: RecordPlace) -> anyhow::Result<ExitCode> {
     let runtime = Builder::new_multi_thread()
         .enable_all()
         .max_blocking_threads(MAX_BLOCKING_THREADS)
         .build()
         .context("cannot start threads")?;
-    let ended = runtime.block_on(download(config));
+    let ended = runtime.block_on(download(config, place));
     // A disk that hangs must not keep a run that was stopped from ending.
     runtime.shutdown_timeout(SHUTDOWN);
     ended
 }
 
 /// Opens everything that can fail before the first request, downloads, and closes the books.
-async fn download(config: Config) -> anyhow::Result<ExitCode> {
+async fn download(config: Config, place: RecordPlace) -> anyhow::Result<ExitCode> {
     let lists = keys::open(&config.list.sources)?;
     let fit = handles::fit(config.transfer.concurrency, handles::raise_limit());
     let mut output = OutputFolder::open(&config.output, fit.max_open_folders)
         .with_context(|| format!("cannot use the output folder `{}`", config.output.display()))?;
-    output.keep(&config.failed);
+    place.files().iter().for_each(|path| output.keep(path));
     config.list.files().for_each(|path| output.keep(path));
     let client = s3::Client::connect(config.s3.clone()).await?;
     let meter = Arc::new(Meter::default());
     let limit = Limit::new(fit.concurrency.get());
     let stop = Arc::new(Stop::default());
-    let mut report = Report::start(&config, limit.clone(), Arc::clone(&meter))?;
+    let mut report = Report::start(&config, place, limit.clone(), Arc::clone(&meter))?;
     if fit.concurrency < config.transfer.concurrency {
         report.warn(&format!(
             "`--concurrency {}` does not fit into the limit of open files: going on with {} (`ulimit -n` raises it)",
@@ -143,6 +150,8 @@ fn exit(end: End, signal: &Stopped, meter: &Meter) -> anyhow::Result<ExitCode> {
         )),
         End::ListBroken(error) => Err(error.into()),
         End::RecordFailed(error) => Err(error.into()),
+        // A terminal that is gone is why there is a signal.
+        End::PrintFailed(error) => signal.exit_code().ok_or(error.into()),
     }
 }
 
@@ -180,6 +189,9 @@ fn hint(error: &anyhow::Error) -> Option<&'static str> {
             ),
             _ => None,
         };
+    }
+    if let Some(refused) = error.downcast_ref::<RefusedPlace>() {
+        return Some(refused.hint());
     }
     match error.downcast_ref::<ConnectError>() {
         Some(ConnectError::NoCredentials { .. } | ConnectError::Credentials(_)) => Some(

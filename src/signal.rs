@@ -1,6 +1,12 @@
-//! What SIGINT and SIGTERM do: the first one winds the run down, the second ends it at once.
+//! What SIGHUP, SIGINT and SIGTERM do: the first one winds the run down, a second SIGINT or SIGTERM ends it at once.
+//!
+//! A second SIGHUP does not: a shell passes on the one that it gets when its terminal is lost, and systemd may send one
+//! right after SIGTERM, so it does not mean that anybody is in a hurry.
 
 use std::sync::{Arc, OnceLock};
+
+#[cfg(unix)]
+use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use crate::exit_code::ExitCode;
 use crate::transfer::{Phase, Stop};
@@ -29,35 +35,69 @@ pub fn listen(stop: Arc<Stop>) -> std::io::Result<Stopped> {
         let _ = first.set(exit_code);
         stop.because("the run was stopped by a signal".to_owned());
         stop.wind_down();
-        signals.next().await;
+        while signals.next().await == ExitCode::HungUp {}
         stop.escalate(Phase::Abandoned);
     });
     Ok(stopped)
 }
 
+/// The signals that are listened to; `None` for one that was ignored when the process started.
 #[cfg(unix)]
 struct Signals {
-    interrupt: tokio::signal::unix::Signal,
-    terminate: tokio::signal::unix::Signal,
+    hang_up: Option<Signal>,
+    interrupt: Option<Signal>,
+    terminate: Option<Signal>,
 }
 
 #[cfg(unix)]
 impl Signals {
     fn new() -> std::io::Result<Self> {
-        use tokio::signal::unix::{SignalKind, signal};
+        // Before the first one is listened to, which ends its being ignored.
+        let ignored = ignored();
+        let listen = |kind: SignalKind| {
+            let is_ignored = ignored >> (kind.as_raw_value() - 1) & 1 == 1;
+            (!is_ignored).then(|| signal(kind)).transpose()
+        };
         Ok(Self {
-            interrupt: signal(SignalKind::interrupt())?,
-            terminate: signal(SignalKind::terminate())?,
+            hang_up: listen(SignalKind::hangup())?,
+            interrupt: listen(SignalKind::interrupt())?,
+            terminate: listen(SignalKind::terminate())?,
         })
     }
 
     /// The exit code that the next signal asks for.
     async fn next(&mut self) -> ExitCode {
         tokio::select! {
-            _ = self.interrupt.recv() => ExitCode::Interrupted,
-            _ = self.terminate.recv() => ExitCode::Terminated,
+            () = received(&mut self.hang_up) => ExitCode::HungUp,
+            () = received(&mut self.interrupt) => ExitCode::Interrupted,
+            () = received(&mut self.terminate) => ExitCode::Terminated,
         }
     }
+}
+
+/// Waits for `signal`; for ever if it is ignored.
+#[cfg(unix)]
+async fn received(signal: &mut Option<Signal>) {
+    match signal {
+        // It is told of signals for as long as it is there.
+        Some(signal) => drop(signal.recv().await),
+        None => std::future::pending().await,
+    }
+}
+
+/// The signals that the process ignores, signal 1 in the lowest bit: those of `nohup`, and SIGINT in the background jobs
+/// of `sh`. Known on Linux alone (`SigIgn` in proc_pid_status(5)); elsewhere none.
+#[cfg(unix)]
+fn ignored() -> u64 {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    ignored_of(&status)
+}
+
+#[cfg(unix)]
+fn ignored_of(status: &str) -> u64 {
+    let mask = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));
+    mask.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok())
+        .unwrap_or(0)
 }
 
 #[cfg(windows)]
@@ -72,5 +112,18 @@ impl Signals {
     async fn next(&mut self) -> ExitCode {
         self.0.recv().await;
         ExitCode::Interrupted
+    }
+}
+
+#[cfg(all(test, unix))]
+mod tests {
+    use super::ignored_of;
+
+    #[test]
+    fn ignored_signals_are_read_from_the_status() {
+        let status = "Name:\ts3pull\nSigBlk:\t0000000000000000\nSigIgn:\t0000000000001001\nSigCgt:\t0000000000000002\n";
+        assert_eq!(ignored_of(status), 0x1001);
+        assert_eq!(ignored_of(""), 0);
+        assert_eq!(ignored_of("SigIgn:\tnonsense\n"), 0);
     }
 }

@@ -12,6 +12,7 @@ mod own_file;
 mod partial;
 mod path;
 mod preview;
+mod user_file;
 
 pub use encode::decode;
 pub use error::LocalError;
@@ -20,3 +21,4 @@ pub use output::OutputFolder;
 pub use partial::PartialFile;
 pub use path::{LocalPath, NoPath, PathRules, UnsafeKey};
 pub use preview::Preview;
+pub use user_file::{UserFile, first_bytes, is_same_file, open_stream};

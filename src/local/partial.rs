@@ -82,20 +82,7 @@ impl PartialFile {
     /// When another process is writing it, or the file system refuses.
     pub fn beside(path: &Path) -> io::Result<Self> {
         let folder = Dir::open_ambient_dir(folder_of(path), ambient_authority())?;
-        let name = path.file_name().and_then(OsStr::to_str);
-        let name = name.and_then(|name| LocalPath::of_key(name).ok());
-        let name = name.ok_or_else(|| {
-            io::Error::new(
-                ErrorKind::InvalidFilename,
-                "the name cannot be a file's here",
-            )
-        })?;
-        Self::create(Arc::new(folder), None, &name).map_err(|error| match error {
-            LocalError::Io { source, .. }
-            | LocalError::Full { source, .. }
-            | LocalError::Gone { source, .. } => source,
-            LocalError::Conflict(message) => io::Error::other(message),
-        })
+        Self::create(Arc::new(folder), None, &name_of(path)?).map_err(without_action)
     }
 
     /// Writes `chunks` at `offset`, without joining them first.
@@ -134,6 +121,17 @@ impl PartialFile {
             Put::Renamed => self.leave(),
             Put::SameWasThere => self.forget(),
         }
+        Ok(())
+    }
+
+    /// Gives a file that was begun [`beside`](Self::beside) another one the name of `path`, in the same folder, whatever
+    /// is there.
+    ///
+    /// # Errors
+    /// When the file system refuses.
+    pub fn commit_as(&self, path: &Path) -> io::Result<()> {
+        replace(&self.folder, &self.partial_name, &name_of(path)?).map_err(without_action)?;
+        self.leave();
         Ok(())
     }
 
@@ -205,6 +203,28 @@ impl Drop for PartialFile {
         if !self.is_left() {
             self.forget();
         }
+    }
+}
+
+/// The last part of a path of the user's.
+fn name_of(path: &Path) -> io::Result<LocalPath> {
+    let name = path.file_name().and_then(OsStr::to_str);
+    let name = name.and_then(|name| LocalPath::of_key(name).ok());
+    name.ok_or_else(|| {
+        io::Error::new(
+            ErrorKind::InvalidFilename,
+            "the name cannot be a file's here",
+        )
+    })
+}
+
+/// What is left to say of an error where the caller says what failed.
+fn without_action(error: LocalError) -> io::Error {
+    match error {
+        LocalError::Io { source, .. }
+        | LocalError::Full { source, .. }
+        | LocalError::Gone { source, .. } => source,
+        LocalError::Conflict(message) => io::Error::other(message),
     }
 }
 

@@ -208,6 +208,8 @@ impl DryRunReport {
                 bytes: self.plan.bytes,
                 exit_code: end.exit_code.code(),
                 error: error.as_deref(),
+                // Nothing but a list that cannot be read ends a dry run early.
+                list_complete: end.error.is_none(),
                 ..SummaryEvent::of(&counts, &BTreeMap::new(), self.started.elapsed())
             })
             .context("cannot print the last event")

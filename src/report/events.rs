@@ -65,6 +65,7 @@ pub struct SummaryEvent<'a> {
     pub throttled_replies: u64,
     pub bottleneck: Option<&'static str>,
     pub failed_keys: Option<String>,
+    pub list_complete: bool,
     pub exit_code: u8,
     pub error: Option<&'a str>,
 }
@@ -219,6 +220,7 @@ impl SummaryEvent<'_> {
             throttled_replies: 0,
             bottleneck: None,
             failed_keys: None,
+            list_complete: true,
             exit_code: 0,
             error: None,
         }

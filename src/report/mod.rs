@@ -21,7 +21,8 @@ use anyhow::Context;
 use bottleneck::{Bottleneck, Measured};
 pub use dry_run::{DryRunEnd, DryRunReport};
 use events::{Events, SummaryEvent};
-pub use failed_keys::FailedKeys;
+pub use failed_keys::{FailedKeys, RecordPlace, RefusedPlace};
+use failed_keys::{Kept, RecordEnd};
 use progress::Progress;
 use summary::Summary;
 use text::{printable, row_name};
@@ -30,7 +31,9 @@ use crate::config::{Config, Verbosity};
 use crate::exit_code::ExitCode;
 use crate::keys::{ListSource, Taken, Totals};
 use crate::outcome::{ErrorCode, Failure, Outcome, Verification};
-use crate::transfer::{Finished, Limit, Meter, Observer, OnRequest, RequestNote, Wait};
+use crate::transfer::{
+    Finished, Limit, ListEnd, Meter, Observer, ObserverError, OnRequest, RequestNote, Wait,
+};
 
 /// Failures that are printed one by one; the CSV has them all.
 const MAX_PRINTED_FAILURES: u64 = 10;
@@ -52,6 +55,9 @@ pub struct Report {
     /// Objects of another size than their row says.
     n_other_size: u64,
     sync: bool,
+    list_end: ListEnd,
+    /// Whether each failed row is in the CSV.
+    is_recorded: bool,
 }
 
 /// How the run ended.
@@ -62,18 +68,17 @@ pub struct RunEnd<'a> {
 }
 
 impl Report {
-    /// Opens the failed-keys CSV and begins to show progress.
+    /// Opens the failed-keys CSV at `place` and begins to show progress.
     ///
     /// # Errors
     /// When the CSV cannot be written.
-    pub fn start(config: &Config, limit: Limit, meter: Arc<Meter>) -> anyhow::Result<Self> {
-        let failed_keys =
-            FailedKeys::create(&config.failed, &config.list.bucket).with_context(|| {
-                format!(
-                    "cannot write the failed-keys CSV `{}`",
-                    config.failed.display()
-                )
-            })?;
+    pub fn start(
+        config: &Config,
+        place: RecordPlace,
+        limit: Limit,
+        meter: Arc<Meter>,
+    ) -> anyhow::Result<Self> {
+        let failed_keys = FailedKeys::create(place, &config.list.bucket)?;
         Ok(Self {
             progress: Progress::start(config.progress, limit.clone(), Arc::clone(&meter)),
             failed_keys,
@@ -91,6 +96,8 @@ impl Report {
             lists: config.list.sources.clone(),
             n_other_size: 0,
             sync: config.sync,
+            list_end: ListEnd::Whole,
+            is_recorded: true,
         })
     }
 
@@ -130,9 +137,11 @@ impl Report {
         let counts = self.meter.counts();
         let measured = self.measured();
         let path = self.failed_keys.path().to_owned();
-        self.failed_keys
-            .finish(self.sync)
-            .with_context(|| format!("cannot write the failed-keys CSV `{}`", path.display()))?;
+        let kept = self.failed_keys.finish(RecordEnd {
+            n_read: counts.n_done(),
+            is_complete: self.list_end == ListEnd::Whole && self.is_recorded,
+            sync: self.sync,
+        })?;
         if self.verbosity > Verbosity::Quiet {
             let summary = summary::text(&Summary {
                 counts,
@@ -145,13 +154,36 @@ impl Report {
             });
             say(&summary);
         }
-        if counts.n_failed > 0 {
-            say(&format!(
-                "s3pull: {} in {}; try them again with:",
-                text::count(counts.n_failed, "failed row"),
-                printable(&path.to_string_lossy())
-            ));
-            say(&format!("  {}", printable(&self.retry_command)));
+        let failed_rows = text::count(counts.n_failed, "failed row");
+        let shown = path.to_string_lossy();
+        let failed_keys = match kept {
+            Kept::InPlace if counts.n_failed > 0 => {
+                say(&format!(
+                    "s3pull: {failed_rows} in {}; try them again with:",
+                    printable(&shown)
+                ));
+                say(&format!("  {}", printable(&self.retry_command)));
+                Some(path)
+            }
+            Kept::Written => {
+                say(&format!(
+                    "s3pull: {failed_rows} written to {}",
+                    printable(&shown)
+                ));
+                Some(path)
+            }
+            Kept::Incomplete(left) => {
+                say(&format!(
+                    "s3pull: {failed_rows} in {}, which is not the whole list; nothing was changed at {}",
+                    printable(&left.to_string_lossy()),
+                    printable(&shown)
+                ));
+                Some(left)
+            }
+            Kept::InPlace | Kept::Nothing => None,
+        };
+        if let Some(lines) = rest_of_list(self.list_end) {
+            say(lines);
         }
         let Some(mut events) = self.events else {
             return Ok(());
@@ -162,7 +194,8 @@ impl Report {
                 not_attempted: self.n_not_attempted,
                 throttled_replies: measured.throttling.n_replies,
                 bottleneck: bottleneck::bottleneck(&measured).map(Bottleneck::as_str),
-                failed_keys: (counts.n_failed > 0).then(|| path.display().to_string()),
+                failed_keys: failed_keys.map(|path| path.display().to_string()),
+                list_complete: self.list_end == ListEnd::Whole,
                 exit_code: end.exit_code.code(),
                 error: error.as_deref(),
                 ..SummaryEvent::of(&counts, &self.verified, measured.elapsed)
@@ -208,7 +241,7 @@ impl Report {
 }
 
 impl Observer for Report {
-    fn finished(&mut self, finished: &Finished) -> io::Result<()> {
+    fn finished(&mut self, finished: &Finished) -> Result<(), ObserverError> {
         match &finished.outcome {
             Outcome::Downloaded(downloaded) => {
                 *self.verified.entry(downloaded.verification).or_default() += 1;
@@ -234,24 +267,26 @@ impl Observer for Report {
                 }
             }
             Outcome::Failed(failure) => {
-                self.failed_keys
-                    .record(finished, failure)
-                    .map_err(|error| because("cannot write the failed-keys CSV", &error))?;
+                if let Err(error) = self.failed_keys.record(finished, failure) {
+                    self.is_recorded = false;
+                    let error = because("cannot write the failed-keys CSV", &error);
+                    return Err(ObserverError::NotRecorded(error));
+                }
                 self.print_failure(finished, failure);
             }
         }
         // Where one event cannot be printed, no later one can.
         if let Some(mut events) = self.events.take() {
-            events
-                .finished(finished)
-                .map_err(|error| because("cannot print an event", &error))?;
+            events.finished(finished).map_err(|error| {
+                ObserverError::NotPrinted(because("cannot print an event", &error))
+            })?;
             self.events = Some(events);
         }
         Ok(())
     }
 
-    fn list_cut_short(&mut self) {
-        self.warn("the key list was not read to its end; the keys of the rest are in no file and not in the CSV");
+    fn list_ended(&mut self, end: ListEnd) {
+        self.list_end = end;
     }
 }
 
@@ -305,6 +340,21 @@ fn request_line(note: &RequestNote<'_>) -> String {
         text::duration(note.time)
     );
     printable(&line).into_owned()
+}
+
+/// What to do about the rows that were not read, if there are any.
+fn rest_of_list(end: ListEnd) -> Option<&'static str> {
+    match end {
+        ListEnd::Whole => None,
+        ListEnd::CutShort => Some(
+            "s3pull: warning: the key list was not read to its end: the keys of the rest are in no file and in no CSV\n\
+             s3pull: run the same command again for the whole list; `--if-exists skip` passes over the files that are there",
+        ),
+        ListEnd::Broken => Some(
+            "s3pull: warning: the key list was not read to its end: the keys of the rest are in no file and in no CSV\n\
+             s3pull: mend the list and run the same command again; `--if-exists skip` passes over the files that are there",
+        ),
+    }
 }
 
 /// What the paths of files begin with, as `--output` was typed.

@@ -40,6 +40,10 @@ use crate::s3::{self, GetError};
 /// How long a list may be silent once the run is being stopped, before the rest of it is given up.
 const MAX_SILENCE_OF_LIST: Duration = Duration::from_secs(5);
 
+/// How long the rest of the list is still read when the run is abandoned. A list that is at hand and not too long is
+/// then recorded whole.
+const LAST_CALL: Duration = Duration::from_millis(250);
+
 /// What every download shares.
 #[derive(Debug)]
 pub struct Context {
@@ -95,11 +99,31 @@ impl From<Failure> for Broken {
 /// Is told of every row as it ends, one at a time.
 pub trait Observer {
     /// # Errors
-    /// When what became of the row cannot be recorded: then the run ends, since no later row could be either.
-    fn finished(&mut self, finished: &Finished) -> io::Result<()>;
+    /// When what became of the row cannot be passed on: then the run ends, since no later row could be either.
+    fn finished(&mut self, finished: &Finished) -> Result<(), ObserverError>;
 
-    /// The run was stopped before the list was read to its end: nothing is known of the rest.
-    fn list_cut_short(&mut self) {}
+    /// Every row that was read has ended.
+    fn list_ended(&mut self, _: ListEnd) {}
+}
+
+/// Why what became of a row could not be passed on.
+#[derive(Debug)]
+pub enum ObserverError {
+    /// The row is in no record, and no later row would be.
+    NotRecorded(io::Error),
+    /// The row is recorded, but nobody learns of it. The rest of the list can still be recorded.
+    NotPrinted(io::Error),
+}
+
+/// How far the list was read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ListEnd {
+    /// To its end.
+    Whole,
+    /// Until the run was stopped: nothing is known of the rest.
+    CutShort,
+    /// Until it could not be read any further.
+    Broken,
 }
 
 /// What became of a row.
@@ -127,6 +151,8 @@ pub enum End {
     ListBroken(ListError),
     /// What became of the rows could not be recorded.
     RecordFailed(io::Error),
+    /// What became of the rows could not be printed.
+    PrintFailed(io::Error),
 }
 
 /// Downloads what the rows name, until the list ends or the run is stopped. Each row that was read is told to
@@ -140,8 +166,8 @@ pub async fn download_all(
     let mut end = End::ListDone;
     let mut n_failures = 0;
     let n_rows = Cell::new(0_u64);
-    let is_cut_short = Cell::new(false);
-    let rows = rows_until_abandoned(list, &context.stop, &is_cut_short)
+    let list_end = Cell::new(ListEnd::Whole);
+    let rows = rows_until_abandoned(list, &context.stop, &list_end)
         .inspect(|row| n_rows.set(n_rows.get() + u64::from(row.is_ok())));
     // Concurrent up to here and no further: what follows is a single consumer.
     let downloads = rows
@@ -152,6 +178,7 @@ pub async fn download_all(
         let (finished, has_path) = match event {
             Ok(Ended { finished, has_path }) => (finished, has_path),
             Err(error) => {
+                list_end.set(ListEnd::Broken);
                 end = End::ListBroken(error);
                 continue;
             }
@@ -169,14 +196,25 @@ pub async fn download_all(
             }
         }
         context.meter.count(&finished.outcome, finished.entry.size);
-        if let Err(error) = observer.finished(&finished) {
-            context.stop.escalate(Phase::Abandoned);
-            end = End::RecordFailed(error);
+        match observer.finished(&finished) {
+            Ok(()) => {}
+            Err(ObserverError::NotRecorded(error)) => {
+                context.stop.escalate(Phase::Abandoned);
+                end = End::RecordFailed(error);
+            }
+            Err(ObserverError::NotPrinted(error)) => {
+                context
+                    .stop
+                    .because(format!("the run ended early: {error}"));
+                context.stop.wind_down();
+                // What ended the run before this is the cause.
+                if matches!(end, End::ListDone) {
+                    end = End::PrintFailed(error);
+                }
+            }
         }
     }
-    if is_cut_short.get() {
-        observer.list_cut_short();
-    }
+    observer.list_ended(list_end.get());
     assert_eq!(
         n_rows.get(),
         context.meter.counts().n_done(),
@@ -212,28 +250,32 @@ fn must_end(context: &Context, failure: &Failure, n_failures: u64) -> Option<End
 struct CutShort;
 
 /// The rows as they arrive. Once the run is being stopped the rest is still read, for the record, unless it stays away
-/// for too long or the run is abandoned.
+/// for too long or the run is abandoned: then only what takes no time.
 fn rows_until_abandoned(
     list: mpsc::Receiver<Result<Vec<Row>, ListError>>,
     stop: &Stop,
-    is_cut_short: &Cell<bool>,
+    list_end: &Cell<ListEnd>,
 ) -> impl Stream<Item = Result<Row, ListError>> {
-    let batches = stream::unfold(list, async |mut list| {
+    let last_call = Box::pin(async {
+        stop.reached(Phase::Abandoned).await;
+        tokio::time::sleep(LAST_CALL).await;
+    });
+    let batches = stream::unfold((list, last_call), async |(mut list, mut last_call)| {
         let silent_too_long = async {
             stop.reached(Phase::WindingDown).await;
             tokio::time::sleep(MAX_SILENCE_OF_LIST).await;
         };
         let batch = tokio::select! {
             biased;
-            () = stop.reached(Phase::Abandoned) => Err(CutShort),
+            () = &mut last_call => Err(CutShort),
             batch = list.recv() => Ok(batch),
             () = silent_too_long => Err(CutShort),
         };
         let batch = batch.unwrap_or_else(|CutShort| {
-            is_cut_short.set(true);
+            list_end.set(ListEnd::CutShort);
             None
         });
-        batch.map(|batch| (batch, list))
+        batch.map(|batch| (batch, (list, last_call)))
     });
     batches.flat_map(|batch| {
         let (rows, error) = match batch {

@@ -16,9 +16,24 @@ fn held_run(server: &Server) -> (Running, Gate) {
     (running, gate)
 }
 
+/// Each of the run's rows is a file or a row of the CSV.
+fn assert_accounted_for(run: &Run, n_rows: usize) {
+    let n_downloaded = run
+        .files()
+        .keys()
+        .filter(|name| *name != "s3pull-failed.csv")
+        .count();
+    let n_failed = if run.folder().join("s3pull-failed.csv").exists() {
+        run.failed().len()
+    } else {
+        0
+    };
+    assert_eq!(n_downloaded + n_failed, n_rows, "{}", run.stderr);
+}
+
 #[test]
 fn after_a_signal_running_objects_finish_and_the_rest_is_recorded() {
-    for (signal, code) in [("INT", 130), ("TERM", 143)] {
+    for (signal, code) in [("HUP", 129), ("INT", 130), ("TERM", 143)] {
         let server = Server::start();
         let (running, gate) = held_run(&server);
         running.signal(signal);
@@ -26,17 +41,7 @@ fn after_a_signal_running_objects_finish_and_the_rest_is_recorded() {
         gate.open();
         let run = running.wait();
         assert_eq!(run.read("held"), pattern("held", 100));
-        let n_downloaded = run
-            .files()
-            .keys()
-            .filter(|name| *name != "s3pull-failed.csv")
-            .count();
-        let n_failed = if run.folder().join("s3pull-failed.csv").exists() {
-            run.failed().len()
-        } else {
-            0
-        };
-        assert_eq!(n_downloaded + n_failed, 3, "{}", run.stderr);
+        assert_accounted_for(&run, 3);
         assert_eq!(run.code, Some(code), "{}", run.stderr);
     }
 }
@@ -53,6 +58,66 @@ fn a_second_signal_gives_up_what_is_running() {
     assert_eq!(failed[0], ("held".to_owned(), "Interrupted".to_owned()));
     assert!(!run.folder().join("held").exists());
     assert_eq!(run.files().len(), 1, "{:?}", run.files().keys());
+}
+
+#[test]
+fn a_hang_up_is_never_the_second_signal() {
+    // A shell passes on the one that its terminal's end sends to all; systemd can send one right after SIGTERM.
+    for (first, code) in [("HUP", 129), ("TERM", 143)] {
+        let server = Server::start();
+        let (running, gate) = held_run(&server);
+        running.signal(first);
+        running.signal("HUP");
+        running.signal("HUP");
+        gate.open();
+        let run = running.wait().expect(code);
+        assert_eq!(run.read("held"), pattern("held", 100));
+        assert_accounted_for(&run, 3);
+    }
+}
+
+#[test]
+fn a_hang_up_and_then_a_signal_stop_at_once() {
+    let server = Server::start();
+    let (running, _gate) = held_run(&server);
+    running.signal("HUP");
+    running.signal("TERM");
+    let run = running.wait();
+    assert!(matches!(run.code, Some(129 | 143)), "{:?}", run.code);
+    assert_eq!(run.failed().len(), 3);
+}
+
+/// As under `nohup`, and as the background jobs of `sh` are.
+#[cfg(target_os = "linux")]
+#[test]
+fn a_signal_that_was_ignored_at_the_start_stays_ignored() {
+    use crate::harness::S3pull;
+    for (ignored, other, code) in [("HUP", "TERM", 143), ("INT", "HUP", 129)] {
+        let server = Server::start();
+        server.put_patterns(["held", "next", "last"], 100);
+        let gate = server.gate("held");
+        let command = format!("trap '' {ignored}; exec \"$0\" \"$@\"");
+        let shell = S3pull::of("sh").args(["-c", &command, env!("CARGO_BIN_EXE_s3pull")]);
+        let (running, mut stdin) = shell
+            .args(["--bucket", "bucket", "-j", "1"])
+            .env("AWS_ENDPOINT_URL_S3", &server.url())
+            .start();
+        stdin.write_all(b"held\n").unwrap();
+        server.wait_for_requests(1);
+        running.signal(ignored);
+        gate.open();
+        let gate = server.gate("last");
+        stdin.write_all(b"next\nlast\n").unwrap();
+        // It goes on to other keys after the signal.
+        server.wait_for_requests(3);
+        running.signal(other);
+        drop(stdin);
+        gate.open();
+        let run = running.wait().expect(code);
+        for key in ["held", "next", "last"] {
+            assert_eq!(run.read(key), pattern(key, 100));
+        }
+    }
 }
 
 #[test]
@@ -166,8 +231,8 @@ fn a_list_that_goes_on_is_not_waited_for_and_that_is_said() {
         "{}",
         run.stderr
     );
-    assert_eq!(
-        run.failed(),
-        [("held".to_owned(), "Interrupted".to_owned())]
-    );
+    let csv = run.read("s3pull-failed.csv.incomplete");
+    let csv = String::from_utf8(csv).unwrap();
+    assert_eq!(csv.lines().count(), 2, "{csv}");
+    assert!(csv.contains("\nheld,bucket,,Interrupted,"), "{csv}");
 }

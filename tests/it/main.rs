@@ -21,6 +21,7 @@ mod large_objects;
 mod manners;
 mod outages;
 mod paths;
+mod record;
 mod resuming;
 mod shell;
 mod slurm;

@@ -1,0 +1,548 @@
+//! The failed-keys CSV destroys nothing: not the list that it may be itself, and no file that is not one of its kind.
+
+use std::io::Write;
+use std::path::Path;
+
+use crate::harness::{Gate, Run, Running, Server};
+
+const HEADER: &str =
+    "key,bucket,version_id,error,status,attempts,request_id,message,size,etag,dest\n";
+const CSV: &str = "s3pull-failed.csv";
+const INCOMPLETE: &str = "s3pull-failed.csv.incomplete";
+
+/// A failed-keys CSV of an earlier run.
+fn csv_of<'a>(keys: impl IntoIterator<Item = &'a str>) -> String {
+    let rows = keys
+        .into_iter()
+        .map(|key| format!("{key},bucket,,NotAttempted,,0,,stopped,,,\n"));
+    HEADER.to_owned() + &rows.collect::<String>()
+}
+
+/// The keys of a failed-keys CSV.
+fn keys_in(path: &Path) -> Vec<String> {
+    let mut reader = csv::Reader::from_path(path).unwrap();
+    let rows = reader.records().map(Result::unwrap);
+    rows.map(|row| row[0].to_owned()).collect()
+}
+
+fn assert_says(run: &Run, text: &str) {
+    assert!(run.stderr.contains(text), "{text:?} in:\n{}", run.stderr);
+}
+
+/// A run with an old CSV in its folder, of whose list, a pipe that stays open, the server holds the first key.
+fn with_open_list(
+    server: &Server,
+    folder: &Path,
+    args: &[&str],
+) -> (Running, std::process::ChildStdin, Gate) {
+    server.put_patterns(["held"], 100);
+    let gate = server.gate("held");
+    let run = server.s3pull().within(folder).args(args.iter().copied());
+    let (running, mut stdin) = run.start();
+    stdin.write_all(b"held\n").unwrap();
+    server.wait_for_requests(1);
+    (running, stdin, gate)
+}
+
+#[test]
+fn a_record_of_half_a_list_replaces_nothing_and_is_left_beside_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let at = |name: &str| folder.path().join(name);
+    let old = csv_of(["of an earlier run"]);
+    std::fs::write(at(CSV), &old).unwrap();
+    for (n_before, args) in [&["-q"] as &[_], &[], &["--json"]].into_iter().enumerate() {
+        let server = Server::start();
+        let (running, stdin, _gate) = with_open_list(&server, folder.path(), args);
+        running.signal("TERM");
+        running.signal("INT");
+        let run = running.wait_with(stdin);
+        assert!(matches!(run.code, Some(130 | 143)), "{:?}", run.code);
+        assert_eq!(std::fs::read_to_string(at(CSV)).unwrap(), old);
+        // One of an earlier run is replaced.
+        assert_eq!(keys_in(&at(INCOMPLETE)), ["held"], "after {n_before} runs");
+        assert_eq!(run.files().len(), 2, "{:?}", run.files().keys());
+        assert_says(&run, "the key list was not read to its end");
+        assert_says(&run, &format!("1 failed row in {INCOMPLETE}"));
+        assert_says(&run, "run the same command again");
+        assert_says(&run, "`--if-exists skip`");
+        assert!(!run.stderr.contains("--keys"), "{}", run.stderr);
+        if args.contains(&"--json") {
+            let summary: serde_json::Value =
+                serde_json::from_str(run.stdout.lines().last().unwrap()).unwrap();
+            assert_eq!(summary["list_complete"], false);
+            assert_eq!(summary["failed_keys"], INCOMPLETE);
+        }
+    }
+}
+
+#[test]
+fn a_list_that_is_also_the_csv_survives_two_signals() {
+    let keys: Vec<_> = (0..400_000).map(|n| format!("k{n}")).collect();
+    let list = csv_of(keys.iter().map(String::as_str));
+    let server = Server::start();
+    server.put_patterns(["k0"], 100);
+    let _gate = server.gate("k0");
+    let (running, _stdin) = server
+        .s3pull()
+        .file(CSV, &list)
+        .args(["--keys", CSV, "-j", "1", "-q"])
+        .start();
+    server.wait_for_requests(1);
+    running.signal("INT");
+    running.signal("TERM");
+    let run = running.wait();
+    assert!(matches!(run.code, Some(130 | 143)), "{:?}", run.code);
+    if run.folder().join(INCOMPLETE).exists() {
+        assert!(run.read(CSV) == list.as_bytes(), "the list was replaced");
+    } else {
+        assert_eq!(keys_in(&run.folder().join(CSV)).len(), keys.len());
+    }
+}
+
+#[test]
+fn a_short_list_is_recorded_whole_after_two_signals() {
+    let server = Server::start();
+    server.put_patterns(["k0"], 100);
+    let _gate = server.gate("k0");
+    let keys: Vec<_> = (0..5_000).map(|n| format!("k{n}")).collect();
+    let list = csv_of(keys.iter().map(String::as_str));
+    let run = server.s3pull().file(CSV, &list);
+    let (running, _stdin) = run.args(["--keys", CSV, "-j", "1"]).start();
+    server.wait_for_requests(1);
+    running.signal("INT");
+    running.signal("TERM");
+    let run = running.wait();
+    assert!(matches!(run.code, Some(130 | 143)), "{:?}", run.code);
+    assert_eq!(run.failed().len(), 5_000);
+    assert_eq!(run.files().len(), 1, "{:?}", run.files().keys());
+}
+
+#[cfg(unix)]
+#[test]
+fn a_closed_stdout_ends_the_run_but_not_the_reading_of_its_list() {
+    use crate::harness::S3pull;
+    let server = Server::start();
+    let keys: Vec<_> = (0..20_000).map(|n| format!("k{n}")).collect();
+    server.put_patterns(keys.iter().take(2_000).map(String::as_str), 10);
+    let command = format!(
+        "{{ {} --bucket bucket --keys {CSV} --json -j 4 -o out; echo $? >code; }} | head -1",
+        env!("CARGO_BIN_EXE_s3pull")
+    );
+    let run = S3pull::of("bash")
+        .args(["-c", &command])
+        .env("AWS_ENDPOINT_URL_S3", &server.url())
+        .file(CSV, csv_of(keys.iter().map(String::as_str)))
+        .run()
+        .expect(0);
+    assert_eq!(run.read("code"), b"3\n");
+    assert_says(&run, "s3pull: error: cannot print an event: ");
+    let n_files = std::fs::read_dir(run.folder().join("out")).unwrap().count();
+    assert_eq!(run.failed().len() + n_files, keys.len());
+    let not_attempted = run
+        .failed()
+        .iter()
+        .filter(|(_, error)| error == "NotAttempted")
+        .count();
+    assert!(not_attempted > 10_000, "{not_attempted}");
+}
+
+#[test]
+fn a_list_that_breaks_half_way_stays_and_so_does_the_csv() {
+    use flate2::{Compression, write::GzEncoder};
+    let old = csv_of(["of an earlier run"]);
+    let many: Vec<_> = (0..1_000).map(|n| format!("missing{n}")).collect();
+    let mut gzip = GzEncoder::new(Vec::new(), Compression::fast());
+    gzip.write_all(many.join("\n").as_bytes()).unwrap();
+    let gzip = gzip.finish().unwrap();
+    let unclosed = csv_of(["missing"]) + "\"" + &"x".repeat(2 << 20);
+    let lists: [(&str, &[u8]); 3] = [
+        (CSV, unclosed.as_bytes()),
+        ("keys.gz", &gzip[..gzip.len() / 2]),
+        ("keys.json", b"[{\"Key\":\"missing\"},{\"Key\":"),
+    ];
+    for (name, list) in lists {
+        let server = Server::start();
+        let run = server
+            .s3pull()
+            .file(CSV, &old)
+            .file(name, list)
+            .args(["--keys", name, "-q"])
+            .run()
+            .expect(3);
+        assert_says(&run, "s3pull: error: cannot read the key list");
+        assert_says(&run, INCOMPLETE);
+        let expected = if name == CSV { list } else { old.as_bytes() };
+        assert!(run.read(CSV) == expected, "{name}: the CSV was replaced");
+        assert!(run.read(name) == list, "{name} was replaced");
+        assert!(!keys_in(&run.folder().join(INCOMPLETE)).is_empty());
+    }
+}
+
+#[test]
+fn a_list_that_cannot_be_read_at_all_changes_nothing() {
+    let server = Server::start();
+    let utf16: Vec<_> = [0xff, 0xfe]
+        .into_iter()
+        .chain("key\n".encode_utf16().flat_map(u16::to_le_bytes))
+        .collect();
+    let old = csv_of(["of an earlier run"]);
+    let run = server.s3pull().file(CSV, &old).file("keys.txt", utf16);
+    let run = run.args(["--keys", "keys.txt"]).run().expect(3);
+    assert_eq!(run.read(CSV), old.as_bytes());
+    assert_eq!(run.files().len(), 2, "{:?}", run.files().keys());
+}
+
+#[test]
+fn what_is_at_the_name_of_the_incomplete_record_and_is_not_one_stays() {
+    let folder = tempfile::tempdir().unwrap();
+    let at = |name: &str| folder.path().join(name);
+    let server = Server::start();
+    std::fs::write(at(INCOMPLETE), "a file of the user's").unwrap();
+    std::fs::create_dir(at("s3pull-failed.csv.incomplete-2")).unwrap();
+    let (running, stdin, _gate) = with_open_list(&server, folder.path(), &[]);
+    running.signal("TERM");
+    running.signal("INT");
+    let run = running.wait_with(stdin);
+    assert_eq!(run.read(INCOMPLETE), b"a file of the user's");
+    assert_eq!(keys_in(&at("s3pull-failed.csv.incomplete-3")), ["held"]);
+    assert_says(&run, "s3pull-failed.csv.incomplete-3");
+}
+
+#[test]
+fn a_list_that_is_an_incomplete_record_is_not_replaced_by_another() {
+    let broken = csv_of(["missing"]) + "\"" + &"x".repeat(2 << 20);
+    let server = Server::start();
+    let run = server.s3pull().file(INCOMPLETE, &broken);
+    let run = run.args(["--keys", INCOMPLETE]).run().expect(3);
+    assert!(run.read(INCOMPLETE) == broken.as_bytes());
+    let beside = run.folder().join("s3pull-failed.csv.incomplete-2");
+    assert_eq!(keys_in(&beside), ["missing"]);
+}
+
+#[test]
+fn a_file_that_is_not_a_failed_keys_csv_is_not_replaced() {
+    let server = Server::start();
+    let contents: [&[u8]; 8] = [
+        b"k\nmissing\n",
+        b"key,bucket,size\nk,bucket,1\n",
+        b"key,bucket,version_id,error,status,attempts,request_id\nk,,,,,,\n",
+        b"\n",
+        b"\xff\xfek\0e\0y\0",
+        b"\x1f\x8b\x08\0\0\0\0\0",
+        &[0; 10_000],
+        b"\"key,bucket,version_id,error",
+    ];
+    for content in contents {
+        for args in [&[] as &[_], &["--dry-run"], &["--keys", "keys.txt"]] {
+            let run = server
+                .s3pull()
+                .file("keys.txt", content)
+                .keys(["missing"])
+                .args(["--failed", "keys.txt", "-o", "out"])
+                .args(args.iter().copied())
+                .run()
+                .expect(2);
+            assert_eq!(run.read("keys.txt"), content);
+            assert_eq!(run.files().len(), 1, "{:?}", run.files().keys());
+            assert!(!run.folder().join("out").exists());
+            assert_eq!(
+                run.stderr,
+                "s3pull: error: `keys.txt` exists and is not a failed-keys CSV, so it is not replaced\n\
+                 hint: `--failed` names the file to write; to retry failed keys, give the CSV as `--keys`\n"
+            );
+        }
+    }
+    assert_eq!(server.log().len(), 0);
+}
+
+#[test]
+fn a_file_that_came_to_the_csv_s_path_during_the_run_is_not_replaced() {
+    let server = Server::start();
+    let folder = tempfile::tempdir().unwrap();
+    let (running, mut stdin, gate) = with_open_list(&server, folder.path(), &[]);
+    std::fs::write(folder.path().join(CSV), "a file of the user's").unwrap();
+    stdin.write_all(b"missing\n").unwrap();
+    drop(stdin);
+    gate.open();
+    let run = running.wait().expect(3);
+    assert_eq!(run.read(CSV), b"a file of the user's");
+    assert_eq!(keys_in(&folder.path().join(INCOMPLETE)), ["missing"]);
+    assert_says(&run, INCOMPLETE);
+}
+
+#[test]
+fn a_failed_keys_csv_of_any_version_is_replaced() {
+    let server = Server::start();
+    let newer = HEADER.replace("dest", "dest,line,list") + "k,,,,,,,,,,,3,\n";
+    let first_columns = "key,bucket,version_id,error,status,attempts,request_id,message\n";
+    let quoted = HEADER.trim_end().replace(',', "\",\"");
+    for content in [
+        HEADER.to_owned(),
+        csv_of(["k"]),
+        first_columns.to_owned(),
+        newer,
+        format!("\u{feff}{}", csv_of(["k"])),
+        csv_of(["k"]).replace('\n', "\r\n"),
+        format!("\"{quoted}\"\r\n"),
+        String::new(),
+    ] {
+        let run = server
+            .s3pull()
+            .file(CSV, &content)
+            .keys(["missing"])
+            .run()
+            .expect(1);
+        let csv = run.folder().join(CSV);
+        assert_eq!(keys_in(&csv), ["missing"], "{content:?}");
+        assert_eq!(run.files().len(), 1, "{:?}", run.files().keys());
+    }
+}
+
+#[test]
+fn a_run_that_read_no_row_leaves_the_csv_as_it_was() {
+    let server = Server::start();
+    let old = csv_of(["of an earlier run"]);
+    for (list, args) in [
+        ("", &[] as &[_]),
+        ("\n\n", &[]),
+        ("key,size\n", &[]),
+        ("missing\n", &["--dry-run"]),
+    ] {
+        let run = server.s3pull().file(CSV, &old).stdin(list);
+        let run = run.args(args.iter().copied()).run().expect(0);
+        assert_eq!(run.read(CSV), old.as_bytes(), "{list:?}");
+        assert_eq!(run.files().len(), 1, "{:?}", run.files().keys());
+    }
+}
+
+#[test]
+fn a_shard_does_not_replace_the_list_that_all_shards_share() {
+    let server = Server::start();
+    let list = csv_of((0..20).map(|n| ["a", "b", "c", "d"][n % 4]));
+    let run = server
+        .s3pull()
+        .file(CSV, &list)
+        .args(["--keys", CSV, "--failed", CSV, "--shard", "0/2"])
+        .run()
+        .expect(2);
+    assert_eq!(run.read(CSV), list.as_bytes());
+    assert_says(&run, "`--shard`");
+}
+
+#[test]
+fn a_folder_is_refused_with_the_cure() {
+    let server = Server::start();
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::create_dir(folder.path().join("d")).unwrap();
+    for name in ["d", "d/", "."] {
+        let run = server.s3pull().within(folder.path()).keys(["k"]);
+        let run = run.args(["--failed", name]).run().expect(2);
+        assert_says(&run, "is a folder");
+        assert_says(&run, "\nhint: `--failed` names a file");
+    }
+    assert_eq!(server.log().len(), 0);
+}
+
+#[cfg(unix)]
+mod unix {
+    use std::os::unix::fs::{FileTypeExt, symlink};
+    use std::process::Command;
+    use std::time::{Duration, Instant};
+
+    use super::*;
+    use crate::harness::{S3pull, skipped};
+
+    #[test]
+    fn a_symlink_stays_and_its_target_is_the_csv() {
+        let server = Server::start();
+        let folder = tempfile::tempdir().unwrap();
+        let at = |name: &str| folder.path().join(name);
+        std::fs::create_dir(at("d")).unwrap();
+        symlink("d/link", at(CSV)).unwrap();
+        symlink("target.csv", at("d/link")).unwrap();
+        // At first it leads nowhere, and then to a CSV.
+        for key in ["missing", "absent"] {
+            let run = server.s3pull().within(folder.path()).keys([key]);
+            run.run().expect(1);
+            assert_eq!(std::fs::read_link(at(CSV)).unwrap(), Path::new("d/link"));
+            assert!(at("d/link").is_symlink() && !at("d/target.csv").is_symlink());
+            assert_eq!(keys_in(&at("d/target.csv")), [key]);
+        }
+        std::fs::write(at("d/target.csv"), "a file of the user's").unwrap();
+        let run = server.s3pull().within(folder.path()).keys(["missing"]);
+        let run = run.run().expect(2);
+        assert_eq!(run.read("d/target.csv"), b"a file of the user's");
+        // What it leads to is no key's to write.
+        std::fs::remove_file(at("d/target.csv")).unwrap();
+        server.put_patterns(["d/target.csv"], 10);
+        let run = server.s3pull().within(folder.path()).keys(["d/target.csv"]);
+        let run = run.run().expect(1);
+        assert_eq!(run.failed()[0].1, "PathConflict");
+    }
+
+    #[test]
+    fn a_symlink_to_itself_is_an_error() {
+        let server = Server::start();
+        let folder = tempfile::tempdir().unwrap();
+        symlink("loop", folder.path().join("loop")).unwrap();
+        let run = server.s3pull().within(folder.path()).keys(["missing"]);
+        let run = run.args(["--failed", "loop"]).run().expect(3);
+        assert_says(&run, "cannot write the failed-keys CSV `loop`");
+    }
+
+    #[test]
+    fn a_device_is_written_to_and_stays_a_device() {
+        let server = Server::start();
+        let folder = tempfile::tempdir().unwrap();
+        let node = folder.path().join("null");
+        // The numbers of /dev/null.
+        let made = Command::new("mknod")
+            .arg(&node)
+            .args(["c", "1", "3"])
+            .status();
+        if !made.is_ok_and(|status| status.success()) || std::fs::write(&node, "").is_err() {
+            skipped::<()>("devices cannot be made here");
+            return;
+        }
+        for keys in [&["missing"] as &[_], &[]] {
+            let run = server.s3pull().within(folder.path());
+            let run = run.keys(keys.iter().copied()).args(["--failed", "null"]);
+            let run = run.run();
+            assert_eq!(run.code, Some(i32::from(!keys.is_empty())));
+            let kind = std::fs::symlink_metadata(&node).unwrap().file_type();
+            assert!(kind.is_char_device(), "{kind:?}");
+            let names = std::fs::read_dir(folder.path()).unwrap().count();
+            assert_eq!(names, 1);
+            assert!(!run.stderr.contains("--keys null"), "{}", run.stderr);
+        }
+    }
+
+    #[test]
+    fn a_disk_and_a_socket_are_refused() {
+        let server = Server::start();
+        let folder = tempfile::tempdir().unwrap();
+        let at = |name: &str| folder.path().join(name);
+        let _socket = std::os::unix::net::UnixListener::bind(at("socket")).unwrap();
+        // A number that no driver has.
+        let made = Command::new("mknod")
+            .arg(at("disk"))
+            .args(["b", "240", "0"])
+            .status();
+        let has_disk = made.is_ok_and(|status| status.success());
+        for name in ["socket", "disk"]
+            .into_iter()
+            .take(1 + usize::from(has_disk))
+        {
+            let run = server.s3pull().within(folder.path()).keys(["missing"]);
+            let run = run.args(["--failed", name]).run().expect(2);
+            assert_says(&run, &format!("`{name}` is a "));
+            assert!(!std::fs::symlink_metadata(at(name)).unwrap().is_file());
+        }
+    }
+
+    fn named_pipe(folder: &Path) -> std::path::PathBuf {
+        let pipe = folder.join("pipe");
+        assert!(
+            Command::new("mkfifo")
+                .arg(&pipe)
+                .status()
+                .unwrap()
+                .success()
+        );
+        pipe
+    }
+
+    #[test]
+    fn a_named_pipe_is_written_to() {
+        let server = Server::start();
+        let folder = tempfile::tempdir().unwrap();
+        let pipe = named_pipe(folder.path());
+        let reader = std::thread::spawn({
+            let pipe = pipe.clone();
+            move || std::fs::read_to_string(pipe).unwrap()
+        });
+        let run = server.s3pull().within(folder.path()).keys(["missing"]);
+        run.args(["--failed", "pipe"]).run().expect(1);
+        // Before its reader is waited for, which would never end.
+        let kind = std::fs::symlink_metadata(&pipe).unwrap().file_type();
+        assert!(kind.is_fifo(), "{kind:?}");
+        let text = reader.join().unwrap();
+        assert!(text.starts_with(&format!("{HEADER}missing,")), "{text}");
+    }
+
+    #[test]
+    fn a_named_pipe_that_nobody_reads_is_not_waited_for() {
+        let server = Server::start();
+        let folder = tempfile::tempdir().unwrap();
+        let pipe = named_pipe(folder.path());
+        let started = Instant::now();
+        let run = server.s3pull().within(folder.path()).keys(["missing"]);
+        let (running, stdin) = run.args(["--failed", "pipe"]).start();
+        // A run that waits for ever is let go on, so that the test ends.
+        let (ended, has_ended) = std::sync::mpsc::channel::<()>();
+        let opener = std::thread::spawn(move || {
+            let waited = has_ended.recv_timeout(Duration::from_mins(1));
+            waited.is_err().then(|| std::fs::read(pipe))
+        });
+        let run = running.wait_with(stdin);
+        ended.send(()).unwrap();
+        opener.join().unwrap();
+        assert!(started.elapsed() < Duration::from_mins(1));
+        assert_eq!(run.code, Some(3), "{}", run.stderr);
+        assert_says(&run, "no process reads the named pipe");
+        assert_eq!(server.log().len(), 0);
+    }
+
+    /// By way of links in the test's own folder, so that a program that replaces what it should write to harms nothing.
+    #[cfg(target_os = "linux")]
+    #[test]
+    fn what_is_open_already_is_written_to_whatever_it_is() {
+        let server = Server::start();
+        let row = format!("{HEADER}missing,bucket,,NoSuchKey,404,");
+        let links = || {
+            let folder = tempfile::tempdir().unwrap();
+            for n in [1, 2, 5] {
+                let link = folder.path().join(format!("fd{n}"));
+                symlink(format!("/proc/self/fd/{n}"), link).unwrap();
+            }
+            folder
+        };
+        for name in ["fd2", "/proc/self/fd/2"] {
+            let folder = links();
+            let run = server.s3pull().within(folder.path()).keys(["missing"]);
+            let run = run.args(["--failed", name]).run().expect(1);
+            assert_says(&run, &row);
+            assert!(!run.stderr.contains("--keys"), "{}", run.stderr);
+        }
+        let folder = links();
+        let run = server.s3pull().within(folder.path()).keys(["missing"]);
+        let run = run.args(["--failed", "fd1"]).run().expect(1);
+        assert!(run.stdout.starts_with(&row), "{}", run.stdout);
+
+        for redirected in [
+            "--failed fd2 2>log",
+            "--failed log 2>log",
+            "--failed fd1 >log",
+            "--failed fd5 5>>log",
+        ] {
+            let folder = links();
+            std::fs::write(folder.path().join("log"), "").unwrap();
+            let command = format!(
+                "{} --bucket bucket missing {redirected}",
+                env!("CARGO_BIN_EXE_s3pull")
+            );
+            let run = S3pull::of("bash")
+                .within(folder.path())
+                .args(["-c", &command])
+                .env("AWS_ENDPOINT_URL_S3", &server.url())
+                .run()
+                .expect(1);
+            let text = String::from_utf8(run.read("log")).unwrap();
+            assert!(text.contains(&row), "{redirected}: {text}\n{}", run.stderr);
+            if redirected.contains('2') {
+                assert!(text.contains("0 downloaded, 0 skipped, 1 failed"), "{text}");
+            }
+            assert!(folder.path().join("fd5").is_symlink());
+        }
+    }
+}
