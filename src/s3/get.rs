@@ -1,36 +1,15 @@
-//! One GET: [`GetRequest`] in, [`GetResponse`] or [`GetError`] out. The one place that builds `GetObject` requests.
+//! One GET: [`GetRequest`] in, [`GetResponse`] or [`GetError`] out. Reading a reply's head is pure.
 
 use std::ops::Range;
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::SystemTime;
 
-use aws_runtime::invocation_id::InvocationIdInterceptor;
-use aws_runtime::request_info::RequestInfoInterceptor;
-use aws_runtime::user_agent::UserAgentInterceptor;
-use aws_sdk_s3::error::SdkError;
-use aws_sdk_s3::operation::get_object::{GetObjectError, GetObjectOutput};
-use aws_sdk_s3::types::{ChecksumType, RequestPayer, ServerSideEncryption};
-use aws_smithy_runtime_api::box_error::BoxError;
-use aws_smithy_runtime_api::client::interceptors::context::{
-    BeforeSerializationInterceptorContextRef, BeforeTransmitInterceptorContextMut,
-};
-use aws_smithy_runtime_api::client::interceptors::{Intercept, disable_interceptor};
-use aws_smithy_runtime_api::client::orchestrator::HttpResponse;
-use aws_smithy_runtime_api::client::runtime_components::RuntimeComponents;
-use aws_smithy_runtime_api::http::NonUtf8HeaderHandling;
-use aws_smithy_types::DateTime;
-use aws_smithy_types::config_bag::ConfigBag;
-use http::header::{CONTENT_LENGTH, CONTENT_RANGE};
-use http::{HeaderMap, StatusCode};
-use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
+use http::response::Parts;
+use http::{HeaderMap, HeaderValue, StatusCode};
 
 use super::body::Body;
-use super::connect::Client;
-use super::connector::CHECKSUM_MODE;
-use super::error::{GetError, changed, error_of};
-use crate::outcome::ErrorCode;
-
-/// Corrections that one request may lead to; more would be a server that sends us round in circles.
-const MAX_CORRECTIONS: u32 = 4;
+use super::date;
+use super::error::{GetError, changed};
+use crate::outcome::{Class, ErrorCode};
 
 /// What to get.
 #[derive(Debug, Clone)]
@@ -57,10 +36,10 @@ pub struct Part<'a> {
 
 /// An object, or the part that was asked for, its body still to be read.
 #[derive(Debug)]
-pub struct GetResponse {
+pub struct GetResponse<B = Body> {
     /// Bytes of the body; `None` where the server does not say.
     pub length: Option<u64>,
-    /// With its quotes.
+    /// As the server wrote it, with its quotes.
     pub etag: Option<String>,
     pub version_id: Option<String>,
     pub last_modified: Option<SystemTime>,
@@ -68,7 +47,10 @@ pub struct GetResponse {
     pub checksum: Option<Checksum>,
     /// The whole object's MD5, where its ETag may be that.
     pub md5: Option<[u8; 16]>,
-    pub body: Body,
+    /// Whether the connection's end is the body's end, so that nothing but `checksum` tells a whole body from a
+    /// broken one.
+    pub ends_with_connection: bool,
+    pub body: B,
 }
 
 /// A checksum of a whole object.
@@ -89,107 +71,199 @@ pub enum ChecksumAlgorithm {
     Sha1,
 }
 
-impl Client {
-    /// Sends one GET. A wrong region, expired credentials and a wrong clock are corrected on the way.
+/// How the end of a body is known.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Framing {
+    /// By its length in bytes.
+    Counted(u64),
+    /// By a last, empty chunk.
+    Chunked,
+    /// By the end of the connection.
+    Connection,
+}
+
+impl Framing {
+    /// `length` is the one that HTTP's rules give the body.
+    pub(super) fn of(head: &Parts, length: Option<u64>) -> Self {
+        let is_chunked = || head.headers.contains_key(http::header::TRANSFER_ENCODING);
+        match length {
+            Some(length) => Self::Counted(length),
+            None if is_chunked() => Self::Chunked,
+            None => Self::Connection,
+        }
+    }
+}
+
+impl GetResponse<()> {
+    /// Reads the head of the reply to a GET of a whole object, or of `part`, that has no error's status.
     ///
     /// # Errors
-    /// [`GetError`], whose class says whether another attempt may help.
-    pub async fn get(&self, request: &GetRequest<'_>) -> Result<GetResponse, GetError> {
-        let mut n_corrections = 0;
-        loop {
-            let current = self.current();
-            let error = match self.send(&current.sdk, request).await {
-                Ok(output) => return self.response(output, request.part.as_ref()),
-                Err(error) => error_of(&error, request.part.is_some()),
+    /// When the reply is not, or may not be, what was asked for.
+    pub(super) fn read(
+        head: &Parts,
+        framing: Framing,
+        part: Option<&Part<'_>>,
+    ) -> Result<Self, GetError> {
+        let headers = Headers::read(&head.headers);
+        let length = match framing {
+            Framing::Counted(length) => Some(length),
+            Framing::Chunked | Framing::Connection => None,
+        };
+        match part {
+            Some(part) => check_part(head.status, &headers, length, part)?,
+            None => check_whole(head.status, &headers, length)?,
+        }
+        let response = Self {
+            length,
+            etag: headers.etag.map(str::to_owned),
+            version_id: headers.version_id.map(str::to_owned),
+            last_modified: headers.last_modified.and_then(date::parse),
+            // What some servers return with a part is the whole object's.
+            checksum: part.is_none().then(|| checksum_of(&headers)).flatten(),
+            md5: md5_of(&headers),
+            ends_with_connection: framing == Framing::Connection,
+            body: (),
+        };
+        if response.checksum.is_none() && part.is_none() {
+            check_body(&headers, framing)?;
+        }
+        Ok(response)
+    }
+
+    pub(super) fn with(self, body: Body) -> GetResponse {
+        GetResponse {
+            length: self.length,
+            etag: self.etag,
+            version_id: self.version_id,
+            last_modified: self.last_modified,
+            checksum: self.checksum,
+            md5: self.md5,
+            ends_with_connection: self.ends_with_connection,
+            body,
+        }
+    }
+}
+
+impl<B> GetResponse<B> {
+    /// The ETag, if more of the object can be asked for by it: `If-Match` compares strongly (RFC 9110, 13.1.1), so that
+    /// a weak ETag never matches, and one without quotes is not one.
+    pub fn strong_etag(&self) -> Option<&str> {
+        let etag = self.etag.as_deref()?;
+        let inner = etag.strip_prefix('"')?.strip_suffix('"')?;
+        (!inner.is_empty()).then_some(etag)
+    }
+}
+
+/// The headers that matter, the first of each name. One that is not text counts as absent.
+#[derive(Debug, Default)]
+struct Headers<'a> {
+    etag: Option<&'a str>,
+    version_id: Option<&'a str>,
+    last_modified: Option<&'a str>,
+    content_range: Option<&'a str>,
+    content_encoding: Option<&'a str>,
+    encryption: Option<&'a str>,
+    customer_algorithm: Option<&'a str>,
+    checksum_type: Option<&'a str>,
+    crc64nvme: Option<&'a str>,
+    crc32c: Option<&'a str>,
+    crc32: Option<&'a str>,
+    sha256: Option<&'a str>,
+    sha1: Option<&'a str>,
+}
+
+impl<'a> Headers<'a> {
+    fn read(headers: &'a HeaderMap) -> Self {
+        let mut read = Self::default();
+        for (name, value) in headers {
+            let place = match name.as_str() {
+                "etag" => &mut read.etag,
+                "x-amz-version-id" => &mut read.version_id,
+                "last-modified" => &mut read.last_modified,
+                "content-range" => &mut read.content_range,
+                "content-encoding" => &mut read.content_encoding,
+                "x-amz-server-side-encryption" => &mut read.encryption,
+                "x-amz-server-side-encryption-customer-algorithm" => &mut read.customer_algorithm,
+                "x-amz-checksum-type" => &mut read.checksum_type,
+                "x-amz-checksum-crc64nvme" => &mut read.crc64nvme,
+                "x-amz-checksum-crc32c" => &mut read.crc32c,
+                "x-amz-checksum-crc32" => &mut read.crc32,
+                "x-amz-checksum-sha256" => &mut read.sha256,
+                "x-amz-checksum-sha1" => &mut read.sha1,
+                _ => continue,
             };
-            n_corrections += 1;
-            if n_corrections > MAX_CORRECTIONS || !self.corrected(&current, &error).await {
-                return Err(error);
+            if place.is_none() {
+                *place = text(value);
             }
         }
+        read
     }
+}
 
-    async fn send(
-        &self,
-        sdk: &aws_sdk_s3::Client,
-        request: &GetRequest<'_>,
-    ) -> Result<GetObjectOutput, SdkError<GetObjectError, HttpResponse>> {
-        let part = request.part.as_ref();
-        // The SDK takes a key of white space alone for one that is not set (aws-sdk-rust issue 1216).
-        let is_blank = request.key.trim().is_empty();
-        let key = if is_blank {
-            BLANK_STAND_IN
-        } else {
-            request.key
-        };
-        let get = sdk
-            .get_object()
-            .bucket(&self.options.bucket)
-            .key(key)
-            .set_version_id(request.version_id.map(str::to_owned))
-            .set_request_payer(
-                self.options
-                    .requester_pays
-                    .then_some(RequestPayer::Requester),
-            )
-            .set_range(
-                part.map(|part| format!("bytes={}-{}", part.range.start, part.range.end - 1)),
-            )
-            .set_if_match(part.map(|part| part.etag.to_owned()))
-            .set_if_modified_since(request.if_modified_since.map(whole_seconds));
-        if is_blank {
-            let right_key = BlankKey(request.key.to_owned());
-            return get.customize().interceptor(right_key).send().await;
-        }
-        get.send().await
-    }
+/// A header's value without the white space around it, if there is one.
+pub(super) fn text(value: &HeaderValue) -> Option<&str> {
+    let text = value.to_str().ok()?.trim();
+    (!text.is_empty()).then_some(text)
+}
 
-    fn response(
-        &self,
-        output: GetObjectOutput,
-        part: Option<&Part<'_>>,
-    ) -> Result<GetResponse, GetError> {
-        if let Some(part) = part {
-            check_part(&output, part)?;
-        }
-        Ok(GetResponse {
-            length: output
-                .content_length()
-                .and_then(|length| length.try_into().ok()),
-            etag: output.e_tag().map(str::to_owned),
-            version_id: output.version_id().map(str::to_owned),
-            last_modified: output
-                .last_modified()
-                .and_then(|time| (*time).try_into().ok()),
-            checksum: checksum_of(&output),
-            md5: md5_of(&output),
-            body: Body::new(output.body, self.options.timeout),
+/// Only 200 says that this is the object; a 206 does if its range covers all of it. A range that a 200 states counts too.
+fn check_whole(
+    status: StatusCode,
+    headers: &Headers<'_>,
+    length: Option<u64>,
+) -> Result<(), GetError> {
+    let covers_all = |content_range| {
+        parse_content_range(content_range).is_some_and(|(range, size)| {
+            let has_length = length.is_none_or(|length| length == range.end);
+            range.start == 0 && size == Some(range.end) && has_length
         })
+    };
+    let is_whole = match (status, headers.content_range) {
+        (StatusCode::OK, None) => true,
+        (StatusCode::OK | StatusCode::PARTIAL_CONTENT, Some(range)) => covers_all(range),
+        _ => false,
+    };
+    if is_whole {
+        return Ok(());
     }
+    let message = format!(
+        "the answer may not be the whole object: status {}{}",
+        status.as_u16(),
+        shown_range(headers)
+    );
+    Err(invalid(status, message))
 }
 
-/// HTTP's times have no fractions. Rounded down, so that an object is rather fetched than missed.
-fn whole_seconds(time: SystemTime) -> DateTime {
-    let since_1970 = time.duration_since(UNIX_EPOCH).unwrap_or_default();
-    DateTime::from_secs(since_1970.as_secs().try_into().unwrap_or(i64::MAX))
-}
-
-/// Whether the answer is the part that was asked for. Its status was looked at where the answer came in.
-fn check_part(output: &GetObjectOutput, part: &Part<'_>) -> Result<(), GetError> {
+/// Whether the reply is the part that was asked for.
+fn check_part(
+    status: StatusCode,
+    headers: &Headers<'_>,
+    length: Option<u64>,
+    part: &Part<'_>,
+) -> Result<(), GetError> {
     // Not every server heeds If-Match.
-    if output.e_tag().is_some_and(|etag| etag != part.etag) {
+    if let Some(etag) = headers.etag.filter(|etag| *etag != part.etag) {
         return Err(changed(format!(
-            "its ETag was {}, and is {}",
-            part.etag,
-            output.e_tag().unwrap_or_default()
+            "its ETag was {}, and is {etag}",
+            part.etag
         )));
     }
-    let Some((range, size)) = output.content_range().and_then(parse_content_range) else {
+    if status == StatusCode::OK {
+        let message = "the server ignores `Range`: it answered a part's request with the status of a whole object: \
+            raise `--multipart-threshold` above its objects' sizes";
+        let ignored = GetError::new(Class::Permanent, ErrorCode::RangeIgnored, message);
+        return Err(ignored.with_status(status).without_parts());
+    }
+    if status != StatusCode::PARTIAL_CONTENT {
+        let message = format!("asked for a part, got status {}", status.as_u16());
+        return Err(invalid(status, message));
+    }
+    let Some((range, size)) = headers.content_range.and_then(parse_content_range) else {
         let message = format!(
-            "a part without a usable `Content-Range`: {:?}",
-            output.content_range()
+            "a part without a usable `Content-Range`{}",
+            shown_range(headers)
         );
-        return Err(GetError::transient(ErrorCode::InvalidResponse, message));
+        return Err(invalid(status, message));
     };
     if size.is_some_and(|size| size != part.size) {
         return Err(changed(format!(
@@ -198,144 +272,85 @@ fn check_part(output: &GetObjectOutput, part: &Part<'_>) -> Result<(), GetError>
             size.unwrap_or_default()
         )));
     }
-    let length = output
-        .content_length()
-        .and_then(|length| u64::try_from(length).ok());
     if range != part.range || length.is_some_and(|length| length != range.end - range.start) {
         let message = format!(
             "asked for bytes {:?}, got {range:?} in {length:?} bytes",
             part.range
         );
-        return Err(GetError::transient(ErrorCode::InvalidResponse, message));
+        return Err(invalid(status, message));
     }
     Ok(())
 }
 
-/// Whether a success to a GET without `Range` is the whole object: 200, or a 206 whose `Content-Range` covers everything.
-///
-/// # Errors
-/// What speaks against it. A 204 has no body, a 202 or 203 may have another one, a 206 holds what it says it holds.
-pub fn check_whole(status: StatusCode, headers: &HeaderMap) -> Result<(), String> {
-    let text = |name| {
-        headers
-            .get(name)
-            .map(|value| String::from_utf8_lossy(value.as_bytes()).into_owned())
-    };
-    let length = text(CONTENT_LENGTH).and_then(|length| length.trim().parse::<u64>().ok());
-    let content_range = text(CONTENT_RANGE);
-    let covers_all = |content_range: &str| {
-        parse_content_range(content_range).is_some_and(|(range, size)| {
-            let has_length = length.is_none_or(|length| length == range.end);
-            range.start == 0 && size == Some(range.end) && has_length
-        })
-    };
-    match (status, content_range) {
-        (StatusCode::OK, None) => Ok(()),
-        (StatusCode::OK | StatusCode::PARTIAL_CONTENT, Some(range)) if covers_all(&range) => Ok(()),
-        (_, None) => Err(format!("status {}", status.as_u16())),
-        (_, Some(range)) => Err(format!(
-            "status {}, `Content-Range: {range}`",
-            status.as_u16()
-        )),
+/// Whether the body may be taken for the object although no checksum will tell.
+fn check_body(headers: &Headers<'_>, framing: Framing) -> Result<(), GetError> {
+    if framing == Framing::Connection {
+        let message =
+            "the answer states neither the length nor the end of its body, and no checksum";
+        return Err(invalid(StatusCode::OK, message));
     }
+    // S3 states the length of what it stores. A gateway that compresses cannot know it beforehand, or weakens the ETag.
+    let encoding = headers.content_encoding.filter(|encoding| {
+        encoding
+            .split(',')
+            .any(|one| !["identity", "aws-chunked", ""].contains(&one.trim()))
+    });
+    let is_weak = headers.etag.is_some_and(|etag| etag.starts_with("W/"));
+    if let Some(encoding) = encoding.filter(|_| framing == Framing::Chunked || is_weak) {
+        let message =
+            format!("the body was compressed on the way (`Content-Encoding: {encoding}`)");
+        let changed = GetError::new(Class::Permanent, ErrorCode::InvalidResponse, message);
+        return Err(changed.with_status(StatusCode::OK));
+    }
+    Ok(())
+}
+
+fn invalid(status: StatusCode, message: impl Into<String>) -> GetError {
+    GetError::transient(ErrorCode::InvalidResponse, message).with_status(status)
+}
+
+fn shown_range(headers: &Headers<'_>) -> String {
+    headers
+        .content_range
+        .map(|range| format!(", `Content-Range: {}`", range.escape_debug()))
+        .unwrap_or_default()
 }
 
 /// Range and size of `bytes 0-9/20`; the size may be `*`.
 fn parse_content_range(text: &str) -> Option<(Range<u64>, Option<u64>)> {
-    let (range, size) = text.strip_prefix("bytes ")?.split_once('/')?;
+    let (unit, range) = text.split_once(|c: char| c.is_ascii_whitespace() || c == '=')?;
+    if !unit.eq_ignore_ascii_case("bytes") {
+        return None;
+    }
+    let (range, size) = range.split_once('/')?;
     let (first, last) = range.split_once('-')?;
-    let (first, last): (u64, u64) = (first.trim().parse().ok()?, last.trim().parse().ok()?);
+    let (first, last) = (number(first)?, number(last)?);
     let size = match size.trim() {
         "*" => None,
-        size => Some(size.parse().ok()?),
+        size => Some(number(size)?),
     };
-    Some((first..last.checked_add(1)?, size))
+    (first <= last).then_some((first..last.checked_add(1)?, size))
 }
 
-/// What every GET has: it asks for the checksum headers, without the SDK's own validation, which has false alarms; headers
-/// of the answer are passed over that are not UTF-8 and would fail it; and it says who asks in one short header. The SDK's
-/// own account of itself and its retries, made up anew for each request, took a tenth of a request's time.
-#[derive(Debug)]
-pub struct EveryGet;
-
-const USER_AGENT: &str = concat!("s3pull/", env!("CARGO_PKG_VERSION"));
-
-impl Intercept for EveryGet {
-    fn name(&self) -> &'static str {
-        "EveryGet"
-    }
-
-    fn read_before_execution(
-        &self,
-        _: &BeforeSerializationInterceptorContextRef<'_>,
-        config: &mut ConfigBag,
-    ) -> Result<(), BoxError> {
-        const WHY: &str = "what it tells is of no use to S3";
-        let state = config.interceptor_state();
-        state.store_put(NonUtf8HeaderHandling::Skip);
-        state.store_put(disable_interceptor::<UserAgentInterceptor>(WHY));
-        state.store_put(disable_interceptor::<InvocationIdInterceptor>(WHY));
-        state.store_put(disable_interceptor::<RequestInfoInterceptor>(WHY));
-        Ok(())
-    }
-
-    fn modify_before_signing(
-        &self,
-        context: &mut BeforeTransmitInterceptorContextMut<'_>,
-        _: &RuntimeComponents,
-        _: &mut ConfigBag,
-    ) -> Result<(), BoxError> {
-        let headers = context.request_mut().headers_mut();
-        headers.insert(CHECKSUM_MODE, "ENABLED");
-        headers.insert("user-agent", USER_AGENT);
-        Ok(())
-    }
-}
-
-/// What the SDK is given in place of a key of white space alone.
-const BLANK_STAND_IN: &str = "-";
-
-/// Puts a key of white space alone where the SDK has put [`BLANK_STAND_IN`].
-#[derive(Debug)]
-struct BlankKey(String);
-
-impl Intercept for BlankKey {
-    fn name(&self) -> &'static str {
-        "BlankKey"
-    }
-
-    fn modify_before_signing(
-        &self,
-        context: &mut BeforeTransmitInterceptorContextMut<'_>,
-        _: &RuntimeComponents,
-        _: &mut ConfigBag,
-    ) -> Result<(), BoxError> {
-        let request = context.request_mut();
-        let (url, query) = match request.uri().split_once('?') {
-            Some((url, query)) => (url, format!("?{query}")),
-            None => (request.uri(), String::new()),
-        };
-        let bucket = url
-            .strip_suffix(BLANK_STAND_IN)
-            .ok_or("an unexpected URL")?;
-        let key = utf8_percent_encode(&self.0, NON_ALPHANUMERIC);
-        let url = format!("{bucket}{key}{query}");
-        request.set_uri(url)?;
-        Ok(())
-    }
+/// A number without a sign.
+fn number(text: &str) -> Option<u64> {
+    let text = text.trim();
+    let is_plain = text.bytes().all(|byte| byte.is_ascii_digit());
+    is_plain.then(|| text.parse().ok()).flatten()
 }
 
 /// The first checksum that can be compared with the whole body: a composite one, of a multipart upload's parts, can't.
-fn checksum_of(output: &GetObjectOutput) -> Option<Checksum> {
-    if output.checksum_type() == Some(&ChecksumType::Composite) {
+fn checksum_of(headers: &Headers<'_>) -> Option<Checksum> {
+    let is_composite = |kind: &str| kind.eq_ignore_ascii_case("COMPOSITE");
+    if headers.checksum_type.is_some_and(is_composite) {
         return None;
     }
     let values = [
-        (ChecksumAlgorithm::Crc64Nvme, output.checksum_crc64_nvme()),
-        (ChecksumAlgorithm::Crc32c, output.checksum_crc32_c()),
-        (ChecksumAlgorithm::Crc32, output.checksum_crc32()),
-        (ChecksumAlgorithm::Sha256, output.checksum_sha256()),
-        (ChecksumAlgorithm::Sha1, output.checksum_sha1()),
+        (ChecksumAlgorithm::Crc64Nvme, headers.crc64nvme),
+        (ChecksumAlgorithm::Crc32c, headers.crc32c),
+        (ChecksumAlgorithm::Crc32, headers.crc32),
+        (ChecksumAlgorithm::Sha256, headers.sha256),
+        (ChecksumAlgorithm::Sha1, headers.sha1),
     ];
     values.into_iter().find_map(|(algorithm, value)| {
         // A composite value ends in `-N`, which is no base64.
@@ -346,13 +361,11 @@ fn checksum_of(output: &GetObjectOutput) -> Option<Checksum> {
 
 /// The MD5 that the ETag may be: never where it is a multipart upload's, or the object is encrypted with a key of its own
 /// (S3 API reference, "Object", `ETag`).
-fn md5_of(output: &GetObjectOutput) -> Option<[u8; 16]> {
-    let is_plain = matches!(
-        output.server_side_encryption(),
-        None | Some(ServerSideEncryption::Aes256)
-    ) && output.sse_customer_algorithm().is_none();
-    let etag = output
-        .e_tag()
+fn md5_of(headers: &Headers<'_>) -> Option<[u8; 16]> {
+    let is_plain =
+        matches!(headers.encryption, None | Some("AES256")) && headers.customer_algorithm.is_none();
+    let etag = headers
+        .etag
         .filter(|_| is_plain)?
         .strip_prefix('"')?
         .strip_suffix('"')?;
@@ -375,18 +388,273 @@ impl ChecksumAlgorithm {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
+
+    type Fields<'a> = &'a [(&'a str, &'a str)];
+
+    /// A reply's head; the body has the length that its `content-length` says.
+    fn head(status: u16, headers: &[(&str, &str)]) -> (Parts, Framing) {
+        let mut builder = http::Response::builder().status(status);
+        for (name, value) in headers {
+            builder = builder.header(*name, *value);
+        }
+        let (head, ()) = builder.body(()).unwrap().into_parts();
+        let length = head
+            .headers
+            .get("content-length")
+            .and_then(text)
+            .and_then(number);
+        let framing = Framing::of(&head, length);
+        (head, framing)
+    }
+
+    fn read(status: u16, headers: &[(&str, &str)]) -> Result<GetResponse<()>, GetError> {
+        let (head, framing) = head(status, headers);
+        GetResponse::read(&head, framing, None)
+    }
+
+    fn read_part(status: u16, headers: &[(&str, &str)]) -> Result<GetResponse<()>, GetError> {
+        let part = Part {
+            range: 5..10,
+            etag: "\"e\"",
+            size: 20,
+        };
+        let (head, framing) = head(status, headers);
+        GetResponse::read(&head, framing, Some(&part))
+    }
+
+    #[test]
+    fn only_a_reply_that_is_the_whole_object_is_taken_for_it() {
+        let length = ("content-length", "20");
+        let range = |value| [length, ("content-range", value)];
+        assert!(read(200, &[length]).is_ok());
+        assert!(read(200, &[("transfer-encoding", "chunked")]).is_ok());
+        assert!(read(206, &range("bytes 0-19/20")).is_ok());
+        for value in [
+            "bytes 0-9/20",
+            "bytes 1-19/20",
+            "bytes 0-19/*",
+            "bytes 0-20/21",
+            "bytes */20",
+            "items 0-19/20",
+        ] {
+            let error = read(206, &range(value)).unwrap_err();
+            assert_eq!(error.code, ErrorCode::InvalidResponse, "{value}");
+        }
+        assert!(read(200, &range("bytes 0-19/20")).is_ok());
+        for value in ["bytes 0-18/20", "bytes 0-18/19", "nonsense"] {
+            assert!(read(200, &range(value)).is_err(), "{value}");
+        }
+        for status in [201, 202, 203, 204, 205, 206, 226] {
+            let error = read(status, &[length]).unwrap_err();
+            assert_eq!(
+                (error.code, error.status),
+                (ErrorCode::InvalidResponse, Some(status))
+            );
+        }
+    }
+
+    #[test]
+    fn a_part_is_the_one_that_was_asked_for() {
+        let etag = ("etag", "\"e\"");
+        let length = ("content-length", "5");
+        for value in [
+            "bytes 5-9/20",
+            "Bytes 5-9/20",
+            "bytes 5-9/*",
+            "bytes  5-9/20",
+            "bytes=5-9/20",
+        ] {
+            assert!(
+                read_part(206, &[etag, length, ("content-range", value)]).is_ok(),
+                "{value}"
+            );
+        }
+        assert!(
+            read_part(206, &[("content-range", "bytes 5-9/20")]).is_ok(),
+            "no ETag, no length"
+        );
+        let cases: [(u16, Fields<'_>, ErrorCode); 11] = [
+            (206, &[etag, length], ErrorCode::InvalidResponse),
+            (
+                206,
+                &[etag, ("content-range", "bytes 5-8/20")],
+                ErrorCode::InvalidResponse,
+            ),
+            (
+                206,
+                &[etag, ("content-range", "bytes 0-9/20")],
+                ErrorCode::InvalidResponse,
+            ),
+            (
+                206,
+                &[etag, ("content-range", "bytes 5-9/21")],
+                ErrorCode::ObjectChanged,
+            ),
+            (
+                206,
+                &[("etag", "\"f\""), ("content-range", "bytes 5-9/20")],
+                ErrorCode::ObjectChanged,
+            ),
+            (
+                206,
+                &[("etag", "W/\"e\""), ("content-range", "bytes 5-9/20")],
+                ErrorCode::ObjectChanged,
+            ),
+            (
+                206,
+                &[
+                    etag,
+                    ("content-length", "6"),
+                    ("content-range", "bytes 5-9/20"),
+                ],
+                ErrorCode::InvalidResponse,
+            ),
+            (
+                200,
+                &[etag, ("content-length", "20")],
+                ErrorCode::RangeIgnored,
+            ),
+            // `rclone serve s3`.
+            (
+                200,
+                &[etag, length, ("content-range", "bytes 5-9/20")],
+                ErrorCode::RangeIgnored,
+            ),
+            (200, &[("etag", "\"f\"")], ErrorCode::ObjectChanged),
+            (204, &[etag], ErrorCode::InvalidResponse),
+        ];
+        for (status, headers, code) in cases {
+            let error = read_part(status, headers).unwrap_err();
+            assert_eq!(error.code, code, "{status} {headers:?}");
+            assert_eq!(error.are_parts_unavailable, code == ErrorCode::RangeIgnored);
+        }
+    }
+
+    #[test]
+    fn headers_that_are_not_needed_or_not_valid_change_nothing() {
+        let (mut head, framing) = head(200, &[("content-length", "3"), ("etag", "\"e\"")]);
+        for (name, value) in [
+            ("cache-control", b"no-cache".as_slice()),
+            ("cache-control", b"max-age=0"),
+            ("etag", b"\"second\""),
+            ("last-modified", b"yesterday"),
+            ("x-amz-missing-meta", b"many"),
+            ("x-amz-server-side-encryption-bucket-key-enabled", b"True"),
+            ("x-amz-meta-name", b"\xff\xfe"),
+            ("content-type", b"\xff"),
+            ("x-amz-version-id", b"\xff"),
+            ("x-amz-version-id", b"v1"),
+            ("x-amz-checksum-crc32", b"not base64"),
+            ("x-amz-checksum-crc32c", b"AAAA"),
+            ("expires", b"0"),
+        ] {
+            let value = HeaderValue::from_bytes(value).unwrap();
+            head.headers
+                .append(http::HeaderName::from_static(name), value);
+        }
+        let response = GetResponse::read(&head, framing, None).unwrap();
+        assert_eq!(response.etag.as_deref(), Some("\"e\""));
+        assert_eq!(response.version_id.as_deref(), Some("v1"));
+        assert_eq!((response.length, response.last_modified), (Some(3), None));
+        assert_eq!(response.checksum, None);
+    }
+
+    #[test]
+    fn the_strongest_whole_checksum_is_taken() {
+        let crc32 = ("x-amz-checksum-crc32", "AAAAAQ==");
+        let crc64 = ("x-amz-checksum-crc64nvme", "AAAAAAAAAAI=");
+        let taken = |headers: &[(&str, &str)]| {
+            let length = [("content-length", "3")];
+            let checksum = read(200, &[&length, headers].concat()).unwrap().checksum?;
+            Some((checksum.algorithm, *checksum.value.last()?))
+        };
+        assert_eq!(
+            taken(&[crc32, crc64]),
+            Some((ChecksumAlgorithm::Crc64Nvme, 2))
+        );
+        assert_eq!(taken(&[crc32]), Some((ChecksumAlgorithm::Crc32, 1)));
+        assert_eq!(
+            taken(&[("x-amz-checksum-crc64nvme", "AAAAAQ=="), crc32]),
+            Some((ChecksumAlgorithm::Crc32, 1))
+        );
+        assert_eq!(taken(&[crc32, ("x-amz-checksum-type", "COMPOSITE")]), None);
+        assert_eq!(taken(&[("x-amz-checksum-crc32", "AAAAAQ==-2")]), None);
+        let part = read_part(206, &[crc32, ("content-range", "bytes 5-9/20")]).unwrap();
+        assert_eq!(
+            part.checksum, None,
+            "what comes with a part may be the whole object's"
+        );
+    }
+
+    #[test]
+    fn a_body_without_an_end_needs_a_checksum() {
+        assert_eq!(
+            read(200, &[("etag", "\"e\"")]).unwrap_err().code,
+            ErrorCode::InvalidResponse
+        );
+        let verified = read(200, &[("x-amz-checksum-crc32", "AAAAAQ==")]).unwrap();
+        assert!(verified.ends_with_connection && verified.length.is_none());
+    }
+
+    #[test]
+    fn a_body_that_was_compressed_on_the_way_is_told_from_one_stored_so() {
+        let gzip = ("content-encoding", "gzip");
+        let chunked = ("transfer-encoding", "chunked");
+        let weak = ("etag", "W/\"e\"");
+        let length = ("content-length", "3");
+        let checksum = ("x-amz-checksum-crc32", "AAAAAQ==");
+        let stored: [&[(&str, &str)]; 5] = [
+            &[gzip, length],
+            &[gzip, chunked, checksum],
+            &[gzip, length, weak, checksum],
+            &[("content-encoding", "identity"), chunked],
+            &[("content-encoding", "aws-chunked"), chunked],
+        ];
+        for headers in stored {
+            assert!(read(200, headers).is_ok(), "{headers:?}");
+        }
+        let compressed: [&[(&str, &str)]; 3] = [
+            &[gzip, chunked],
+            &[gzip, length, weak],
+            &[("content-encoding", "aws-chunked,br"), chunked],
+        ];
+        for headers in compressed {
+            let error = read(200, headers).unwrap_err();
+            assert_eq!(
+                (error.code, error.class),
+                (ErrorCode::InvalidResponse, Class::Permanent),
+                "{headers:?}"
+            );
+        }
+    }
+
+    #[test]
+    fn only_a_strong_etag_serves_to_ask_for_parts() {
+        let strong = |etag| {
+            let read = read(200, &[("content-length", "3"), ("etag", etag)]).unwrap();
+            read.strong_etag().map(str::to_owned)
+        };
+        assert_eq!(strong("\"e-2\"").as_deref(), Some("\"e-2\""));
+        for etag in ["W/\"e\"", "e", "\"", "\"\"", "\"e", ""] {
+            assert_eq!(strong(etag), None, "{etag}");
+        }
+    }
 
     #[test]
     fn content_ranges_are_read_as_numbers() {
         assert_eq!(parse_content_range("bytes 0-9/20"), Some((0..10, Some(20))));
-        assert_eq!(parse_content_range("bytes 5-5/*"), Some((5..6, None)));
+        assert_eq!(parse_content_range("BYTES 5-5/*"), Some((5..6, None)));
         for bad in [
             "",
             "bytes */20",
             "bytes 0-9",
             "0-9/20",
             "bytes a-b/c",
+            "bytes 9-0/20",
+            "bytes +0-9/20",
             "bytes 0-18446744073709551615/1",
         ] {
             assert_eq!(parse_content_range(bad), None, "{bad}");
@@ -394,57 +662,56 @@ mod tests {
     }
 
     #[test]
-    fn a_success_is_the_whole_object_or_none() {
-        let cases = [
-            (200, None, true),
-            (200, Some("bytes 0-9/10"), true),
-            (206, Some("bytes 0-9/10"), true),
-            (200, Some("bytes 0-8/10"), false),
-            (200, Some("nonsense"), false),
-            (206, Some("bytes 0-8/10"), false),
-            (206, Some("bytes 1-9/10"), false),
-            (206, Some("bytes 0-9/*"), false),
-            (206, Some("bytes 0-19/20"), false),
-            (206, None, false),
-            (201, None, false),
-            (202, None, false),
-            (203, None, false),
-            (204, None, false),
-            (205, None, false),
-            (202, Some("bytes 0-9/10"), false),
-        ];
-        for (status, content_range, is_whole) in cases {
-            let mut headers = HeaderMap::new();
-            headers.insert(CONTENT_LENGTH, 10.into());
-            if let Some(range) = content_range {
-                headers.insert(CONTENT_RANGE, range.parse().unwrap());
-            }
-            let checked = check_whole(StatusCode::from_u16(status).unwrap(), &headers);
-            assert_eq!(checked.is_ok(), is_whole, "{status} {content_range:?}");
-        }
-    }
-
-    #[test]
     fn only_an_etag_that_can_be_an_md5_is_taken_for_one() {
-        let md5 = |etag: &str, encryption: Option<ServerSideEncryption>| {
-            md5_of(
-                &GetObjectOutput::builder()
-                    .e_tag(etag)
-                    .set_server_side_encryption(encryption)
-                    .build(),
-            )
+        let md5 = |etag, encryption: &[(&str, &str)]| {
+            let headers = [("content-length", "3"), ("etag", etag)];
+            read(200, &[&headers, encryption].concat()).unwrap().md5
         };
         let etag = "\"000102030405060708090a0b0c0d0e0f\"";
         let value = std::array::from_fn(|i| u8::try_from(i).unwrap());
-        assert_eq!(md5(etag, None), Some(value));
-        assert_eq!(md5(etag, Some(ServerSideEncryption::Aes256)), Some(value));
-        assert_eq!(md5(etag, Some(ServerSideEncryption::AwsKms)), None);
+        let encryption = "x-amz-server-side-encryption";
+        assert_eq!(md5(etag, &[]), Some(value));
+        assert_eq!(md5(etag, &[(encryption, "AES256")]), Some(value));
+        assert_eq!(md5(etag, &[(encryption, "aws:kms")]), None);
+        let customer = "x-amz-server-side-encryption-customer-algorithm";
+        assert_eq!(md5(etag, &[(customer, "AES256")]), None);
         for other in [
             "\"000102030405060708090a0b0c0d0e0f-2\"",
             "000102030405060708090a0b0c0d0e0f",
             "\"+0102030405060708090a0b0c0d0e0f0\"",
         ] {
-            assert_eq!(md5(other, None), None, "{other}");
+            assert_eq!(md5(other, &[]), None, "{other}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn no_head_panics(
+            status in 100_u16..1000,
+            length in proptest::option::of(any::<u64>()),
+            fields in proptest::collection::vec((
+                prop::sample::select(vec![
+                    "etag", "content-range", "last-modified", "content-encoding", "x-amz-checksum-crc32",
+                    "x-amz-checksum-crc64nvme", "x-amz-checksum-type", "transfer-encoding", "x-amz-version-id",
+                ]),
+                prop_oneof![
+                    proptest::collection::vec(any::<u8>(), 0..30),
+                    "bytes [0-9*]{0,20}-[0-9]{0,20}/[0-9*]{0,20}".prop_map(String::into_bytes),
+                ],
+            ), 0..12),
+        ) {
+            let (mut head, ()) = http::Response::new(()).into_parts();
+            head.status = StatusCode::from_u16(status).unwrap();
+            for (name, value) in fields {
+                if let Ok(value) = HeaderValue::from_bytes(&value) {
+                    head.headers.append(http::HeaderName::from_static(name), value);
+                }
+            }
+            let part = Part { range: 5..10, etag: "\"e\"", size: 20 };
+            let framing = Framing::of(&head, length);
+            for part in [None, Some(&part)] {
+                let _ = GetResponse::read(&head, framing, part);
+            }
         }
     }
 }

@@ -138,7 +138,7 @@ impl Request {
         };
         let answer = {
             let _waiting = self.context.meter.waiting(Wait::FirstByte);
-            self.context.client.get(&request).await
+            self.context.client.get_object(&request).await
         };
         if let Some(OnRequest(note)) = &self.context.on_request {
             note(&RequestNote {
