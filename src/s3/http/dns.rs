@@ -42,7 +42,7 @@ type Addresses =
 #[error("cannot resolve `{host}`")]
 pub struct NotResolved {
     pub host: String,
-    source: Arc<io::Error>,
+    pub source: Arc<io::Error>,
 }
 
 impl CachingResolver {

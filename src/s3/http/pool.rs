@@ -244,7 +244,10 @@ fn failure(url: &Uri, proxy: Option<String>, error: &BoxError) -> ConnectFailure
         }
     } else if let Some(error) = find_cause::<rustls::Error>(error) {
         tls_failure(url, error)
-    } else if let Some(NotResolved { host, .. }) = find_cause::<NotResolved>(error) {
+    } else if let Some(NotResolved { host, source }) = find_cause::<NotResolved>(error) {
+        if handles::is_exhausted(source) {
+            kind = ConnectProblem::TooManyOpenFiles;
+        }
         format!("cannot resolve `{host}`")
     } else {
         let whom = match proxy {
