@@ -349,3 +349,28 @@ fn a_secret_that_a_server_repeats_is_not_shown() {
         );
     }
 }
+
+#[test]
+fn an_object_whose_etag_serves_for_no_part_comes_as_a_whole() {
+    for etag in ["W/\"weak\"", "unquoted", ""] {
+        let body = crate::harness::pattern("k", 3 << 20);
+        let server = RawServer::start(move |head| {
+            if head.to_lowercase().contains("if-match") {
+                Reply::error(412, "PreconditionFailed")
+            } else {
+                Reply::new(&format!("200 OK\nETag: {etag}"), &body)
+            }
+        });
+        let run = server
+            .s3pull()
+            .args(["--multipart-threshold", "1MiB", "--part-size", "1MiB"])
+            .keys(["k"])
+            .run()
+            .expect(0);
+        assert!(
+            run.read("k") == crate::harness::pattern("k", 3 << 20),
+            "{etag}"
+        );
+        assert_eq!(server.log().len(), 1, "{etag}");
+    }
+}

@@ -1,6 +1,6 @@
 //! What is known to be wrong before the first request is said at once, with the cure.
 
-use crate::harness::{BUCKET, Run, S3pull, Server, pattern};
+use crate::harness::{BUCKET, RawServer, Reply, Run, S3pull, Server, pattern};
 
 /// Ends before the first request, with this text.
 #[track_caller]
@@ -229,4 +229,32 @@ fn a_signer_that_is_not_known_is_refused() {
         .args(["--bucket", BUCKET])
         .env("S3PULL_SIGNER", "v2");
     assert_refused(run, 3, "`S3PULL_SIGNER` is `v2`");
+}
+
+#[test]
+fn a_service_of_credentials_that_never_ends_its_answer_is_given_up() {
+    static BLANKS: [u8; 64 * 1024] = [b' '; 64 * 1024];
+    let started = std::time::Instant::now();
+    for pause in [
+        std::time::Duration::ZERO,
+        std::time::Duration::from_millis(200),
+    ] {
+        let service = RawServer::start(move |_| {
+            Reply::raw("200 OK\nContent-Length: 1000000000", "{").then_again(&BLANKS, pause)
+        });
+        let run = S3pull::new()
+            .args(["--bucket", BUCKET, "--timeout", "1"])
+            .without_env("AWS_ACCESS_KEY_ID")
+            .without_env("AWS_SECRET_ACCESS_KEY")
+            .env(
+                "AWS_CONTAINER_CREDENTIALS_FULL_URI",
+                &format!("{}/role", service.url()),
+            );
+        assert_refused(run, 3, "the AWS credentials could not be loaded");
+    }
+    assert!(
+        started.elapsed() < std::time::Duration::from_secs(60),
+        "{:?}",
+        started.elapsed()
+    );
 }
