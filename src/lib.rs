@@ -194,7 +194,14 @@ fn hint(error: &anyhow::Error) -> Option<String> {
             "ExpiredToken" | "ExpiredTokenException" | "TokenRefreshRequired" => {
                 Some("sign in again, then run the same command")
             }
-            "InvalidAccessKeyId" | "SignatureDoesNotMatch" | "InvalidToken" => Some(
+            "Http407" => Some(
+                "give the proxy's user and password in its variable: `http://user:password@host:port`",
+            ),
+            "InvalidAccessKeyId"
+            | "SignatureDoesNotMatch"
+            | "InvalidToken"
+            | "Unauthorized"
+            | "Http401" => Some(
                 "check the credentials in the environment, or name a profile with `--profile NAME`",
             ),
             _ => None,

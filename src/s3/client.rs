@@ -1,6 +1,6 @@
 //! The one client, shared by everything that is downloaded.
 
-use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::{Duration, SystemTime};
 
@@ -12,19 +12,21 @@ use aws_credential_types::Credentials;
 use aws_sdk_s3::config::{Region, ResponseChecksumValidation};
 use http::StatusCode;
 use hyper::body::Body as _;
+use percent_encoding::{NON_ALPHANUMERIC, percent_decode_str, utf8_percent_encode};
 use tokio::sync::Mutex;
 
 use super::account::profile::Profile;
 use super::account::{credentials, endpoint, region};
 use super::body::{Body, read_beginning};
 use super::error::{Asked, GetError, Lesson};
-use super::get::{Framing, GetRequest, GetResponse};
+use super::get::{GetRequest, GetResponse};
 use super::http::pool::Pool;
 use super::http::proxy::Proxies;
 use super::http::sdk::SdkClient;
-use super::http::tls::{self, Tls, Trust, TrustError};
+use super::http::tls::{self, Tls, Trust};
+use super::options::{ConnectError, ConnectOptions};
+use super::reply::Framing;
 use super::session::{Facts, Freshness, Session};
-use crate::config::AddressingStyle;
 use crate::outcome::{Class, ErrorCode};
 
 /// Corrections that one request may lead to; more would be a server that sends us round in circles.
@@ -33,111 +35,6 @@ const MAX_CORRECTIONS: u32 = 4;
 const RENEWAL_INTERVAL: Duration = Duration::from_secs(10);
 /// Secrets of fewer bytes are not masked: they would be found in any text.
 const MIN_SECRET: usize = 4;
-
-/// What the client must know.
-#[derive(Debug, Clone)]
-pub struct ConnectOptions {
-    pub bucket: String,
-    pub region: Option<String>,
-    pub profile: Option<String>,
-    pub endpoint_url: Option<String>,
-    /// `false` for public buckets: no credentials are looked for.
-    pub sign_requests: bool,
-    pub requester_pays: bool,
-    pub trust: Trust,
-    pub addressing_style: AddressingStyle,
-    /// Name look-up, TCP, proxy and TLS together.
-    pub connect_timeout: Duration,
-    /// The longest silence before an answer or between bytes.
-    pub timeout: Duration,
-}
-
-impl ConnectOptions {
-    /// Whether the SDK makes the requests: for directory buckets (S3 Express), and where `S3PULL_SIGNER=presigned` says so.
-    pub(super) fn is_presigned(&self) -> bool {
-        let is_directory = ["--x-s3", "--xa-s3"]
-            .iter()
-            .any(|suffix| self.bucket.ends_with(suffix));
-        is_directory || std::env::var("S3PULL_SIGNER").is_ok_and(|signer| signer == "presigned")
-    }
-}
-
-/// Why there is no client.
-#[derive(Debug, thiserror::Error)]
-pub enum ConnectError {
-    #[error(
-        "no AWS credentials found in the environment, the profile `{profile}`, or the container's or instance's role"
-    )]
-    NoCredentials { profile: String },
-    #[error("the AWS credentials could not be loaded: {0}")]
-    Credentials(String),
-    #[error("not signed in to SSO for the profile `{profile}`")]
-    NotSignedIn { profile: String },
-    #[error("AWS_ACCESS_KEY_ID is set, but AWS_SECRET_ACCESS_KEY is not")]
-    HalfPair,
-    #[error("the AWS {0} holds white space or a character that cannot be in one")]
-    Unclean(&'static str),
-    #[error("the profile `{name}` is not in the AWS configuration files{}", did_you_mean(similar.as_deref()))]
-    NoProfile {
-        name: String,
-        similar: Option<String>,
-    },
-    #[error("the AWS configuration cannot be read: {0}")]
-    ConfigFile(String),
-    #[error("`{}` is not a valid region ({source_name})", region.escape_debug())]
-    Region {
-        region: String,
-        source_name: &'static str,
-    },
-    #[error("{0}")]
-    Endpoint(String),
-    #[error("no request can be made for the bucket `{bucket}`: {why}")]
-    Bucket { bucket: String, why: String },
-    #[error("`S3PULL_SIGNER` is `{0}`: `presigned` is the only value")]
-    Signer(String),
-    #[error(transparent)]
-    Trust(#[from] TrustError),
-}
-
-impl ConnectError {
-    /// What to do about it, where its text does not say so.
-    pub fn hint(&self) -> Option<String> {
-        let hint = match self {
-            Self::NoCredentials { .. } if half_pair_without_id() => {
-                "AWS_SECRET_ACCESS_KEY is set, but AWS_ACCESS_KEY_ID is not: set both, name a profile with `--profile NAME`, or use `--no-sign-request` for a public bucket"
-            }
-            Self::NoCredentials { .. } | Self::Credentials(_) => {
-                "name a profile with `--profile NAME`, set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or use `--no-sign-request` for a public bucket"
-            }
-            Self::NotSignedIn { profile } => {
-                return Some(format!("run `aws sso login --profile {profile}`"));
-            }
-            Self::HalfPair => "set both, or neither and name a profile with `--profile NAME`",
-            Self::Unclean(_) => "copy it again, without blanks and line ends around it",
-            Self::NoProfile { .. } => "`aws configure list-profiles` shows those that there are",
-            Self::Region { .. } => "give a region such as `--region eu-west-1`, or leave it out",
-            Self::Endpoint(_) => {
-                "it comes from `--endpoint-url`, AWS_ENDPOINT_URL_S3, AWS_ENDPOINT_URL or the profile's `endpoint_url`"
-            }
-            Self::Trust(TrustError::Variable { .. }) => {
-                "correct the variable or unset it, or give `--ca-bundle FILE`"
-            }
-            Self::ConfigFile(_) | Self::Bucket { .. } | Self::Signer(_) | Self::Trust(_) => {
-                return None;
-            }
-        };
-        Some(hint.to_owned())
-    }
-}
-
-fn half_pair_without_id() -> bool {
-    let is_set = |name| std::env::var_os(name).is_some_and(|value| !value.is_empty());
-    is_set("AWS_SECRET_ACCESS_KEY") && !is_set("AWS_ACCESS_KEY_ID")
-}
-
-fn did_you_mean(similar: Option<&str>) -> String {
-    similar.map_or_else(String::new, |name| format!(" (did you mean `{name}`?)"))
-}
 
 /// The one client. It knows the bucket, moves to the bucket's region when S3 names it, and renews credentials before they
 /// end.
@@ -156,6 +53,8 @@ struct Shared {
     replacing: Mutex<()>,
     /// Held while credentials are loaded; holds the number of the renewal after which no newer ones were found.
     renewing: Arc<Mutex<Option<u64>>>,
+    /// When credentials are asked for again that could not be renewed, in seconds since 1970 by the server's clock.
+    renew_again_at: AtomicU64,
     /// Whether the server has answered as S3 does.
     is_known_as_s3: AtomicBool,
     secrets_of_proxies: Vec<String>,
@@ -229,6 +128,7 @@ impl Client {
             session: RwLock::new(Arc::new(session)),
             replacing: Mutex::default(),
             renewing: Arc::default(),
+            renew_again_at: AtomicU64::new(0),
             is_known_as_s3: AtomicBool::new(false),
             secrets_of_proxies,
         })))
@@ -244,7 +144,7 @@ impl Client {
             let session = self.fresh_session().await?;
             let error = match self.send(&session, request).await {
                 Ok(response) => return Ok(response),
-                Err(error) => error,
+                Err(error) => self.masked(&session, error),
             };
             let Some(lesson) = error.lesson() else {
                 return Err(error);
@@ -277,7 +177,7 @@ impl Client {
         Err(self.refusal(session, get, &head, &error_body))
     }
 
-    /// What a reply with an error's status means, without secrets of ours in it.
+    /// What a reply with an error's status means.
     fn refusal(
         &self,
         session: &Session,
@@ -296,20 +196,31 @@ impl Client {
             proxy: proxy.as_deref(),
             is_known_as_s3: self.0.is_known_as_s3.load(Relaxed),
         };
-        let mut error = GetError::of_reply(head, body, &asked);
+        let error = GetError::of_reply(head, body, &asked);
         if error.is_of_s3 {
             self.0.is_known_as_s3.store(true, Relaxed);
         }
+        error
+    }
+
+    /// Takes our secrets out of what a server says, as they are and as they stand in URLs.
+    fn masked(&self, session: &Session, mut error: GetError) -> GetError {
         let credentials = session.facts.credentials.as_ref();
-        let secrets = credentials.into_iter().flat_map(|credentials| {
-            [
-                Some(credentials.secret_access_key()),
-                credentials.session_token(),
-            ]
+        let of_credentials = credentials.into_iter().flat_map(|credentials| {
+            let secret = Some(credentials.secret_access_key());
+            [secret, credentials.session_token()]
         });
-        let proxies = self.0.secrets_of_proxies.iter().map(String::as_str);
-        let secrets = secrets.flatten().chain(proxies);
-        let secrets: Vec<_> = secrets
+        let of_proxies = self.0.secrets_of_proxies.iter().map(String::as_str);
+        let secrets: Vec<_> = of_credentials
+            .flatten()
+            .chain(of_proxies)
+            .flat_map(|secret| {
+                [
+                    secret.to_owned(),
+                    utf8_percent_encode(secret, NON_ALPHANUMERIC).to_string(),
+                    percent_decode_str(secret).decode_utf8_lossy().into_owned(),
+                ]
+            })
             .filter(|secret| secret.len() >= MIN_SECRET)
             .collect();
         error.mask(&secrets);
@@ -331,15 +242,7 @@ impl Client {
         let session = self.session();
         match session.freshness(session.now()) {
             Freshness::Fresh => {}
-            Freshness::Ending => {
-                if let Ok(renewing) = Arc::clone(&self.0.renewing).try_lock_owned() {
-                    let client = self.clone();
-                    tokio::spawn(async move {
-                        let _renewing = renewing;
-                        client.renew_in_time().await;
-                    });
-                }
-            }
+            Freshness::Ending => self.renew_in_background(session.now()),
             Freshness::Over => {
                 let _renewing = self.0.renewing.lock().await;
                 let session = self.session();
@@ -356,21 +259,23 @@ impl Client {
         Ok(session)
     }
 
-    /// Asks for new credentials until there are some, or the old ones are over.
-    async fn renew_in_time(&self) {
-        loop {
-            let session = self.session();
-            if session.freshness(session.now()) != Freshness::Ending {
-                return;
-            }
-            // The old ones serve meanwhile, so that a failure is nothing to report.
-            let _ = self.load_credentials().await;
-            let session = self.session();
-            if session.freshness(session.now()) == Freshness::Fresh {
-                return;
-            }
-            tokio::time::sleep(RENEWAL_INTERVAL).await;
+    /// Asks for new credentials, unless that is under way or failed just now.
+    fn renew_in_background(&self, now: u64) {
+        if now < self.0.renew_again_at.load(Relaxed) {
+            return;
         }
+        let Ok(renewing) = Arc::clone(&self.0.renewing).try_lock_owned() else {
+            return;
+        };
+        let client = self.clone();
+        tokio::spawn(async move {
+            let _renewing = renewing;
+            // The old ones serve meanwhile, so that a failure is nothing to report.
+            if !client.load_credentials().await.unwrap_or(false) {
+                let again_at = client.session().now() + RENEWAL_INTERVAL.as_secs();
+                client.0.renew_again_at.store(again_at, Relaxed);
+            }
+        });
     }
 
     /// Asks the credential chain again, from its start. `true` if it has other ones than those in use.

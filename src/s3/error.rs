@@ -11,8 +11,8 @@ use super::account::region;
 use super::class::classify;
 use super::date;
 use super::error_body::{ErrorBody, cut};
-use super::get::text;
 use super::http::pool::{ConnectProblem, TransportError};
+use super::reply::text;
 use crate::outcome::{Class, ErrorCode, Failure};
 
 /// Bytes of a redirect's target that are shown.
@@ -170,11 +170,11 @@ impl GetError {
     }
 
     /// Takes out of a server's own words what they must not repeat.
-    pub(super) fn mask(&mut self, secrets: &[&str]) {
+    pub(super) fn mask(&mut self, secrets: &[String]) {
         let mask = |text: &mut String| {
             for secret in secrets {
-                if text.contains(secret) {
-                    *text = text.replace(secret, "***");
+                if text.contains(secret.as_str()) {
+                    *text = text.replace(secret.as_str(), "***");
                 }
             }
         };
@@ -517,7 +517,7 @@ mod tests {
     fn secrets_are_masked_in_what_a_server_says() {
         let body = error("<Code>X</Code><Message>got hush, hush and token</Message>");
         let mut error = of_reply(403, &[("x-amz-request-id", "hush-1")], &body);
-        error.mask(&["hush", "token"]);
+        error.mask(&["hush".to_owned(), "token".to_owned()]);
         assert_eq!(error.message, "got ***, *** and ***");
         assert_eq!(error.request_id.as_deref(), Some("***-1"));
     }

@@ -9,15 +9,18 @@ mod error;
 mod error_body;
 mod get;
 mod http;
+mod options;
+mod reply;
 mod session;
 mod sign;
 
 pub use self::http::tls::Trust;
 pub use account::endpoint::check as check_endpoint;
 pub use body::Body;
-pub use client::{Client, ConnectError, ConnectOptions};
+pub use client::Client;
 pub use error::GetError;
 pub use get::{Checksum, ChecksumAlgorithm, GetRequest, GetResponse, Part};
+pub use options::{ConnectError, ConnectOptions};
 
 /// Reads bytes as a reply to a GET of an object and to one of a part of it, for fuzzing. The first line is the status, each
 /// further one up to an empty one a header, and the rest the body.
@@ -50,7 +53,7 @@ pub fn read_reply(bytes: &[u8]) {
     for part in [None, Some(&part)] {
         for length in [None, u64::try_from(rest.len()).ok()] {
             // Whatever it is, it must not panic.
-            let _ = GetResponse::read(&head, get::Framing::of(&head, length), part);
+            let _ = GetResponse::read(&head, reply::Framing::of(&head, length), part);
         }
         let asked = error::Asked {
             is_part: part.is_some(),

@@ -7,7 +7,7 @@ use aws_config::identity::IdentityCache;
 use aws_credential_types::Credentials;
 
 use super::account::endpoint::{Endpoint, Place, s3_config};
-use super::client::ConnectOptions;
+use super::options::ConnectOptions;
 use super::sign::presigned;
 use super::sign::sigv4::Key;
 use super::sign::{Signer, Template};

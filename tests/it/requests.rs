@@ -5,7 +5,8 @@ use std::net::{TcpListener, TcpStream};
 
 use crate::harness::{BUCKET, Fault, RawServer, Reply, S3pull, Server, pattern};
 
-const ODD_KEYS: [&str; 10] = [
+const ODD_KEYS: [&str; 11] = [
+    " ",
     "a b",
     "a+b",
     "a%2Fb",
@@ -21,7 +22,7 @@ const ODD_KEYS: [&str; 10] = [
 /// Gets the keys from a server that checks signatures.
 fn get_odd_keys(server: &Server, run: S3pull) {
     server.put_patterns(ODD_KEYS, 100);
-    server.put_patterns([" ", "large"], 3 << 20);
+    server.put_patterns(["large"], 3 << 20);
     let large = ["--multipart-threshold", "1MiB", "--part-size", "1MiB"];
     let run = run
         .args(large)
@@ -37,7 +38,7 @@ fn get_odd_keys(server: &Server, run: S3pull) {
 #[test]
 fn odd_keys_are_signed_right_by_every_signer() {
     let server = Server::start();
-    get_odd_keys(&server, server.s3pull());
+    get_odd_keys(&server, server.s3pull().without_env("S3PULL_SIGNER"));
     assert!(
         server
             .log()
@@ -46,13 +47,6 @@ fn odd_keys_are_signed_right_by_every_signer() {
                 && request.headers["accept-encoding"] == "identity"
                 && !request.uri.contains("x-id"))
     );
-    // The SDK takes a key of blanks for none.
-    server
-        .s3pull()
-        .args(["--unsafe-keys", "encode", "--keys-format", "lines"])
-        .keys([" "])
-        .run()
-        .expect(0);
     let server = Server::start();
     get_odd_keys(&server, server.s3pull().env("S3PULL_SIGNER", "presigned"));
     assert!(
@@ -90,24 +84,11 @@ fn a_path_in_the_endpoint_stands_before_the_bucket() {
             S3pull::new().env("AWS_ENDPOINT_URL_S3", &url),
         ] {
             let run = run.args(["--bucket", BUCKET]).keys(["k"]).run().expect(0);
-            assert_eq!(run.read("k"), b"GET /store/s3/bucket/k HTTP/1.1");
+            let line = String::from_utf8(run.read("k")).unwrap();
+            let target = line.split([' ', '?']).nth(1).unwrap();
+            assert_eq!(target, "/store/s3/bucket/k");
         }
     }
-}
-
-#[test]
-fn a_request_that_cannot_be_built_fails_its_row_alone() {
-    let server = Server::start();
-    server.put_patterns(["k"], 10);
-    let run = server
-        .s3pull()
-        .env("S3PULL_SIGNER", "presigned")
-        .args(["--unsafe-keys", "encode", "--keys-format", "lines"])
-        .keys([" ", "k"])
-        .run()
-        .expect(1);
-    assert_eq!(run.failed().len(), 1);
-    assert_eq!(run.read("k"), pattern("k", 10));
 }
 
 /// A proxy that opens one tunnel at a time for whoever has its credentials; returns the heads of the requests.

@@ -17,9 +17,9 @@ use aws_sdk_s3::config::Region;
 use aws_smithy_runtime_api::client::result::ConnectorError;
 
 use super::profile::Profile;
-use crate::s3::client::{ConnectError, ConnectOptions};
 use crate::s3::error::{find_cause, one_line};
 use crate::s3::http::sdk::SdkClient;
+use crate::s3::options::{ConnectError, ConnectOptions};
 
 /// How long the instance metadata service may take: off EC2 nothing answers, and the AWS CLI waits as long.
 const METADATA_TIMEOUT: Duration = Duration::from_secs(1);

@@ -5,8 +5,8 @@ use aws_runtime::env_config::section::EnvConfigSections;
 use aws_runtime::env_config::source;
 use aws_types::os_shim_internal::{Env, Fs};
 
-use crate::s3::client::ConnectError;
 use crate::s3::error::one_line;
+use crate::s3::options::ConnectError;
 
 /// Profiles that one may refer to, one after the other, before it is taken for a circle.
 const MAX_SOURCES: usize = 8;

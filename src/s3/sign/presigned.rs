@@ -7,11 +7,17 @@ use aws_sdk_s3::operation::create_session::CreateSessionError;
 use aws_sdk_s3::operation::get_object::GetObjectError;
 use aws_sdk_s3::presigning::PresigningConfig;
 use aws_sdk_s3::types::{ChecksumMode, RequestPayer};
+use aws_smithy_runtime_api::box_error::BoxError;
+use aws_smithy_runtime_api::client::interceptors::Intercept;
+use aws_smithy_runtime_api::client::interceptors::context::BeforeTransmitInterceptorContextMut;
 use aws_smithy_runtime_api::client::orchestrator::HttpResponse;
+use aws_smithy_runtime_api::client::runtime_components::RuntimeComponents;
 use aws_smithy_types::DateTime;
+use aws_smithy_types::config_bag::ConfigBag;
 use bytes::Bytes;
 use http::{HeaderName, HeaderValue, Request};
 use http_body_util::Full;
+use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 
 use super::{every_request_s_headers, not_built, range};
 use crate::outcome::{Class, ErrorCode};
@@ -53,20 +59,27 @@ impl Signer {
             .expires_in(VALID)
             .build()
             .map_err(|error| not_built(&error))?;
-        let presigned = self
+        // The SDK takes a key of white space alone for one that is not set (aws-sdk-rust issue 1216).
+        let is_blank = get.key.trim().is_empty();
+        let object = self
             .sdk
             .get_object()
             .bucket(&self.bucket)
-            .key(get.key)
+            .key(if is_blank { BLANK_STAND_IN } else { get.key })
             .checksum_mode(ChecksumMode::Enabled)
             .set_version_id(get.version_id.map(str::to_owned))
             .set_request_payer(self.requester_pays.then_some(RequestPayer::Requester))
             .set_range(part.map(|part| range(part.range.start, part.range.end)))
             .set_if_match(part.map(|part| part.etag.to_owned()))
-            .set_if_modified_since(since)
-            .presigned(config)
-            .await
-            .map_err(|error| error_of(&error))?;
+            .set_if_modified_since(since);
+        let presigned = if is_blank {
+            let right_key = BlankKey(get.key.to_owned());
+            let object = object.customize().interceptor(right_key);
+            object.presigned(config).await
+        } else {
+            object.presigned(config).await
+        };
+        let presigned = presigned.map_err(|error| error_of(&error))?;
         let mut request = Request::new(Full::default());
         *request.uri_mut() = presigned.uri().parse().map_err(|error| {
             let error: http::uri::InvalidUri = error;
@@ -79,6 +92,39 @@ impl Signer {
             request.headers_mut().insert(name, value);
         }
         Ok(request)
+    }
+}
+
+/// What the SDK is given in place of a key of white space alone.
+const BLANK_STAND_IN: &str = "-";
+
+/// Puts a key of white space alone where the SDK has put [`BLANK_STAND_IN`].
+#[derive(Debug)]
+struct BlankKey(String);
+
+impl Intercept for BlankKey {
+    fn name(&self) -> &'static str {
+        "BlankKey"
+    }
+
+    fn modify_before_signing(
+        &self,
+        context: &mut BeforeTransmitInterceptorContextMut<'_>,
+        _: &RuntimeComponents,
+        _: &mut ConfigBag,
+    ) -> Result<(), BoxError> {
+        let request = context.request_mut();
+        let (url, query) = match request.uri().split_once('?') {
+            Some((url, query)) => (url, format!("?{query}")),
+            None => (request.uri(), String::new()),
+        };
+        let bucket = url
+            .strip_suffix(BLANK_STAND_IN)
+            .ok_or("an unexpected URL")?;
+        let key = utf8_percent_encode(&self.0, NON_ALPHANUMERIC);
+        let url = format!("{bucket}{key}{query}");
+        request.set_uri(url)?;
+        Ok(())
     }
 }
 
