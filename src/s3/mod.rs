@@ -24,6 +24,7 @@ pub use options::{ConnectError, ConnectOptions};
 
 /// Reads bytes as a reply to a GET of an object and to one of a part of it, for fuzzing. The first line is the status, each
 /// further one up to an empty one a header, and the rest the body.
+#[cfg(fuzzing)]
 pub fn read_reply(bytes: &[u8]) {
     let (mut head, ()) = ::http::Response::new(()).into_parts();
     let mut rest = bytes;

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::http::tls::{Trust, TrustError};
-use crate::config::AddressingStyle;
+use crate::options::AddressingStyle;
 
 /// What the client must know.
 #[derive(Debug, Clone)]

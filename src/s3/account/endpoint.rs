@@ -10,7 +10,7 @@ use aws_types::service_config::ServiceConfigKey;
 use http::uri::{Authority, Scheme};
 use http::{HeaderValue, Uri};
 
-use crate::config::AddressingStyle;
+use crate::options::AddressingStyle;
 use crate::s3::error::one_line;
 
 /// The key of the request that is never sent: what stands before it in the URL stands before every key.

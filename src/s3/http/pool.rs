@@ -24,7 +24,7 @@ use tower_service::Service;
 use super::dns::{CachingResolver, NotResolved};
 use super::proxy::{BoxError, Proxies, ProxyConnector, ProxyRefusal, Stream};
 use super::tls::Tls;
-use crate::handles;
+use crate::open_files;
 use crate::s3::error::{find_cause, one_line};
 
 /// S3 drops connections that were idle for about 20 s; a request sent at that moment would be lost.
@@ -245,7 +245,7 @@ fn failure(url: &Uri, proxy: Option<String>, error: &BoxError) -> ConnectFailure
     } else if let Some(error) = find_cause::<rustls::Error>(error) {
         tls_failure(url, error)
     } else if let Some(NotResolved { host, source }) = find_cause::<NotResolved>(error) {
-        if handles::is_exhausted(source) {
+        if open_files::is_exhausted(source) {
             kind = ConnectProblem::TooManyOpenFiles;
         }
         format!("cannot resolve `{host}`")
@@ -255,7 +255,7 @@ fn failure(url: &Uri, proxy: Option<String>, error: &BoxError) -> ConnectFailure
             None => format!("`{server}`"),
         };
         let why = match find_cause::<io::Error>(error) {
-            Some(error) if handles::is_exhausted(error) => {
+            Some(error) if open_files::is_exhausted(error) => {
                 kind = ConnectProblem::TooManyOpenFiles;
                 "too many open files".to_owned()
             }

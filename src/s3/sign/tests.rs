@@ -22,7 +22,7 @@ use proptest::prelude::*;
 
 use super::sigv4::Key;
 use super::*;
-use crate::config::AddressingStyle;
+use crate::options::AddressingStyle;
 use crate::s3::account::endpoint::{Place, s3_config};
 use crate::s3::get::Part;
 

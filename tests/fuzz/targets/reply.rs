@@ -4,4 +4,4 @@
 
 use libfuzzer_sys::fuzz_target;
 
-fuzz_target!(|bytes: &[u8]| s3pull::s3::read_reply(bytes));
+fuzz_target!(|bytes: &[u8]| s3pull::fuzzing::read_reply(bytes));
