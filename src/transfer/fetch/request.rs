@@ -118,7 +118,7 @@ impl Request {
         };
         let answer = {
             let _waiting = self.shared.meter.waiting(Wait::FirstByte);
-            self.shared.client.get(&request).await
+            self.shared.client.get_object(&request).await
         };
         if let Some(OnRequest(note)) = &self.shared.on_request {
             note(&RequestNote {
