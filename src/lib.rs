@@ -156,6 +156,7 @@ async fn download(config: Config, place: RecordPlace) -> anyhow::Result<ExitCode
         limit,
         meter: Arc::clone(&meter),
         stop,
+        has_parts: true.into(),
         on_request: report.on_request(),
     });
     let end = transfer::download_all(&shared, rows, &mut report).await;

@@ -124,6 +124,20 @@ pub struct Failure {
     pub message: String,
     /// How long the server asks to wait before another attempt.
     pub retry_after: Option<Duration>,
+    pub sign: Sign,
+}
+
+/// What a failure says of the server, besides its class.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Sign {
+    #[default]
+    Nothing,
+    /// No connection could be made.
+    NoConnection,
+    /// The server at the other end is not the one that was meant: its certificate is not trusted, or it speaks no TLS.
+    NoTrust,
+    /// It gives no parts of objects, or not by what it says of this one: the whole object can still be had.
+    NoParts,
 }
 
 impl Failure {
@@ -137,6 +151,7 @@ impl Failure {
             request_id: None,
             message: message.into(),
             retry_after: None,
+            sign: Sign::Nothing,
         }
     }
 
@@ -182,8 +197,6 @@ pub enum ErrorCode {
     ChecksumMismatch,
     /// Another object was put under the key during its download, each time it was tried.
     ObjectChanged,
-    /// The server sends the whole object when a part is asked for.
-    RangeIgnored,
     /// No usable credentials.
     Credentials,
     /// The row cannot be read as one of its format.
@@ -224,7 +237,6 @@ impl ErrorCode {
             Self::IncompleteBody => "IncompleteBody",
             Self::ChecksumMismatch => "ChecksumMismatch",
             Self::ObjectChanged => "ObjectChanged",
-            Self::RangeIgnored => "RangeIgnored",
             Self::Credentials => "Credentials",
             Self::InvalidRow => "InvalidRow",
             Self::InvalidKey => "InvalidKey",

@@ -206,7 +206,7 @@ fn no_credentials_are_said_at_once_with_the_cure() {
 }
 
 #[test]
-fn nobody_listening_is_a_failure_of_the_key() {
+fn nobody_listening_ends_the_run_with_its_cause() {
     let run = S3pull::new()
         .args([
             "--bucket",
@@ -218,7 +218,7 @@ fn nobody_listening_is_a_failure_of_the_key() {
         ])
         .keys(["k"])
         .run()
-        .expect(1);
+        .expect(3);
     assert_eq!(
         run.failed(),
         [("k".to_owned(), "ConnectionFailed".to_owned())]
