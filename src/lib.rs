@@ -115,7 +115,7 @@ async fn download(config: Config, place: RecordPlace) -> anyhow::Result<ExitCode
         count_in_background(&options, report.list_notes());
     }
     let notes = report.list_notes();
-    let rows = keys::read(lists, options, move |taken| notes.taken(&taken));
+    let rows = keys::read(lists, options, move |note| notes.note(&note));
     let context = Arc::new(Context {
         client,
         output,

@@ -8,6 +8,7 @@ mod compression;
 mod counted;
 mod csv;
 mod detect;
+mod findings;
 mod inventory;
 mod json;
 mod lines;
@@ -23,7 +24,7 @@ use std::io::{self, BufRead};
 use std::path::{Path, PathBuf};
 
 pub use inventory::InventoryColumns;
-pub use reader::{OpenList, Taken, Totals, count, open, parse_bytes, read};
+pub use reader::{ListNote, OpenList, Taken, Totals, count, open, parse_bytes, read};
 pub use row::{Entry, NoEntry, Place, Row};
 pub use shard::{Shard, ShardError};
 

@@ -11,7 +11,8 @@ use tokio::sync::mpsc;
 
 use super::compression::Compression;
 use super::detect::{self, detect};
-use super::row::{KeyRules, Place, Row};
+use super::findings::Findings;
+use super::row::{KeyRules, NoEntry, Place, Row};
 use super::{Emit, Format, List, ListError, ListOptions, ListSource, Problem, null};
 
 /// Bytes asked of a list at once.
@@ -47,6 +48,15 @@ pub struct Taken {
     pub compression: Option<Compression>,
 }
 
+/// What is told of a list while it is read.
+#[derive(Debug)]
+pub enum ListNote {
+    /// How it is read.
+    Taken(Taken),
+    /// At its end: what the user should know of it.
+    Warning(String),
+}
+
 /// What all lists hold together.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Totals {
@@ -58,6 +68,15 @@ pub struct Totals {
 }
 
 impl ListSource {
+    /// What it is called in records, as it was typed: `-` is stdin. `None` for keys of the command line.
+    pub fn typed(&self) -> Option<String> {
+        match self {
+            Self::Stdin => Some("-".to_owned()),
+            Self::File(path) => Some(path.to_string_lossy().into_owned()),
+            Self::Arguments(_) => None,
+        }
+    }
+
     /// What it is called in messages.
     pub fn name(&self) -> String {
         match self {
@@ -110,11 +129,11 @@ fn open_file(path: &Path) -> io::Result<File> {
 }
 
 /// Reads `lists` on a thread of its own. What arrives at once is one batch; the thread ends when the receiver is dropped.
-/// `on_taken` is told how each list is read.
+/// `on_note` is told how each list is read, and what is odd about it.
 pub fn read(
     lists: Vec<OpenList>,
     options: Arc<ListOptions>,
-    mut on_taken: impl FnMut(Taken) + Send + 'static,
+    mut on_note: impl FnMut(ListNote) + Send + 'static,
 ) -> mpsc::Receiver<Result<Vec<Row>, ListError>> {
     let (sender, receiver) = mpsc::channel(BATCHES);
     std::thread::spawn(move || {
@@ -128,14 +147,7 @@ pub fn read(
                 batch: Rc::clone(&batch),
             };
             let mut emit = |row| batch.borrow_mut().push(row);
-            parse(
-                &list.about,
-                index,
-                input,
-                &options,
-                &mut on_taken,
-                &mut emit,
-            )
+            parse(&list.about, index, input, &options, &mut on_note, &mut emit)
         });
         let is_wanted = batch.borrow_mut().send();
         if let (true, Err(error)) = (is_wanted, read) {
@@ -193,27 +205,34 @@ fn parse(
     index: usize,
     input: impl Read,
     options: &ListOptions,
-    mut on_taken: impl FnMut(Taken),
+    mut on_note: impl FnMut(ListNote),
     emit: &mut impl FnMut(Row),
 ) -> Result<(), ListError> {
-    let mut emit = |line, entry: Result<_, _>| {
+    let findings = Findings::default();
+    let mut emit = |line, entry: Result<_, NoEntry>| {
+        findings.row();
         let row = Row {
             place: Place { list: index, line },
-            entry,
+            entry: entry.map_err(NoEntry::shortened),
         };
         if options.shard.is_none_or(|shard| shard.has(row.key())) {
             emit(row);
         }
     };
-    parse_rows(about, input, options, &mut on_taken, &mut emit)
-        .map_err(|problem| about.error("read", problem))
+    parse_rows(about, input, options, &findings, &mut on_note, &mut emit)
+        .map_err(|problem| about.error("read", problem))?;
+    for warning in findings.warnings(&about.name) {
+        on_note(ListNote::Warning(warning));
+    }
+    Ok(())
 }
 
 fn parse_rows(
     about: &About,
     mut input: impl Read,
     options: &ListOptions,
-    on_taken: &mut impl FnMut(Taken),
+    findings: &Findings,
+    on_note: &mut impl FnMut(ListNote),
     emit: Emit<'_>,
 ) -> Result<(), Problem> {
     let mut sample = detect::sample(&mut input)?;
@@ -226,12 +245,12 @@ fn parse_rows(
     }
     let asked = about.format.or(options.format);
     let detected = detect(&sample, asked, &options.bucket)?;
-    on_taken(Taken {
+    on_note(ListNote::Taken(Taken {
         list: about.name.clone(),
         format: detected.format.name,
         reason: detected.reason,
         compression,
-    });
+    }));
     let mut start = Cursor::new(sample);
     start.set_position(detected.bom_length);
     let mut list = List {
@@ -240,6 +259,7 @@ fn parse_rows(
         keys: KeyRules {
             prefix: &options.key_prefix,
             bucket: &options.bucket,
+            findings,
         },
         columns: options.columns.as_ref(),
         folder: about.folder.as_deref(),

@@ -1,9 +1,14 @@
 //! What a row says: the object it names, or why it names none.
 
+use super::findings::Findings;
 use crate::outcome::{Class, ErrorCode, Failure, Outcome, SkipReason};
 
 /// The longest key that S3 can hold, in bytes of UTF-8 (S3 user guide, "Naming Amazon S3 objects").
 const MAX_KEY: usize = 1024;
+
+/// Bytes of any other column: more than S3 or a file system takes, and few enough for the failed-keys CSV to be read
+/// back. A row that has more fails, and keeps so much of it that it fails again.
+const MAX_COLUMN: usize = 16 * 1024;
 
 /// One row of the lists.
 #[derive(Debug)]
@@ -18,7 +23,7 @@ impl Row {
     pub fn key(&self) -> &str {
         match &self.entry {
             Ok(entry) => &entry.key,
-            Err(no_entry) => &no_entry.key,
+            Err(no_entry) => &no_entry.entry.key,
         }
     }
 }
@@ -45,21 +50,11 @@ pub struct Entry {
     pub dest: Option<String>,
 }
 
-impl Entry {
-    /// Of which nothing but the key is known.
-    pub fn of_key(key: String) -> Self {
-        Self {
-            key,
-            ..Self::default()
-        }
-    }
-}
-
 /// A row that names no object to fetch. It never stops the run.
 #[derive(Debug)]
 pub struct NoEntry {
-    /// The key as far as it could be read, else empty.
-    pub key: String,
+    /// What the row says, as far as it could be read; its key may be empty.
+    pub entry: Box<Entry>,
     /// Where it is another than `--bucket`.
     pub bucket: Option<String>,
     /// What becomes of the row.
@@ -67,9 +62,9 @@ pub struct NoEntry {
 }
 
 impl NoEntry {
-    pub(super) fn failed(key: &str, code: ErrorCode, message: impl Into<String>) -> Self {
+    pub(super) fn failed(entry: Entry, code: ErrorCode, message: impl Into<String>) -> Self {
         Self {
-            key: key.to_owned(),
+            entry: Box::new(entry),
             bucket: None,
             outcome: Box::new(Outcome::Failed(Failure::new(
                 code,
@@ -80,23 +75,57 @@ impl NoEntry {
     }
 
     pub(super) fn invalid(message: impl Into<String>) -> Self {
-        Self::failed("", ErrorCode::InvalidRow, message)
+        Self::failed(Entry::default(), ErrorCode::InvalidRow, message)
     }
 
-    /// The same, where the key is known.
-    pub(super) fn of_key(self, key: &str) -> Self {
+    /// The same row, of which more is known.
+    pub(super) fn of_entry(self, entry: Entry) -> Self {
         Self {
-            key: key.to_owned(),
+            entry: Box::new(entry),
             ..self
         }
     }
 
-    pub(super) fn skipped(key: String, reason: SkipReason) -> Self {
+    /// The same row, whose `entry` lacks a column that cannot be read. It has no key then, so that a retry of it does
+    /// not ask for something else; the message names it.
+    pub(super) fn without_key(mut self, entry: Entry, key: &str) -> Self {
+        if let (Outcome::Failed(failure), false) = (&mut *self.outcome, key.is_empty()) {
+            let key = excerpt(key.as_bytes());
+            failure.message = format!("{}, for key `{key}`", failure.message);
+        }
+        self.of_entry(Entry {
+            key: String::new(),
+            ..entry
+        })
+    }
+
+    pub(super) fn skipped(entry: Entry, reason: SkipReason) -> Self {
         Self {
-            key,
+            entry: Box::new(entry),
             bucket: None,
             outcome: Box::new(Outcome::Skipped(reason)),
         }
+    }
+
+    /// The same with no text that is too long for a record.
+    pub(super) fn shortened(mut self) -> Self {
+        let Entry {
+            key,
+            version_id,
+            etag,
+            dest,
+            ..
+        } = &mut *self.entry;
+        let columns = [version_id, etag, dest, &mut self.bucket];
+        for text in columns.into_iter().flatten().chain([key]) {
+            // Longer than what is allowed, so that it is refused again.
+            let end = text.ceil_char_boundary(MAX_COLUMN + 1);
+            text.truncate(end);
+        }
+        if let Outcome::Failed(failure) = &mut *self.outcome {
+            failure.shorten();
+        }
+        self
     }
 }
 
@@ -117,6 +146,7 @@ pub(super) struct KeyRules<'a> {
     /// Put before keys, though not before those of an `s3://` URI.
     pub prefix: &'a str,
     pub bucket: &'a str,
+    pub findings: &'a Findings,
 }
 
 impl KeyRules<'_> {
@@ -135,7 +165,7 @@ impl KeyRules<'_> {
         };
         let whole = KeyRules {
             prefix: "",
-            bucket: self.bucket,
+            ..*self
         };
         match uri.split_once('/') {
             Some((bucket, key)) if !bucket.is_empty() => whole.entry(Columns {
@@ -162,7 +192,8 @@ impl KeyRules<'_> {
 
     /// The object that a row's columns name.
     pub fn entry(&self, columns: Columns<'_>) -> Result<Entry, NoEntry> {
-        let Columns { key, bucket, .. } = columns;
+        let entry = self.read(columns);
+        let bucket = columns.bucket;
         if !bucket.is_empty() && bucket != self.bucket {
             let message = format!(
                 "the row is for bucket `{bucket}`, this run is for `{}`",
@@ -170,27 +201,54 @@ impl KeyRules<'_> {
             );
             return Err(NoEntry {
                 bucket: Some(bucket.to_owned()),
-                ..NoEntry::failed(key, ErrorCode::WrongBucket, message)
+                ..NoEntry::failed(entry, ErrorCode::WrongBucket, message)
             });
         }
-        let length = self.prefix.len() + key.len();
+        let length = entry.key.len();
         if length == 0 {
-            return Err(NoEntry::invalid("the key is empty"));
+            return Err(NoEntry::invalid("the key is empty").without_key(entry, ""));
         }
-        let mut whole = String::with_capacity(length);
-        whole.push_str(self.prefix);
-        whole.push_str(key);
         if length > MAX_KEY {
             let message = format!("the key has {length} bytes, S3 allows {MAX_KEY}");
-            return Err(NoEntry::failed(&whole, ErrorCode::InvalidKey, message));
+            return Err(NoEntry::failed(entry, ErrorCode::InvalidKey, message));
         }
-        Ok(Entry {
+        let columns = [
+            ("version_id", &entry.version_id),
+            ("etag", &entry.etag),
+            ("dest", &entry.dest),
+        ];
+        let too_long = columns.into_iter().find_map(|(name, text)| {
+            let length = text.as_ref().map_or(0, String::len);
+            (length > MAX_COLUMN).then(|| format!("its `{name}` has more than {MAX_COLUMN} bytes"))
+        });
+        match too_long {
+            Some(message) => Err(NoEntry::invalid(message).of_entry(entry)),
+            None => Ok(entry),
+        }
+    }
+
+    /// What a row's columns say, whether or not that is an object's.
+    pub fn read(&self, columns: Columns<'_>) -> Entry {
+        let Columns { key, .. } = columns;
+        let mut whole = String::with_capacity(self.prefix.len() + key.len());
+        whole.push_str(self.prefix);
+        whole.push_str(key);
+        Entry {
             key: whole,
             version_id: given(columns.version_id),
             size: columns.size,
             etag: given(columns.etag.trim_matches('"')),
             dest: given(columns.dest),
-        })
+        }
+    }
+
+    /// Bytes, as a list gives them. An empty column says nothing, and neither does one that is not a number.
+    pub fn size(&self, text: &str) -> Option<u64> {
+        let size = text.parse().ok();
+        if size.is_none() && !text.is_empty() {
+            self.findings.bad_size(text);
+        }
+        size
     }
 }
 
@@ -201,20 +259,6 @@ fn given(text: &str) -> Option<String> {
 pub(super) fn utf8(bytes: &[u8]) -> Result<&str, NoEntry> {
     std::str::from_utf8(bytes)
         .map_err(|_| NoEntry::invalid(format!("not UTF-8, as S3's keys are: `{}`", excerpt(bytes))))
-}
-
-/// Bytes, as a list gives them; an empty column says nothing.
-pub(super) fn size(text: &str) -> Result<Option<u64>, NoEntry> {
-    if text.is_empty() {
-        return Ok(None);
-    }
-    match text.parse() {
-        Ok(size) => Ok(Some(size)),
-        Err(_) => Err(NoEntry::invalid(format!(
-            "`{}` is no size in bytes",
-            excerpt(text.as_bytes())
-        ))),
-    }
 }
 
 /// The start of `text`, for a message.

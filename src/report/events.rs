@@ -9,7 +9,7 @@ use serde::Serialize;
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 
-use crate::keys::Entry;
+use crate::keys::{Entry, ListOptions, ListSource, Place};
 use crate::local::LocalPath;
 use crate::outcome::{Failure, Outcome, SkipReason, Verification};
 use crate::transfer::{Counts, Finished};
@@ -17,6 +17,8 @@ use crate::transfer::{Counts, Finished};
 /// Writes events, each of which at once leaves this process.
 pub struct Events {
     bucket: String,
+    /// What each list is called; `None` for keys of the command line.
+    lists: Vec<Option<String>>,
     /// What each path begins with.
     output_prefix: String,
     line: Vec<u8>,
@@ -28,6 +30,8 @@ struct ObjectEvent<'a> {
     r#type: &'static str,
     key: &'a str,
     bucket: &'a str,
+    list: Option<&'a str>,
+    line: u64,
     version_id: Option<&'a str>,
     path: Option<String>,
     status: &'static str,
@@ -71,9 +75,10 @@ pub struct SummaryEvent<'a> {
 }
 
 impl Events {
-    pub fn new(bucket: &str, output_prefix: &str) -> Self {
+    pub fn new(list: &ListOptions, output_prefix: &str) -> Self {
         Self {
-            bucket: bucket.to_owned(),
+            bucket: list.bucket.clone(),
+            lists: list.sources.iter().map(ListSource::typed).collect(),
             output_prefix: output_prefix.to_owned(),
             line: Vec::new(),
         }
@@ -86,6 +91,8 @@ impl Events {
         let bucket = finished.bucket.as_deref();
         let event = ObjectEvent {
             path: path.map(|path| self.path(path)),
+            list: name_of(&self.lists, finished.place),
+            line: finished.place.line,
             ..ObjectEvent::of(
                 &finished.entry,
                 bucket.unwrap_or(&self.bucket),
@@ -99,9 +106,11 @@ impl Events {
     ///
     /// # Errors
     /// When stdout cannot be written to.
-    pub fn planned(&mut self, entry: &Entry, path: &LocalPath) -> io::Result<()> {
+    pub fn planned(&mut self, entry: &Entry, place: Place, path: &LocalPath) -> io::Result<()> {
         let event = ObjectEvent {
             path: Some(self.path(path)),
+            list: name_of(&self.lists, place),
+            line: place.line,
             status: "planned",
             bytes: entry.size,
             etag: entry.etag.as_deref(),
@@ -118,9 +127,14 @@ impl Events {
         &mut self,
         entry: &Entry,
         bucket: Option<&str>,
+        place: Place,
         outcome: &Outcome,
     ) -> io::Result<()> {
-        let event = ObjectEvent::of(entry, bucket.unwrap_or(&self.bucket), outcome);
+        let event = ObjectEvent {
+            list: name_of(&self.lists, place),
+            line: place.line,
+            ..ObjectEvent::of(entry, bucket.unwrap_or(&self.bucket), outcome)
+        };
         write(&mut self.line, &event)
     }
 
@@ -174,6 +188,8 @@ impl<'a> ObjectEvent<'a> {
             r#type: "object",
             key: &entry.key,
             bucket,
+            list: None,
+            line: 0,
             version_id: entry.version_id.as_deref(),
             path: None,
             status: "",
@@ -225,6 +241,10 @@ impl SummaryEvent<'_> {
             error: None,
         }
     }
+}
+
+fn name_of(lists: &[Option<String>], place: Place) -> Option<&str> {
+    lists.get(place.list)?.as_deref()
 }
 
 fn write(line: &mut Vec<u8>, event: &impl Serialize) -> io::Result<()> {

@@ -10,12 +10,12 @@ use std::path::{Path, PathBuf};
 
 use anyhow::Context;
 
-use crate::keys::ListOptions;
+use crate::keys::{ListOptions, Place};
 use crate::local::{PartialFile, UserFile, first_bytes, is_same_file, open_stream};
 use crate::outcome::Failure;
 use crate::transfer::Finished;
 
-const HEADER: [&str; 11] = [
+const HEADER: [&str; 12] = [
     "key",
     "bucket",
     "version_id",
@@ -27,6 +27,7 @@ const HEADER: [&str; 11] = [
     "size",
     "etag",
     "dest",
+    "source",
 ];
 
 /// Columns by which a failed-keys CSV of any version is known: the first ones of the first version.
@@ -34,6 +35,9 @@ const N_KNOWN_COLUMNS: usize = 8;
 
 /// More bytes than a header has, of this version or a later one.
 const MAX_HEADER: u64 = 1024;
+
+/// Bytes of a list's name in the CSV.
+const MAX_SOURCE: usize = 4096;
 
 /// Names that are tried for a record that does not cover the list.
 const MAX_NAMES: u32 = 1000;
@@ -177,6 +181,8 @@ pub enum Kept {
 pub struct FailedKeys {
     place: RecordPlace,
     bucket: String,
+    /// What each list is called.
+    sources: Vec<String>,
     writer: csv::Writer<Output>,
     n_rows: u64,
 }
@@ -184,7 +190,12 @@ pub struct FailedKeys {
 impl FailedKeys {
     /// # Errors
     /// When no file can be made beside the CSV's path, or another run is writing one there.
-    pub fn create(place: RecordPlace, bucket: &str) -> anyhow::Result<Self> {
+    pub fn create(place: RecordPlace, list: &ListOptions) -> anyhow::Result<Self> {
+        let sources = list.sources.iter().map(|source| {
+            let mut source = source.typed().unwrap_or_else(|| "arguments".to_owned());
+            source.truncate(source.floor_char_boundary(MAX_SOURCE));
+            source
+        });
         let output = match &place.file {
             UserFile::File(target) => PartialFile::beside(target).map(Output::File),
             UserFile::Stream => open_stream(&place.path).map(Output::Stream),
@@ -192,7 +203,8 @@ impl FailedKeys {
         };
         Ok(Self {
             writer: csv::Writer::from_writer(output.with_context(|| cannot_write(&place.path))?),
-            bucket: bucket.to_owned(),
+            bucket: list.bucket.clone(),
+            sources: sources.collect(),
             n_rows: 0,
             place,
         })
@@ -240,8 +252,15 @@ impl FailedKeys {
             &size,
             finished.entry.etag.as_deref().unwrap_or_default(),
             finished.entry.dest.as_deref().unwrap_or_default(),
+            &self.source(finished.place),
         ])?;
         self.writer.flush()
+    }
+
+    /// `keys.txt:3`: the list, and the line that the row starts on.
+    fn source(&self, place: Place) -> String {
+        let list = self.sources.get(place.list).map_or("", String::as_str);
+        format!("{list}:{}", place.line)
     }
 
     /// Puts the CSV where it belongs. Without failed rows there is one only if there was one before; a run that read
@@ -375,7 +394,7 @@ mod tests {
         let first = HEADER[..N_KNOWN_COLUMNS].join(",");
         for ours in [
             format!("{header}\nk,b\n"),
-            format!("{header},line,list\n"),
+            format!("{header},more\n"),
             format!("\u{feff}{header}\r\n"),
             first.clone(),
         ] {

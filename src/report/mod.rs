@@ -29,7 +29,7 @@ use text::{printable, row_name};
 
 use crate::config::{Config, Verbosity};
 use crate::exit_code::ExitCode;
-use crate::keys::{ListSource, Taken, Totals};
+use crate::keys::{ListNote, ListSource, Taken, Totals};
 use crate::local::OnWarning;
 use crate::outcome::{ErrorCode, Failure, Outcome, Verification};
 use crate::transfer::{
@@ -79,13 +79,13 @@ impl Report {
         limit: Limit,
         meter: Arc<Meter>,
     ) -> anyhow::Result<Self> {
-        let failed_keys = FailedKeys::create(place, &config.list.bucket)?;
+        let failed_keys = FailedKeys::create(place, &config.list)?;
         Ok(Self {
             progress: Progress::start(config.progress, limit.clone(), Arc::clone(&meter)),
             failed_keys,
             events: config
                 .json
-                .then(|| Events::new(&config.list.bucket, &output_prefix(&config.output))),
+                .then(|| Events::new(&config.list, &output_prefix(&config.output))),
             limit,
             meter,
             verbosity: config.verbosity,
@@ -312,10 +312,20 @@ pub struct ListNotes {
 }
 
 impl ListNotes {
-    /// How a list is read, and why so.
-    pub fn taken(&self, taken: &Taken) {
-        if self.verbosity >= Verbosity::Verbose {
-            self.progress.println(&taken_line(taken));
+    /// How a list is read, and why so; or what is odd about it.
+    pub fn note(&self, note: &ListNote) {
+        match note {
+            ListNote::Taken(taken) => {
+                if self.verbosity >= Verbosity::Verbose {
+                    self.progress.println(&taken_line(taken));
+                }
+            }
+            ListNote::Warning(warning) => {
+                if self.verbosity > Verbosity::Quiet {
+                    self.progress
+                        .println(&format!("s3pull: warning: {}", printable(warning)));
+                }
+            }
         }
     }
 

@@ -6,7 +6,7 @@ use std::path::Path;
 use crate::harness::{Gate, Run, Running, Server};
 
 const HEADER: &str =
-    "key,bucket,version_id,error,status,attempts,request_id,message,size,etag,dest\n";
+    "key,bucket,version_id,error,status,attempts,request_id,message,size,etag,dest,source\n";
 const CSV: &str = "s3pull-failed.csv";
 const INCOMPLETE: &str = "s3pull-failed.csv.incomplete";
 
@@ -14,7 +14,7 @@ const INCOMPLETE: &str = "s3pull-failed.csv.incomplete";
 fn csv_of<'a>(keys: impl IntoIterator<Item = &'a str>) -> String {
     let rows = keys
         .into_iter()
-        .map(|key| format!("{key},bucket,,NotAttempted,,0,,stopped,,,\n"));
+        .map(|key| format!("{key},bucket,,NotAttempted,,0,,stopped,,,,\n"));
     HEADER.to_owned() + &rows.collect::<String>()
 }
 
@@ -273,7 +273,7 @@ fn a_file_that_came_to_the_csv_s_path_during_the_run_is_not_replaced() {
 #[test]
 fn a_failed_keys_csv_of_any_version_is_replaced() {
     let server = Server::start();
-    let newer = HEADER.replace("dest", "dest,line,list") + "k,,,,,,,,,,,3,\n";
+    let newer = HEADER.replace("source", "source,more") + "k,,,,,,,,,,,,\n";
     let first_columns = "key,bucket,version_id,error,status,attempts,request_id,message\n";
     let quoted = HEADER.trim_end().replace(',', "\",\"");
     for content in [
@@ -341,6 +341,167 @@ fn a_folder_is_refused_with_the_cure() {
         assert_says(&run, "\nhint: `--failed` names a file");
     }
     assert_eq!(server.log().len(), 0);
+}
+
+/// The rows of a failed-keys CSV, without what differs from run to run.
+fn rows_in(path: &Path) -> Vec<Vec<String>> {
+    let mut reader = csv::Reader::from_path(path).unwrap();
+    let names = reader.headers().unwrap().clone();
+    let of_the_row = |name: &str| !matches!(name, "request_id" | "source");
+    let rows = reader.records().map(Result::unwrap).map(|row| {
+        let columns = names.iter().zip(row.iter());
+        let columns = columns.filter(|(name, _)| of_the_row(name));
+        columns.map(|(_, text)| text.to_owned()).collect()
+    });
+    let mut rows: Vec<Vec<String>> = rows.collect();
+    rows.sort();
+    rows
+}
+
+/// Runs the command that `run` printed.
+fn retry(server: &Server, run: &Run) -> Run {
+    use crate::harness::S3pull;
+    let command = run
+        .stderr
+        .lines()
+        .find_map(|line| line.strip_prefix("  s3pull "));
+    let command = format!("{} {}", env!("CARGO_BIN_EXE_s3pull"), command.unwrap());
+    S3pull::of("sh")
+        .again(run)
+        .args(["-c", &command])
+        .env("AWS_ENDPOINT_URL_S3", &server.url())
+        .run()
+}
+
+#[cfg(unix)]
+#[test]
+fn a_failed_row_keeps_all_it_said_through_every_retry() {
+    let server = Server::start();
+    let list = "key,bucket,version_id,size,etag,dest\n\
+                missing,,v1,7,abc,to/there\n\
+                other,elsewhere,v2,8,def,d\n\
+                x/../y,bucket,v3,9,ghi,\n\
+                k,,v4,1,,../out\n\
+                bad size,bucket,v5,1.0e3,jkl,e\n\
+                ,bucket,v6,2,mno,f\n\
+                \"line\nbreak, \"\"quoted\"\" \",,v7,3,pqr,g\n"
+        .to_owned()
+        + &format!("{},,v8,4,stu,h\n", "k".repeat(1025))
+        + &format!("long,,v9,5,vwx,{}\n", "d".repeat(100_000));
+    let folder = tempfile::tempdir().unwrap();
+    let first = server.s3pull().within(folder.path()).file("list.csv", list);
+    let first = first.args(["--keys", "list.csv", "--key-prefix=p/"]);
+    let first = first.run().expect(1);
+    let rows = rows_in(&first.folder().join(CSV));
+    assert_eq!(rows.len(), 9);
+    let of = |code: &str, version: &str| {
+        let row = rows.iter().find(|row| row[2] == version).unwrap();
+        assert_eq!(row[3], code, "{row:?}");
+        row.clone()
+    };
+    let missing = of("NoSuchKey", "v1");
+    assert_eq!(missing[0], "p/missing");
+    assert_eq!(missing[7..], ["7", "abc", "to/there"].map(str::to_owned));
+    let other = of("WrongBucket", "v2");
+    assert_eq!(other[..2], ["p/other", "elsewhere"].map(str::to_owned));
+    assert_eq!(other[7..], ["8", "def", "d"].map(str::to_owned));
+    assert_eq!(of("UnsafeKey", "v3")[0], "p/x/../y");
+    assert_eq!(of("UnsafeKey", "v4")[9], "../out");
+    assert_eq!(
+        of("NoSuchKey", "v5")[7..],
+        ["", "jkl", "e"].map(str::to_owned)
+    );
+    of("InvalidRow", "v9");
+    let mut run = first;
+    for _ in 0..2 {
+        run = retry(&server, &run).expect(1);
+        let again = rows_in(&run.folder().join(CSV));
+        for (row, again) in rows.iter().zip(&again) {
+            // But for the count in the message of a key that was cut.
+            let is_same = row == again || row[3] == "InvalidKey" && row[7..] == again[7..];
+            assert!(is_same, "{:?}", &again[2..7]);
+        }
+        assert_eq!(again.len(), rows.len());
+    }
+}
+
+#[test]
+fn a_record_can_be_read_back_whatever_the_row_and_the_server_said() {
+    let server = Server::start();
+    let message: &str = "m\"".repeat(30_000).leak();
+    let code: &str = "C".repeat(2_000).leak();
+    server.put_patterns(["k"], 10);
+    server.script("k", [crate::harness::Fault::Message(403, code, message)]);
+    // As JSON, whose rows may be longer than those of a CSV.
+    let long = "\\\"".repeat(1 << 20);
+    let list = format!(
+        "{{\"Key\":\"k\"}}\n{{\"Key\":\"{long}\"}}\n{{\"Key\":\"a\",\"VersionId\":\"{long}\"}}\n\
+         {{\"Key\":\"b\",\"Bucket\":\"{long}\"}}\n"
+    );
+    let run = server.s3pull().file("list", list).args(["--keys", "list"]);
+    let run = run.run().expect(1);
+    let codes = |run: &Run| -> Vec<String> {
+        run.failed()
+            .into_iter()
+            .map(|(_, code)| code.chars().take(20).collect())
+            .collect()
+    };
+    let first = codes(&run);
+    assert_eq!(first.len(), 4);
+    assert!(run.read(CSV).len() < 500_000, "{}", run.read(CSV).len());
+    server.script("k", [crate::harness::Fault::Message(403, code, message)]);
+    let again = server.s3pull().again(&run).args(["--keys", CSV]);
+    let again = again.run().expect(1);
+    assert_eq!(codes(&again), first);
+    assert!(again.stderr.len() < 100_000, "{}", again.stderr.len());
+}
+
+#[test]
+fn a_list_that_is_not_all_there_is_told_with_the_cure() {
+    let server = Server::start();
+    server.put_patterns(["k"], 3);
+    let pre = "                           PRE a/\n";
+    let object = "2024-01-02 03:04:05          3 k";
+    for (list, warning) in [
+        (String::new(), "has no rows: check"),
+        ("\n\n".to_owned(), "has no rows: check"),
+        (
+            pre.to_owned(),
+            "names 1 folder, and its objects are not downloaded: make the list with `aws s3 ls --recursive`",
+        ),
+        (format!("{pre}{pre}{object}\n"), "names 2 folders"),
+        (object.to_owned(), "has no line end"),
+        (
+            "{\"key\":\"s3://bucket/sub/\",\"type\":\"directory\"}\n".to_owned(),
+            "names 1 folder",
+        ),
+        (
+            "{\"Contents\": [{\"Key\": \"k\"}],\n \"IsTruncated\": true}".to_owned(),
+            "cut off",
+        ),
+        (
+            "{\"Contents\": [{\"Key\": \"k\"}],\n \"NextToken\": \"x\"}".to_owned(),
+            "cut off",
+        ),
+        (
+            "key,size\nk,1.0e3\nk,\nk,-1\n".to_owned(),
+            "2 rows of the key list on stdin with a size that is not a number of bytes, such as `1.0e3`",
+        ),
+    ] {
+        let run = server.s3pull().stdin(list.clone()).run().expect(0);
+        assert_says(&run, "s3pull: warning: ");
+        assert_says(&run, warning);
+        let quiet = server.s3pull().stdin(list).arg("-q").run().expect(0);
+        assert_eq!(quiet.stderr, "");
+    }
+    for list in [
+        format!("{object}\n"),
+        "k".to_owned(),
+        "{\"Contents\": [{\"Key\": \"k\"}],\n \"IsTruncated\": false}".to_owned(),
+    ] {
+        let run = server.s3pull().stdin(list).run().expect(0);
+        assert!(!run.stderr.contains("warning"), "{}", run.stderr);
+    }
 }
 
 #[cfg(unix)]
