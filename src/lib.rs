@@ -134,11 +134,16 @@ async fn download(config: Config, place: RecordPlace) -> anyhow::Result<ExitCode
     if config.sync && exit.is_ok() {
         exit = flush(&context).await.and(exit);
     }
-    report.finish(&RunEnd {
-        exit_code: *exit.as_ref().unwrap_or(&ExitCode::Fatal),
-        error: exit.as_ref().err(),
-    })?;
-    exit
+    let (exit_code, error) = match exit {
+        Ok(exit_code) => (exit_code, None),
+        Err(error) => (ExitCode::Fatal, Some(error)),
+    };
+    Ok(report.finish(&RunEnd {
+        exit_code,
+        hint: error.as_ref().and_then(hint),
+        error,
+        stopped_by: signal.name(),
+    }))
 }
 
 /// What the end of the downloads means for the caller.
@@ -155,6 +160,9 @@ fn exit(end: End, signal: &Stopped, meter: &Meter) -> anyhow::Result<ExitCode> {
         )),
         End::ListBroken(error) => Err(error.into()),
         End::RecordFailed(error) => Err(error.into()),
+        End::Miscounted { n_read, n_ended } => Err(anyhow::anyhow!(
+            "a defect of s3pull, please report it: {n_read} rows were read, and {n_ended} of them ended"
+        )),
         // A terminal that is gone is why there is a signal.
         End::PrintFailed(error) => signal.exit_code().ok_or(error.into()),
     }

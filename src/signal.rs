@@ -19,6 +19,15 @@ impl Stopped {
     pub fn exit_code(&self) -> Option<ExitCode> {
         self.0.get().copied()
     }
+
+    /// What people call it.
+    pub fn name(&self) -> Option<&'static str> {
+        match self.exit_code()? {
+            ExitCode::HungUp => Some("SIGHUP"),
+            ExitCode::Terminated => Some("SIGTERM"),
+            _ => Some("Ctrl-C"),
+        }
+    }
 }
 
 /// Waits for signals, for as long as the run lasts.

@@ -131,6 +131,8 @@ enum Problem {
     NotJson(serde_json::Error),
     #[error("{0}")]
     Inventory(String),
+    #[error("a defect of s3pull, please report it: {0}")]
+    Panicked(String),
 }
 
 /// The format that `--keys-format` calls so.

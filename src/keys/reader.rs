@@ -1,8 +1,10 @@
 //! Reads lists, one after the other, on a thread of its own, and hands on what arrives at once as one batch.
 
+use std::any::Any;
 use std::cell::RefCell;
 use std::fs::File;
 use std::io::{self, BufReader, Cursor, Read};
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
 use std::sync::Arc;
@@ -147,7 +149,12 @@ pub fn read(
                 batch: Rc::clone(&batch),
             };
             let mut emit = |row| batch.borrow_mut().push(row);
-            parse(&list.about, index, input, &options, &mut on_note, &mut emit)
+            let about = &list.about;
+            // A thread that is gone would look like a list that is at its end.
+            let parsed = catch_unwind(AssertUnwindSafe(|| {
+                parse(about, index, input, &options, &mut on_note, &mut emit)
+            }));
+            parsed.unwrap_or_else(|panic| Err(about.error("read", Problem::panicked(&*panic))))
         });
         let is_wanted = batch.borrow_mut().send();
         if let (true, Err(error)) = (is_wanted, read) {
@@ -265,6 +272,14 @@ fn parse_rows(
         folder: about.folder.as_deref(),
     };
     (detected.format.read)(&mut list, emit)
+}
+
+impl Problem {
+    fn panicked(panic: &(dyn Any + Send)) -> Self {
+        let text = panic.downcast_ref::<&str>().copied();
+        let text = text.or_else(|| panic.downcast_ref::<String>().map(String::as_str));
+        Self::Panicked(text.unwrap_or("a panic").to_owned())
+    }
 }
 
 impl About {
@@ -399,6 +414,28 @@ pub(super) mod tests {
             assert_eq!(batch[0].entry.as_ref().unwrap().key, key);
         }
         drop(writer);
+        assert!(batches.blocking_recv().is_none());
+    }
+
+    #[test]
+    fn a_panic_of_the_thread_is_a_broken_list_and_not_its_end() {
+        struct Defect;
+        impl Read for Defect {
+            fn read(&mut self, _: &mut [u8]) -> io::Result<usize> {
+                panic!("as a decoder may")
+            }
+        }
+        let list = OpenList {
+            about: About::default(),
+            input: Box::new(io::Read::chain(&b"first\n"[..], Defect)),
+        };
+        let mut batches = read(vec![list], Arc::new(options("auto", "")), |_| {});
+        let mut ended = batches.blocking_recv().unwrap();
+        while ended.is_ok() {
+            ended = batches.blocking_recv().unwrap();
+        }
+        let message = ended.unwrap_err().to_string();
+        assert!(message.contains("as a decoder may"), "{message}");
         assert!(batches.blocking_recv().is_none());
     }
 

@@ -8,7 +8,7 @@ use std::ffi::OsStr;
 use std::fs::File;
 #[cfg(unix)]
 use std::io::IoSlice;
-use std::io::{self, ErrorKind, Write};
+use std::io::{self, ErrorKind, Seek, SeekFrom, Write};
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
@@ -117,6 +117,36 @@ impl PartialFile {
     pub fn write_at(&self, chunks: &[Bytes], offset: u64) -> Result<(), LocalError> {
         write_all_vectored_at(&self.file, chunks, offset)
             .map_err(|source| self.error("write", source))
+    }
+
+    /// Writes `bytes` at `offset`.
+    ///
+    /// # Errors
+    /// When the file system refuses; some of them may be written then.
+    pub fn write_from(&self, offset: u64, bytes: &[u8]) -> io::Result<()> {
+        let mut file = &self.file;
+        file.seek(SeekFrom::Start(offset))?;
+        file.write_all(bytes)
+    }
+
+    /// Cuts the file off at `n_bytes`, and gives back the room behind it.
+    ///
+    /// # Errors
+    /// When the file system refuses.
+    pub fn cut_at(&self, n_bytes: u64) -> io::Result<()> {
+        self.file.set_len(n_bytes)
+    }
+
+    /// Has room set aside for a file of `n_bytes`, where the file system can do so; its length stays.
+    pub fn reserve(&self, n_bytes: u64) {
+        // An optional step: without it a full disk shows with the next write.
+        let _ = sys::preallocate(&self.file, n_bytes);
+    }
+
+    /// Leaves the file under its working name, and returns that name.
+    pub fn keep_partial(&self) -> &str {
+        self.leave();
+        &self.partial_name
     }
 
     /// Has the file's bytes written to the disk, and waits for it.
@@ -238,16 +268,6 @@ impl PartialFile {
 
     pub(super) fn error(&self, action: &'static str, source: io::Error) -> LocalError {
         LocalError::io(&self.folder, action, self.path.as_str(), source)
-    }
-}
-
-impl Write for PartialFile {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.file.write(bytes)
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        self.file.flush()
     }
 }
 

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::io::{self, BufWriter, ErrorKind, Stdout, Write};
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Instant;
 
 use anyhow::Context;
@@ -80,6 +81,7 @@ impl DryRunReport {
         ListNotes {
             progress: Progress::none(),
             verbosity: self.verbosity,
+            format: Arc::default(),
         }
     }
 
@@ -208,7 +210,12 @@ impl DryRunReport {
                 error: error.as_deref(),
                 // Nothing but a list that cannot be read ends a dry run early.
                 list_complete: end.error.is_none(),
-                ..SummaryEvent::of(&counts, &BTreeMap::new(), self.started.elapsed())
+                ..SummaryEvent::of(
+                    &counts,
+                    &self.plan.failed,
+                    &BTreeMap::new(),
+                    self.started.elapsed(),
+                )
             })
             .context("cannot print the last event")
     }

@@ -63,6 +63,8 @@ pub struct SummaryEvent<'a> {
     pub skipped: u64,
     pub failed: u64,
     pub not_attempted: u64,
+    pub interrupted: u64,
+    pub errors: &'a BTreeMap<String, u64>,
     pub bytes: u64,
     pub duration_ms: u64,
     pub verified: BTreeMap<String, u64>,
@@ -216,9 +218,14 @@ impl<'a> ErrorEvent<'a> {
     }
 }
 
-impl SummaryEvent<'_> {
+impl<'a> SummaryEvent<'a> {
     /// The counts; the rest is for the caller to fill in.
-    pub fn of(counts: &Counts, verified: &BTreeMap<Verification, u64>, elapsed: Duration) -> Self {
+    pub fn of(
+        counts: &Counts,
+        errors: &'a BTreeMap<String, u64>,
+        verified: &BTreeMap<Verification, u64>,
+        elapsed: Duration,
+    ) -> Self {
         Self {
             r#type: "summary",
             rows: counts.n_done(),
@@ -227,6 +234,8 @@ impl SummaryEvent<'_> {
             skipped: counts.n_skipped,
             failed: counts.n_failed,
             not_attempted: 0,
+            interrupted: 0,
+            errors,
             bytes: counts.bytes,
             duration_ms: millis(elapsed),
             verified: verified

@@ -39,6 +39,12 @@ const MAX_HEADER: u64 = 1024;
 /// Bytes of a list's name in the CSV.
 const MAX_SOURCE: usize = 4096;
 
+/// Bytes of room on the disk that are taken ahead: of some ten thousand rows.
+const ROOM: u64 = 1 << 20;
+
+/// Bytes of rows that are kept while there is no room for them.
+const MAX_WAITING: usize = 1 << 20;
+
 /// Names that are tried for a record that does not cover the list.
 const MAX_NAMES: u32 = 1000;
 
@@ -138,18 +144,75 @@ enum Output {
     Stream(File),
 }
 
-impl Write for Output {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        match self {
-            Self::File(file) => file.write(bytes),
-            Self::Stream(stream) => stream.write(bytes),
-        }
+/// Writes whole rows, and keeps those for which there is no room at the moment.
+struct RowWriter {
+    output: Output,
+    /// Bytes of the file, which ends in a whole row.
+    n_written: u64,
+    n_rows_written: u64,
+    /// Rows that are still to be written.
+    waiting: Vec<u8>,
+    n_rows_waiting: u64,
+    /// Bytes of the file for which there is room on the disk.
+    n_reserved: u64,
+}
+
+impl RowWriter {
+    fn new(output: Output) -> Self {
+        let mut writer = Self {
+            output,
+            n_written: 0,
+            n_rows_written: 0,
+            waiting: Vec::new(),
+            n_rows_waiting: 0,
+            n_reserved: 0,
+        };
+        writer.reserve();
+        writer
     }
 
+    /// Adds a row, which may wait for [`flush`](Self::flush).
+    fn add<'a>(&mut self, columns: impl IntoIterator<Item = &'a str>) -> io::Result<()> {
+        let mut row = csv::Writer::from_writer(&mut self.waiting);
+        row.write_record(columns)?;
+        row.flush()
+    }
+
+    /// Writes the rows that wait. What cannot be written whole is cut off again, so that what is added later does not
+    /// join half a row.
     fn flush(&mut self) -> io::Result<()> {
-        match self {
-            Self::File(file) => file.flush(),
-            Self::Stream(stream) => stream.flush(),
+        if self.waiting.is_empty() {
+            return Ok(());
+        }
+        self.reserve();
+        match &mut self.output {
+            Output::File(file) => {
+                let end = self.n_written;
+                if let Err(error) = file.write_from(end, &self.waiting) {
+                    // Should that fail too, what is written next covers it.
+                    let _ = file.cut_at(end);
+                    return Err(error);
+                }
+            }
+            Output::Stream(stream) => stream.write_all(&self.waiting)?,
+        }
+        self.n_written += self.waiting.len() as u64;
+        self.n_rows_written += self.n_rows_waiting;
+        self.n_rows_waiting = 0;
+        self.waiting.clear();
+        Ok(())
+    }
+
+    /// Has the file system set room aside for the rows to come: a disk that objects fill up takes them all the same.
+    fn reserve(&mut self) {
+        let Output::File(file) = &self.output else {
+            return;
+        };
+        if self.n_written + self.waiting.len() as u64 + ROOM / 2 > self.n_reserved {
+            let wanted = self.n_written + self.waiting.len() as u64 + ROOM;
+            // What cannot be had is not asked for again with each row.
+            self.n_reserved = wanted;
+            file.reserve(wanted);
         }
     }
 }
@@ -178,12 +241,33 @@ pub enum Kept {
     Incomplete(PathBuf),
 }
 
+/// What has become of the CSV.
+#[derive(Debug)]
+pub struct RecordFinished {
+    pub kept: Kept,
+    /// Failed rows in it.
+    pub n_rows: u64,
+    /// Why it could not be written, or put where it belongs.
+    pub error: Option<anyhow::Error>,
+}
+
+impl RecordFinished {
+    /// Where the failed rows are, if there are any; `path` is `--failed`.
+    pub fn place<'a>(&'a self, path: &'a Path) -> Option<&'a Path> {
+        match &self.kept {
+            Kept::Nothing => None,
+            Kept::InPlace | Kept::Written => (self.n_rows > 0).then_some(path),
+            Kept::Incomplete(left) => Some(left),
+        }
+    }
+}
+
 pub struct FailedKeys {
     place: RecordPlace,
     bucket: String,
     /// What each list is called.
     sources: Vec<String>,
-    writer: csv::Writer<Output>,
+    writer: RowWriter,
     n_rows: u64,
 }
 
@@ -202,7 +286,7 @@ impl FailedKeys {
             UserFile::InTheWay(_) => Err(ErrorKind::InvalidInput.into()),
         };
         Ok(Self {
-            writer: csv::Writer::from_writer(output.with_context(|| cannot_write(&place.path))?),
+            writer: RowWriter::new(output.with_context(|| cannot_write(&place.path))?),
             bucket: list.bucket.clone(),
             sources: sources.collect(),
             n_rows: 0,
@@ -216,7 +300,7 @@ impl FailedKeys {
 
     /// Why the file could not be locked, where its file system has no locks.
     pub fn lock_refused(&self) -> Option<&io::Error> {
-        match self.writer.get_ref() {
+        match &self.writer.output {
             Output::File(file) => file.lock_refused(),
             Output::Stream(_) => None,
         }
@@ -225,12 +309,14 @@ impl FailedKeys {
     /// Adds a row, which at once outlives this process.
     ///
     /// # Errors
-    /// When the file system refuses.
+    /// When the file system refuses. The row is then kept for another try, with the next row or at the end, unless
+    /// [`is_lost`](Self::is_lost) says otherwise.
     pub fn record(&mut self, finished: &Finished, failure: &Failure) -> io::Result<()> {
         if self.n_rows == 0 {
-            self.writer.write_record(HEADER)?;
+            self.writer.add(HEADER)?;
         }
         self.n_rows += 1;
+        let source = self.source(finished.place);
         let status = failure
             .status
             .map(|status| status.to_string())
@@ -240,7 +326,7 @@ impl FailedKeys {
             .size
             .map(|size| size.to_string())
             .unwrap_or_default();
-        self.writer.write_record([
+        self.writer.add([
             finished.entry.key.as_str(),
             finished.bucket.as_deref().unwrap_or(&self.bucket),
             finished.entry.version_id.as_deref().unwrap_or_default(),
@@ -252,9 +338,18 @@ impl FailedKeys {
             &size,
             finished.entry.etag.as_deref().unwrap_or_default(),
             finished.entry.dest.as_deref().unwrap_or_default(),
-            &self.source(finished.place),
+            &source,
         ])?;
+        self.writer.n_rows_waiting += 1;
         self.writer.flush()
+    }
+
+    /// Whether rows are gone that could not be written: a stream took a part of them, or too many wait.
+    pub fn is_lost(&self) -> bool {
+        match self.writer.output {
+            Output::Stream(_) => !self.writer.waiting.is_empty(),
+            Output::File(_) => self.writer.waiting.len() > MAX_WAITING,
+        }
     }
 
     /// `keys.txt:3`: the list, and the line that the row starts on.
@@ -264,54 +359,66 @@ impl FailedKeys {
     }
 
     /// Puts the CSV where it belongs. Without failed rows there is one only if there was one before; a run that read
-    /// no row changes nothing.
-    ///
-    /// # Errors
-    /// When the file system refuses, or what is at the path is not a failed-keys CSV any more. What was written is then
-    /// left beside it, under a name that the error tells.
-    pub fn finish(mut self, end: RecordEnd) -> anyhow::Result<Kept> {
+    /// no row changes nothing. What cannot be put there is left beside it, under a name that is told.
+    pub fn finish(mut self, end: RecordEnd) -> RecordFinished {
+        let (kept, error) = self.close(end);
+        RecordFinished {
+            kept,
+            n_rows: self.writer.n_rows_written,
+            error,
+        }
+    }
+
+    fn close(&mut self, end: RecordEnd) -> (Kept, Option<anyhow::Error>) {
+        let has_rows = self.n_rows > 0;
         let UserFile::File(target) = &self.place.file else {
-            return Ok(if self.n_rows > 0 {
+            let written = self.writer.flush();
+            let kept = if has_rows {
                 Kept::Written
             } else {
                 Kept::Nothing
-            });
+            };
+            let written = written.with_context(|| cannot_write(&self.place.path));
+            return (kept, written.err());
         };
         let target = target.clone();
         let was_there = target.symlink_metadata().is_ok();
-        let has_rows = self.n_rows > 0;
-        if !has_rows {
-            let is_over = was_there && end.is_complete && end.n_read > 0;
-            if !is_over {
-                return Ok(Kept::Nothing);
+        let is_worth_it = has_rows || (was_there && end.is_complete && end.n_read > 0);
+        if !is_worth_it {
+            return (Kept::Nothing, None);
+        }
+        let put = self.write_out(has_rows, end.sync).and_then(|()| {
+            if end.is_complete {
+                self.put_in_place(&target)?;
             }
-            let written = self.writer.write_record(HEADER);
-            written.with_context(|| cannot_write(&self.place.path))?;
-        }
-        let written = self.write_out(end.sync);
-        if !end.is_complete {
-            // A row that could not be written is a reason why it is not complete, and was told.
-            return Ok(Kept::Incomplete(self.leave_beside(&target)?));
-        }
-        let put = written.and_then(|()| self.put_in_place(&target));
+            Ok(())
+        });
         match put {
-            Ok(()) => Ok(Kept::InPlace),
-            Err(error) if !has_rows => Err(error),
-            Err(error) => {
-                let left = self.leave_beside(&target)?;
-                Err(error.context(format!("the failed rows are in `{}`", left.display())))
+            Ok(()) if end.is_complete => (Kept::InPlace, None),
+            Err(error) if !has_rows => (Kept::Nothing, Some(error)),
+            put => {
+                let (left, error) = self.leave_beside(&target);
+                // Why it could not be written comes before where it is then left.
+                (Kept::Incomplete(left), put.err().or(error))
             }
         }
     }
 
-    fn write_out(&mut self, sync: bool) -> anyhow::Result<()> {
-        let written = self
-            .writer
-            .flush()
-            .and_then(|()| match self.writer.get_ref() {
-                Output::File(file) if sync => file.sync(),
-                Output::File(_) | Output::Stream(_) => Ok(()),
-            });
+    fn write_out(&mut self, has_rows: bool, sync: bool) -> anyhow::Result<()> {
+        let header = if has_rows {
+            Ok(())
+        } else {
+            self.writer.add(HEADER)
+        };
+        // Partial files that were in its way are gone by now.
+        let written = header.and_then(|()| self.writer.flush());
+        let written = written.and_then(|()| match &self.writer.output {
+            Output::File(file) => {
+                file.cut_at(self.writer.n_written)?;
+                if sync { file.sync() } else { Ok(()) }
+            }
+            Output::Stream(_) => Ok(()),
+        });
         written.with_context(|| cannot_write(&self.place.path))
     }
 
@@ -321,7 +428,7 @@ impl FailedKeys {
             // Not the usage error that it would have been at the start.
             anyhow::bail!("{}", RefusedPlace::Foreign(self.place.path.clone()));
         }
-        match self.writer.get_ref() {
+        match &self.writer.output {
             Output::File(file) => file
                 .commit(None)
                 .with_context(|| cannot_write(&self.place.path)),
@@ -329,20 +436,32 @@ impl FailedKeys {
         }
     }
 
-    /// Leaves what was written beside `target`, and says where.
-    fn leave_beside(&self, target: &Path) -> anyhow::Result<PathBuf> {
+    /// Leaves what was written beside `target`, and says where; under its working name if no other can be had.
+    fn leave_beside(&self, target: &Path) -> (PathBuf, Option<anyhow::Error>) {
+        let Output::File(file) = &self.writer.output else {
+            return (self.place.path.clone(), None);
+        };
         let is_no_loss = |path: &PathBuf| {
             is_free_or_ours(path).is_ok_and(|is_free| is_free)
                 && !self.place.lists.iter().any(|list| is_same_file(list, path))
         };
-        let left = (1..MAX_NAMES)
+        let name = (1..MAX_NAMES)
             .map(|n| incomplete(target, n))
-            .find(is_no_loss)
-            .with_context(|| cannot_write(&self.place.path))?;
-        if let Output::File(file) = self.writer.get_ref() {
-            file.commit_as(&left).with_context(|| cannot_write(&left))?;
-        }
-        Ok(left)
+            .find(is_no_loss);
+        let left = match name {
+            Some(name) => file
+                .commit_as(&name)
+                .map(|()| name.clone())
+                .with_context(|| cannot_write(&name)),
+            None => Err(anyhow::anyhow!(
+                "{}: every name beside it is taken",
+                cannot_write(&self.place.path)
+            )),
+        };
+        left.map_or_else(
+            |error| (target.with_file_name(file.keep_partial()), Some(error)),
+            |left| (left, None),
+        )
     }
 }
 

@@ -111,6 +111,8 @@ pub trait Observer {
 pub enum ObserverError {
     /// The row is in no record, and no later row would be.
     NotRecorded(io::Error),
+    /// The row waits for room in the record, which the files that are given up may leave.
+    NotYetRecorded(io::Error),
     /// The row is recorded, but nobody learns of it. The rest of the list can still be recorded.
     NotPrinted(io::Error),
 }
@@ -153,6 +155,8 @@ pub enum End {
     RecordFailed(io::Error),
     /// What became of the rows could not be printed.
     PrintFailed(io::Error),
+    /// A defect: each row that was read must end once.
+    Miscounted { n_read: u64, n_ended: u64 },
 }
 
 /// Downloads what the rows name, until the list ends or the run is stopped. Each row that was read is told to
@@ -200,7 +204,14 @@ pub async fn download_all(
             Ok(()) => {}
             Err(ObserverError::NotRecorded(error)) => {
                 context.stop.escalate(Phase::Abandoned);
-                end = End::RecordFailed(error);
+                end = end.or_record_failed(error);
+            }
+            Err(ObserverError::NotYetRecorded(error)) => {
+                context
+                    .stop
+                    .because(format!("the run ended early: {error}"));
+                context.stop.escalate(Phase::GivingUp);
+                end = end.or_record_failed(error);
             }
             Err(ObserverError::NotPrinted(error)) => {
                 context
@@ -214,13 +225,24 @@ pub async fn download_all(
             }
         }
     }
+    let (n_read, n_ended) = (n_rows.get(), context.meter.counts().n_done());
+    if n_read != n_ended {
+        list_end.set(ListEnd::Broken);
+        end = End::Miscounted { n_read, n_ended };
+    }
     observer.list_ended(list_end.get());
-    assert_eq!(
-        n_rows.get(),
-        context.meter.counts().n_done(),
-        "every row that was read ends once"
-    );
     end
+}
+
+impl End {
+    /// This end, unless that the rows could not be recorded is a worse one.
+    fn or_record_failed(self, error: io::Error) -> Self {
+        match self {
+            // The same full disk may have been met before.
+            Self::Fatal(_) | Self::RecordFailed(_) => self,
+            _ => Self::RecordFailed(error),
+        }
+    }
 }
 
 /// Whether this failure, the `n_failures`th, ends the run; then the run is on its way to its end.
