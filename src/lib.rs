@@ -44,7 +44,7 @@ use outcome::Failure;
 use report::{RecordPlace, RefusedPlace, Report, RunEnd};
 use s3::ConnectError;
 use signal::Stopped;
-use transfer::{Context, End, Limit, Meter, Stop};
+use transfer::{Context, End, Limit, Meter, Phase, Stop};
 
 /// Threads for file work: as many as keep a disk busy, and few enough not to wait for one another in one folder.
 const MAX_BLOCKING_THREADS: usize = 16;
@@ -108,7 +108,7 @@ async fn download(config: Config, place: RecordPlace) -> anyhow::Result<ExitCode
             config.transfer.concurrency, fit.concurrency
         ));
     }
-    let signal = signal::listen(Arc::clone(&stop))?;
+    let signal = signal::listen(Arc::clone(&stop), report.on_signal())?;
 
     let options = Arc::new(config.list);
     if config.progress != ProgressMode::None {
@@ -132,7 +132,11 @@ async fn download(config: Config, place: RecordPlace) -> anyhow::Result<ExitCode
     let end = transfer::download_all(&context, rows, &mut report).await;
     let mut exit = exit(end, &signal, &meter);
     if config.sync && exit.is_ok() {
-        exit = flush(&context).await.and(exit);
+        exit = tokio::select! {
+            flushed = flush(&context) => flushed.and(exit),
+            // Nobody waits for it any more.
+            () = context.stop.reached(Phase::Abandoned) => exit,
+        };
     }
     let (exit_code, error) = match exit {
         Ok(exit_code) => (exit_code, None),

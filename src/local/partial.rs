@@ -143,6 +143,11 @@ impl PartialFile {
         let _ = sys::preallocate(&self.file, n_bytes);
     }
 
+    /// Whether nothing is in the file, or that cannot be found out.
+    pub fn is_empty(&self) -> bool {
+        self.file.metadata().map_or(true, |file| file.len() == 0)
+    }
+
     /// Leaves the file under its working name, and returns that name.
     pub fn keep_partial(&self) -> &str {
         self.leave();
@@ -210,12 +215,12 @@ impl PartialFile {
         self.is_left.store(true, Relaxed);
     }
 
-    pub(super) fn is_left(&self) -> bool {
+    pub fn is_left(&self) -> bool {
         self.is_left.load(Relaxed)
     }
 
     /// Removes the file now, whoever may still be writing to it: they write to a file without a name.
-    pub(super) fn forget(&self) {
+    pub fn forget(&self) {
         self.leave();
         // Without a lock another process may have put its own file under the name.
         if self.unlocked.is_none() || self.is_still_named().unwrap_or(false) {

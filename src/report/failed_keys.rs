@@ -7,6 +7,7 @@
 use std::fs::File;
 use std::io::{self, ErrorKind, Write};
 use std::path::{Path, PathBuf};
+use std::sync::{Arc, Weak};
 
 use anyhow::Context;
 
@@ -38,6 +39,26 @@ const MAX_HEADER: u64 = 1024;
 
 /// Bytes of a list's name in the CSV.
 const MAX_SOURCE: usize = 4096;
+
+/// Leaves what was written of the CSV beside its path when the run cannot be waited for.
+pub struct Rescue {
+    file: Weak<PartialFile>,
+    target: PathBuf,
+    lists: Vec<PathBuf>,
+}
+
+impl Rescue {
+    /// Where the rows are, unless there is none, or the CSV was put where it belongs.
+    pub fn leave(self) -> Option<PathBuf> {
+        let file = self.file.upgrade().filter(|file| !file.is_left())?;
+        if file.is_empty() {
+            file.forget();
+            return None;
+        }
+        let (left, _) = leave_beside(&file, &self.target, &self.lists);
+        Some(left)
+    }
+}
 
 /// Bytes of room on the disk that are taken ahead: of some ten thousand rows.
 const ROOM: u64 = 1 << 20;
@@ -140,7 +161,7 @@ fn cannot_write(path: &Path) -> String {
 
 /// What the CSV is written to.
 enum Output {
-    File(PartialFile),
+    File(Arc<PartialFile>),
     Stream(File),
 }
 
@@ -281,7 +302,7 @@ impl FailedKeys {
             source
         });
         let output = match &place.file {
-            UserFile::File(target) => PartialFile::beside(target).map(Output::File),
+            UserFile::File(target) => PartialFile::beside(target).map(Arc::new).map(Output::File),
             UserFile::Stream => open_stream(&place.path).map(Output::Stream),
             UserFile::InTheWay(_) => Err(ErrorKind::InvalidInput.into()),
         };
@@ -436,33 +457,54 @@ impl FailedKeys {
         }
     }
 
-    /// Leaves what was written beside `target`, and says where; under its working name if no other can be had.
     fn leave_beside(&self, target: &Path) -> (PathBuf, Option<anyhow::Error>) {
-        let Output::File(file) = &self.writer.output else {
-            return (self.place.path.clone(), None);
-        };
-        let is_no_loss = |path: &PathBuf| {
-            is_free_or_ours(path).is_ok_and(|is_free| is_free)
-                && !self.place.lists.iter().any(|list| is_same_file(list, path))
-        };
-        let name = (1..MAX_NAMES)
-            .map(|n| incomplete(target, n))
-            .find(is_no_loss);
-        let left = match name {
-            Some(name) => file
-                .commit_as(&name)
-                .map(|()| name.clone())
-                .with_context(|| cannot_write(&name)),
-            None => Err(anyhow::anyhow!(
-                "{}: every name beside it is taken",
-                cannot_write(&self.place.path)
-            )),
-        };
-        left.map_or_else(
-            |error| (target.with_file_name(file.keep_partial()), Some(error)),
-            |left| (left, None),
-        )
+        match &self.writer.output {
+            Output::File(file) => leave_beside(file, target, &self.place.lists),
+            Output::Stream(_) => (self.place.path.clone(), None),
+        }
     }
+
+    /// What is needed to leave the rows behind when the run cannot be waited for.
+    pub fn rescue(&self) -> Option<Rescue> {
+        match (&self.writer.output, &self.place.file) {
+            (Output::File(file), UserFile::File(target)) => Some(Rescue {
+                file: Arc::downgrade(file),
+                target: target.clone(),
+                lists: self.place.lists.clone(),
+            }),
+            _ => None,
+        }
+    }
+}
+
+/// Leaves `file` beside `target`, and says where; under its working name if no other can be had. None of `lists` is
+/// replaced.
+fn leave_beside(
+    file: &PartialFile,
+    target: &Path,
+    lists: &[PathBuf],
+) -> (PathBuf, Option<anyhow::Error>) {
+    let is_no_loss = |path: &PathBuf| {
+        is_free_or_ours(path).is_ok_and(|is_free| is_free)
+            && !lists.iter().any(|list| is_same_file(list, path))
+    };
+    let name = (1..MAX_NAMES)
+        .map(|n| incomplete(target, n))
+        .find(is_no_loss);
+    let left = match name {
+        Some(name) => file
+            .commit_as(&name)
+            .map(|()| name.clone())
+            .with_context(|| cannot_write(&name)),
+        None => Err(anyhow::anyhow!(
+            "{}: every name beside it is taken",
+            cannot_write(target)
+        )),
+    };
+    left.map_or_else(
+        |error| (target.with_file_name(file.keep_partial()), Some(error)),
+        |left| (left, None),
+    )
 }
 
 /// The `n`th name, from 1, for a record that does not cover the whole list: `NAME.incomplete`, `NAME.incomplete-2`, ….

@@ -23,7 +23,7 @@ pub use dry_run::{DryRunEnd, DryRunReport};
 use ending::Ending;
 use events::{Events, SummaryEvent};
 pub use failed_keys::{FailedKeys, RecordPlace, RefusedPlace};
-use failed_keys::{Kept, RecordEnd};
+use failed_keys::{Kept, RecordEnd, Rescue};
 use progress::Progress;
 use summary::Summary;
 use tally::Tally;
@@ -34,8 +34,9 @@ use crate::exit_code::ExitCode;
 use crate::keys::{ListNote, ListSource, Taken, Totals};
 use crate::local::OnWarning;
 use crate::outcome::{Class, ErrorCode, Failure, Outcome, Verification};
+use crate::signal::OnSignal;
 use crate::transfer::{
-    Finished, Limit, ListEnd, Meter, Observer, ObserverError, OnRequest, RequestNote, Wait,
+    Finished, GRACE, Limit, ListEnd, Meter, Observer, ObserverError, OnRequest, RequestNote, Wait,
 };
 
 /// Failures that are printed one by one; the CSV has them all.
@@ -134,6 +135,29 @@ impl Report {
                 progress.println(&format!("s3pull: warning: {}", printable(warning)));
             }
         }))
+    }
+
+    /// What is done when a signal stops the run.
+    pub fn on_signal(&self) -> OnSignal {
+        let (progress, limit, verbosity) =
+            (self.progress.clone(), self.limit.clone(), self.verbosity);
+        let rescue = self.failed_keys.rescue();
+        OnSignal {
+            first: Box::new(move |exit_code| {
+                if verbosity > Verbosity::Quiet {
+                    progress.println(&stopping_line(limit.n_objects() as u64, exit_code));
+                }
+            }),
+            last: Box::new(move || {
+                if let Some(left) = rescue.and_then(Rescue::leave) {
+                    let left = left.to_string_lossy().into_owned();
+                    say(&format!(
+                        "s3pull: stopped at once; the failed rows so far are in {}",
+                        printable(&left)
+                    ));
+                }
+            }),
+        }
     }
 
     /// Why the failed-keys CSV could not be locked, where its file system has no locks.
@@ -371,6 +395,24 @@ fn taken_line(taken: &Taken) -> String {
         taken.format,
         taken.reason
     )
+}
+
+/// `s3pull: stopping: 5 objects get up to 5 s; press Ctrl-C again to stop now`
+fn stopping_line(n_objects: u64, exit_code: ExitCode) -> String {
+    let objects = match n_objects {
+        0 => String::new(),
+        1 => format!(": 1 object gets up to {} s", GRACE.as_secs()),
+        n => format!(
+            ": {} objects get up to {} s",
+            text::number(n),
+            GRACE.as_secs()
+        ),
+    };
+    let how = match exit_code {
+        ExitCode::Interrupted => "press Ctrl-C again",
+        _ => "send SIGTERM again",
+    };
+    format!("s3pull: stopping{objects}; {how} to stop now")
 }
 
 /// `s3pull: GET k bytes=0-9: 12 ms`

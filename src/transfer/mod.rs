@@ -18,7 +18,7 @@ use std::io;
 use std::ops::Range;
 use std::pin::pin;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use futures::{Stream, StreamExt, stream};
 use tokio::sync::mpsc;
@@ -29,7 +29,7 @@ pub use limit::{Limit, Throttling};
 pub use meter::{Counts, LargeObject, Meter, Wait, Waited};
 use row::Ended;
 pub(crate) use row::local_path;
-pub use stop::{Phase, Stop};
+pub use stop::{GRACE, Phase, Stop};
 
 use crate::config::TransferOptions;
 use crate::keys::{Entry, ListError, Place, Row};
@@ -37,12 +37,9 @@ use crate::local::{LocalPath, OutputFolder, PathRules};
 use crate::outcome::{Class, ErrorCode, Failure, Outcome};
 use crate::s3::{self, GetError};
 
-/// How long a list may be silent once the run is being stopped, before the rest of it is given up.
-const MAX_SILENCE_OF_LIST: Duration = Duration::from_secs(5);
-
-/// How long the rest of the list is still read when the run is abandoned. A list that is at hand and not too long is
-/// then recorded whole.
-const LAST_CALL: Duration = Duration::from_millis(250);
+/// How long the rest of the list is waited for in all, once the run is being stopped. Time in which there is a row at
+/// hand does not count.
+const MAX_WAIT_FOR_LIST: Duration = Duration::from_secs(5);
 
 /// What every download shares.
 #[derive(Debug)]
@@ -271,33 +268,32 @@ fn must_end(context: &Context, failure: &Failure, n_failures: u64) -> Option<End
 
 struct CutShort;
 
-/// The rows as they arrive. Once the run is being stopped the rest is still read, for the record, unless it stays away
-/// for too long or the run is abandoned: then only what takes no time.
+/// The rows as they arrive. Once the run is being stopped the rest is still read, for the record, unless it makes the
+/// run wait for too long in all, somebody waits for the end, or the run is abandoned.
 fn rows_until_abandoned(
     list: mpsc::Receiver<Result<Vec<Row>, ListError>>,
     stop: &Stop,
     list_end: &Cell<ListEnd>,
 ) -> impl Stream<Item = Result<Row, ListError>> {
-    let last_call = Box::pin(async {
-        stop.reached(Phase::Abandoned).await;
-        tokio::time::sleep(LAST_CALL).await;
-    });
-    let batches = stream::unfold((list, last_call), async |(mut list, mut last_call)| {
-        let silent_too_long = async {
+    let start = (list, Box::pin(stop.list_is_over()), MAX_WAIT_FOR_LIST);
+    let batches = stream::unfold(start, async |(mut list, mut is_over, patience)| {
+        let started = Instant::now();
+        let out_of_patience = async {
             stop.reached(Phase::WindingDown).await;
-            tokio::time::sleep(MAX_SILENCE_OF_LIST).await;
+            tokio::time::sleep(patience).await;
         };
         let batch = tokio::select! {
             biased;
-            () = &mut last_call => Err(CutShort),
+            () = &mut is_over => Err(CutShort),
             batch = list.recv() => Ok(batch),
-            () = silent_too_long => Err(CutShort),
+            () = out_of_patience => Err(CutShort),
         };
         let batch = batch.unwrap_or_else(|CutShort| {
             list_end.set(ListEnd::CutShort);
             None
         });
-        batch.map(|batch| (batch, (list, last_call)))
+        let patience = patience.saturating_sub(stop.ending_for(started));
+        batch.map(|batch| (batch, (list, is_over, patience)))
     });
     batches.flat_map(|batch| {
         let (rows, error) = match batch {
