@@ -15,7 +15,7 @@ use std::time::{Duration, Instant};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use crate::exit_code::ExitCode;
-use crate::transfer::{Phase, Stop};
+use crate::stop::{Phase, Stop};
 
 /// How soon the same signal is the same one.
 const ECHO: Duration = Duration::from_millis(100);
@@ -166,7 +166,7 @@ impl Signals {
 
 #[cfg(all(test, unix))]
 mod tests {
-    use super::ignored_of;
+    use crate::signal::ignored_of;
 
     #[test]
     fn ignored_signals_are_read_from_the_status() {

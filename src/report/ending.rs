@@ -3,7 +3,8 @@
 use std::path::Path;
 
 use super::failed_keys::Kept;
-use super::text::{count, printable};
+use super::text::count;
+use crate::printable::printable;
 use crate::transfer::ListEnd;
 
 /// How the run ended, as far as it matters for what to do next.

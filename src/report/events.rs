@@ -9,10 +9,12 @@ use serde::Serialize;
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 
-use crate::keys::{Entry, ListOptions, ListSource, Place};
-use crate::local::LocalPath;
+use crate::meter::Counts;
 use crate::outcome::{Failure, Outcome, SkipReason, Verification};
-use crate::transfer::{Counts, Finished};
+use crate::row::{Entry, Place};
+use crate::sink::files::LocalPath;
+use crate::source::{ListOptions, ListSource};
+use crate::transfer::Finished;
 
 /// Writes events, each of which at once leaves this process.
 pub struct Events {

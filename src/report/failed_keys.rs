@@ -11,9 +11,10 @@ use std::sync::{Arc, Weak};
 
 use anyhow::Context;
 
-use crate::keys::{ListOptions, Place};
-use crate::local::{PartialFile, UserFile, first_bytes, is_same_file, open_stream};
 use crate::outcome::Failure;
+use crate::row::Place;
+use crate::sink::files::{PartialFile, UserFile, first_bytes, is_same_file, open_stream};
+use crate::source::ListOptions;
 use crate::transfer::Finished;
 
 const HEADER: [&str; 12] = [
@@ -194,7 +195,10 @@ impl RowWriter {
 
     /// Adds a row, which may wait for [`flush`](Self::flush).
     fn add<'a>(&mut self, columns: impl IntoIterator<Item = &'a str>) -> io::Result<()> {
-        let mut row = csv::Writer::from_writer(&mut self.waiting);
+        // Its own buffer, whose usual size is that of many rows, is made for each.
+        let mut row = csv::WriterBuilder::new()
+            .buffer_capacity(512)
+            .from_writer(&mut self.waiting);
         row.write_record(columns)?;
         row.flush()
     }
@@ -209,7 +213,7 @@ impl RowWriter {
         match &mut self.output {
             Output::File(file) => {
                 let end = self.n_written;
-                if let Err(error) = file.write_from(end, &self.waiting) {
+                if let Err(error) = file.append(&self.waiting) {
                     // Should that fail too, what is written next covers it.
                     let _ = file.cut_at(end);
                     return Err(error);

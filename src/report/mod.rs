@@ -2,24 +2,24 @@
 //! The one place that prints; people's text goes to stderr.
 
 mod bottleneck;
-mod dry_run;
+pub(crate) mod console;
 mod ending;
-mod events;
+pub(crate) mod events;
 mod failed_keys;
-mod progress;
+pub(crate) mod progress;
 mod rate;
 mod summary;
 mod tally;
 pub(crate) mod text;
 
 use std::collections::BTreeMap;
-use std::io::{self, Write};
-use std::path::Path;
+use std::io;
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
 use bottleneck::{Bottleneck, Measured};
-pub use dry_run::{DryRunEnd, DryRunReport};
+pub use console::error;
+use console::{one_line, say};
 use ending::Ending;
 use events::{Events, SummaryEvent};
 pub use failed_keys::{FailedKeys, RecordPlace, RefusedPlace};
@@ -27,20 +27,21 @@ use failed_keys::{Kept, RecordEnd, Rescue};
 use progress::Progress;
 use summary::Summary;
 use tally::Tally;
-use text::{printable, row_name};
+use text::{output_prefix, row_name};
 
-use crate::config::{Config, Verbosity};
+use crate::config::Config;
 use crate::exit_code::ExitCode;
-use crate::keys::{ListNote, ListSource, Taken, Totals};
-use crate::local::OnWarning;
+use crate::meter::{Meter, Wait};
+use crate::options::Verbosity;
 use crate::outcome::{Class, ErrorCode, Failure, Outcome, Verification};
-use crate::signal::OnSignal;
-use crate::transfer::{
-    Finished, GRACE, Limit, ListEnd, Meter, Observer, ObserverError, OnRequest, RequestNote, Wait,
-};
+use crate::printable::printable;
+use crate::sink::files::OnWarning;
+use crate::source::{ListNote, ListSource, Taken, Totals};
+use crate::stop::GRACE;
+use crate::transfer::{Finished, Limit, ListEnd, Observer, ObserverError, OnRequest, RequestNote};
 
 /// Failures that are printed one by one; the CSV has them all.
-const MAX_PRINTED_FAILURES: u64 = 10;
+pub(crate) const MAX_PRINTED_FAILURES: u64 = 10;
 
 /// Watches a run and tells of it.
 pub struct Report {
@@ -137,27 +138,29 @@ impl Report {
         }))
     }
 
-    /// What is done when a signal stops the run.
-    pub fn on_signal(&self) -> OnSignal {
+    /// Says that the run is being stopped by the signal that asks for this exit code.
+    pub fn on_stop(&self) -> Box<dyn FnOnce(ExitCode) + Send> {
         let (progress, limit, verbosity) =
             (self.progress.clone(), self.limit.clone(), self.verbosity);
+        Box::new(move |exit_code| {
+            if verbosity > Verbosity::Quiet {
+                progress.println(&stopping_line(limit.n_objects() as u64, exit_code));
+            }
+        })
+    }
+
+    /// Leaves the failed rows where they are found when the run cannot be waited for.
+    pub fn on_last_resort(&self) -> Box<dyn FnOnce() + Send> {
         let rescue = self.failed_keys.rescue();
-        OnSignal {
-            first: Box::new(move |exit_code| {
-                if verbosity > Verbosity::Quiet {
-                    progress.println(&stopping_line(limit.n_objects() as u64, exit_code));
-                }
-            }),
-            last: Box::new(move || {
-                if let Some(left) = rescue.and_then(Rescue::leave) {
-                    let left = left.to_string_lossy().into_owned();
-                    say(&format!(
-                        "s3pull: stopped at once; the failed rows so far are in {}",
-                        printable(&left)
-                    ));
-                }
-            }),
-        }
+        Box::new(move || {
+            if let Some(left) = rescue.and_then(Rescue::leave) {
+                let left = left.to_string_lossy().into_owned();
+                say(&format!(
+                    "s3pull: stopped at once; the failed rows so far are in {}",
+                    printable(&left)
+                ));
+            }
+        })
     }
 
     /// Why the failed-keys CSV could not be locked, where its file system has no locks.
@@ -340,7 +343,7 @@ impl Observer for Report {
                 self.is_recorded = false;
                 ObserverError::NotRecorded(error)
             } else {
-                ObserverError::NotYetRecorded(error)
+                ObserverError::RecordWaits(error)
             }
         })
     }
@@ -360,6 +363,14 @@ pub struct ListNotes {
 }
 
 impl ListNotes {
+    pub(crate) fn new(progress: Progress, verbosity: Verbosity) -> Self {
+        Self {
+            progress,
+            verbosity,
+            format: Arc::default(),
+        }
+    }
+
     /// How a list is read, and why so; or what is odd about it.
     pub fn note(&self, note: &ListNote) {
         match note {
@@ -433,15 +444,6 @@ fn request_line(note: &RequestNote<'_>) -> String {
     printable(&line).into_owned()
 }
 
-/// What the paths of files begin with, as `--output` was typed.
-fn output_prefix(output: &Path) -> String {
-    match output.to_string_lossy().into_owned() {
-        folder if folder == "." => String::new(),
-        folder if folder.ends_with('/') => folder,
-        folder => folder + "/",
-    }
-}
-
 fn because(what: &str, error: &io::Error) -> io::Error {
     io::Error::new(error.kind(), format!("{what}: {error}"))
 }
@@ -456,38 +458,4 @@ fn cpu_time() -> Option<Duration> {
 #[cfg(not(unix))]
 fn cpu_time() -> Option<Duration> {
     None
-}
-
-/// Prints an error that ended the run, with its causes, and a hint where one is known.
-pub fn error(error: &anyhow::Error, hint: Option<&str>) {
-    say(&format!("s3pull: error: {}", printable(&one_line(error))));
-    if let Some(hint) = hint {
-        say(&format!("hint: {hint}"));
-    }
-}
-
-/// An error and its causes, each told once.
-fn one_line(error: &anyhow::Error) -> String {
-    let mut message = String::new();
-    for cause in error.chain() {
-        let text = cause.to_string();
-        if message.contains(&text) {
-            continue;
-        }
-        if !message.is_empty() {
-            message.push_str(": ");
-        }
-        message.push_str(&text);
-    }
-    message
-}
-
-/// Prints a line, or a few, for people. A stderr that is closed is no reason to stop.
-fn say(lines: &str) {
-    let mut stderr = io::stderr().lock();
-    for line in lines.split('\n') {
-        // Names and the server's words are escaped where they are put in, line ends among them. What slipped through
-        // does no harm either.
-        let _ = writeln!(stderr, "{}", printable(line));
-    }
 }

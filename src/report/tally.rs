@@ -3,9 +3,10 @@
 use std::collections::BTreeMap;
 
 use super::text::{count, quoted};
-use crate::keys::Place;
+use crate::meter::Counts;
 use crate::outcome::{Class, ErrorCode, Failure};
-use crate::transfer::{Counts, Finished};
+use crate::row::Place;
+use crate::transfer::Finished;
 
 /// Error codes that are counted one by one. A server may answer with as many as it likes.
 const MAX_CODES: usize = 64;
@@ -108,8 +109,8 @@ mod tests {
     use std::sync::Arc;
 
     use super::*;
-    use crate::keys::Entry;
     use crate::outcome::Outcome;
+    use crate::row::Entry;
 
     fn add(tally: &mut Tally, line: u64, key: &str, failure: &Failure) {
         let finished = Finished {
