@@ -2,6 +2,7 @@
 
 use std::io;
 use std::num::NonZeroUsize;
+use std::time::Duration;
 
 /// Open files of everything but downloads: standard streams, the list, the CSV, the runtime, look-ups, TLS roots.
 const OTHERS: usize = 40;
@@ -9,6 +10,10 @@ const OTHERS: usize = 40;
 const PER_GET: usize = 3;
 /// Folder handles worth keeping open, where there is room for them.
 const FOLDERS: usize = 128;
+
+/// How long a request waits for others to close their files, and how often: a minute in all.
+pub const WAIT: Duration = Duration::from_millis(50);
+pub const MAX_WAITS: u32 = 1_200;
 
 /// What fits into the limit of open files.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

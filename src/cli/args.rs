@@ -186,6 +186,21 @@ pub struct Cli {
     )]
     pub max_attempts: NonZeroU32,
 
+    /// End the run when nothing has got through for this long, in seconds
+    ///
+    /// While no request is answered, no key is charged for it: one request at
+    /// a time tries, at growing intervals.
+    #[arg(
+        long,
+        value_name = "S",
+        value_parser = parse_seconds,
+        default_value = options::DEFAULT_MAX_OUTAGE,
+        env = "S3PULL_MAX_OUTAGE",
+        hide_short_help = true,
+        help_heading = TRANSFER
+    )]
+    pub max_outage: Duration,
+
     /// End the run when N keys have failed
     #[arg(long, value_name = "N", help_heading = TRANSFER)]
     pub max_failures: Option<NonZeroU64>,
@@ -279,7 +294,8 @@ pub struct Cli {
 
     /// URL of an S3-compatible server
     ///
-    /// For example `http://127.0.0.1:9000`.
+    /// For example `http://127.0.0.1:9000`. For one that takes only requests that are signed in their URLs, set
+    /// S3PULL_SIGNER to `presigned`.
     #[arg(long, value_name = "URL", help_heading = AWS)]
     pub endpoint_url: Option<String>,
 
@@ -314,6 +330,13 @@ pub struct Cli {
         help_heading = AWS
     )]
     pub ca_bundle: Option<PathBuf>,
+
+    /// Trust whoever answers, whatever its certificate
+    ///
+    /// Anyone on the way can then read the objects and change them. For a server with a certificate of its own,
+    /// `--ca-bundle` with that certificate is safe.
+    #[arg(long, hide_short_help = true, help_heading = AWS)]
+    pub no_verify_ssl: bool,
 
     /// Where the bucket's name stands in a URL
     ///

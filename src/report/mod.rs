@@ -73,7 +73,7 @@ pub struct RunEnd {
     /// Why it ended early, if it did.
     pub error: Option<anyhow::Error>,
     /// What to do about that, where it is known.
-    pub hint: Option<&'static str>,
+    pub hint: Option<String>,
     /// What stopped it, if it was a signal.
     pub stopped_by: Option<&'static str>,
 }
@@ -186,7 +186,7 @@ impl Report {
         let mut exit_code = end.exit_code;
         let mut why = end.error.as_ref().map(one_line);
         if let Some(error) = &end.error {
-            self::error(error, end.hint);
+            self::error(error, end.hint.as_deref());
         }
         let counts = self.meter.counts();
         let measured = self.measured();
