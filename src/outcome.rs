@@ -108,6 +108,11 @@ pub enum SkipReason {
     DeleteMarker,
 }
 
+/// Bytes of an error's code, or of a request's ID.
+const MAX_CODE: usize = 256;
+/// Bytes of a message.
+const MAX_MESSAGE: usize = 4096;
+
 /// A key that could not be downloaded: one row of the failed-keys CSV.
 #[derive(Debug, Clone, thiserror::Error)]
 #[error("{code}: {message}")]
@@ -152,6 +157,25 @@ impl Failure {
             message: message.into(),
             retry_after: None,
             sign: Sign::Nothing,
+        }
+    }
+
+    /// Cuts what a server or a list says to a length that every reader of a record accepts.
+    pub fn shorten(&mut self) {
+        let mut code = match &mut self.code {
+            ErrorCode::S3(code) => Some(code),
+            _ => None,
+        };
+        let texts = [
+            (code.take(), MAX_CODE),
+            (self.request_id.as_mut(), MAX_CODE),
+            (Some(&mut self.message), MAX_MESSAGE),
+        ];
+        for (text, max) in texts {
+            if let Some(text) = text.filter(|text| text.len() > max) {
+                text.truncate(text.floor_char_boundary(max));
+                text.push('…');
+            }
         }
     }
 

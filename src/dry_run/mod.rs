@@ -34,8 +34,8 @@ pub fn run(config: Config) -> anyhow::Result<ExitCode> {
     };
     let mut report = DryRunReport::start(&config);
     let notes = report.list_notes();
-    let on_taken = move |taken| notes.taken(&taken);
-    let mut batches = source::read(lists, Arc::new(config.list), on_taken);
+    let on_note = move |note| notes.note(&note);
+    let mut batches = source::read(lists, Arc::new(config.list), on_note);
     let mut broken = None;
     while let Some(batch) = batches.blocking_recv() {
         match batch {
@@ -72,14 +72,10 @@ impl Check {
                     let planned = self.plan(&entry);
                     (entry, None, planned)
                 }
-                Err(no_entry) => (
-                    Entry::of_key(no_entry.key),
-                    no_entry.bucket,
-                    Err(*no_entry.outcome),
-                ),
+                Err(no_entry) => (*no_entry.entry, no_entry.bucket, Err(*no_entry.outcome)),
             };
             match planned {
-                Ok(path) => report.planned(&entry, &path),
+                Ok(path) => report.planned(&entry, row.place, &path),
                 Err(outcome) => report.unplanned(&entry, bucket.as_deref(), row.place, &outcome),
             }
         }
