@@ -39,7 +39,7 @@ use tokio::runtime::Builder;
 use config::{Config, ProgressMode, TransferOptions};
 use exit_code::ExitCode;
 use keys::ListOptions;
-use local::OutputFolder;
+use local::{OptionalStep, OutputFolder};
 use outcome::Failure;
 use report::{RecordPlace, RefusedPlace, Report, RunEnd};
 use s3::ConnectError;
@@ -97,6 +97,11 @@ async fn download(config: Config, place: RecordPlace) -> anyhow::Result<ExitCode
     let limit = Limit::new(fit.concurrency.get());
     let stop = Arc::new(Stop::default());
     let mut report = Report::start(&config, place, limit.clone(), Arc::clone(&meter))?;
+    output.warnings().print_by(report.on_warning());
+    if let Some(error) = report.lock_refused() {
+        let csv = config.failed.to_string_lossy();
+        output.warnings().refused(OptionalStep::Lock, &csv, error);
+    }
     if fit.concurrency < config.transfer.concurrency {
         report.warn(&format!(
             "`--concurrency {}` does not fit into the limit of open files: going on with {} (`ulimit -n` raises it)",

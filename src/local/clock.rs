@@ -3,9 +3,9 @@
 use std::io;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use cap_std::fs::{Dir, File, Metadata, OpenOptions};
+use cap_std::fs::{Dir, Metadata};
 
-use super::name::RESERVED_PREFIX;
+use super::sys;
 
 /// How often the clock is looked at, and how long it is waited in between: two ticks of the slowest kernel's (100 Hz).
 const MAX_LOOKS: u32 = 20;
@@ -37,28 +37,7 @@ pub fn run_start(folder: &Dir) -> SystemTime {
 
 /// What the file system says when it is: the time of a file made for that.
 fn probe(folder: &Dir) -> io::Result<SystemTime> {
-    if let Ok(file) = make_nameless(folder) {
-        return Ok(changed(&file.metadata()?));
-    }
-    let name = format!("{RESERVED_PREFIX}clock-{:016x}", fastrand::u64(..));
-    let file = folder.open_with(&name, OpenOptions::new().write(true).create_new(true))?;
-    let metadata = file.metadata();
-    folder.remove_file(&name)?;
-    Ok(changed(&metadata?))
-}
-
-/// A file that leaves nothing behind, whenever this process is killed. Not every file system has them.
-#[cfg(target_os = "linux")]
-fn make_nameless(folder: &Dir) -> io::Result<File> {
-    use rustix::fs::{Mode, OFlags, openat};
-    let flags = OFlags::TMPFILE | OFlags::WRONLY | OFlags::CLOEXEC;
-    let file = openat(folder, ".", flags, Mode::RUSR | Mode::WUSR)?;
-    Ok(File::from_std(file.into()))
-}
-
-#[cfg(not(target_os = "linux"))]
-fn make_nameless(_: &Dir) -> io::Result<File> {
-    Err(io::ErrorKind::Unsupported.into())
+    sys::probe(folder).map(|metadata| changed(&metadata))
 }
 
 /// Whether a file was changed for the last time before the run, beyond doubt.

@@ -17,7 +17,9 @@ use cap_std::fs::{Dir, Metadata, OpenOptions};
 use super::clock::{changed, is_before, run_start};
 use super::error::LocalError;
 use super::journal::read_exact_at;
+use super::own_file::InUse;
 use super::path::LocalPath;
+use super::warnings::Warnings;
 
 /// Bytes compared at once.
 const COMPARE_SIZE: usize = 256 * 1024;
@@ -29,6 +31,9 @@ pub struct Commits {
     /// The files that no key may replace. The lock is held while what is at a path is looked at and replaced, so that
     /// of two downloads to one file the second sees what the first has put there.
     kept: Mutex<Vec<std::fs::Metadata>>,
+    /// The partial files that are written without a lock.
+    pub in_use: InUse,
+    pub warnings: Warnings,
 }
 
 /// What became of a partial file.
@@ -52,6 +57,8 @@ impl Commits {
         Self {
             run_start: run_start(folder),
             kept: Mutex::default(),
+            in_use: InUse::default(),
+            warnings: Warnings::default(),
         }
     }
 
@@ -60,6 +67,8 @@ impl Commits {
         Self {
             run_start: SystemTime::UNIX_EPOCH,
             kept: Mutex::default(),
+            in_use: InUse::default(),
+            warnings: Warnings::default(),
         }
     }
 

@@ -5,6 +5,7 @@ use std::io::{self, ErrorKind};
 use cap_std::fs::Dir;
 
 use super::path::{LocalPath, NoPath};
+use super::sys;
 use crate::handles;
 use crate::outcome::{Class, ErrorCode, Failure};
 
@@ -53,17 +54,16 @@ impl LocalError {
             ErrorKind::IsADirectory | ErrorKind::DirectoryNotEmpty => {
                 Self::Conflict(format!("a folder is where the file `{shown}` would go"))
             }
-            // The sandbox's own refusal: no system call failed.
-            ErrorKind::PermissionDenied if source.raw_os_error().is_none() => Self::Conflict(
-                format!("`{shown}` leads out of the output folder through a symlink"),
-            ),
+            _ if leads_out(&source) => Self::Conflict(format!(
+                "`{shown}` leads out of the output folder through a symlink"
+            )),
             ErrorKind::StorageFull | ErrorKind::QuotaExceeded => Self::Full {
                 action,
                 path: shown.to_string(),
                 source,
                 free: free_bytes(folder),
             },
-            _ if is_loop(&source) => {
+            _ if sys::is_loop(&source) => {
                 Self::Conflict(format!("symlinks at `{shown}` lead round in circles"))
             }
             _ => Self::Io {
@@ -128,6 +128,11 @@ impl From<NoPath> for Failure {
     }
 }
 
+/// Whether it is the sandbox's own refusal: no system call failed.
+pub(super) fn leads_out(error: &io::Error) -> bool {
+    error.kind() == ErrorKind::PermissionDenied && error.raw_os_error().is_none()
+}
+
 #[cfg(unix)]
 pub(super) fn free_bytes(folder: &Dir) -> Option<u64> {
     let state = rustix::fs::fstatvfs(folder).ok()?;
@@ -137,14 +142,4 @@ pub(super) fn free_bytes(folder: &Dir) -> Option<u64> {
 #[cfg(not(unix))]
 pub(super) fn free_bytes(_: &Dir) -> Option<u64> {
     None
-}
-
-#[cfg(unix)]
-fn is_loop(error: &io::Error) -> bool {
-    error.raw_os_error() == Some(rustix::io::Errno::LOOP.raw_os_error())
-}
-
-#[cfg(not(unix))]
-fn is_loop(_: &io::Error) -> bool {
-    false
 }

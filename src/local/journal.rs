@@ -6,7 +6,7 @@
 //! file, each part is read again and compared before it counts.
 
 use std::fs::File;
-use std::io::{self, Read, Write};
+use std::io::{self, ErrorKind, Read, Write};
 use std::time::SystemTime;
 
 use bytes::Bytes;
@@ -14,6 +14,8 @@ use crc_fast::{CrcAlgorithm, Digest};
 
 use super::error::LocalError;
 use super::partial::{JOURNAL_SUFFIX, PartialFile};
+use super::sys;
+use super::warnings::OptionalStep;
 
 /// Bytes read at once when parts are checked.
 const READ_SIZE: usize = 1024 * 1024;
@@ -42,6 +44,8 @@ pub type DonePart = (usize, u64);
 pub struct ResumableFile {
     partial: PartialFile,
     journal: File,
+    /// Bytes of the object.
+    size: u64,
 }
 
 impl ResumableFile {
@@ -51,19 +55,31 @@ impl ResumableFile {
         identity: &Identity,
     ) -> Result<(Self, Vec<DonePart>), LocalError> {
         let journal = partial.open_beside(JOURNAL_SUFFIX)?;
-        let file = Self { partial, journal };
+        let size = identity.size;
+        let file = Self {
+            partial,
+            journal,
+            size,
+        };
         let mut done = Vec::new();
-        if file.partial.was_there() {
+        if file.partial.n_left() > 0 {
             let claimed = file.read_journal(identity)?;
             done = good_parts(file.partial.file(), identity, claimed);
         }
         if done.is_empty() {
             file.begin_anew(identity)?;
         } else {
+            if file.partial.n_left() > size {
+                file.partial.set_length(size)?;
+            }
             file.partial.leave();
         }
-        preallocate(file.partial.file(), identity.size)
-            .map_err(|error| file.partial.error("make room for", error))?;
+        if let Err(error) = sys::preallocate(file.partial.file(), size) {
+            if is_out_of_room(&error) {
+                return Err(file.partial.error("make room for", error));
+            }
+            file.partial.warn(OptionalStep::Preallocate, &error);
+        }
         Ok((file, done))
     }
 
@@ -117,6 +133,8 @@ impl ResumableFile {
     /// # Errors
     /// As [`PartialFile::commit`].
     pub fn commit(&self, modified: Option<SystemTime>) -> Result<(), LocalError> {
+        // The parts are checked one by one, so whatever is behind the last one is not the object's.
+        self.partial.set_length(self.size)?;
         self.partial.remove_beside(JOURNAL_SUFFIX);
         let committed = self.partial.commit(modified);
         // Without its journal no run can use it.
@@ -212,7 +230,7 @@ pub(super) fn read_exact_at(file: &File, buffer: &mut [u8], offset: u64) -> io::
 pub(super) fn read_exact_at(file: &File, mut buffer: &mut [u8], mut offset: u64) -> io::Result<()> {
     while !buffer.is_empty() {
         match std::os::windows::fs::FileExt::seek_read(file, buffer, offset)? {
-            0 => return Err(io::ErrorKind::UnexpectedEof.into()),
+            0 => return Err(ErrorKind::UnexpectedEof.into()),
             n_read => {
                 buffer = &mut buffer[n_read..];
                 offset += n_read as u64;
@@ -222,21 +240,12 @@ pub(super) fn read_exact_at(file: &File, mut buffer: &mut [u8], mut offset: u64)
     Ok(())
 }
 
-/// Takes the whole file's room now, so that a full disk shows before the bytes are fetched.
-#[cfg(target_os = "linux")]
-fn preallocate(file: &File, size: u64) -> io::Result<()> {
-    use rustix::fs::{FallocateFlags, fallocate};
-    use rustix::io::Errno;
-    match fallocate(file, FallocateFlags::KEEP_SIZE, 0, size) {
-        // Not every file system can; then a full disk shows later.
-        Ok(()) | Err(Errno::OPNOTSUPP | Errno::NOSYS | Errno::INVAL) => Ok(()),
-        Err(error) => Err(error.into()),
-    }
-}
-
-#[cfg(not(target_os = "linux"))]
-fn preallocate(_: &File, _: u64) -> io::Result<()> {
-    Ok(())
+/// Whether the file can never be whole here. Not every file system can reserve room; then a full disk shows later.
+fn is_out_of_room(error: &io::Error) -> bool {
+    matches!(
+        error.kind(),
+        ErrorKind::StorageFull | ErrorKind::QuotaExceeded | ErrorKind::FileTooLarge
+    )
 }
 
 #[cfg(test)]
@@ -372,6 +381,76 @@ mod tests {
         file.write_at(&[Bytes::from_static(b"!")], 999).unwrap();
         drop(file);
         assert_eq!(open(folder.path(), &identity()).1, [good]);
+    }
+
+    /// Downloads the whole object over what is there, and returns the parts that were resumed.
+    fn finish(folder: &Path) -> Vec<DonePart> {
+        let (file, done) = open(folder, &identity());
+        let missing = (0..3).filter(|index| !done.iter().any(|(is, _)| is == index));
+        missing.for_each(|index| {
+            write_part(&file, index);
+        });
+        file.commit(None).unwrap();
+        let whole = [vec![1; 1000], vec![2; 1000], vec![3; 500]].concat();
+        assert_eq!(std::fs::read(folder.join("k")).unwrap(), whole);
+        done
+    }
+
+    #[test]
+    fn a_partial_file_that_is_longer_or_shorter_than_its_object_ends_at_its_size() {
+        for length in [2501, 5000, 2499, 1500] {
+            let folder = tempfile::tempdir().unwrap();
+            let (file, _) = open(folder.path(), &identity());
+            let first = write_part(&file, 0);
+            let last = write_part(&file, 2);
+            drop(file);
+            let partial = File::options()
+                .write(true)
+                .open(folder.path().join(".s3pull-k.part"))
+                .unwrap();
+            partial.set_len(length).unwrap();
+            let expected = if length > 2500 {
+                vec![first, last]
+            } else {
+                vec![first]
+            };
+            assert_eq!(finish(folder.path()), expected, "{length}");
+            assert_eq!(names(folder.path()), ["k"]);
+        }
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn a_partial_file_or_journal_with_another_name_is_left_alone_and_not_resumed() {
+        for linked in [".s3pull-k.part", ".s3pull-k.journal"] {
+            let folder = tempfile::tempdir().unwrap();
+            let (file, _) = open(folder.path(), &identity());
+            write_part(&file, 0);
+            drop(file);
+            let victim = folder.path().join("victim");
+            std::fs::hard_link(folder.path().join(linked), &victim).unwrap();
+            let before = std::fs::read(&victim).unwrap();
+            assert_eq!(finish(folder.path()), [], "{linked}");
+            assert_eq!(std::fs::read(&victim).unwrap(), before, "{linked}");
+            assert_eq!(names(folder.path()), ["k", "victim"]);
+        }
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn a_partial_file_or_journal_that_others_may_write_is_not_resumed() {
+        use std::os::unix::fs::PermissionsExt;
+        for foreign in [".s3pull-k.part", ".s3pull-k.journal"] {
+            let folder = tempfile::tempdir().unwrap();
+            let (file, _) = open(folder.path(), &identity());
+            write_part(&file, 0);
+            drop(file);
+            let mode = std::fs::Permissions::from_mode(0o4777);
+            std::fs::set_permissions(folder.path().join(foreign), mode).unwrap();
+            assert_eq!(finish(folder.path()), [], "{foreign}");
+            let mode = std::fs::metadata(folder.path().join("k")).unwrap();
+            assert_eq!(mode.permissions().mode() & 0o7133, 0, "{foreign}");
+        }
     }
 
     #[test]

@@ -12,7 +12,11 @@ mod own_file;
 mod partial;
 mod path;
 mod preview;
+#[cfg(all(test, target_os = "linux"))]
+mod refusals;
+mod sys;
 mod user_file;
+mod warnings;
 
 pub use encode::decode;
 pub use error::LocalError;
@@ -22,3 +26,4 @@ pub use partial::PartialFile;
 pub use path::{LocalPath, NoPath, PathRules, UnsafeKey};
 pub use preview::Preview;
 pub use user_file::{UserFile, first_bytes, is_same_file, open_stream};
+pub use warnings::{OnWarning, OptionalStep, Warnings};

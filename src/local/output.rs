@@ -11,10 +11,12 @@ use cap_std::ambient_authority;
 use cap_std::fs::{Dir, Metadata};
 
 use super::commit::{Commits, check_replaceable};
-use super::error::LocalError;
+use super::error::{LocalError, leads_out};
 use super::journal::{DonePart, Identity, ResumableFile};
 use super::partial::{PartialFile, folder_of};
 use super::path::LocalPath;
+use super::sys;
+use super::warnings::Warnings;
 
 /// What is waited where this process has too many files open, and how often: a minute in all.
 const WAIT: Duration = Duration::from_millis(20);
@@ -90,29 +92,40 @@ impl OutputFolder {
         }
     }
 
+    /// The warnings of the run's file work.
+    pub fn warnings(&self) -> &Warnings {
+        &self.commits.warnings
+    }
+
     /// The time of the file that is at `path` already; `None` if there is none. Nothing is opened.
     ///
     /// # Errors
-    /// When something else is there, or a file is where the path needs a folder.
+    /// When something else is there, a file is where the path needs a folder, or it cannot be looked at.
     pub fn time_of_file(&self, path: &LocalPath) -> Result<Option<SystemTime>, LocalError> {
-        let metadata = match self.root.metadata(path.as_str()) {
-            Ok(metadata) => metadata,
-            Err(source) if source.kind() == ErrorKind::NotADirectory => {
-                return Err(LocalError::io(&self.root, "look at", path.as_str(), source));
+        self.waiting_for_handles(|| self.look(path))
+    }
+
+    /// Only "not found" says that nothing is there: after any other error there may be a file that must be kept. That
+    /// holds for a name that is too long, too: it may be the one that a symlink leads to.
+    fn look(&self, path: &LocalPath) -> Result<Option<SystemTime>, LocalError> {
+        let error = |source| LocalError::io(&self.root, "look at", path.as_str(), source);
+        let (at_path, is_link) = match sys::metadata(&self.root, path.as_str()) {
+            // A symlink that leads out is not followed, but it is there.
+            Err(source) if leads_out(&source) => {
+                (sys::symlink_metadata(&self.root, path.as_str()), true)
             }
-            // A symlink that leads out is not followed, but it is there. Anything else is not, or is in doubt: then it
-            // is downloaded, and what is wrong shows.
-            Err(source) if source.kind() != ErrorKind::NotFound => {
-                let link = self.root.symlink_metadata(path.as_str());
-                return Ok(link.ok().filter(Metadata::is_symlink).map(time_of));
-            }
-            Err(_) => return Ok(None),
+            at_path => (at_path, false),
         };
-        check_replaceable(&metadata, path)?;
-        let modified = metadata.modified();
-        Ok(Some(
-            modified.map_or(UNIX_EPOCH, cap_std::time::SystemTime::into_std),
-        ))
+        match at_path {
+            Ok(metadata) => {
+                if !(is_link && metadata.is_symlink()) {
+                    check_replaceable(&metadata, path)?;
+                }
+                Ok(Some(time_of(&metadata)))
+            }
+            Err(source) if source.kind() == ErrorKind::NotFound => Ok(None),
+            Err(source) => Err(error(source)),
+        }
     }
 
     /// Makes the folder that a folder marker stands for.
@@ -202,26 +215,34 @@ impl OutputFolder {
         open: impl Fn(Arc<Dir>) -> Result<PartialFile, LocalError>,
     ) -> Result<PartialFile, LocalError> {
         self.check_kept(path)?;
-        let mut n_waits = 0;
-        loop {
-            match self.folder(path).and_then(&open) {
-                // The folder was removed since it was opened: make it again, once.
-                Err(LocalError::Io { source, .. }) if source.kind() == ErrorKind::NotFound => {
-                    self.folders().remove(path.folder());
-                    return self
-                        .folder(path)
-                        .and_then(&open)
-                        .map_err(LocalError::or_gone);
-                }
-                Err(error) if error.is_out_of_handles() && n_waits < MAX_WAITS => {
+        self.waiting_for_handles(|| match self.folder(path).and_then(&open) {
+            // The folder was removed since it was opened: make it again, once.
+            Err(LocalError::Io { source, .. }) if source.kind() == ErrorKind::NotFound => {
+                self.folders().remove(path.folder());
+                self.folder(path)
+                    .and_then(&open)
+                    .map_err(LocalError::or_gone)
+            }
+            opened => opened,
+        })
+    }
+
+    /// Does file work again while it fails for too many open files.
+    fn waiting_for_handles<T>(
+        &self,
+        work: impl Fn() -> Result<T, LocalError>,
+    ) -> Result<T, LocalError> {
+        for _ in 0..MAX_WAITS {
+            match work() {
+                Err(error) if error.is_out_of_handles() => {
                     // The cached folders are handles too; the other ones are closed by those who use them.
                     self.folders().clear();
                     std::thread::sleep(WAIT);
-                    n_waits += 1;
                 }
-                opened => return opened,
+                done => return done,
             }
         }
+        work()
     }
 
     /// The folder of `path`, made and opened, or as it was opened lately.
@@ -234,7 +255,7 @@ impl OutputFolder {
             return Ok(Arc::clone(open));
         }
         let error = |source| LocalError::io(&self.root, "make the folder", folder, source);
-        let opened = match self.root.open_dir(folder) {
+        let opened = match sys::open_folder(&self.root, folder) {
             Err(source) if source.kind() == ErrorKind::NotFound => {
                 self.root.create_dir_all(folder).map_err(error)?;
                 self.root.open_dir(folder).map_err(error)?
@@ -260,8 +281,7 @@ fn is_same_name(one: &str, other: &str) -> bool {
     one == other || cfg!(windows) && one.to_lowercase() == other.to_lowercase()
 }
 
-#[expect(clippy::needless_pass_by_value, reason = "serves as a step of a chain")]
-fn time_of(metadata: Metadata) -> SystemTime {
+fn time_of(metadata: &Metadata) -> SystemTime {
     metadata
         .modified()
         .map_or(UNIX_EPOCH, cap_std::time::SystemTime::into_std)

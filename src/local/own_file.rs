@@ -1,13 +1,16 @@
 //! This program's own files in a folder: their names, which no key's file can have, and the lock that says whose they are.
 
-use std::fs::{File, TryLockError};
+use std::collections::HashSet;
+use std::fs::File;
 use std::io::{self, ErrorKind};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use cap_std::fs::{Dir, OpenOptions};
 
 use super::error::LocalError;
 use super::name::{MAX_NAME, RESERVED_PREFIX};
 use super::path::LocalPath;
+use super::sys::{self, FileId, Lock};
 
 /// Rounds of finding a file that others remove or finish meanwhile.
 const MAX_ROUNDS: usize = 100;
@@ -51,65 +54,166 @@ pub fn reserved_name(name: &str, suffix: &str) -> String {
     format!("{RESERVED_PREFIX}{sum:016x}{suffix}")
 }
 
-/// Opens the file `name`, locked, or makes it; and says whether it was there.
-pub fn take(folder: &Dir, name: &str) -> Result<(File, bool), TakeError> {
+/// What is to be done with a file that is there already.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Found {
+    /// A new one takes its place.
+    Replace,
+    /// It is used as it is, where this program can have left it.
+    Resume,
+}
+
+/// A file of this program's own that no other process or download is using.
+#[derive(Debug)]
+pub struct Taken {
+    pub file: File,
+    /// Bytes in the file, as found under the lock.
+    pub n_bytes: u64,
+    /// Whether there was a file of that name before this one.
+    pub has_predecessor: bool,
+    /// Where the file system has no locks: the error, and this run's own note of the file in place of a lock.
+    pub unlocked: Option<(io::Error, Claim)>,
+}
+
+/// Opens the file `name`, locked, or makes it.
+///
+/// What is found under the lock decides, and not what opening the file said: between the two, another run may have
+/// used the file.
+pub fn take(folder: &Dir, name: &str, if_found: Found, in_use: &InUse) -> Result<Taken, TakeError> {
     let mut options = OpenOptions::new();
     options.read(true).write(true);
+    let mut has_predecessor = false;
     for _ in 0..MAX_ROUNDS {
-        let (file, was_there) = open_or_make(folder, name, &options)?;
-        match file.try_lock() {
-            Ok(()) => {}
-            Err(TryLockError::WouldBlock) => return Err(TakeError::Busy),
-            // Some network file systems have no locks; there the name alone must do.
-            Err(TryLockError::Error(error)) if error.kind() == ErrorKind::Unsupported => {}
-            Err(TryLockError::Error(error)) => return Err(error.into()),
+        let (file, opened) = open_or_make(folder, name, &options)?;
+        let locked = sys::lock(&file)?;
+        let metadata = file.metadata()?;
+        let unlocked = match locked {
+            Lock::Held => None,
+            Lock::HeldElsewhere => return Err(TakeError::Busy),
+            // Some network file systems have no locks: there the name alone keeps two processes apart.
+            Lock::Unavailable(error) => match in_use.claim(&metadata) {
+                Some(claim) => Some((error, claim)),
+                None => return Err(TakeError::Busy),
+            },
+        };
+        if !sys::is_still_named(folder, name, &metadata)? {
+            continue;
         }
-        if is_still_named(folder, name, &file.metadata()?) {
-            return Ok((file, was_there));
+        let is_new = opened == Opened::Made && metadata.len() == 0 && sys::has_one_name(&metadata);
+        has_predecessor |= !is_new;
+        // Windows keeps the name of a removed file until it is closed: there the old file is used, and emptied.
+        let may_reuse = if_found == Found::Resume || cfg!(windows);
+        if is_new || may_reuse && is_reusable(folder, &metadata, opened)? {
+            return Ok(Taken {
+                file,
+                n_bytes: metadata.len(),
+                has_predecessor,
+                unlocked,
+            });
         }
+        sys::remove(folder, name)?;
     }
     Err(TakeError::Busy)
 }
 
-/// Opens the file `name` with `options`, or makes it; and says whether it was there.
-pub fn open_or_make(
+/// Opens the file `name` to add to it, or makes it. The lock of another file must cover it.
+pub fn open_to_append(folder: &Dir, name: &str) -> Result<File, TakeError> {
+    let mut options = OpenOptions::new();
+    options.read(true).append(true);
+    for _ in 0..MAX_ROUNDS {
+        let (file, opened) = open_or_make(folder, name, &options)?;
+        if opened == Opened::Made || is_reusable(folder, &file.metadata()?, opened)? {
+            return Ok(file);
+        }
+        sys::remove(folder, name)?;
+    }
+    Err(TakeError::Busy)
+}
+
+/// Whether a file can have been left by this program: writing to one with another name would change a file of the
+/// user's, and one with another owner or other permissions may be changed by others, and would stay so.
+fn is_reusable(folder: &Dir, file: &std::fs::Metadata, opened: Opened) -> io::Result<bool> {
+    Ok(opened != Opened::ToReplace
+        && file.is_file()
+        && sys::has_one_name(file)
+        && sys::is_like_new(folder, file)?)
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Opened {
+    Made,
+    Found,
+    /// It was found and cannot be written to, but it can be locked.
+    ToReplace,
+}
+
+/// Opens the file `name` with `options`, or makes it.
+fn open_or_make(
     folder: &Dir,
     name: &str,
     options: &OpenOptions,
-) -> Result<(File, bool), TakeError> {
+) -> Result<(File, Opened), TakeError> {
     for _ in 0..MAX_ROUNDS {
-        match folder.open_with(name, options.clone().create_new(true)) {
+        match sys::open(folder, name, options.clone().create_new(true)) {
             Err(error) if error.kind() == ErrorKind::AlreadyExists => {}
-            made => return Ok((made?.into_std(), false)),
+            made => return Ok((made?, Opened::Made)),
         }
-        let opened = match folder.symlink_metadata(name) {
-            Ok(metadata) if metadata.is_file() => folder.open_with(name, options),
+        let opened = match sys::symlink_metadata(folder, name) {
+            Ok(metadata) if metadata.is_file() => open_found(folder, name, options),
             Ok(_) => return Err(TakeError::NotAFile(name.to_owned())),
             Err(error) => Err(error),
         };
         match opened {
-            // It was finished or dropped by its process meanwhile.
-            Err(error) if error.kind() == ErrorKind::NotFound => {}
-            opened => return Ok((opened?.into_std(), true)),
+            // It was finished or dropped by its process, or replaced by a symlink, meanwhile.
+            Err(error) if error.kind() == ErrorKind::NotFound || sys::is_loop(&error) => {}
+            opened => return Ok(opened?),
         }
     }
     Err(TakeError::Busy)
 }
 
-/// Whether the locked file is the one that `name` stands for: its last owner may just have renamed or removed it.
-#[cfg(unix)]
-fn is_still_named(folder: &Dir, name: &str, locked: &std::fs::Metadata) -> bool {
-    use cap_std::fs::MetadataExt as _;
-    use std::os::unix::fs::MetadataExt as _;
-    folder
-        .symlink_metadata(name)
-        .is_ok_and(|named| (named.dev(), named.ino()) == (locked.dev(), locked.ino()))
+fn open_found(folder: &Dir, name: &str, options: &OpenOptions) -> io::Result<(File, Opened)> {
+    match sys::open(folder, name, options) {
+        Err(error) if error.kind() == ErrorKind::PermissionDenied => {
+            let file = sys::open(folder, name, OpenOptions::new().read(true));
+            file.map(|file| (file, Opened::ToReplace))
+                .map_err(|_| error)
+        }
+        opened => opened.map(|file| (file, Opened::Found)),
+    }
 }
 
-/// Where files have no numbers to compare, an open file keeps its name.
-#[cfg(not(unix))]
-fn is_still_named(_: &Dir, _: &str, _: &std::fs::Metadata) -> bool {
-    true
+/// The files that this run writes without a lock, so that no two of its downloads write one.
+#[derive(Debug, Clone, Default)]
+pub struct InUse(Arc<Mutex<HashSet<FileId>>>);
+
+impl InUse {
+    /// Notes that the file is in use until the claim is dropped; `None` if it is in use already.
+    fn claim(&self, file: &std::fs::Metadata) -> Option<Claim> {
+        let id = sys::file_id(file);
+        let is_free = id.is_none_or(|id| self.ids().insert(id));
+        let in_use = self.clone();
+        is_free.then(|| Claim { in_use, id })
+    }
+
+    fn ids(&self) -> std::sync::MutexGuard<'_, HashSet<FileId>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// A file in use without a lock.
+#[derive(Debug)]
+pub struct Claim {
+    in_use: InUse,
+    id: Option<FileId>,
+}
+
+impl Drop for Claim {
+    fn drop(&mut self) {
+        if let Some(id) = self.id {
+            self.in_use.ids().remove(&id);
+        }
+    }
 }
 
 #[cfg(test)]

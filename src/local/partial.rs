@@ -16,12 +16,14 @@ use std::time::SystemTime;
 
 use bytes::Bytes;
 use cap_std::ambient_authority;
-use cap_std::fs::{Dir, OpenOptions};
+use cap_std::fs::Dir;
 
 use super::commit::{Commits, Put, replace};
 use super::error::LocalError;
-use super::own_file::{open_or_make, reserved_name, take};
+use super::own_file::{Claim, Found, InUse, TakeError, open_to_append, reserved_name, take};
 use super::path::LocalPath;
+use super::sys;
+use super::warnings::OptionalStep;
 
 const PARTIAL_SUFFIX: &str = ".part";
 pub(super) const JOURNAL_SUFFIX: &str = ".journal";
@@ -32,11 +34,14 @@ pub struct PartialFile {
     folder: Arc<Dir>,
     /// `None` for a file that is no object's: that replaces whatever is at its path.
     commits: Option<Arc<Commits>>,
+    /// Where the file system has no locks: the error, and this run's own note in place of a lock, which is given back
+    /// before the file is closed.
+    unlocked: Option<(io::Error, Claim)>,
     file: File,
     partial_name: String,
     path: LocalPath,
-    /// Whether there was one already, with whatever it holds.
-    was_there: bool,
+    /// Bytes in the file when it was taken, which another run left.
+    n_left: u64,
     is_left: AtomicBool,
 }
 
@@ -47,9 +52,11 @@ impl PartialFile {
         commits: Option<Arc<Commits>>,
         path: &LocalPath,
     ) -> Result<Self, LocalError> {
-        let file = Self::take(folder, commits, path)?;
-        if file.was_there {
+        let (file, has_predecessor) = Self::begin(folder, commits, path, Found::Replace)?;
+        if file.n_left > 0 {
             file.empty()?;
+        }
+        if has_predecessor {
             // What a killed run knew of its parts is of no use now.
             file.remove_beside(JOURNAL_SUFFIX);
         }
@@ -62,18 +69,36 @@ impl PartialFile {
         commits: Option<Arc<Commits>>,
         path: &LocalPath,
     ) -> Result<Self, LocalError> {
+        Self::begin(folder, commits, path, Found::Resume).map(|(file, _)| file)
+    }
+
+    /// The file, and whether another run had left one.
+    fn begin(
+        folder: Arc<Dir>,
+        commits: Option<Arc<Commits>>,
+        path: &LocalPath,
+        if_found: Found,
+    ) -> Result<(Self, bool), LocalError> {
         let partial_name = reserved_name(path.name(), PARTIAL_SUFFIX);
-        let (file, was_there) =
-            take(&folder, &partial_name).map_err(|error| error.of_file(&folder, "create", path))?;
-        Ok(Self {
+        let in_use = commits
+            .as_ref()
+            .map_or_else(InUse::default, |commits| commits.in_use.clone());
+        let taken = take(&folder, &partial_name, if_found, &in_use)
+            .map_err(|error| error.of_file(&folder, "create", path))?;
+        let file = Self {
             folder,
             commits,
-            file,
+            unlocked: taken.unlocked,
+            file: taken.file,
             partial_name,
             path: path.clone(),
-            was_there,
+            n_left: taken.n_bytes,
             is_left: AtomicBool::new(false),
-        })
+        };
+        if let Some(error) = file.lock_refused() {
+            file.warn(OptionalStep::Lock, error);
+        }
+        Ok((file, taken.has_predecessor))
     }
 
     /// Begins a file that is no object's, at a path of the user's.
@@ -107,12 +132,15 @@ impl PartialFile {
     /// # Errors
     /// When something that must not be replaced is at the final path, or the file system refuses.
     pub fn commit(&self, modified: Option<SystemTime>) -> Result<(), LocalError> {
-        if let Some(time) = modified {
-            self.file
-                .set_modified(time)
-                .map_err(|source| self.error("set the time of", source))?;
+        if let Some(Err(error)) = modified.map(|time| sys::set_times(&self.file, time)) {
+            // It is verified: no reason to lose it.
+            self.warn(OptionalStep::SetTimes, &error);
         }
         let (folder, name) = (&self.folder, &self.partial_name);
+        // Under the name of an unlocked file there may be another process's by now.
+        if self.unlocked.is_some() && !self.is_still_named()? {
+            return Err(TakeError::Busy.of_file(folder, "put in place", &self.path));
+        }
         let put = match &self.commits {
             Some(commits) => commits.put(&self.file, folder, name, &self.path)?,
             None => replace(folder, name, &self.path)?,
@@ -135,6 +163,18 @@ impl PartialFile {
         Ok(())
     }
 
+    /// Why the file could not be locked, where the file system has no locks.
+    pub fn lock_refused(&self) -> Option<&io::Error> {
+        self.unlocked.as_ref().map(|(error, _)| error)
+    }
+
+    /// Warns of a step that the file does without. (The CSV's lock is told of by the report.)
+    pub(super) fn warn(&self, step: OptionalStep, error: &io::Error) {
+        if let Some(commits) = &self.commits {
+            commits.warnings.refused(step, self.path.as_str(), error);
+        }
+    }
+
     /// Leaves the file as it is for a later run.
     pub(super) fn leave(&self) {
         self.is_left.store(true, Relaxed);
@@ -147,12 +187,16 @@ impl PartialFile {
     /// Removes the file now, whoever may still be writing to it: they write to a file without a name.
     pub(super) fn forget(&self) {
         self.leave();
-        // What cannot be removed is taken over by the next run.
-        let _ = self.folder.remove_file(&self.partial_name);
+        // Without a lock another process may have put its own file under the name.
+        if self.unlocked.is_none() || self.is_still_named().unwrap_or(false) {
+            // What cannot be removed is taken over by the next run.
+            let _ = self.folder.remove_file(&self.partial_name);
+        }
     }
 
-    pub(super) fn was_there(&self) -> bool {
-        self.was_there
+    /// Bytes in the file when it was taken, which another run left.
+    pub(super) fn n_left(&self) -> u64 {
+        self.n_left
     }
 
     pub(super) fn file(&self) -> &File {
@@ -160,19 +204,28 @@ impl PartialFile {
     }
 
     pub(super) fn empty(&self) -> Result<(), LocalError> {
+        self.set_length(0)
+    }
+
+    /// Cuts the file off, or fills it up with zeros, at `n_bytes`.
+    pub(super) fn set_length(&self, n_bytes: u64) -> Result<(), LocalError> {
         self.file
-            .set_len(0)
-            .map_err(|source| self.error("empty", source))
+            .set_len(n_bytes)
+            .map_err(|source| self.error("set the length of", source))
+    }
+
+    fn is_still_named(&self) -> Result<bool, LocalError> {
+        let named = self
+            .file
+            .metadata()
+            .and_then(|metadata| sys::is_still_named(&self.folder, &self.partial_name, &metadata));
+        named.map_err(|source| self.error("look at", source))
     }
 
     /// Opens, or makes, this program's own file `suffix` beside this one, to add to it. Its lock covers that file too.
     pub(super) fn open_beside(&self, suffix: &str) -> Result<File, LocalError> {
         let name = reserved_name(self.path.name(), suffix);
-        let mut options = OpenOptions::new();
-        options.read(true).append(true);
-        let opened = open_or_make(&self.folder, &name, &options);
-        opened
-            .map(|(file, _)| file)
+        open_to_append(&self.folder, &name)
             .map_err(|error| error.of_file(&self.folder, "make a journal for", &self.path))
     }
 
@@ -343,6 +396,23 @@ mod tests {
         ));
         live.commit(None).unwrap();
         assert_eq!(std::fs::read(folder.path().join("a")).unwrap(), b"");
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn a_hard_link_under_the_partial_name_is_not_written_through() {
+        let (folder, dir) = folder();
+        std::fs::write(folder.path().join("victim"), "kept").unwrap();
+        std::fs::hard_link(
+            folder.path().join("victim"),
+            folder.path().join(reserved_name("a", PARTIAL_SUFFIX)),
+        )
+        .unwrap();
+        let file = PartialFile::create(dir, None, &path("a")).unwrap();
+        file.write_at(&[Bytes::from_static(b"new")], 0).unwrap();
+        file.commit(None).unwrap();
+        let read = |name| std::fs::read(folder.path().join(name)).unwrap();
+        assert_eq!((read("victim"), read("a")), (b"kept".into(), b"new".into()));
     }
 
     #[cfg(unix)]

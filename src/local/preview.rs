@@ -10,6 +10,7 @@ use super::commit::check_replaceable;
 use super::error::{LocalError, free_bytes};
 use super::output::OutputFolder;
 use super::path::LocalPath;
+use super::sys;
 
 /// The output folder as it is, if it is there.
 #[derive(Debug)]
@@ -26,8 +27,6 @@ enum Folder {
     /// Not there, so nothing is in it.
     Missing,
     There(Dir),
-    /// Something else has its name.
-    Blocked(String),
 }
 
 impl Preview {
@@ -59,7 +58,7 @@ impl Preview {
     /// Whether a file is at `path`.
     ///
     /// # Errors
-    /// [`LocalError::Conflict`] where no file can come to be at `path`.
+    /// [`LocalError::Conflict`] where no file can come to be at `path`; others where that cannot be seen.
     pub fn check(&mut self, path: &LocalPath) -> Result<bool, LocalError> {
         let Some(output) = &self.output else {
             return Ok(false);
@@ -75,15 +74,14 @@ impl Preview {
             if is_below_missing {
                 return Ok(false);
             }
-            self.found = look(output.root(), path.folder());
+            self.found = look(output.root(), path.folder())?;
             path.folder().clone_into(&mut self.folder);
         }
         let folder = match &self.found {
             Folder::Missing => return Ok(false),
-            Folder::Blocked(why) => return Err(LocalError::Conflict(why.clone())),
             Folder::There(folder) => folder,
         };
-        match folder.symlink_metadata(path.name()) {
+        match sys::symlink_metadata(folder, path.name()) {
             // A link is replaced, whatever it leads to.
             Ok(metadata) if metadata.is_symlink() => Ok(true),
             Ok(metadata) if path.is_folder() && metadata.is_dir() => Ok(false),
@@ -91,7 +89,8 @@ impl Preview {
                 "a file is where `{path}` needs a folder"
             ))),
             Ok(metadata) => check_replaceable(&metadata, path).map(|()| true),
-            Err(_) => Ok(false),
+            Err(error) if error.kind() == ErrorKind::NotFound => Ok(false),
+            Err(error) => Err(LocalError::io(folder, "look at", path.as_str(), error)),
         }
     }
 
@@ -110,15 +109,15 @@ impl Preview {
     }
 }
 
-fn look(root: &Dir, folder: &str) -> Folder {
+fn look(root: &Dir, folder: &str) -> Result<Folder, LocalError> {
     let opened = if folder.is_empty() {
         root.try_clone()
     } else {
-        root.open_dir(folder)
+        sys::open_folder(root, folder)
     };
     match opened {
-        Ok(folder) => Folder::There(folder),
-        Err(error) if error.kind() == ErrorKind::NotFound => Folder::Missing,
-        Err(error) => Folder::Blocked(LocalError::io(root, "open", folder, error).to_string()),
+        Ok(folder) => Ok(Folder::There(folder)),
+        Err(error) if error.kind() == ErrorKind::NotFound => Ok(Folder::Missing),
+        Err(error) => Err(LocalError::io(root, "open", folder, error)),
     }
 }

@@ -202,6 +202,14 @@ impl FailedKeys {
         &self.place.path
     }
 
+    /// Why the file could not be locked, where its file system has no locks.
+    pub fn lock_refused(&self) -> Option<&io::Error> {
+        match self.writer.get_ref() {
+            Output::File(file) => file.lock_refused(),
+            Output::Stream(_) => None,
+        }
+    }
+
     /// Adds a row, which at once outlives this process.
     ///
     /// # Errors

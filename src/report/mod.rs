@@ -30,6 +30,7 @@ use text::{printable, row_name};
 use crate::config::{Config, Verbosity};
 use crate::exit_code::ExitCode;
 use crate::keys::{ListSource, Taken, Totals};
+use crate::local::OnWarning;
 use crate::outcome::{ErrorCode, Failure, Outcome, Verification};
 use crate::transfer::{
     Finished, Limit, ListEnd, Meter, Observer, ObserverError, OnRequest, RequestNote, Wait,
@@ -111,10 +112,23 @@ impl Report {
 
     /// Says what is otherwise than asked for.
     pub fn warn(&self, warning: &str) {
-        if self.verbosity > Verbosity::Quiet {
-            self.progress
-                .println(&format!("s3pull: warning: {}", printable(warning)));
-        }
+        let OnWarning(print) = self.on_warning();
+        print(warning);
+    }
+
+    /// Prints warnings from any thread.
+    pub fn on_warning(&self) -> OnWarning {
+        let (progress, verbosity) = (self.progress.clone(), self.verbosity);
+        OnWarning(Box::new(move |warning| {
+            if verbosity > Verbosity::Quiet {
+                progress.println(&format!("s3pull: warning: {}", printable(warning)));
+            }
+        }))
+    }
+
+    /// Why the failed-keys CSV could not be locked, where its file system has no locks.
+    pub fn lock_refused(&self) -> Option<&io::Error> {
+        self.failed_keys.lock_refused()
     }
 
     /// What is told of requests, if that was asked for.

@@ -6,7 +6,7 @@
 use std::path::Path;
 use std::process::Command;
 
-use crate::harness::{Fault, Server, pattern, skipped};
+use crate::harness::{BUCKET, Fault, Run, S3pull, Server, pattern, skipped};
 
 /// A small file system of its own at a folder, gone when dropped; `None` where mounting is not allowed.
 pub struct Mount<'a>(&'a Path);
@@ -66,6 +66,95 @@ impl Drop for Mount<'_> {
     fn drop(&mut self) {
         let _ = Command::new("umount").arg(self.0).status();
     }
+}
+
+/// The binary under strace, which makes system calls fail as its options `faults` say; `None` where that is not possible.
+pub fn with_faults(server: &Server, folder: &Path, faults: &[&str]) -> Option<S3pull> {
+    let mut strace = Command::new("strace");
+    if !succeeds(strace.args(["-f", "-o", "/dev/null", "true"])) {
+        return skipped("no process can be traced here");
+    }
+    let run = S3pull::of("strace")
+        .args(["-f", "-qq", "-o", "/dev/null"])
+        .args(faults.iter().copied())
+        .args(["--", env!("CARGO_BIN_EXE_s3pull"), "--bucket", BUCKET])
+        .env("AWS_ENDPOINT_URL_S3", &server.url());
+    Some(run.within(folder))
+}
+
+/// The run's warnings.
+pub fn warnings(run: &Run) -> Vec<&str> {
+    let lines = run.stderr.lines();
+    lines.filter(|line| line.contains("warning:")).collect()
+}
+
+#[test]
+fn optional_steps_that_the_file_system_refuses_are_a_warning_each_and_every_file_is_there() {
+    let server = Server::start();
+    let large = 9 * 1024 * 1024 + 5;
+    server.put_patterns(["a", "b", "d/c"], 1_000);
+    server.put_patterns(["large", "d/large"], large);
+    for (calls, errors, expected) in [
+        ("flock", ["ENOLCK", "EINVAL"], "cannot lock"),
+        ("utimensat", ["EPERM", "ENOSYS"], "cannot set the time"),
+        ("fallocate", ["EINTR", "EPERM"], "cannot reserve room"),
+    ] {
+        for error in errors {
+            let folder = tempfile::tempdir().unwrap();
+            let injection = format!("inject={calls}:error={error}");
+            let Some(run) = with_faults(&server, folder.path(), &["-e", &injection]) else {
+                return;
+            };
+            let run = run
+                .args([
+                    "--part-size",
+                    "1MiB",
+                    "--multipart-threshold",
+                    "2MiB",
+                    "-o",
+                    "out",
+                ])
+                .keys(["a", "b", "d/c", "large", "d/large"])
+                .run()
+                .expect(0);
+            let warned = warnings(&run);
+            assert!(
+                matches!(warned[..], [one] if one.contains(expected)),
+                "{injection}: {warned:?}"
+            );
+            for (key, size) in [
+                ("a", 1_000),
+                ("d/c", 1_000),
+                ("large", large),
+                ("d/large", large),
+            ] {
+                assert!(
+                    run.read(&format!("out/{key}")) == pattern(key, size),
+                    "{injection} {key}"
+                );
+            }
+            assert_eq!(run.files().len(), 5, "{:?}", run.files().keys());
+        }
+    }
+}
+
+#[test]
+fn quiet_runs_keep_quiet_about_optional_steps() {
+    let server = Server::start();
+    server.put_patterns(["a"], 1_000);
+    let folder = tempfile::tempdir().unwrap();
+    let faults = [
+        "-e",
+        "inject=flock:error=ENOLCK",
+        "-e",
+        "inject=utimensat:error=EPERM",
+    ];
+    let Some(run) = with_faults(&server, folder.path(), &faults) else {
+        return;
+    };
+    let run = run.arg("-q").keys(["a"]).run().expect(0);
+    assert_eq!(run.stderr, "");
+    assert_eq!(run.read("a"), pattern("a", 1_000));
 }
 
 #[test]

@@ -1,0 +1,520 @@
+//! Tests of what becomes of files when the file system refuses a call, or another process acts just before one.
+
+use std::io;
+use std::path::Path;
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use bytes::Bytes;
+use crc_fast::CrcAlgorithm;
+use rustix::io::Errno;
+
+use super::sys::faults::{Call, Faults, fail, inject};
+use super::warnings::OnWarning;
+use super::{DonePart, Identity, LocalError, LocalPath, OutputFolder, Preview, ResumableFile};
+
+const PARTIAL: &str = ".s3pull-k.part";
+const JOURNAL: &str = ".s3pull-k.journal";
+const HAS_NO_LOCKS: [Errno; 7] = [
+    Errno::NOLCK,
+    Errno::INVAL,
+    Errno::NOSYS,
+    Errno::OPNOTSUPP,
+    Errno::PERM,
+    Errno::ACCESS,
+    Errno::INTR,
+];
+
+fn path(key: &str) -> LocalPath {
+    LocalPath::of_key(key).unwrap()
+}
+
+struct Run {
+    output: OutputFolder,
+    warnings: Arc<Mutex<Vec<String>>>,
+}
+
+impl Run {
+    fn new(folder: &Path) -> Self {
+        let output = OutputFolder::open(folder, 8).unwrap();
+        let warnings = Arc::new(Mutex::new(Vec::new()));
+        let lines = Arc::clone(&warnings);
+        output.warnings().print_by(OnWarning(Box::new(move |line| {
+            lines.lock().unwrap().push(line.to_owned());
+        })));
+        Self { output, warnings }
+    }
+
+    fn put(&self, key: &str, content: &'static str) -> Result<(), LocalError> {
+        let file = self.output.begin(&path(key))?;
+        file.write_at(&[Bytes::from_static(content.as_bytes())], 0)?;
+        file.commit(Some(modified()))
+    }
+
+    fn open(&self) -> Result<(ResumableFile, Vec<DonePart>), LocalError> {
+        self.output.begin_resumable(&path("k"), &identity())
+    }
+
+    /// Leaves a partial file with its first part.
+    fn leave_part(&self) {
+        let (file, _) = self.open().unwrap();
+        write_part(&file, 0);
+    }
+
+    /// Writes the parts that are missing; returns those that were resumed.
+    fn put_large(&self) -> Result<Vec<DonePart>, LocalError> {
+        let (file, done) = self.open()?;
+        for index in 0..2 {
+            if done.iter().all(|&(is_done, _)| is_done != index) {
+                write_part(&file, index);
+            }
+        }
+        file.commit(Some(modified()))?;
+        Ok(done)
+    }
+
+    /// The start of each warning.
+    fn warned(&self, starts: &[&str]) {
+        let warnings = self.warnings.lock().unwrap();
+        assert_eq!(warnings.len(), starts.len(), "{warnings:?}");
+        for (warning, start) in warnings.iter().zip(starts) {
+            assert!(warning.starts_with(start), "{warnings:?}");
+        }
+    }
+}
+
+fn modified() -> SystemTime {
+    UNIX_EPOCH + Duration::from_secs(1_600_000_000)
+}
+
+fn identity() -> Identity {
+    Identity {
+        etag: "\"e\"".to_owned(),
+        size: 1500,
+        part_size: 1000,
+        algorithm: CrcAlgorithm::Crc64Nvme,
+    }
+}
+
+fn part(index: usize) -> Vec<u8> {
+    match index {
+        0 => vec![1; 1000],
+        _ => vec![2; 500],
+    }
+}
+
+fn write_part(file: &ResumableFile, index: usize) {
+    let bytes = Bytes::from(part(index));
+    let crc = crc_fast::crc64_nvme(&bytes);
+    file.write_at(&[bytes], index as u64 * 1000).unwrap();
+    file.record((index, crc)).unwrap();
+}
+
+fn names(folder: &Path) -> Vec<String> {
+    let names = std::fs::read_dir(folder).unwrap();
+    let mut names: Vec<_> = names
+        .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+        .collect();
+    names.sort();
+    names
+}
+
+fn read(folder: &Path, name: &str) -> Vec<u8> {
+    std::fs::read(folder.join(name)).unwrap()
+}
+
+fn whole() -> Vec<u8> {
+    [part(0), part(1)].concat()
+}
+
+/// What another process does just before the first `call`.
+fn just_before(call: Call, act: impl FnOnce() + 'static) -> Faults {
+    let mut act = Some(act);
+    inject(move |called| {
+        if called == call
+            && let Some(act) = act.take()
+        {
+            act();
+        }
+        Ok(())
+    })
+}
+
+#[test]
+fn a_partial_file_that_another_run_used_between_open_and_lock_starts_empty() {
+    let folder = tempfile::tempdir().unwrap();
+    let run = Run::new(folder.path());
+    let other = folder.path().to_owned();
+    let _faults = just_before(Call::Lock, move || {
+        std::fs::write(other.join(PARTIAL), "longer, and of another object").unwrap();
+        std::fs::write(other.join(JOURNAL), "of that").unwrap();
+    });
+    run.put("k", "new").unwrap();
+    assert_eq!(read(folder.path(), "k"), b"new");
+    assert_eq!(names(folder.path()), ["k"]);
+}
+
+#[test]
+fn parts_that_another_run_finished_between_open_and_lock_are_resumed_and_its_tail_is_cut() {
+    let folder = tempfile::tempdir().unwrap();
+    let run = Run::new(folder.path());
+    let other = folder.path().to_owned();
+    let _faults = just_before(Call::Lock, move || {
+        let (file, _) = Run::new(&other).open().unwrap();
+        write_part(&file, 0);
+        file.write_at(&[Bytes::from_static(b"tail")], 2000).unwrap();
+    });
+    assert_eq!(run.put_large().unwrap().len(), 1);
+    assert_eq!(read(folder.path(), "k"), whole());
+    assert_eq!(names(folder.path()), ["k"]);
+}
+
+#[test]
+fn what_another_run_left_of_another_object_between_open_and_lock_is_not_in_the_file() {
+    let folder = tempfile::tempdir().unwrap();
+    let run = Run::new(folder.path());
+    let other = folder.path().to_owned();
+    let _faults = just_before(Call::Lock, move || {
+        std::fs::write(other.join(PARTIAL), vec![9; 5000]).unwrap();
+    });
+    assert_eq!(run.put_large().unwrap(), []);
+    assert_eq!(read(folder.path(), "k"), whole());
+}
+
+#[test]
+fn a_tail_that_appears_during_the_download_is_not_in_the_file() {
+    let folder = tempfile::tempdir().unwrap();
+    let run = Run::new(folder.path());
+    let (file, _) = run.open().unwrap();
+    write_part(&file, 0);
+    write_part(&file, 1);
+    file.write_at(&[Bytes::from_static(b"tail")], 1500).unwrap();
+    file.commit(None).unwrap();
+    assert_eq!(read(folder.path(), "k"), whole());
+}
+
+#[test]
+fn a_symlink_that_takes_a_files_place_while_it_is_opened_is_not_written_through() {
+    for name in [PARTIAL, JOURNAL] {
+        let folder = tempfile::tempdir().unwrap();
+        let run = Run::new(folder.path());
+        run.leave_part();
+        std::fs::write(folder.path().join("victim"), "kept").unwrap();
+        let link = folder.path().join(name);
+        let mut n_looks = 0;
+        let is_looked_at = if name == PARTIAL { 1 } else { 3 };
+        let faults = inject(move |call| {
+            n_looks += usize::from(call == Call::LookAtLink);
+            if call == Call::Open && n_looks == is_looked_at && link.is_file() && !link.is_symlink()
+            {
+                std::fs::remove_file(&link).unwrap();
+                std::os::unix::fs::symlink("victim", &link).unwrap();
+            }
+            Ok(())
+        });
+        let taken = run.open();
+        drop(faults);
+        assert!(
+            matches!(taken, Err(LocalError::Conflict(_))),
+            "{name}: {taken:?}"
+        );
+        assert_eq!(read(folder.path(), "victim"), b"kept", "{name}");
+    }
+}
+
+#[test]
+fn a_file_of_another_owner_that_cannot_be_written_to_is_replaced() {
+    for name in [PARTIAL, JOURNAL] {
+        let folder = tempfile::tempdir().unwrap();
+        let run = Run::new(folder.path());
+        run.leave_part();
+        let old = folder.path().join("old");
+        std::fs::hard_link(folder.path().join(name), &old).unwrap();
+        let before = std::fs::read(&old).unwrap();
+        // As for one who is not root: the file cannot be opened to write to it.
+        let mut last_two = [Call::Lock; 2];
+        let mut n_opened = 0;
+        let nth = if name == PARTIAL { 1 } else { 2 };
+        let _faults = inject(move |call| {
+            let is_of_found = call == Call::Open && last_two == [Call::Open, Call::LookAtLink];
+            last_two = [last_two[1], call];
+            n_opened += usize::from(is_of_found);
+            if is_of_found && n_opened == nth {
+                return Err(Errno::ACCESS.into());
+            }
+            Ok(())
+        });
+        assert_eq!(run.put_large().unwrap(), [], "{name}");
+        assert_eq!(read(folder.path(), "k"), whole(), "{name}");
+        assert_eq!(std::fs::read(old).unwrap(), before, "{name}");
+    }
+}
+
+#[test]
+fn without_locks_files_are_written_and_resumed_with_one_warning() {
+    for errno in HAS_NO_LOCKS {
+        let folder = tempfile::tempdir().unwrap();
+        let _faults = fail(Call::Lock, errno);
+        let earlier = Run::new(folder.path());
+        earlier.leave_part();
+        std::fs::write(folder.path().join(".s3pull-a.part"), "left behind").unwrap();
+        let run = Run::new(folder.path());
+        run.put("a", "a").unwrap();
+        run.put("b", "b").unwrap();
+        assert_eq!(run.put_large().unwrap().len(), 1, "{errno}");
+        assert_eq!(read(folder.path(), "k"), whole(), "{errno}");
+        assert_eq!(read(folder.path(), "a"), b"a");
+        assert_eq!(names(folder.path()), ["a", "b", "k"], "{errno}");
+        run.warned(&["cannot lock `a`"]);
+    }
+}
+
+#[test]
+fn an_interrupted_lock_is_taken_all_the_same() {
+    let folder = tempfile::tempdir().unwrap();
+    let run = Run::new(folder.path());
+    let mut n_interruptions = 0;
+    let faults = inject(move |call| match call {
+        Call::Lock if n_interruptions < 5 => {
+            n_interruptions += 1;
+            Err(Errno::INTR.into())
+        }
+        _ => Ok(()),
+    });
+    let live = run.output.begin(&path("k")).unwrap();
+    drop(faults);
+    let other = Run::new(folder.path());
+    assert!(matches!(other.put("k", "k"), Err(LocalError::Conflict(_))));
+    drop(live);
+    run.warned(&[]);
+}
+
+#[test]
+fn a_lock_of_which_nothing_is_known_fails_the_row() {
+    for errno in [Errno::IO, Errno::STALE] {
+        let folder = tempfile::tempdir().unwrap();
+        std::fs::write(folder.path().join("k"), "old").unwrap();
+        let run = Run::new(folder.path());
+        let _faults = fail(Call::Lock, errno);
+        assert!(matches!(run.put("k", "new"), Err(LocalError::Io { .. })));
+        assert_eq!(read(folder.path(), "k"), b"old");
+    }
+}
+
+#[test]
+fn without_locks_two_downloads_of_a_run_never_write_one_file() {
+    let folder = tempfile::tempdir().unwrap();
+    let _faults = fail(Call::Lock, Errno::NOLCK);
+    let run = Run::new(folder.path());
+    let (first, _) = run.open().unwrap();
+    write_part(&first, 0);
+    for second in [run.open().map(drop), run.put("k", "other")] {
+        assert!(matches!(second, Err(LocalError::Conflict(_))), "{second:?}");
+    }
+    write_part(&first, 1);
+    first.commit(None).unwrap();
+    drop(first);
+    assert_eq!(read(folder.path(), "k"), whole());
+    assert_eq!(names(folder.path()), ["k"]);
+}
+
+#[test]
+fn without_locks_the_partial_file_of_another_process_is_not_committed() {
+    let folder = tempfile::tempdir().unwrap();
+    let _faults = fail(Call::Lock, Errno::NOLCK);
+    let run = Run::new(folder.path());
+    let file = run.output.begin(&path("k")).unwrap();
+    std::fs::remove_file(folder.path().join(PARTIAL)).unwrap();
+    std::fs::write(folder.path().join(PARTIAL), "half of it").unwrap();
+    assert!(matches!(file.commit(None), Err(LocalError::Conflict(_))));
+    drop(file);
+    assert_eq!(names(folder.path()), [PARTIAL]);
+}
+
+#[test]
+fn times_that_cannot_be_set_lose_no_file() {
+    for errno in [
+        Errno::PERM,
+        Errno::ACCESS,
+        Errno::NOSYS,
+        Errno::OPNOTSUPP,
+        Errno::INVAL,
+        Errno::ROFS,
+        Errno::IO,
+        Errno::NOSPC,
+        Errno::INTR,
+    ] {
+        let folder = tempfile::tempdir().unwrap();
+        let run = Run::new(folder.path());
+        let _faults = fail(Call::SetTimes, errno);
+        run.put("a", "a").unwrap();
+        run.put("b", "b").unwrap();
+        run.put_large().unwrap();
+        assert_eq!(read(folder.path(), "k"), whole(), "{errno}");
+        assert_eq!(names(folder.path()), ["a", "b", "k"], "{errno}");
+        run.warned(&["cannot set the time of `a`"]);
+    }
+}
+
+#[test]
+fn both_times_are_set() {
+    let folder = tempfile::tempdir().unwrap();
+    let before = SystemTime::now();
+    let partial = folder.path().join(PARTIAL);
+    let _faults = just_before(Call::SetTimes, move || {
+        let times = std::fs::FileTimes::new().set_accessed(UNIX_EPOCH);
+        let file = std::fs::File::options().write(true).open(partial).unwrap();
+        file.set_times(times).unwrap();
+    });
+    Run::new(folder.path()).put("k", "k").unwrap();
+    let metadata = folder.path().join("k").metadata().unwrap();
+    assert_eq!(metadata.modified().unwrap(), modified());
+    assert!(metadata.accessed().unwrap() >= before - Duration::from_secs(2));
+}
+
+#[test]
+fn room_that_cannot_be_reserved_is_done_without_unless_there_is_none() {
+    for errno in [
+        Errno::INTR,
+        Errno::PERM,
+        Errno::ACCESS,
+        Errno::OPNOTSUPP,
+        Errno::NOSYS,
+        Errno::INVAL,
+        Errno::NODEV,
+        Errno::IO,
+    ] {
+        let folder = tempfile::tempdir().unwrap();
+        let run = Run::new(folder.path());
+        let _faults = fail(Call::Preallocate, errno);
+        run.put_large().unwrap();
+        assert_eq!(read(folder.path(), "k"), whole(), "{errno}");
+        run.warned(&["cannot reserve room for `k`"]);
+    }
+    for errno in [Errno::NOSPC, Errno::DQUOT, Errno::FBIG] {
+        let folder = tempfile::tempdir().unwrap();
+        std::fs::write(folder.path().join("k"), "old").unwrap();
+        let run = Run::new(folder.path());
+        let _faults = fail(Call::Preallocate, errno);
+        assert!(run.put_large().is_err(), "{errno}");
+        assert_eq!(read(folder.path(), "k"), b"old", "{errno}");
+        assert_eq!(names(folder.path()), ["k"], "{errno}");
+        run.warned(&[]);
+    }
+}
+
+#[test]
+fn an_interrupted_reservation_is_made_all_the_same() {
+    let folder = tempfile::tempdir().unwrap();
+    let run = Run::new(folder.path());
+    let mut n_interruptions = 0;
+    let _faults = inject(move |call| match call {
+        Call::Preallocate if n_interruptions < 5 => {
+            n_interruptions += 1;
+            Err(Errno::INTR.into())
+        }
+        _ => Ok(()),
+    });
+    run.put_large().unwrap();
+    run.warned(&[]);
+}
+
+/// What a failed look at a file or at a folder on the way may be.
+const LOOKS: [Errno; 6] = [
+    Errno::IO,
+    Errno::STALE,
+    Errno::ACCESS,
+    Errno::PERM,
+    Errno::LOOP,
+    Errno::NAMETOOLONG,
+];
+
+#[test]
+fn only_not_found_says_that_no_file_is_there() {
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::create_dir(folder.path().join("d")).unwrap();
+    for key in ["k", "d/k"] {
+        std::fs::write(folder.path().join(key), "old").unwrap();
+        for errno in LOOKS {
+            let run = Run::new(folder.path());
+            let _faults = fail(Call::Look, errno);
+            let time = run.output.time_of_file(&path(key));
+            assert!(time.is_err(), "{key} {errno}: {time:?}");
+        }
+    }
+    let run = Run::new(folder.path());
+    for key in ["new", "new/k"] {
+        assert!(
+            matches!(run.output.time_of_file(&path(key)), Ok(None)),
+            "{key}"
+        );
+    }
+}
+
+#[test]
+fn a_symlink_that_leads_out_is_there_and_what_is_behind_one_is_in_doubt() {
+    let (folder, outside) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    std::os::unix::fs::symlink(outside.path(), folder.path().join("out")).unwrap();
+    let run = Run::new(folder.path());
+    assert!(matches!(run.output.time_of_file(&path("out")), Ok(Some(_))));
+    assert!(matches!(
+        run.output.time_of_file(&path("out/k")),
+        Err(LocalError::Conflict(_))
+    ));
+    for errno in LOOKS {
+        let _faults = fail(Call::LookAtLink, errno);
+        assert!(run.output.time_of_file(&path("out")).is_err(), "{errno}");
+    }
+}
+
+#[test]
+fn a_look_waits_until_other_files_are_closed() {
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::write(folder.path().join("k"), "old").unwrap();
+    for errno in [Errno::MFILE, Errno::NFILE] {
+        let run = Run::new(folder.path());
+        let mut n_refused = 0;
+        let _faults = inject(move |call| match call {
+            Call::Look if n_refused < 3 => {
+                n_refused += 1;
+                Err(errno.into())
+            }
+            _ => Ok(()),
+        });
+        assert!(matches!(run.output.time_of_file(&path("k")), Ok(Some(_))));
+    }
+}
+
+#[test]
+fn a_preview_claims_nothing_of_what_it_could_not_look_at() {
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::create_dir(folder.path().join("d")).unwrap();
+    std::fs::write(folder.path().join("d/k"), "old").unwrap();
+    for call in [Call::LookAtLink, Call::OpenFolder] {
+        for errno in LOOKS.into_iter().chain([Errno::MFILE]) {
+            let mut preview = Preview::open(folder.path(), std::iter::empty()).unwrap();
+            let faults = fail(call, errno);
+            for _ in 0..2 {
+                let is_there = preview.check(&path("d/k"));
+                assert!(is_there.is_err(), "{call:?} {errno}: {is_there:?}");
+            }
+            drop(faults);
+            assert!(preview.check(&path("d/k")).unwrap());
+            assert!(!preview.check(&path("d/new")).unwrap());
+            assert!(!preview.check(&path("new/k")).unwrap());
+        }
+    }
+}
+
+#[test]
+fn a_file_system_that_is_read_only_by_now_fails_the_row_and_keeps_the_old_file() {
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::write(folder.path().join("k"), "old").unwrap();
+    let run = Run::new(folder.path());
+    let _faults = inject(|call| match call {
+        Call::Open => Err(io::Error::from(Errno::ROFS)),
+        _ => Ok(()),
+    });
+    assert!(run.put("k", "new").is_err());
+    assert_eq!(read(folder.path(), "k"), b"old");
+}
