@@ -16,9 +16,9 @@ use cap_std::fs::{Dir, Metadata, OpenOptions};
 
 use super::clock::{changed, is_before, run_start};
 use super::error::LocalError;
-use super::journal::read_exact_at;
 use super::own_file::InUse;
 use super::path::LocalPath;
+use super::sys;
 use super::warnings::Warnings;
 
 /// Bytes compared at once.
@@ -86,7 +86,7 @@ impl Commits {
         path: &LocalPath,
     ) -> Result<Put, LocalError> {
         loop {
-            let refused = match rename_to_free(folder, partial_name, path.name()) {
+            let refused = match sys::rename_to_free(folder, partial_name, path.name()) {
                 // One system call, where nothing is there.
                 Ok(()) => return Ok(Put::Renamed),
                 Err(error) => error,
@@ -121,7 +121,7 @@ impl Commits {
         path: &LocalPath,
         kept: &[std::fs::Metadata],
     ) -> Result<InTheWay, LocalError> {
-        let metadata = match folder.symlink_metadata(path.name()) {
+        let metadata = match sys::symlink_metadata(folder, path.name()) {
             Ok(metadata) => metadata,
             Err(error) if error.kind() == ErrorKind::NotFound => return Ok(InTheWay::Nothing),
             Err(error) => return Err(put_error(folder, path, error)),
@@ -131,15 +131,15 @@ impl Commits {
             return Ok(InTheWay::Old);
         }
         check_replaceable(&metadata, path)?;
-        if kept.iter().any(|kept| is_same_file(kept, &metadata)) {
+        if kept.iter().any(|kept| sys::is_same_file(kept, &metadata)) {
             return Err(LocalError::is_kept(path));
         }
         if is_before(changed(&metadata), self.run_start) {
             return Ok(InTheWay::Old);
         }
-        let opened = folder.open_with(path.name(), &open_for_comparison());
-        opened
-            .map(|file| InTheWay::OfThisRun(file.into_std()))
+        // A symlink by now would be none of this run's files.
+        sys::open(folder, path.name(), OpenOptions::new().read(true))
+            .map(InTheWay::OfThisRun)
             .map_err(|error| put_error(folder, path, error))
     }
 
@@ -150,7 +150,7 @@ impl Commits {
 
 /// Renames a partial file over whatever is at its final path.
 pub fn replace(folder: &Dir, partial_name: &str, path: &LocalPath) -> Result<Put, LocalError> {
-    match folder.rename(partial_name, folder, path.name()) {
+    match sys::rename(folder, partial_name, path.name()) {
         Ok(()) => Ok(Put::Renamed),
         Err(error) => Err(put_error(folder, path, error)),
     }
@@ -161,34 +161,10 @@ pub fn check_replaceable(metadata: &Metadata, path: &LocalPath) -> Result<(), Lo
     if metadata.is_file() {
         return Ok(());
     }
-    let kind = kind(metadata);
+    let kind = sys::kind(metadata);
     Err(LocalError::Conflict(format!(
         "a {kind} is where the file `{path}` would go"
     )))
-}
-
-#[cfg(unix)]
-fn kind(metadata: &Metadata) -> &'static str {
-    use cap_std::fs::FileTypeExt;
-    let kind = metadata.file_type();
-    if kind.is_dir() {
-        "folder"
-    } else if kind.is_fifo() {
-        "named pipe"
-    } else if kind.is_socket() {
-        "socket"
-    } else {
-        "device"
-    }
-}
-
-#[cfg(not(unix))]
-fn kind(metadata: &Metadata) -> &'static str {
-    if metadata.is_dir() {
-        "folder"
-    } else {
-        "device"
-    }
 }
 
 fn other_content(path: &LocalPath) -> LocalError {
@@ -201,47 +177,9 @@ fn put_error(folder: &Dir, path: &LocalPath, source: io::Error) -> LocalError {
     LocalError::io(folder, "put in place", path.as_str(), source)
 }
 
-/// Fails with `AlreadyExists` where something has the name, and with `Unsupported` where it cannot be told so.
-#[cfg(any(target_os = "linux", target_os = "macos"))]
-fn rename_to_free(folder: &Dir, from: &str, to: &str) -> io::Result<()> {
-    use rustix::fs::{RenameFlags, renameat_with};
-    use rustix::io::Errno;
-    // Both are single names in an open folder: there is nothing that a symlink could redirect.
-    let unsupported = [Errno::INVAL, Errno::NOSYS, Errno::NOTSUP, Errno::OPNOTSUPP];
-    match renameat_with(folder, from, folder, to, RenameFlags::NOREPLACE) {
-        Err(error) if unsupported.contains(&error) => Err(ErrorKind::Unsupported.into()),
-        renamed => Ok(renamed?),
-    }
-}
-
-#[cfg(not(any(target_os = "linux", target_os = "macos")))]
-fn rename_to_free(_: &Dir, _: &str, _: &str) -> io::Result<()> {
-    Err(ErrorKind::Unsupported.into())
-}
-
-/// Were it a pipe by now, opening it must not wait for its other end; were it a symlink, it is none of this run's files.
-#[cfg(unix)]
-fn open_for_comparison() -> OpenOptions {
-    use cap_std::fs::OpenOptionsExt;
-    use rustix::fs::OFlags;
-    let flags = OFlags::NOFOLLOW | OFlags::NONBLOCK;
-    let mut options = OpenOptions::new();
-    options
-        .read(true)
-        .custom_flags(i32::try_from(flags.bits()).unwrap_or_default());
-    options
-}
-
-#[cfg(not(unix))]
-fn open_for_comparison() -> OpenOptions {
-    let mut options = OpenOptions::new();
-    options.read(true);
-    options
-}
-
 fn is_same_content(one: &File, other: &File) -> io::Result<bool> {
-    let length = one.metadata()?.len();
-    if other.metadata()?.len() != length {
+    let length = sys::stat(one)?.len();
+    if sys::stat(other)?.len() != length {
         return Ok(false);
     }
     let at_once = |left: u64| usize::try_from(left).map_or(COMPARE_SIZE, |n| n.min(COMPARE_SIZE));
@@ -249,27 +187,14 @@ fn is_same_content(one: &File, other: &File) -> io::Result<bool> {
     let mut offset = 0;
     while offset < length {
         let n = at_once(length - offset);
-        read_exact_at(one, &mut of_one[..n], offset)?;
-        read_exact_at(other, &mut of_other[..n], offset)?;
+        sys::read_exact_at(one, &mut of_one[..n], offset)?;
+        sys::read_exact_at(other, &mut of_other[..n], offset)?;
         if of_one[..n] != of_other[..n] {
             return Ok(false);
         }
         offset += n as u64;
     }
     Ok(true)
-}
-
-/// Whether a file is a kept one under whatever name.
-#[cfg(unix)]
-fn is_same_file(kept: &std::fs::Metadata, there: &Metadata) -> bool {
-    use cap_std::fs::MetadataExt as _;
-    use std::os::unix::fs::MetadataExt as _;
-    (kept.dev(), kept.ino()) == (there.dev(), there.ino())
-}
-
-#[cfg(not(unix))]
-fn is_same_file(_: &std::fs::Metadata, _: &Metadata) -> bool {
-    false
 }
 
 #[cfg(all(test, unix))]

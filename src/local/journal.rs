@@ -6,7 +6,7 @@
 //! file, each part is read again and compared before it counts.
 
 use std::fs::File;
-use std::io::{self, ErrorKind, Read, Write};
+use std::io::{self, ErrorKind, Read};
 use std::time::SystemTime;
 
 use bytes::Bytes;
@@ -84,10 +84,8 @@ impl ResumableFile {
     }
 
     fn begin_anew(&self, identity: &Identity) -> Result<(), LocalError> {
-        let begun = self
-            .journal
-            .set_len(0)
-            .and_then(|()| (&self.journal).write_all(header(identity).as_bytes()));
+        let begun = sys::set_length(&self.journal, 0)
+            .and_then(|()| sys::append(&self.journal, header(identity).as_bytes()));
         begun.map_err(|source| self.partial.error("write the journal of", source))?;
         self.partial.empty()
     }
@@ -112,8 +110,8 @@ impl ResumableFile {
     /// # Errors
     /// When the file system refuses.
     pub fn record(&self, (index, checksum): DonePart) -> Result<(), LocalError> {
-        // One write a line, at the end of the file: lines of several threads do not mix.
-        let written = (&self.journal).write_all(format!("{index} {checksum:016x}\n").as_bytes());
+        let line = format!("{index} {checksum:016x}\n");
+        let written = sys::append(&self.journal, line.as_bytes());
         written.map_err(|source| self.partial.error("write the journal of", source))?;
         self.partial.leave();
         Ok(())
@@ -214,28 +212,9 @@ fn read_range(file: &File, start: u64, end: u64, mut each: impl FnMut(&[u8])) ->
     let mut offset = start;
     while offset < end {
         let n_wanted = usize::try_from(end - offset).map_or(READ_SIZE, |rest| rest.min(READ_SIZE));
-        read_exact_at(file, &mut buffer[..n_wanted], offset)?;
+        sys::read_exact_at(file, &mut buffer[..n_wanted], offset)?;
         each(&buffer[..n_wanted]);
         offset += n_wanted as u64;
-    }
-    Ok(())
-}
-
-#[cfg(unix)]
-pub(super) fn read_exact_at(file: &File, buffer: &mut [u8], offset: u64) -> io::Result<()> {
-    std::os::unix::fs::FileExt::read_exact_at(file, buffer, offset)
-}
-
-#[cfg(windows)]
-pub(super) fn read_exact_at(file: &File, mut buffer: &mut [u8], mut offset: u64) -> io::Result<()> {
-    while !buffer.is_empty() {
-        match std::os::windows::fs::FileExt::seek_read(file, buffer, offset)? {
-            0 => return Err(ErrorKind::UnexpectedEof.into()),
-            n_read => {
-                buffer = &mut buffer[n_read..];
-                offset += n_read as u64;
-            }
-        }
     }
     Ok(())
 }

@@ -5,6 +5,8 @@ mod clock;
 mod commit;
 mod encode;
 mod error;
+#[cfg(test)]
+mod faults;
 mod journal;
 mod name;
 mod output;

@@ -136,7 +136,7 @@ impl OutputFolder {
         if path.as_str().is_empty() {
             return Ok(());
         }
-        self.root.create_dir_all(path.as_str()).map_err(|source| {
+        sys::make_folder(&self.root, path.as_str()).map_err(|source| {
             LocalError::io(&self.root, "make the folder", path.as_str(), source).or_gone()
         })
     }
@@ -171,27 +171,8 @@ impl OutputFolder {
     ///
     /// # Errors
     /// When the file system could not.
-    #[cfg(any(target_os = "linux", target_os = "android"))]
     pub fn sync(&self) -> io::Result<()> {
-        use rustix::fs::{Mode, OFlags, openat, syncfs};
-        // The folder's own handle is good for paths only.
-        let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
-        Ok(syncfs(openat(&self.root, ".", flags, Mode::empty())?)?)
-    }
-
-    /// Has all file systems write everything to their disks.
-    ///
-    /// # Errors
-    /// Where there is no such call.
-    #[cfg(not(any(target_os = "linux", target_os = "android")))]
-    pub fn sync(&self) -> io::Result<()> {
-        #[cfg(unix)]
-        {
-            rustix::fs::sync();
-            Ok(())
-        }
-        #[cfg(not(unix))]
-        Err(ErrorKind::Unsupported.into())
+        sys::flush(&self.root)
     }
 
     pub(super) fn root(&self) -> &Dir {
@@ -257,8 +238,8 @@ impl OutputFolder {
         let error = |source| LocalError::io(&self.root, "make the folder", folder, source);
         let opened = match sys::open_folder(&self.root, folder) {
             Err(source) if source.kind() == ErrorKind::NotFound => {
-                self.root.create_dir_all(folder).map_err(error)?;
-                self.root.open_dir(folder).map_err(error)?
+                sys::make_folder(&self.root, folder).map_err(error)?;
+                sys::open_folder(&self.root, folder).map_err(error)?
             }
             opened => opened.map_err(error)?,
         };

@@ -86,7 +86,7 @@ pub fn take(folder: &Dir, name: &str, if_found: Found, in_use: &InUse) -> Result
     for _ in 0..MAX_ROUNDS {
         let (file, opened) = open_or_make(folder, name, &options)?;
         let locked = sys::lock(&file)?;
-        let metadata = file.metadata()?;
+        let metadata = sys::stat(&file)?;
         let unlocked = match locked {
             Lock::Held => None,
             Lock::HeldElsewhere => return Err(TakeError::Busy),
@@ -122,7 +122,7 @@ pub fn open_to_append(folder: &Dir, name: &str) -> Result<File, TakeError> {
     options.read(true).append(true);
     for _ in 0..MAX_ROUNDS {
         let (file, opened) = open_or_make(folder, name, &options)?;
-        if opened == Opened::Made || is_reusable(folder, &file.metadata()?, opened)? {
+        if opened == Opened::Made || is_reusable(folder, &sys::stat(&file)?, opened)? {
             return Ok(file);
         }
         sys::remove(folder, name)?;

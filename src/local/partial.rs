@@ -6,8 +6,6 @@
 
 use std::ffi::OsStr;
 use std::fs::File;
-#[cfg(unix)]
-use std::io::IoSlice;
 use std::io::{self, ErrorKind, Write};
 use std::path::Path;
 use std::sync::Arc;
@@ -115,8 +113,7 @@ impl PartialFile {
     /// # Errors
     /// When the file system refuses.
     pub fn write_at(&self, chunks: &[Bytes], offset: u64) -> Result<(), LocalError> {
-        write_all_vectored_at(&self.file, chunks, offset)
-            .map_err(|source| self.error("write", source))
+        sys::write_at(&self.file, chunks, offset).map_err(|source| self.error("write", source))
     }
 
     /// Has the file's bytes written to the disk, and waits for it.
@@ -190,7 +187,7 @@ impl PartialFile {
         // Without a lock another process may have put its own file under the name.
         if self.unlocked.is_none() || self.is_still_named().unwrap_or(false) {
             // What cannot be removed is taken over by the next run.
-            let _ = self.folder.remove_file(&self.partial_name);
+            let _ = sys::remove(&self.folder, &self.partial_name);
         }
     }
 
@@ -209,15 +206,12 @@ impl PartialFile {
 
     /// Cuts the file off, or fills it up with zeros, at `n_bytes`.
     pub(super) fn set_length(&self, n_bytes: u64) -> Result<(), LocalError> {
-        self.file
-            .set_len(n_bytes)
+        sys::set_length(&self.file, n_bytes)
             .map_err(|source| self.error("set the length of", source))
     }
 
     fn is_still_named(&self) -> Result<bool, LocalError> {
-        let named = self
-            .file
-            .metadata()
+        let named = sys::stat(&self.file)
             .and_then(|metadata| sys::is_still_named(&self.folder, &self.partial_name, &metadata));
         named.map_err(|source| self.error("look at", source))
     }
@@ -231,9 +225,7 @@ impl PartialFile {
 
     pub(super) fn remove_beside(&self, suffix: &str) {
         // It is there only after a run that was killed; what cannot be removed is overwritten later.
-        let _ = self
-            .folder
-            .remove_file(reserved_name(self.path.name(), suffix));
+        let _ = sys::remove(&self.folder, &reserved_name(self.path.name(), suffix));
     }
 
     pub(super) fn error(&self, action: &'static str, source: io::Error) -> LocalError {
@@ -287,42 +279,6 @@ pub(super) fn folder_of(path: &Path) -> &Path {
         Some(folder) if !folder.as_os_str().is_empty() => folder,
         _ => Path::new("."),
     }
-}
-
-/// As `write_all_at`, but for many pieces in few system calls.
-#[cfg(unix)]
-fn write_all_vectored_at(file: &File, chunks: &[Bytes], mut offset: u64) -> io::Result<()> {
-    let mut slices: Vec<_> = chunks.iter().map(|chunk| IoSlice::new(chunk)).collect();
-    let mut slices = slices.as_mut_slice();
-    IoSlice::advance_slices(&mut slices, 0);
-    while !slices.is_empty() {
-        // As many as one call takes: IOV_MAX is 1,024 on Linux and macOS.
-        let n_slices = slices.len().min(1024);
-        match rustix::io::pwritev(file, &slices[..n_slices], offset) {
-            Ok(0) => return Err(ErrorKind::WriteZero.into()),
-            Ok(n_written) => {
-                offset += n_written as u64;
-                IoSlice::advance_slices(&mut slices, n_written);
-            }
-            Err(rustix::io::Errno::INTR) => {}
-            Err(error) => return Err(error.into()),
-        }
-    }
-    Ok(())
-}
-
-#[cfg(windows)]
-fn write_all_vectored_at(file: &File, chunks: &[Bytes], mut offset: u64) -> io::Result<()> {
-    use std::os::windows::fs::FileExt;
-    for chunk in chunks {
-        let mut rest = &chunk[..];
-        while !rest.is_empty() {
-            let n_written = file.seek_write(rest, offset)?;
-            offset += n_written as u64;
-            rest = &rest[n_written..];
-        }
-    }
-    Ok(())
 }
 
 #[cfg(test)]

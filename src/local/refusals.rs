@@ -9,7 +9,7 @@ use bytes::Bytes;
 use crc_fast::CrcAlgorithm;
 use rustix::io::Errno;
 
-use super::sys::faults::{Call, Faults, fail, inject};
+use super::faults::{Call, Faults, fail, inject};
 use super::warnings::OnWarning;
 use super::{DonePart, Identity, LocalError, LocalPath, OutputFolder, Preview, ResumableFile};
 

@@ -1,0 +1,65 @@
+//! What unit tests have happen just before a call of the file system: an error in its place, or what another process
+//! might do then.
+
+use std::cell::RefCell;
+use std::io;
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Call {
+    Append,
+    Lock,
+    Look,
+    LookAtLink,
+    MakeFolder,
+    Open,
+    OpenFolder,
+    Preallocate,
+    Read,
+    Remove,
+    Rename,
+    SetLength,
+    SetTimes,
+    Stat,
+    Write,
+}
+
+type Hook = Box<dyn FnMut(Call) -> io::Result<()>>;
+
+thread_local! {
+    static HOOK: RefCell<Option<Hook>> = const { RefCell::new(None) };
+}
+
+/// Faults of this thread's calls, until it is dropped.
+#[must_use]
+pub struct Faults;
+
+impl Drop for Faults {
+    fn drop(&mut self) {
+        HOOK.set(None);
+    }
+}
+
+pub fn inject(hook: impl FnMut(Call) -> io::Result<()> + 'static) -> Faults {
+    HOOK.set(Some(Box::new(hook)));
+    Faults
+}
+
+/// Every `call` fails with `errno`.
+pub fn fail(call: Call, errno: rustix::io::Errno) -> Faults {
+    inject(move |called| {
+        if called == call {
+            return Err(errno.into());
+        }
+        Ok(())
+    })
+}
+
+pub fn before(call: Call) -> io::Result<()> {
+    // The hook is taken out meanwhile, so that it can call what it stands before.
+    let Some(mut hook) = HOOK.take() else {
+        return Ok(());
+    };
+    let done = hook(call);
+    HOOK.set(Some(hook));
+    done
+}
