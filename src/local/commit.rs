@@ -20,6 +20,7 @@ use super::own_file::InUse;
 use super::path::LocalPath;
 use super::sys;
 use super::warnings::Warnings;
+use crate::handles;
 
 /// Bytes compared at once.
 const COMPARE_SIZE: usize = 256 * 1024;
@@ -41,6 +42,8 @@ pub enum Put {
     Renamed,
     /// A file of this run's with the same bytes is at its path: it is not needed.
     SameWasThere,
+    /// A file that this run must not replace is at its path: it can never be put there.
+    Refused(LocalError),
 }
 
 /// What is in the way of a new file.
@@ -49,6 +52,8 @@ enum InTheWay {
     /// Something from before the run.
     Old,
     OfThisRun(File),
+    /// A file that no key may replace.
+    Kept,
 }
 
 impl Commits {
@@ -101,13 +106,16 @@ impl Commits {
             match self.in_the_way(folder, path, &kept)? {
                 // What was there is gone: another download may just be quicker.
                 InTheWay::Nothing if refused.kind() == ErrorKind::AlreadyExists => {}
-                InTheWay::Nothing | InTheWay::Old => return replace(folder, partial_name, path),
+                InTheWay::Nothing | InTheWay::Old => {
+                    return replace(folder, partial_name, path).map(|()| Put::Renamed);
+                }
+                InTheWay::Kept => return Ok(Put::Refused(LocalError::is_kept(path))),
                 InTheWay::OfThisRun(committed) => {
                     // It stays, so there is no reason to hold up others while it is read.
                     drop(kept);
                     return match is_same_content(file, &committed) {
                         Ok(true) => Ok(Put::SameWasThere),
-                        Ok(false) => Err(other_content(path)),
+                        Ok(false) => Ok(Put::Refused(other_content(path))),
                         Err(error) => Err(put_error(folder, path, error)),
                     };
                 }
@@ -132,13 +140,14 @@ impl Commits {
         }
         check_replaceable(&metadata, path)?;
         if kept.iter().any(|kept| sys::is_same_file(kept, &metadata)) {
-            return Err(LocalError::is_kept(path));
+            return Ok(InTheWay::Kept);
         }
         if is_before(changed(&metadata), self.run_start) {
             return Ok(InTheWay::Old);
         }
         // A symlink by now would be none of this run's files.
-        sys::open(folder, path.name(), OpenOptions::new().read(true))
+        let open = || sys::open(folder, path.name(), OpenOptions::new().read(true));
+        sys::waiting_for_handles(open, handles::is_exhausted)
             .map(InTheWay::OfThisRun)
             .map_err(|error| put_error(folder, path, error))
     }
@@ -149,11 +158,8 @@ impl Commits {
 }
 
 /// Renames a partial file over whatever is at its final path.
-pub fn replace(folder: &Dir, partial_name: &str, path: &LocalPath) -> Result<Put, LocalError> {
-    match sys::rename(folder, partial_name, path.name()) {
-        Ok(()) => Ok(Put::Renamed),
-        Err(error) => Err(put_error(folder, path, error)),
-    }
+pub fn replace(folder: &Dir, partial_name: &str, path: &LocalPath) -> Result<(), LocalError> {
+    sys::rename(folder, partial_name, path.name()).map_err(|error| put_error(folder, path, error))
 }
 
 /// Refuses what is no file: a rename would fail on a folder, but take a named pipe's place.

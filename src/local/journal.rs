@@ -52,9 +52,9 @@ impl ResumableFile {
     /// Begins the file, or goes on with it; with the parts that are there and good.
     pub(super) fn open(
         partial: PartialFile,
+        journal: File,
         identity: &Identity,
     ) -> Result<(Self, Vec<DonePart>), LocalError> {
-        let journal = partial.open_beside(JOURNAL_SUFFIX)?;
         let size = identity.size;
         let file = Self {
             partial,
@@ -67,6 +67,7 @@ impl ResumableFile {
             done = good_parts(file.partial.file(), identity, claimed);
         }
         if done.is_empty() {
+            file.partial.remove_when_dropped();
             file.begin_anew(identity)?;
         } else {
             if file.partial.n_left() > size {
@@ -129,14 +130,24 @@ impl ResumableFile {
     /// Gives the file its time and its final name; nothing else of it is left.
     ///
     /// # Errors
-    /// As [`PartialFile::commit`].
+    /// As [`PartialFile::commit`]. The file stays for a later run then, unless it can never be at its path.
     pub fn commit(&self, modified: Option<SystemTime>) -> Result<(), LocalError> {
         // The parts are checked one by one, so whatever is behind the last one is not the object's.
-        self.partial.set_length(self.size)?;
-        self.partial.remove_beside(JOURNAL_SUFFIX);
-        let committed = self.partial.commit(modified);
-        // Without its journal no run can use it.
-        committed.inspect_err(|_| self.partial.forget())
+        let length_set = self.partial.set_length(self.size);
+        match length_set.and_then(|()| self.partial.commit(modified)) {
+            Err(error) if !self.partial.is_forgotten() => {
+                self.partial.leave();
+                Err(LocalError::NotPutInPlace {
+                    error: Box::new(error),
+                    partial_name: self.partial.name().to_owned(),
+                })
+            }
+            // Removed last: as long as it is there, the file can be used.
+            committed => {
+                self.partial.remove_beside(JOURNAL_SUFFIX);
+                committed
+            }
+        }
     }
 
     /// Removes the file and its journal: no run can use them.

@@ -5,6 +5,8 @@ mod clock;
 mod commit;
 mod encode;
 mod error;
+#[cfg(all(test, target_os = "linux"))]
+mod every_refusal;
 #[cfg(test)]
 mod faults;
 mod journal;

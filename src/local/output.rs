@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use std::io::{self, ErrorKind};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::{SystemTime, UNIX_EPOCH};
 
 use cap_std::ambient_authority;
 use cap_std::fs::{Dir, Metadata};
@@ -13,14 +13,10 @@ use cap_std::fs::{Dir, Metadata};
 use super::commit::{Commits, check_replaceable};
 use super::error::{LocalError, leads_out};
 use super::journal::{DonePart, Identity, ResumableFile};
-use super::partial::{PartialFile, folder_of};
+use super::partial::{JOURNAL_SUFFIX, PartialFile, folder_of};
 use super::path::LocalPath;
 use super::sys;
 use super::warnings::Warnings;
-
-/// What is waited where this process has too many files open, and how often: a minute in all.
-const WAIT: Duration = Duration::from_millis(20);
-const MAX_WAITS: u32 = 3_000;
 
 /// The folder that the files go to.
 #[derive(Debug)]
@@ -164,7 +160,8 @@ impl OutputFolder {
         let partial = self.in_folder(path, |folder| {
             PartialFile::take(folder, Some(Arc::clone(&self.commits)), path)
         })?;
-        ResumableFile::open(partial, identity)
+        let journal = self.waiting_for_handles(|| partial.open_beside(JOURNAL_SUFFIX))?;
+        ResumableFile::open(partial, journal, identity)
     }
 
     /// Has the file system write everything to its disk, and waits for it.
@@ -213,17 +210,14 @@ impl OutputFolder {
         &self,
         work: impl Fn() -> Result<T, LocalError>,
     ) -> Result<T, LocalError> {
-        for _ in 0..MAX_WAITS {
-            match work() {
-                Err(error) if error.is_out_of_handles() => {
-                    // The cached folders are handles too; the other ones are closed by those who use them.
-                    self.folders().clear();
-                    std::thread::sleep(WAIT);
-                }
-                done => return done,
+        sys::waiting_for_handles(work, |error| {
+            let is_out = error.is_out_of_handles();
+            if is_out {
+                // The cached folders are handles too; the other ones are closed by those who use them.
+                self.folders().clear();
             }
-        }
-        work()
+            is_out
+        })
     }
 
     /// The folder of `path`, made and opened, or as it was opened lately.

@@ -57,7 +57,7 @@ pub fn reserved_name(name: &str, suffix: &str) -> String {
 /// What is to be done with a file that is there already.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Found {
-    /// A new one takes its place.
+    /// What is in it is of no use, so a new one may take its place.
     Replace,
     /// It is used as it is, where this program can have left it.
     Resume,
@@ -101,8 +101,9 @@ pub fn take(folder: &Dir, name: &str, if_found: Found, in_use: &InUse) -> Result
         }
         let is_new = opened == Opened::Made && metadata.len() == 0 && sys::has_one_name(&metadata);
         has_predecessor |= !is_new;
-        // Windows keeps the name of a removed file until it is closed: there the old file is used, and emptied.
-        let may_reuse = if_found == Found::Resume || cfg!(windows);
+        // A file that another process may write to without a lock gets out of its way. (Windows keeps the name of a
+        // removed file until it is closed.)
+        let may_reuse = if_found == Found::Resume || unlocked.is_none() || cfg!(windows);
         if is_new || may_reuse && is_reusable(folder, &metadata, opened)? {
             return Ok(Taken {
                 file,

@@ -41,6 +41,8 @@ pub struct PartialFile {
     /// Bytes in the file when it was taken, which another run left.
     n_left: u64,
     is_left: AtomicBool,
+    /// It was removed.
+    is_forgotten: AtomicBool,
 }
 
 impl PartialFile {
@@ -51,12 +53,12 @@ impl PartialFile {
         path: &LocalPath,
     ) -> Result<Self, LocalError> {
         let (file, has_predecessor) = Self::begin(folder, commits, path, Found::Replace)?;
-        if file.n_left > 0 {
-            file.empty()?;
-        }
         if has_predecessor {
             // What a killed run knew of its parts is of no use now.
             file.remove_beside(JOURNAL_SUFFIX);
+        }
+        if file.n_left > 0 {
+            file.empty()?;
         }
         Ok(file)
     }
@@ -67,7 +69,12 @@ impl PartialFile {
         commits: Option<Arc<Commits>>,
         path: &LocalPath,
     ) -> Result<Self, LocalError> {
-        Self::begin(folder, commits, path, Found::Resume).map(|(file, _)| file)
+        let (file, _) = Self::begin(folder, commits, path, Found::Resume)?;
+        if file.n_left > 0 {
+            // Until it is known to be of no use.
+            file.leave();
+        }
+        Ok(file)
     }
 
     /// The file, and whether another run had left one.
@@ -92,6 +99,7 @@ impl PartialFile {
             path: path.clone(),
             n_left: taken.n_bytes,
             is_left: AtomicBool::new(false),
+            is_forgotten: AtomicBool::new(false),
         };
         if let Some(error) = file.lock_refused() {
             file.warn(OptionalStep::Lock, error);
@@ -140,11 +148,15 @@ impl PartialFile {
         }
         let put = match &self.commits {
             Some(commits) => commits.put(&self.file, folder, name, &self.path)?,
-            None => replace(folder, name, &self.path)?,
+            None => replace(folder, name, &self.path).map(|()| Put::Renamed)?,
         };
         match put {
             Put::Renamed => self.leave(),
             Put::SameWasThere => self.forget(),
+            Put::Refused(error) => {
+                self.forget();
+                return Err(error);
+            }
         }
         Ok(())
     }
@@ -177,13 +189,27 @@ impl PartialFile {
         self.is_left.store(true, Relaxed);
     }
 
+    /// Takes [`leave`](Self::leave) back.
+    pub(super) fn remove_when_dropped(&self) {
+        self.is_left.store(false, Relaxed);
+    }
+
     pub(super) fn is_left(&self) -> bool {
         self.is_left.load(Relaxed)
+    }
+
+    pub(super) fn is_forgotten(&self) -> bool {
+        self.is_forgotten.load(Relaxed)
+    }
+
+    pub(super) fn name(&self) -> &str {
+        &self.partial_name
     }
 
     /// Removes the file now, whoever may still be writing to it: they write to a file without a name.
     pub(super) fn forget(&self) {
         self.leave();
+        self.is_forgotten.store(true, Relaxed);
         // Without a lock another process may have put its own file under the name.
         if self.unlocked.is_none() || self.is_still_named().unwrap_or(false) {
             // What cannot be removed is taken over by the next run.
@@ -269,6 +295,7 @@ fn without_action(error: LocalError) -> io::Error {
         LocalError::Io { source, .. }
         | LocalError::Full { source, .. }
         | LocalError::Gone { source, .. } => source,
+        LocalError::NotPutInPlace { error, .. } => without_action(*error),
         LocalError::Conflict(message) => io::Error::other(message),
     }
 }

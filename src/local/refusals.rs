@@ -13,8 +13,8 @@ use super::faults::{Call, Faults, fail, inject};
 use super::warnings::OnWarning;
 use super::{DonePart, Identity, LocalError, LocalPath, OutputFolder, Preview, ResumableFile};
 
-const PARTIAL: &str = ".s3pull-k.part";
-const JOURNAL: &str = ".s3pull-k.journal";
+pub const PARTIAL: &str = ".s3pull-k.part";
+pub const JOURNAL: &str = ".s3pull-k.journal";
 const HAS_NO_LOCKS: [Errno; 7] = [
     Errno::NOLCK,
     Errno::INVAL,
@@ -29,13 +29,13 @@ fn path(key: &str) -> LocalPath {
     LocalPath::of_key(key).unwrap()
 }
 
-struct Run {
-    output: OutputFolder,
+pub struct Run {
+    pub output: OutputFolder,
     warnings: Arc<Mutex<Vec<String>>>,
 }
 
 impl Run {
-    fn new(folder: &Path) -> Self {
+    pub fn new(folder: &Path) -> Self {
         let output = OutputFolder::open(folder, 8).unwrap();
         let warnings = Arc::new(Mutex::new(Vec::new()));
         let lines = Arc::clone(&warnings);
@@ -45,7 +45,7 @@ impl Run {
         Self { output, warnings }
     }
 
-    fn put(&self, key: &str, content: &'static str) -> Result<(), LocalError> {
+    pub fn put(&self, key: &str, content: &'static str) -> Result<(), LocalError> {
         let file = self.output.begin(&path(key))?;
         file.write_at(&[Bytes::from_static(content.as_bytes())], 0)?;
         file.commit(Some(modified()))
@@ -56,17 +56,17 @@ impl Run {
     }
 
     /// Leaves a partial file with its first part.
-    fn leave_part(&self) {
+    pub fn leave_part(&self) {
         let (file, _) = self.open().unwrap();
         write_part(&file, 0);
     }
 
     /// Writes the parts that are missing; returns those that were resumed.
-    fn put_large(&self) -> Result<Vec<DonePart>, LocalError> {
+    pub fn put_large(&self) -> Result<Vec<DonePart>, LocalError> {
         let (file, done) = self.open()?;
         for index in 0..2 {
             if done.iter().all(|&(is_done, _)| is_done != index) {
-                write_part(&file, index);
+                try_write_part(&file, index)?;
             }
         }
         file.commit(Some(modified()))?;
@@ -103,14 +103,18 @@ fn part(index: usize) -> Vec<u8> {
     }
 }
 
-fn write_part(file: &ResumableFile, index: usize) {
+fn try_write_part(file: &ResumableFile, index: usize) -> Result<(), LocalError> {
     let bytes = Bytes::from(part(index));
     let crc = crc_fast::crc64_nvme(&bytes);
-    file.write_at(&[bytes], index as u64 * 1000).unwrap();
-    file.record((index, crc)).unwrap();
+    file.write_at(&[bytes], index as u64 * 1000)?;
+    file.record((index, crc))
 }
 
-fn names(folder: &Path) -> Vec<String> {
+fn write_part(file: &ResumableFile, index: usize) {
+    try_write_part(file, index).unwrap();
+}
+
+pub fn names(folder: &Path) -> Vec<String> {
     let names = std::fs::read_dir(folder).unwrap();
     let mut names: Vec<_> = names
         .map(|entry| entry.unwrap().file_name().into_string().unwrap())
@@ -119,11 +123,11 @@ fn names(folder: &Path) -> Vec<String> {
     names
 }
 
-fn read(folder: &Path, name: &str) -> Vec<u8> {
+pub fn read(folder: &Path, name: &str) -> Vec<u8> {
     std::fs::read(folder.join(name)).unwrap()
 }
 
-fn whole() -> Vec<u8> {
+pub fn whole() -> Vec<u8> {
     [part(0), part(1)].concat()
 }
 
@@ -517,4 +521,103 @@ fn a_file_system_that_is_read_only_by_now_fails_the_row_and_keeps_the_old_file()
     });
     assert!(run.put("k", "new").is_err());
     assert_eq!(read(folder.path(), "k"), b"old");
+}
+
+/// What is left of a large file whose last step failed; the parts that the next run finds are all of them.
+fn is_kept_whole(folder: &Path, put: Result<Vec<DonePart>, LocalError>) {
+    let message = put.unwrap_err().to_string();
+    assert!(message.contains("kept as `.s3pull-k.part`"), "{message}");
+    assert_eq!(names(folder), [JOURNAL, PARTIAL]);
+    assert_eq!(Run::new(folder).put_large().unwrap().len(), 2);
+    assert_eq!(read(folder, "k"), whole());
+    assert_eq!(names(folder), ["k"]);
+}
+
+#[test]
+fn a_large_file_whose_last_step_fails_is_kept_whole_for_the_next_run() {
+    for errno in [Errno::IO, Errno::NOSPC, Errno::ACCESS, Errno::STALE] {
+        let folder = tempfile::tempdir().unwrap();
+        let run = Run::new(folder.path());
+        let faults = fail(Call::Rename, errno);
+        let put = run.put_large();
+        drop(faults);
+        is_kept_whole(folder.path(), put);
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let run = Run::new(folder.path());
+    std::fs::create_dir(folder.path().join("k")).unwrap();
+    let put = run.put_large();
+    std::fs::remove_dir(folder.path().join("k")).unwrap();
+    is_kept_whole(folder.path(), put);
+}
+
+#[test]
+fn a_large_file_that_can_never_be_at_its_path_is_not_kept() {
+    let folder = tempfile::tempdir().unwrap();
+    let run = Run::new(folder.path());
+    run.put("k", "of this run").unwrap();
+    assert!(matches!(run.put_large(), Err(LocalError::Conflict(_))));
+    assert_eq!(read(folder.path(), "k"), b"of this run");
+    assert_eq!(names(folder.path()), ["k"]);
+}
+
+#[test]
+fn what_was_left_of_a_large_file_outlives_a_lack_of_handles() {
+    for errno in [Errno::MFILE, Errno::NFILE] {
+        let folder = tempfile::tempdir().unwrap();
+        Run::new(folder.path()).leave_part();
+        let run = Run::new(folder.path());
+        let (mut since, mut n_opened) = (None, 0);
+        // The partial file can be opened, its journal only after a while.
+        let _faults = inject(move |call| {
+            n_opened += usize::from(call == Call::Open);
+            if call == Call::Open && n_opened > 2 {
+                let since = since.get_or_insert_with(std::time::Instant::now);
+                if since.elapsed() < Duration::from_millis(300) {
+                    return Err(errno.into());
+                }
+            }
+            Ok(())
+        });
+        assert_eq!(run.put_large().unwrap().len(), 1, "{errno}");
+        assert_eq!(read(folder.path(), "k"), whole());
+    }
+}
+
+#[test]
+fn a_file_is_compared_with_this_runs_once_there_are_handles_for_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let run = Run::new(folder.path());
+    run.put("k", "same").unwrap();
+    let (mut since, mut is_refused) = (None, false);
+    let _faults = inject(move |call| {
+        is_refused |= call == Call::Rename;
+        if call == Call::Open && is_refused {
+            let since = since.get_or_insert_with(std::time::Instant::now);
+            if since.elapsed() < Duration::from_millis(300) {
+                return Err(Errno::MFILE.into());
+            }
+        }
+        Ok(())
+    });
+    run.put("k", "same").unwrap();
+}
+
+#[test]
+fn a_symlink_that_takes_a_files_place_before_it_is_compared_is_not_followed() {
+    let folder = tempfile::tempdir().unwrap();
+    let run = Run::new(folder.path());
+    run.put("k", "same").unwrap();
+    std::fs::write(folder.path().join("victim"), "same").unwrap();
+    let path = folder.path().join("k");
+    let mut is_refused = false;
+    let _faults = inject(move |call| {
+        is_refused |= call == Call::Rename;
+        if call == Call::Open && is_refused {
+            std::fs::remove_file(&path).unwrap();
+            std::os::unix::fs::symlink("victim", &path).unwrap();
+        }
+        Ok(())
+    });
+    assert!(run.put("k", "same").is_err());
 }

@@ -5,7 +5,7 @@ use std::fs::{File, FileTimes, TryLockError};
 #[cfg(unix)]
 use std::io::IoSlice;
 use std::io::{self, ErrorKind, Write};
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 use bytes::Bytes;
 use cap_std::fs::{Dir, Metadata, OpenOptions};
@@ -99,6 +99,24 @@ pub fn preallocate(file: &File, size: u64) -> io::Result<()> {
 #[cfg(not(target_os = "linux"))]
 pub fn preallocate(_: &File, _: u64) -> io::Result<()> {
     Ok(())
+}
+
+/// What is waited where this process has too many files open, and how often: a minute in all.
+const HANDLES_WAIT: Duration = Duration::from_millis(20);
+const MAX_HANDLES_WAITS: u32 = 3_000;
+
+/// Does `work` again while `is_out_of_handles` says that it failed for too many open files, which others close meanwhile.
+pub fn waiting_for_handles<T, E>(
+    work: impl Fn() -> Result<T, E>,
+    is_out_of_handles: impl Fn(&E) -> bool,
+) -> Result<T, E> {
+    for _ in 0..MAX_HANDLES_WAITS {
+        match work() {
+            Err(error) if is_out_of_handles(&error) => std::thread::sleep(HANDLES_WAIT),
+            done => return done,
+        }
+    }
+    work()
 }
 
 fn retried<T>(mut call: impl FnMut() -> io::Result<T>) -> io::Result<T> {
