@@ -87,7 +87,7 @@ impl Check {
     /// Where the object would go, or what would become of its row without a request.
     fn plan(&mut self, entry: &Entry) -> Result<LocalPath, Outcome> {
         let path = local_path(&self.paths, entry).map_err(Outcome::Failed)?;
-        let is_there = self
+        let there = self
             .preview
             .check(&path)
             .map_err(|error| Outcome::Failed(error.into()))?;
@@ -100,8 +100,12 @@ impl Check {
                 return Err(Outcome::Failed(failure));
             }
         }
-        if is_there && self.if_exists == IfExists::Skip {
-            return Err(Outcome::Skipped(SkipReason::Exists));
+        if there.is_some() && self.if_exists == IfExists::Skip {
+            let there = self.preview.file_to_keep(&path);
+            let there = there.map_err(|error| Outcome::Failed(error.into()))?;
+            if there.is_some_and(|file| file.may_have(entry.size)) {
+                return Err(Outcome::Skipped(SkipReason::Exists));
+            }
         }
         Ok(path)
     }

@@ -346,7 +346,7 @@ mod tests {
                 message,
                 format!("{kind} is where the file `{key}` would go")
             );
-            conflict(output.time_of_file(&path(key)).map(drop));
+            conflict(output.file_at(&path(key)).map(drop));
         }
         assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 3);
     }

@@ -25,7 +25,7 @@ mod warnings;
 pub use encode::decode;
 pub use error::LocalError;
 pub use journal::{DonePart, Identity, ResumableFile};
-pub use output::OutputFolder;
+pub use output::{FileThere, OutputFolder};
 pub use partial::PartialFile;
 pub use path::{LocalPath, NoPath, PathRules, UnsafeKey};
 pub use preview::Preview;

@@ -13,10 +13,44 @@ use cap_std::fs::{Dir, Metadata};
 use super::commit::{Commits, check_replaceable};
 use super::error::{LocalError, leads_out};
 use super::journal::{DonePart, Identity, ResumableFile};
-use super::partial::{JOURNAL_SUFFIX, PartialFile, folder_of};
+use super::own_file::reserved_name;
+use super::partial::{JOURNAL_SUFFIX, PARTIAL_SUFFIX, PartialFile, folder_of};
 use super::path::LocalPath;
 use super::sys;
 use super::warnings::Warnings;
+
+/// A file that is at a path already.
+#[derive(Debug, Clone, Copy)]
+pub struct FileThere {
+    pub modified: SystemTime,
+    /// Bytes; `None` for a symlink that leads out of the output folder.
+    pub size: Option<u64>,
+}
+
+impl FileThere {
+    pub(super) fn of(file: &Metadata) -> Self {
+        Self {
+            modified: time_of(file),
+            size: Some(file.len()),
+        }
+    }
+
+    /// A link that counts as itself.
+    pub(super) fn of_link(link: &Metadata) -> Self {
+        Self {
+            modified: time_of(link),
+            size: None,
+        }
+    }
+
+    /// Whether it can be the file of an object of `size` bytes, as far as that is known.
+    pub fn may_have(&self, size: Option<u64>) -> bool {
+        let (Some(one), Some(other)) = (self.size, size) else {
+            return true;
+        };
+        one == other
+    }
+}
 
 /// The folder that the files go to.
 #[derive(Debug)]
@@ -93,17 +127,17 @@ impl OutputFolder {
         &self.commits.warnings
     }
 
-    /// The time of the file that is at `path` already; `None` if there is none. Nothing is opened.
+    /// The file that is at `path` already; `None` if there is none. Nothing is opened.
     ///
     /// # Errors
     /// When something else is there, a file is where the path needs a folder, or it cannot be looked at.
-    pub fn time_of_file(&self, path: &LocalPath) -> Result<Option<SystemTime>, LocalError> {
+    pub fn file_at(&self, path: &LocalPath) -> Result<Option<FileThere>, LocalError> {
         self.waiting_for_handles(|| self.look(path))
     }
 
     /// Only "not found" says that nothing is there: after any other error there may be a file that must be kept. That
     /// holds for a name that is too long, too: it may be the one that a symlink leads to.
-    fn look(&self, path: &LocalPath) -> Result<Option<SystemTime>, LocalError> {
+    pub(super) fn look(&self, path: &LocalPath) -> Result<Option<FileThere>, LocalError> {
         let error = |source| LocalError::io(&self.root, "look at", path.as_str(), source);
         let (at_path, is_link) = match sys::metadata(&self.root, path.as_str()) {
             // A symlink that leads out is not followed, but it is there.
@@ -114,13 +148,38 @@ impl OutputFolder {
         };
         match at_path {
             Ok(metadata) => {
-                if !(is_link && metadata.is_symlink()) {
+                let is_known = !(is_link && metadata.is_symlink());
+                if is_known {
                     check_replaceable(&metadata, path)?;
                 }
-                Ok(Some(time_of(&metadata)))
+                let there = if is_known {
+                    FileThere::of(&metadata)
+                } else {
+                    FileThere::of_link(&metadata)
+                };
+                Ok(Some(there))
             }
             Err(source) if source.kind() == ErrorKind::NotFound => Ok(None),
             Err(source) => Err(error(source)),
+        }
+    }
+
+    /// Removes what a killed run left beside the file at `path`, which stays as it is: no run would use it. What another
+    /// process is using stays too.
+    pub fn remove_leftovers(&self, path: &LocalPath) {
+        let Ok(folder) = self.folder(path) else {
+            return;
+        };
+        let is_there = |suffix| {
+            let found = sys::symlink_metadata(&folder, &reserved_name(path.name(), suffix));
+            found.is_ok_and(|metadata| metadata.is_file())
+        };
+        if is_there(PARTIAL_SUFFIX) || is_there(JOURNAL_SUFFIX) {
+            // Taken as for a download, which it ends at once. What cannot be removed was there before.
+            let taken = PartialFile::create(folder, Some(Arc::clone(&self.commits)), path);
+            if let Ok(file) = taken {
+                file.remove_beside(JOURNAL_SUFFIX);
+            }
         }
     }
 

@@ -23,7 +23,7 @@ use super::path::LocalPath;
 use super::sys;
 use super::warnings::OptionalStep;
 
-const PARTIAL_SUFFIX: &str = ".part";
+pub(super) const PARTIAL_SUFFIX: &str = ".part";
 pub(super) const JOURNAL_SUFFIX: &str = ".journal";
 
 /// A file that is not whole yet; removed again when dropped, unless it was committed or is to be left.

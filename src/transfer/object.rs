@@ -24,7 +24,7 @@ pub(super) const WRITE_SIZE: usize = 1024 * 1024;
 
 /// Downloads an object within its budget of attempts.
 pub async fn download(context: Arc<Context>, entry: Arc<Entry>, path: Arc<LocalPath>) -> Outcome {
-    let if_modified_since = match time_to_beat(&context, &path).await {
+    let if_modified_since = match existing(&context, &path, entry.size).await {
         Ok(Existing::Skip) => return Outcome::Skipped(SkipReason::Exists),
         Ok(Existing::Beat(time)) => Some(time),
         Ok(Existing::None) => None,
@@ -54,7 +54,17 @@ pub async fn download(context: Arc<Context>, entry: Arc<Entry>, path: Arc<LocalP
                     return Outcome::Failed(failure);
                 }
             }
-            Err(Broken::NotModified) => return Outcome::Skipped(SkipReason::NotModified),
+            Err(Broken::NotModified) => {
+                let (output, path) = (Arc::clone(&request.context), Arc::clone(&path));
+                let removing = move || {
+                    output.output.remove_leftovers(&path);
+                    Ok(())
+                };
+                return match blocking(&request.context.meter, removing).await {
+                    Ok(()) => Outcome::Skipped(SkipReason::NotModified),
+                    Err(failure) => Outcome::Failed(failure),
+                };
+            }
             Err(Broken::Final(failure)) => {
                 return Outcome::Failed(Failure {
                     attempts: request.budget.n_failed(),
@@ -284,19 +294,32 @@ enum Existing {
     Beat(SystemTime),
 }
 
-async fn time_to_beat(context: &Arc<Context>, path: &Arc<LocalPath>) -> Result<Existing, Failure> {
+/// What a file at `path` means for an object of `size` bytes, as far as the row says.
+async fn existing(
+    context: &Arc<Context>,
+    path: &Arc<LocalPath>,
+    size: Option<u64>,
+) -> Result<Existing, Failure> {
     let if_exists = context.options.if_exists;
     // A folder marker writes no file, so it replaces none.
     if if_exists == IfExists::Overwrite || path.is_folder() {
         return Ok(Existing::None);
     }
     let (looking, path) = (Arc::clone(context), Arc::clone(path));
-    let time = blocking(&context.meter, move || looking.output.time_of_file(&path)).await?;
-    Ok(match time {
-        Some(time) if if_exists == IfExists::Newer => Existing::Beat(time),
-        Some(_) => Existing::Skip,
-        None => Existing::None,
-    })
+    let looking = move || {
+        let Some(there) = looking.output.file_at(&path)? else {
+            return Ok(Existing::None);
+        };
+        if if_exists == IfExists::Newer {
+            return Ok(Existing::Beat(there.modified));
+        }
+        if !there.may_have(size) {
+            return Ok(Existing::None);
+        }
+        looking.output.remove_leftovers(&path);
+        Ok(Existing::Skip)
+    };
+    blocking(&context.meter, looking).await
 }
 
 /// Does file work on a thread that may block.
