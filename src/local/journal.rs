@@ -7,7 +7,7 @@
 
 use std::fs::File;
 use std::io::{self, ErrorKind, Read};
-use std::time::SystemTime;
+use std::time::{SystemTime, UNIX_EPOCH};
 
 use bytes::Bytes;
 use crc_fast::{CrcAlgorithm, Digest};
@@ -20,7 +20,7 @@ use super::warnings::OptionalStep;
 /// Bytes read at once when parts are checked.
 const READ_SIZE: usize = 1024 * 1024;
 /// First word of a journal; another format would have another number.
-const FORMAT: &str = "s3pull-journal-1";
+const FORMAT: &str = "s3pull-journal-2";
 /// The longest journal that is looked at: that of 10,000 parts is a third of this, in bytes.
 const MAX_JOURNAL: u64 = 1024 * 1024;
 
@@ -30,6 +30,8 @@ pub struct Identity {
     pub etag: String,
     /// Bytes of the object.
     pub size: u64,
+    pub last_modified: Option<SystemTime>,
+    pub version_id: Option<String>,
     /// Bytes of a part; the last one may be shorter.
     pub part_size: u64,
     /// The CRC that the parts' checksums are.
@@ -54,6 +56,7 @@ impl ResumableFile {
         partial: PartialFile,
         journal: File,
         identity: &Identity,
+        on_found: impl FnMut(u64),
     ) -> Result<(Self, Vec<DonePart>), LocalError> {
         let size = identity.size;
         let file = Self {
@@ -64,7 +67,7 @@ impl ResumableFile {
         let mut done = Vec::new();
         if file.partial.n_left() > 0 {
             let claimed = file.read_journal(identity)?;
-            done = good_parts(file.partial.file(), identity, claimed);
+            done = good_parts(file.partial.file(), identity, claimed, on_found);
         }
         if done.is_empty() {
             file.partial.remove_when_dropped();
@@ -169,11 +172,16 @@ fn header(identity: &Identity) -> String {
     let Identity {
         etag,
         size,
+        last_modified,
+        version_id,
         part_size,
         algorithm,
     } = identity;
-    // The ETag comes last and quoted: it may hold blanks.
-    format!("{FORMAT} {algorithm} {size} {part_size} {etag:?}\n")
+    // S3's times are whole seconds.
+    let modified = last_modified.and_then(|time| time.duration_since(UNIX_EPOCH).ok());
+    let modified = modified.map(|since_1970| since_1970.as_secs());
+    // What may hold blanks is quoted.
+    format!("{FORMAT} {algorithm} {size} {part_size} {modified:?} {version_id:?} {etag:?}\n")
 }
 
 /// The parts that a journal of `identity` claims; none if it is of anything else. A last line that was cut off counts
@@ -205,15 +213,24 @@ fn parse_line(line: &[u8]) -> Option<DonePart> {
     Some((index.parse().ok()?, u64::from_str_radix(checksum, 16).ok()?))
 }
 
-/// Those of the claimed parts whose bytes are what the journal says.
-fn good_parts(file: &File, identity: &Identity, claimed: Vec<DonePart>) -> Vec<DonePart> {
+/// Those of the claimed parts whose bytes are what the journal says; `on_found` is told the length of each.
+fn good_parts(
+    file: &File,
+    identity: &Identity,
+    claimed: Vec<DonePart>,
+    mut on_found: impl FnMut(u64),
+) -> Vec<DonePart> {
     let is_good = |&(index, checksum): &DonePart| {
         let start = index as u64 * identity.part_size;
         let end = (start + identity.part_size).min(identity.size);
         let mut crc = Digest::new(identity.algorithm);
         // A part that cannot be read is fetched again.
-        read_range(file, start, end, |bytes| crc.update(bytes)).is_ok()
-            && crc.finalize() == checksum
+        let is_good = read_range(file, start, end, |bytes| crc.update(bytes)).is_ok()
+            && crc.finalize() == checksum;
+        if is_good {
+            on_found(end - start);
+        }
+        is_good
     };
     claimed.into_iter().filter(is_good).collect()
 }
@@ -251,6 +268,8 @@ mod tests {
         Identity {
             etag: "\"a b\"".to_owned(),
             size: 2500,
+            last_modified: Some(UNIX_EPOCH + std::time::Duration::from_secs(1_600_000_000)),
+            version_id: Some("v 1".to_owned()),
             part_size: 1000,
             algorithm: CrcAlgorithm::Crc64Nvme,
         }
@@ -259,7 +278,7 @@ mod tests {
     fn open(folder: &Path, identity: &Identity) -> (ResumableFile, Vec<DonePart>) {
         OutputFolder::open(folder, 8)
             .unwrap()
-            .begin_resumable(&LocalPath::of_key("k").unwrap(), identity)
+            .begin_resumable(&LocalPath::of_key("k").unwrap(), identity, |_| {})
             .unwrap()
     }
 
@@ -342,6 +361,24 @@ mod tests {
             },
             Identity {
                 size: 2501,
+                ..identity()
+            },
+            Identity {
+                last_modified: identity()
+                    .last_modified
+                    .map(|time| time + std::time::Duration::from_secs(1)),
+                ..identity()
+            },
+            Identity {
+                last_modified: None,
+                ..identity()
+            },
+            Identity {
+                version_id: Some("v 2".to_owned()),
+                ..identity()
+            },
+            Identity {
+                version_id: None,
                 ..identity()
             },
             Identity {

@@ -207,7 +207,7 @@ impl OutputFolder {
     }
 
     /// Begins the file of a large object, or goes on with what a run that was stopped left of it: the parts that are
-    /// there come with it.
+    /// there come with it. They are read once more, which may take a while: `on_found` is told the bytes of each.
     ///
     /// # Errors
     /// As [`OutputFolder::begin`].
@@ -215,12 +215,13 @@ impl OutputFolder {
         &self,
         path: &LocalPath,
         identity: &Identity,
+        on_found: impl FnMut(u64),
     ) -> Result<(ResumableFile, Vec<DonePart>), LocalError> {
         let partial = self.in_folder(path, |folder| {
             PartialFile::take(folder, Some(Arc::clone(&self.commits)), path)
         })?;
         let journal = self.waiting_for_handles(|| partial.open_beside(JOURNAL_SUFFIX))?;
-        ResumableFile::open(partial, journal, identity)
+        ResumableFile::open(partial, journal, identity, on_found)
     }
 
     /// Has the file system write everything to its disk, and waits for it.

@@ -52,7 +52,7 @@ impl Run {
     }
 
     fn open(&self) -> Result<(ResumableFile, Vec<DonePart>), LocalError> {
-        self.output.begin_resumable(&path("k"), &identity())
+        self.output.begin_resumable(&path("k"), &identity(), |_| {})
     }
 
     /// Leaves a partial file with its first part.
@@ -91,6 +91,8 @@ fn identity() -> Identity {
     Identity {
         etag: "\"e\"".to_owned(),
         size: 1500,
+        last_modified: Some(modified()),
+        version_id: None,
         part_size: 1000,
         algorithm: CrcAlgorithm::Crc64Nvme,
     }

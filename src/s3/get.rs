@@ -53,6 +53,8 @@ pub struct Part<'a> {
     pub etag: &'a str,
     /// Bytes of the whole object.
     pub size: u64,
+    /// Another time is another object's.
+    pub last_modified: Option<SystemTime>,
 }
 
 /// An object, or the part that was asked for, its body still to be read.
@@ -184,6 +186,13 @@ fn check_part(output: &GetObjectOutput, part: &Part<'_>) -> Result<(), GetError>
             output.e_tag().unwrap_or_default()
         )));
     }
+    let modified = output
+        .last_modified()
+        .and_then(|time| SystemTime::try_from(*time).ok());
+    let times = modified.zip(part.last_modified);
+    if times.is_some_and(|(now, before)| now != before) {
+        return Err(changed("it has another `Last-Modified`".to_owned()));
+    }
     let Some((range, size)) = output.content_range().and_then(parse_content_range) else {
         let message = format!(
             "a part without a usable `Content-Range`: {:?}",
@@ -197,6 +206,14 @@ fn check_part(output: &GetObjectOutput, part: &Part<'_>) -> Result<(), GetError>
             part.size,
             size.unwrap_or_default()
         )));
+    }
+    // Without an ETag the time and the size must say that it is the same object.
+    if output.e_tag().is_none() && (times.is_none() || size.is_none()) {
+        let message = "a part that does not say which object it is of: it has no `ETag`";
+        return Err(GetError::transient(
+            ErrorCode::InvalidResponse,
+            message.to_owned(),
+        ));
     }
     let length = output
         .content_length()

@@ -7,7 +7,7 @@ use bytes::Bytes;
 
 use super::checksum::{Expected, Verifier};
 use super::meter::{InFlightObject, Meter, Wait};
-use super::reader::{Held, Reader, Request};
+use super::reader::{Held, ObjectVersion, Reader, Request};
 use super::retry::Budget;
 use super::{Broken, Context, parallel};
 use crate::config::IfExists;
@@ -131,15 +131,14 @@ async fn fetch(
     let (response, held) = request.unless_given_up(request.whole()).await?;
     check_etag(&request.entry, &response)?;
     let options = &request.context.options;
-    let is_large = |size: &u64| *size >= options.multipart_threshold.max(options.part_size + 1);
-    if let (Some(etag), Some(size), false) = (
-        &response.etag,
-        response.length.filter(is_large),
-        path.is_folder(),
-    ) {
-        let identity = (Arc::from(etag.as_str()), size);
+    let is_large = |version: &ObjectVersion| {
+        version.size >= options.multipart_threshold.max(options.part_size + 1)
+    };
+    if !path.is_folder()
+        && let Some(version) = ObjectVersion::of(&response).filter(is_large)
+    {
         // Boxed, so that small objects do not carry its size.
-        let fetching = parallel::fetch(request, path, received, identity, response, held);
+        let fetching = parallel::fetch(request, path, received, version, response, held);
         return Box::pin(fetching).await;
     }
     let streaming = stream(request, path, received, response, held);

@@ -15,7 +15,7 @@ use super::limit::Permit;
 use super::meter::InFlightObject;
 use super::object::{Fetched, FetchedFile, WRITE_SIZE, blocking, info};
 use super::parts::{Plan, Unclaimed};
-use super::reader::{Held, Reader, Request, interrupted};
+use super::reader::{Held, ObjectVersion, Reader, Request, interrupted};
 use super::{Broken, Phase, failure_of_task};
 use crate::local::{Identity, LocalPath, ResumableFile};
 use crate::outcome::{Class, ErrorCode, Failure, Verification};
@@ -24,11 +24,12 @@ use crate::s3::GetResponse;
 /// A large object under way, shared by everything that fetches parts of it.
 struct Object {
     request: Request,
-    /// ETag and size.
-    identity: (Arc<str>, u64),
+    version: ObjectVersion,
     plan: Plan,
     expected: Expected,
     file: Arc<ResumableFile>,
+    /// The first answer's connection was idle while parts of an earlier run were read again.
+    has_waited: bool,
     received: Arc<InFlightObject>,
     unclaimed: Mutex<Unclaimed>,
     /// Of the finished parts, by index.
@@ -42,42 +43,45 @@ pub async fn fetch(
     request: &Request,
     path: &Arc<LocalPath>,
     received: &Arc<InFlightObject>,
-    identity: (Arc<str>, u64),
+    version: ObjectVersion,
     response: GetResponse,
     held: Held,
 ) -> Result<Fetched, Broken> {
     let options = &request.context.options;
     let object_info = info(&response);
     let expected = Expected::new(options.verify, &response);
-    let plan = Plan::new(identity.1, options.part_size);
+    let plan = Plan::new(version.size, options.part_size);
     let (file, done) = {
         let (context, path) = (Arc::clone(&request.context), Arc::clone(path));
         let identity = Identity {
-            etag: identity.0.to_string(),
+            etag: version.etag.to_string(),
             size: plan.size,
+            last_modified: version.last_modified,
+            version_id: response.version_id.clone(),
             part_size: plan.part_size,
             algorithm: expected.part_algorithm(),
         };
-        let meter = Arc::clone(&context.meter);
-        let beginning = move || context.output.begin_resumable(&path, &identity);
-        blocking(&meter, beginning).await?
+        received.mark_large(&request.entry.key, plan.size);
+        let (meter, received) = (Arc::clone(&context.meter), Arc::clone(received));
+        let beginning = move || {
+            let on_found = |n_bytes| received.resumed(n_bytes);
+            context.output.begin_resumable(&path, &identity, on_found)
+        };
+        // To read again what a killed run left may take minutes.
+        let beginning = async { Ok(blocking(&meter, beginning).await?) };
+        request.unless_given_up(beginning).await?
     };
-    let range_length = |&(index, _): &(usize, u64)| {
-        let range = plan.range(index);
-        range.end - range.start
-    };
-    let resumed = done.iter().map(range_length).sum();
-    received.is_large(&request.entry.key, plan.size, resumed);
     let mut crcs = vec![None; plan.n_parts()];
     for &(index, crc) in &done {
         crcs[index] = Some(crc);
     }
     let object = Arc::new(Object {
         request: request.clone(),
-        identity,
+        version,
         plan,
         expected,
         file: Arc::new(file),
+        has_waited: !done.is_empty(),
         received: Arc::clone(received),
         unclaimed: Mutex::new(Unclaimed::new(
             plan.n_parts(),
@@ -172,6 +176,9 @@ async fn from_the_front(
     brings_first: bool,
 ) -> Result<(), Broken> {
     let mut reader = Reader::of_whole(object.request.clone(), response, held);
+    if object.has_waited {
+        reader.has_waited();
+    }
     let mut index = 0;
     let mut is_ours = brings_first;
     while is_ours {
@@ -190,7 +197,7 @@ async fn from_the_front(
 /// Fetches a part that was claimed, by a GET of its own.
 async fn one_part(object: Arc<Object>, index: usize, permit: Permit) -> Result<(), Broken> {
     let (request, range) = (object.request.clone(), object.plan.range(index));
-    let opening = Reader::of_range(request, object.identity.clone(), range, permit);
+    let opening = Reader::of_range(request, object.version.clone(), range, permit);
     let mut reader = object.unless_cancelled(opening).await??;
     object.take_part(index, &mut reader).await
 }
