@@ -41,7 +41,7 @@ impl From<ExitCode> for std::process::ExitCode {
 
 #[cfg(test)]
 mod tests {
-    use super::ExitCode;
+    use crate::exit_code::ExitCode;
 
     #[test]
     fn codes_are_the_documented_ones() {

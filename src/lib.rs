@@ -1,14 +1,14 @@
 //! A key list in; whole, verified files and a CSV of what failed out.
 //!
 //! ```text
-//! keys ──► Row ──► transfer ──────────────────────────────► Outcome ──► report
-//! a thread reads    local path, one GET, hash while it        CSV row, line,
-//! the list, from    streams, partial file, verify, rename;    progress, summary
-//! a bounded channel at most `--concurrency` at once
+//! source ──► Row ──► transfer ────────────────────────────► Outcome ──► report
+//! a thread reads     local path, one GET, hash while it       CSV row, line,
+//! the list, from     streams, partial file, verify, rename;   progress, summary
+//! a bounded channel  at most `--concurrency` at once
 //! ```
 //!
-//! [`cli`] is what was typed and [`config`] what is needed. [`keys`] reads rows, [`s3`] sends GETs and [`local`] writes
-//! files, none of them knowing the others; [`transfer`] makes one of them all, and tells [`report`] of every row through
+//! [`cli`] is what was typed and [`config`] what is needed. [`source`] reads rows, [`s3`] sends GETs and [`sink`] writes
+//! files, none of them knowing the others; [`transfer`] downloads with them, and reports every row to [`report`] through
 //! its `Observer`.
 
 #![cfg_attr(
@@ -18,17 +18,33 @@
 
 pub mod cli;
 pub mod config;
-pub mod dry_run;
+mod dry_run;
 pub mod exit_code;
-pub mod handles;
-pub mod keys;
-pub mod local;
-pub mod outcome;
+#[cfg(test)]
+mod imports;
+mod meter;
+mod open_files;
+mod options;
+mod outcome;
+mod printable;
 pub mod report;
-pub mod s3;
-pub mod shell;
-pub mod signal;
-pub mod transfer;
+mod row;
+mod s3;
+mod signal;
+mod sink;
+mod source;
+mod stop;
+mod transfer;
+
+#[cfg(fuzzing)]
+pub mod fuzzing {
+    //! What the fuzz targets call.
+
+    pub use crate::options::UnsafeKeys;
+    pub use crate::sink::files::{LocalPath, PathRules, decode};
+    pub use crate::source::list::format_named;
+    pub use crate::source::{ListOptions, ListSource, parse_bytes};
+}
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -36,15 +52,19 @@ use std::time::Duration;
 use anyhow::Context as _;
 use tokio::runtime::Builder;
 
-use config::{Config, ProgressMode, TransferOptions};
+use config::Config;
 use exit_code::ExitCode;
-use keys::ListOptions;
-use local::{OptionalStep, OutputFolder};
+use meter::Meter;
+use options::ProgressMode;
 use outcome::Failure;
 use report::{RecordPlace, RefusedPlace, Report, RunEnd};
 use s3::ConnectError;
 use signal::Stopped;
-use transfer::{Context, End, Limit, Meter, Stop};
+use sink::Sink;
+use sink::files::{OptionalStep, OutputFolder};
+use source::ListOptions;
+use stop::Stop;
+use transfer::{End, Limit, Shared, TransferOptions};
 
 /// Threads for file work: as many as keep a disk busy, and few enough not to wait for one another in one folder.
 const MAX_BLOCKING_THREADS: usize = 16;
@@ -86,8 +106,10 @@ fn run_downloads(config: Config, place: RecordPlace) -> anyhow::Result<ExitCode>
 
 /// Opens everything that can fail before the first request, downloads, and closes the books.
 async fn download(config: Config, place: RecordPlace) -> anyhow::Result<ExitCode> {
-    let lists = keys::open(&config.list.sources)?;
-    let fit = handles::fit(config.transfer.concurrency, handles::raise_limit());
+    // First, since the lists may be many files.
+    let max_open_files = open_files::raise_limit();
+    let lists = source::open(&config.list.sources)?;
+    let fit = open_files::fit(config.transfer.concurrency, max_open_files);
     let mut output = OutputFolder::open(&config.output, fit.max_open_folders)
         .with_context(|| format!("cannot use the output folder `{}`", config.output.display()))?;
     place.files().iter().for_each(|path| output.keep(path));
@@ -115,10 +137,11 @@ async fn download(config: Config, place: RecordPlace) -> anyhow::Result<ExitCode
         count_in_background(&options, report.list_notes());
     }
     let notes = report.list_notes();
-    let rows = keys::read(lists, options, move |taken| notes.taken(&taken));
-    let context = Arc::new(Context {
+    let rows = source::read(lists, options, move |taken| notes.taken(&taken));
+    let sink = Arc::new(Sink::new(output, config.if_exists, Arc::clone(&meter)));
+    let shared = Arc::new(Shared {
         client,
-        output,
+        sink,
         paths: config.paths,
         options: TransferOptions {
             concurrency: fit.concurrency,
@@ -129,10 +152,10 @@ async fn download(config: Config, place: RecordPlace) -> anyhow::Result<ExitCode
         stop,
         on_request: report.on_request(),
     });
-    let end = transfer::download_all(&context, rows, &mut report).await;
+    let end = transfer::download_all(&shared, rows, &mut report).await;
     let mut exit = exit(end, &signal, &meter);
     if config.sync && exit.is_ok() {
-        exit = flush(&context).await.and(exit);
+        exit = flush(&shared.sink).await.and(exit);
     }
     report.finish(&RunEnd {
         exit_code: *exit.as_ref().unwrap_or(&ExitCode::Fatal),
@@ -161,10 +184,9 @@ fn exit(end: End, signal: &Stopped, meter: &Meter) -> anyhow::Result<ExitCode> {
 }
 
 /// Has the files on the disk, not only in memory.
-async fn flush(context: &Arc<Context>) -> anyhow::Result<()> {
-    let context = Arc::clone(context);
-    tokio::task::spawn_blocking(move || context.output.sync())
-        .await?
+async fn flush(sink: &Arc<Sink>) -> anyhow::Result<()> {
+    sink.sync()
+        .await
         .context("cannot flush the output folder's file system (`--sync`)")
 }
 
@@ -173,7 +195,7 @@ fn count_in_background(options: &Arc<ListOptions>, notes: report::ListNotes) {
     let options = Arc::clone(options);
     std::thread::spawn(move || {
         // A list that cannot be read is reported by the thread that reads it for good.
-        if let Ok(Some(totals)) = keys::count(&options) {
+        if let Ok(Some(totals)) = source::count(&options) {
             notes.totals(totals);
         }
     });

@@ -3,9 +3,9 @@
 use std::io::{self, ErrorKind, Write};
 use std::process::ExitCode;
 
+use s3pull::cli::Page;
 use s3pull::cli::{self, Cli, Invocation};
 use s3pull::config::Config;
-use s3pull::shell::Page;
 use s3pull::{exit_code, report};
 
 #[global_allocator]

@@ -140,6 +140,12 @@ impl Failure {
         }
     }
 
+    /// A panic in a task is a defect, but no reason to lose other keys.
+    pub fn of_panic(error: &tokio::task::JoinError) -> Self {
+        let message = format!("a defect of s3pull, please report it: {error}");
+        Self::new(ErrorCode::Internal, Class::Permanent, message)
+    }
+
     /// A row that was not tried because the run ended early, for the reason that `why` gives.
     pub fn not_attempted(why: &str) -> Self {
         Self::new(ErrorCode::NotAttempted, Class::Permanent, why)
@@ -240,5 +246,25 @@ impl ErrorCode {
 impl fmt::Display for ErrorCode {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.pad(self.as_str())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_panic_in_a_task_is_a_failure_of_its_key() {
+        let ended = tokio::spawn(async { panic!("as a library may") }).await;
+        let failure = Failure::of_panic(&ended.unwrap_err());
+        assert_eq!(
+            (failure.code, failure.class),
+            (ErrorCode::Internal, Class::Permanent)
+        );
+        assert!(
+            failure.message.contains("as a library may"),
+            "{}",
+            failure.message
+        );
     }
 }

@@ -9,7 +9,7 @@ use std::sync::{Arc, OnceLock};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use crate::exit_code::ExitCode;
-use crate::transfer::{Phase, Stop};
+use crate::stop::{Phase, Stop};
 
 /// The signal that stopped the run, if one did.
 #[derive(Debug, Clone, Default)]
@@ -117,7 +117,7 @@ impl Signals {
 
 #[cfg(all(test, unix))]
 mod tests {
-    use super::ignored_of;
+    use crate::signal::ignored_of;
 
     #[test]
     fn ignored_signals_are_read_from_the_status() {

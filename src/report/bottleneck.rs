@@ -6,7 +6,8 @@
 use std::time::Duration;
 
 use super::text::{bytes, duration, number, per_second};
-use crate::transfer::{Throttling, Waited};
+use crate::meter::Waited;
+use crate::transfer::Throttling;
 
 /// Shorter runs are mostly start and end.
 const MIN_ELAPSED: Duration = Duration::from_secs(1);

@@ -9,10 +9,11 @@ use serde::Serialize;
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 
-use crate::keys::Entry;
-use crate::local::LocalPath;
+use crate::meter::Counts;
 use crate::outcome::{Failure, Outcome, SkipReason, Verification};
-use crate::transfer::{Counts, Finished};
+use crate::row::Entry;
+use crate::sink::files::LocalPath;
+use crate::transfer::Finished;
 
 /// Writes events, each of which at once leaves this process.
 pub struct Events {

@@ -10,9 +10,9 @@ use std::path::{Path, PathBuf};
 
 use anyhow::Context;
 
-use crate::keys::ListOptions;
-use crate::local::{PartialFile, UserFile, first_bytes, is_same_file, open_stream};
 use crate::outcome::Failure;
+use crate::sink::files::{PartialFile, UserFile, first_bytes, is_same_file, open_stream};
+use crate::source::ListOptions;
 use crate::transfer::Finished;
 
 const HEADER: [&str; 11] = [

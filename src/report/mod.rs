@@ -2,42 +2,43 @@
 //! The one place that prints; people's text goes to stderr.
 
 mod bottleneck;
-mod dry_run;
-mod events;
+pub(crate) mod console;
+pub(crate) mod events;
 mod failed_keys;
-mod progress;
+pub(crate) mod progress;
 mod rate;
 mod summary;
 pub(crate) mod text;
 
 use std::collections::BTreeMap;
-use std::io::{self, Write};
-use std::path::Path;
+use std::io;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use anyhow::Context;
 
 use bottleneck::{Bottleneck, Measured};
-pub use dry_run::{DryRunEnd, DryRunReport};
+pub use console::error;
+use console::{one_line, say};
 use events::{Events, SummaryEvent};
 pub use failed_keys::{FailedKeys, RecordPlace, RefusedPlace};
 use failed_keys::{Kept, RecordEnd};
 use progress::Progress;
 use summary::Summary;
-use text::{printable, row_name};
+use text::{output_prefix, row_name};
 
-use crate::config::{Config, Verbosity};
+use crate::config::Config;
 use crate::exit_code::ExitCode;
-use crate::keys::{ListSource, Taken, Totals};
-use crate::local::OnWarning;
+use crate::meter::{Meter, Wait};
+use crate::options::Verbosity;
 use crate::outcome::{ErrorCode, Failure, Outcome, Verification};
-use crate::transfer::{
-    Finished, Limit, ListEnd, Meter, Observer, ObserverError, OnRequest, RequestNote, Wait,
-};
+use crate::printable::printable;
+use crate::sink::files::OnWarning;
+use crate::source::{ListSource, Taken, Totals};
+use crate::transfer::{Finished, Limit, ListEnd, Observer, ObserverError, OnRequest, RequestNote};
 
 /// Failures that are printed one by one; the CSV has them all.
-const MAX_PRINTED_FAILURES: u64 = 10;
+pub(crate) const MAX_PRINTED_FAILURES: u64 = 10;
 
 /// Watches a run and tells of it.
 pub struct Report {
@@ -312,6 +313,13 @@ pub struct ListNotes {
 }
 
 impl ListNotes {
+    pub(crate) fn new(progress: Progress, verbosity: Verbosity) -> Self {
+        Self {
+            progress,
+            verbosity,
+        }
+    }
+
     /// How a list is read, and why so.
     pub fn taken(&self, taken: &Taken) {
         if self.verbosity >= Verbosity::Verbose {
@@ -371,15 +379,6 @@ fn rest_of_list(end: ListEnd) -> Option<&'static str> {
     }
 }
 
-/// What the paths of files begin with, as `--output` was typed.
-fn output_prefix(output: &Path) -> String {
-    match output.to_string_lossy().into_owned() {
-        folder if folder == "." => String::new(),
-        folder if folder.ends_with('/') => folder,
-        folder => folder + "/",
-    }
-}
-
 fn because(what: &str, error: &io::Error) -> io::Error {
     io::Error::new(error.kind(), format!("{what}: {error}"))
 }
@@ -394,38 +393,4 @@ fn cpu_time() -> Option<Duration> {
 #[cfg(not(unix))]
 fn cpu_time() -> Option<Duration> {
     None
-}
-
-/// Prints an error that ended the run, with its causes, and a hint where one is known.
-pub fn error(error: &anyhow::Error, hint: Option<&str>) {
-    say(&format!("s3pull: error: {}", printable(&one_line(error))));
-    if let Some(hint) = hint {
-        say(&format!("hint: {hint}"));
-    }
-}
-
-/// An error and its causes, each told once.
-fn one_line(error: &anyhow::Error) -> String {
-    let mut message = String::new();
-    for cause in error.chain() {
-        let text = cause.to_string();
-        if message.contains(&text) {
-            continue;
-        }
-        if !message.is_empty() {
-            message.push_str(": ");
-        }
-        message.push_str(&text);
-    }
-    message
-}
-
-/// Prints a line, or a few, for people. A stderr that is closed is no reason to stop.
-fn say(lines: &str) {
-    let mut stderr = io::stderr().lock();
-    for line in lines.split('\n') {
-        // Names and the server's words are escaped where they are put in, line ends among them. What slipped through
-        // does no harm either.
-        let _ = writeln!(stderr, "{}", printable(line));
-    }
 }

@@ -11,10 +11,12 @@ use std::time::{Duration, Instant};
 use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
 
 use super::rate::Rate;
-use super::text::{bytes, duration, number, printable};
-use crate::config::ProgressMode;
-use crate::keys::Totals;
-use crate::transfer::{Counts, LargeObject, Limit, Meter};
+use super::text::{bytes, duration, number};
+use crate::meter::{Counts, LargeObject, Meter};
+use crate::options::ProgressMode;
+use crate::printable::printable;
+use crate::source::Totals;
+use crate::transfer::Limit;
 
 const REDRAW_INTERVAL: Duration = Duration::from_millis(100);
 const LINE_INTERVAL: Duration = Duration::from_secs(10);
@@ -88,7 +90,7 @@ impl Progress {
 
     /// Prints a line without spoiling the bars.
     pub fn println(&self, line: &str) {
-        self.0.bars.suspend(|| super::say(line));
+        self.0.bars.suspend(|| super::console::say(line));
     }
 
     /// Takes the bars away.
@@ -163,7 +165,7 @@ fn print_lines(shared: &Shared, meter: &Meter, stopped: &mpsc::Receiver<()>) {
         let counts = meter.counts();
         rate.note(Instant::now(), &counts);
         let (totals, large) = (shared.totals.get(), meter.large_objects());
-        super::say(&format!(
+        super::console::say(&format!(
             "s3pull: {}",
             status(&counts, totals, &large, &shared.limit, &rate)
         ));

@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
 use super::text::{per_second, time_left};
-use crate::transfer::Counts;
+use crate::meter::Counts;
 
 /// What counts as now.
 const WINDOW: Duration = Duration::from_secs(5);

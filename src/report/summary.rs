@@ -4,8 +4,9 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use super::text::{bytes, count, duration, listed, number, per_second};
+use crate::meter::Counts;
 use crate::outcome::Verification;
-use crate::transfer::{Counts, Throttling};
+use crate::transfer::Throttling;
 
 /// What is told of a run.
 pub struct Summary<'a> {

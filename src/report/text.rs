@@ -1,36 +1,12 @@
 //! Numbers, times and names as people read them. Pure.
 
-use std::borrow::Cow;
 use std::fmt::Write;
+use std::path::Path;
 use std::time::Duration;
 
-use crate::keys::{ListSource, Place};
-
-/// `text` without characters that would act on a terminal or reorder what is read on it: controls, DEL, C1 and
-/// bidirectional ones are escaped.
-pub fn printable(text: &str) -> Cow<'_, str> {
-    // Most are plain, and that is found out at many bytes a time.
-    let is_plain = text.bytes().fold(true, |is_plain, byte| {
-        is_plain & (b' '..=b'~').contains(&byte)
-    });
-    if is_plain || !text.contains(is_unprintable) {
-        return Cow::Borrowed(text);
-    }
-    let mut shown = String::with_capacity(text.len() + 16);
-    for c in text.chars() {
-        if is_unprintable(c) {
-            shown.extend(c.escape_default());
-        } else {
-            shown.push(c);
-        }
-    }
-    Cow::Owned(shown)
-}
-
-fn is_unprintable(c: char) -> bool {
-    let is_bidi = matches!(c, '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
-    c.is_control() || is_bidi || matches!(c, '\u{2028}' | '\u{2029}')
-}
+use crate::printable::printable;
+use crate::row::Place;
+use crate::source::ListSource;
 
 /// What a row is called: its key, or where it stands among `lists` where there is none.
 pub fn row_name(key: &str, place: Place, lists: &[ListSource]) -> String {
@@ -120,22 +96,18 @@ pub fn listed(items: &[String]) -> String {
     text
 }
 
+/// What the paths of files begin with, as `--output` was typed.
+pub fn output_prefix(output: &Path) -> String {
+    match output.to_string_lossy().into_owned() {
+        folder if folder == "." => String::new(),
+        folder if folder.ends_with('/') => folder,
+        folder => folder + "/",
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn nothing_shown_can_act_on_a_terminal() {
-        assert_eq!(printable("plain ü 日本"), "plain ü 日本");
-        assert_eq!(
-            printable("a\x1b[31mb\x07\n\x7f"),
-            "a\\u{1b}[31mb\\u{7}\\n\\u{7f}"
-        );
-        assert_eq!(
-            printable("\u{9b}2J\u{202e}gpj.exe"),
-            "\\u{9b}2J\\u{202e}gpj.exe"
-        );
-    }
 
     #[test]
     fn numbers_read_well() {

@@ -21,7 +21,7 @@ use super::credentials;
 use super::error::GetError;
 use super::get::EveryGet;
 use super::region;
-use crate::config::AddressingStyle;
+use crate::options::AddressingStyle;
 
 /// What the client must know.
 #[derive(Debug, Clone)]
@@ -234,7 +234,7 @@ fn is_of_aws(url: &str) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use super::is_of_aws;
+    use crate::s3::connect::is_of_aws;
 
     #[test]
     fn hosts_of_aws_are_known_by_their_domain() {

@@ -11,7 +11,7 @@ use aws_smithy_runtime_api::client::orchestrator::HttpResponse;
 
 use super::class::classify;
 use super::connector::TransportError;
-use crate::handles;
+use crate::open_files;
 use crate::outcome::{Class, ErrorCode, Failure};
 
 /// Why there is no object, or no more of it.
@@ -170,7 +170,7 @@ fn error_without_answer(error: &SdkError<GetObjectError, HttpResponse>) -> GetEr
     }
     match error {
         SdkError::DispatchFailure(_)
-            if find_cause::<std::io::Error>(error).is_some_and(handles::is_exhausted) =>
+            if find_cause::<std::io::Error>(error).is_some_and(open_files::is_exhausted) =>
         {
             GetError::transient(ErrorCode::TooManyOpenFiles, one_line(error))
         }

@@ -5,8 +5,8 @@ use md5::Md5;
 use sha1::Sha1;
 use sha2::{Digest, Sha256};
 
-use super::parts::Plan;
-use crate::config::VerifyMode;
+use super::fetch::plan::Plan;
+use crate::options::VerifyMode;
 use crate::outcome::{Class, ErrorCode, Failure, Verification};
 use crate::s3::{Checksum, ChecksumAlgorithm, GetResponse};
 

@@ -7,14 +7,13 @@
 use std::sync::OnceLock;
 
 use libfuzzer_sys::fuzz_target;
-use s3pull::keys::{self, ListOptions, ListSource};
-use s3pull::local::LocalPath;
+use s3pull::fuzzing::{ListOptions, ListSource, LocalPath, format_named, parse_bytes};
 
 fn options() -> &'static ListOptions {
     static OPTIONS: OnceLock<ListOptions> = OnceLock::new();
     OPTIONS.get_or_init(|| {
         let format = std::env::var("S3PULL_FUZZ_FORMAT").ok().map(|name| {
-            keys::format_named(&name).expect("`S3PULL_FUZZ_FORMAT` is a value of `--keys-format`")
+            format_named(&name).expect("`S3PULL_FUZZ_FORMAT` is a value of `--keys-format`")
         });
         ListOptions {
             sources: vec![ListSource::Stdin],
@@ -30,7 +29,7 @@ fn options() -> &'static ListOptions {
 fuzz_target!(|list: &[u8]| {
     let mut previous_line = 0;
     // Whether such a list is usable is not the question here.
-    let _ = keys::parse_bytes(list, options(), |row| {
+    let _ = parse_bytes(list, options(), |row| {
         assert!(row.place.line >= previous_line, "rows come in their order");
         previous_line = row.place.line;
         let Ok(entry) = row.entry else { return };

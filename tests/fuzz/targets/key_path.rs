@@ -3,8 +3,7 @@
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
-use s3pull::config::UnsafeKeys;
-use s3pull::local::{LocalPath, PathRules, decode};
+use s3pull::fuzzing::{LocalPath, PathRules, UnsafeKeys, decode};
 
 fuzz_target!(|key: &str| {
     if key.is_empty() {

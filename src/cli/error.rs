@@ -1,0 +1,49 @@
+//! The errors of `clap`, made safe to print and clear about where a value came from.
+
+use std::ffi::OsString;
+
+use clap::Command;
+use clap::error::{ContextKind, ContextValue};
+
+use crate::printable::printable;
+
+/// `error` as it can be shown: `clap` repeats what was typed as it is, with what acts on a terminal in it.
+pub fn made_printable(
+    error: clap::Error,
+    args: &[OsString],
+    command: fn() -> Command,
+) -> clap::Error {
+    let printable = args
+        .iter()
+        .map(|arg| printable(&arg.to_string_lossy()).into_owned());
+    let again = command().try_get_matches_from(printable);
+    with_origin(again.err().unwrap_or(error), command())
+}
+
+/// Says where a value that cannot be used comes from if nobody typed it.
+fn with_origin(mut error: clap::Error, mut command: Command) -> clap::Error {
+    let context = |kind| match error.get(kind) {
+        Some(ContextValue::String(text)) => text.clone(),
+        _ => String::new(),
+    };
+    let (option, value) = (
+        context(ContextKind::InvalidArg),
+        context(ContextKind::InvalidValue),
+    );
+    command.build();
+    let variable = command
+        .get_arguments()
+        .filter(|arg| arg.to_string() == option)
+        .find_map(|arg| arg.get_env()?.to_str())
+        .filter(|name| std::env::var_os(name).is_some_and(|set| set == *value));
+    if let Some(variable) = variable {
+        let tip = format!("the value is that of {variable} in the environment");
+        let shown = printable(&value).into_owned();
+        error.insert(
+            ContextKind::Suggested,
+            ContextValue::StyledStrs(vec![tip.into()]),
+        );
+        error.insert(ContextKind::InvalidValue, ContextValue::String(shown));
+    }
+    error
+}

@@ -1,0 +1,116 @@
+//! The command line as it was typed. Nothing past `config` sees it.
+
+mod args;
+mod error;
+mod pages;
+mod retry;
+
+use std::ffi::{OsStr, OsString};
+
+use clap::builder::Resettable;
+use clap::error::ErrorKind;
+use clap::parser::ValueSource;
+use clap::{Arg, ArgMatches, Command, CommandFactory, FromArgMatches, Subcommand};
+
+pub use args::{Cli, ShardChoice};
+pub use pages::Page;
+
+/// What is to be done.
+#[derive(Debug)]
+pub enum Invocation {
+    Download(Box<Cli>),
+    Print(Page),
+}
+
+impl Invocation {
+    /// Reads the arguments, the first of which is the program's name, and the environment.
+    ///
+    /// # Errors
+    /// `clap`'s: `--help` and `--version` among them.
+    pub fn parse_from(args: impl IntoIterator<Item = OsString>) -> Result<Self, clap::Error> {
+        let args: Vec<_> = args.into_iter().collect();
+        let matches = command()
+            .try_get_matches_from(&args)
+            .map_err(|error| error::made_printable(error, &args, command))?;
+        if matches.subcommand().is_some() {
+            return Page::from_arg_matches(&matches).map(Self::Print);
+        }
+        cli_of(&matches).map(|cli| Self::Download(Box::new(cli)))
+    }
+}
+
+fn command() -> Command {
+    Page::augment_subcommands(options())
+}
+
+/// The definition of the options alone.
+pub fn options() -> Command {
+    Cli::command().mut_args(with_variable)
+}
+
+/// Names the argument's variable in `--help`; beside the short texts of `-h` it would take up most of the room.
+fn with_variable(arg: Arg) -> Arg {
+    let Some(variable) = arg.get_env().map(OsStr::to_owned) else {
+        return arg;
+    };
+    let help = arg.get_long_help().or(arg.get_help());
+    let help = help.map(ToString::to_string).unwrap_or_default();
+    let arg = arg
+        .hide_env(true)
+        .long_help(format!("{help}\n\n[env: {}]", variable.display()));
+    // An empty variable is one that is not set: that is what scripts and CI mean by it.
+    if std::env::var_os(variable).is_some_and(|value| value.is_empty()) {
+        return arg.env(Resettable::Reset);
+    }
+    arg
+}
+
+fn cli_of(matches: &ArgMatches) -> Result<Cli, clap::Error> {
+    let mut cli = Cli::from_arg_matches(matches)?;
+    // Not declared as a conflict: one with a variable of the environment is none.
+    if cli.quiet && matches.value_source("progress") == Some(ValueSource::CommandLine) {
+        return Err(command().error(
+            ErrorKind::ArgumentConflict,
+            "the argument '--quiet' cannot be used with '--progress <MODE>'",
+        ));
+    }
+    cli.words_for_retry = retry::words(&options(), matches);
+    Ok(cli)
+}
+
+#[cfg(test)]
+pub(crate) mod tests {
+    use super::*;
+
+    pub fn parse(args: &[&str]) -> Result<Cli, clap::Error> {
+        cli_of(&command().try_get_matches_from(args)?)
+    }
+
+    #[test]
+    fn definition_is_sound() {
+        command().debug_assert();
+    }
+
+    #[test]
+    fn every_option_stands_in_a_group() {
+        for arg in Cli::command().get_arguments() {
+            let id = arg.get_id().as_str();
+            let is_general = ["bucket", "arguments"].contains(&id);
+            assert_eq!(arg.get_help_heading().is_none(), is_general, "{id}");
+        }
+    }
+
+    #[test]
+    fn variables_are_called_as_their_options() {
+        for arg in Cli::command().get_arguments() {
+            let Some(variable) = arg.get_env().and_then(|name| name.to_str()) else {
+                continue;
+            };
+            let name = arg.get_long().unwrap().replace('-', "_").to_uppercase();
+            assert!(
+                variable == format!("S3PULL_{name}") || variable == format!("AWS_{name}"),
+                "{variable}"
+            );
+        }
+    }
+}

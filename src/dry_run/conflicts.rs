@@ -1,0 +1,174 @@
+//! Paths that the lists gave so far, as far as memory that does not grow allows.
+
+use std::collections::{HashMap, HashSet};
+use std::hash::{BuildHasherDefault, Hasher};
+
+use twox_hash::XxHash3_64;
+
+use crate::row::Entry;
+use crate::sink::files::LocalPath;
+
+/// Paths that are remembered, by their hash: some 5 MiB. Later ones are still compared with these.
+pub const MAX_SEEN: usize = 200_000;
+
+/// Finds rows that cannot both become files.
+#[derive(Default)]
+pub struct Seen {
+    /// Hashes of files' paths, and of the entries that go there.
+    files: HashMap<u64, u64, BuildHasherDefault<AsItIs>>,
+    folders: HashSet<u64, BuildHasherDefault<AsItIs>>,
+    /// Whose ancestors are known: rows of one folder mostly stand together.
+    last_folder: String,
+}
+
+/// What a path means beside the earlier ones.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Met {
+    New,
+    /// The same object, for the same path.
+    Again,
+    /// Why there cannot be both.
+    Conflict(&'static str),
+}
+
+impl Seen {
+    pub fn meet(&mut self, path: &LocalPath, entry: &Entry) -> Met {
+        let hash = hash(path.as_str());
+        if path.is_folder() {
+            return match self.enter_folder(path.as_str()) {
+                Ok(()) => Met::New,
+                Err(conflict) => conflict,
+            };
+        }
+        if let Err(conflict) = self.enter_folder(path.folder()) {
+            return conflict;
+        }
+        if self.folders.contains(&hash) {
+            return Met::Conflict("is a folder for an earlier row");
+        }
+        let of_entry = hash_of(entry);
+        match self.files.get(&hash) {
+            Some(&earlier) if earlier == of_entry => return Met::Again,
+            Some(_) => return Met::Conflict("is the path of an earlier row for another object"),
+            None => {}
+        }
+        if !self.is_full() {
+            self.files.insert(hash, of_entry);
+        }
+        Met::New
+    }
+
+    /// Whether later paths are no longer remembered.
+    pub fn is_full(&self) -> bool {
+        self.files.len() + self.folders.len() >= MAX_SEEN
+    }
+
+    fn enter_folder(&mut self, folder: &str) -> Result<(), Met> {
+        if folder == self.last_folder {
+            return Ok(());
+        }
+        let ends = folder
+            .match_indices('/')
+            .map(|(end, _)| end)
+            .chain([folder.len()]);
+        for end in ends {
+            let hash = hash(&folder[..end]);
+            if self.files.contains_key(&hash) {
+                return Err(Met::Conflict(
+                    "needs a folder where an earlier row's file goes",
+                ));
+            }
+            if !self.is_full() {
+                self.folders.insert(hash);
+            }
+        }
+        folder.clone_into(&mut self.last_folder);
+        Ok(())
+    }
+}
+
+fn hash(text: &str) -> u64 {
+    XxHash3_64::oneshot(text.as_bytes())
+}
+
+/// Of what tells an object from others on the same path.
+fn hash_of(entry: &Entry) -> u64 {
+    let of_given = |text: &Option<String>| text.as_deref().map_or(0, hash);
+    let of_key = entry.dest.as_ref().map_or(0, |_| hash(&entry.key));
+    of_key ^ of_given(&entry.version_id).rotate_left(1) ^ of_given(&entry.etag).rotate_left(2)
+}
+
+/// Takes what is a hash already as its own.
+#[derive(Default)]
+struct AsItIs(u64);
+
+impl Hasher for AsItIs {
+    fn write(&mut self, _: &[u8]) {
+        unreachable!("only hashes are hashed")
+    }
+
+    fn write_u64(&mut self, hash: u64) {
+        self.0 = hash;
+    }
+
+    fn finish(&self) -> u64 {
+        self.0
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn entry(key: &str) -> Entry {
+        Entry {
+            key: key.to_owned(),
+            ..Entry::default()
+        }
+    }
+
+    /// What each key, in this order, meets.
+    fn met(keys: &[&str]) -> Vec<bool> {
+        let mut seen = Seen::default();
+        let met = keys
+            .iter()
+            .map(|key| seen.meet(&LocalPath::of_key(key).unwrap(), &entry(key)));
+        met.map(|met| matches!(met, Met::Conflict(_))).collect()
+    }
+
+    #[test]
+    fn a_file_and_a_folder_of_one_name_conflict_in_either_order() {
+        assert_eq!(met(&["a", "b/c", "a/b"]), [false, false, true]);
+        assert_eq!(met(&["a/b", "a/c", "a"]), [false, false, true]);
+        assert_eq!(met(&["a/b/c/d", "a/b"]), [false, true]);
+        assert_eq!(met(&["a", "a/"]), [false, true]);
+        assert_eq!(met(&["a/", "a/b", "ab", "a"]), [false, false, false, true]);
+    }
+
+    #[test]
+    fn the_same_object_twice_is_none_but_two_on_one_path_are() {
+        let mut seen = Seen::default();
+        let path = LocalPath::of_key("a").unwrap();
+        assert_eq!(seen.meet(&path, &entry("a")), Met::New);
+        assert_eq!(seen.meet(&path, &entry("a")), Met::Again);
+        let other = Entry {
+            version_id: Some("v".into()),
+            ..entry("a")
+        };
+        assert!(matches!(seen.meet(&path, &other), Met::Conflict(_)));
+    }
+
+    #[test]
+    fn memory_is_bounded_and_what_is_remembered_still_counts() {
+        let mut seen = Seen::default();
+        for n in 0..MAX_SEEN + 1000 {
+            let key = n.to_string();
+            seen.meet(&LocalPath::of_key(&key).unwrap(), &entry(&key));
+        }
+        assert!(seen.is_full() && seen.files.len() <= MAX_SEEN);
+        assert!(matches!(
+            seen.meet(&LocalPath::of_key("7/x").unwrap(), &entry("7/x")),
+            Met::Conflict(_)
+        ));
+    }
+}

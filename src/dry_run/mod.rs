@@ -1,0 +1,117 @@
+//! `--dry-run`: every row is read, mapped and checked as a run would do it; nothing is requested, and nothing written.
+
+mod conflicts;
+mod report;
+
+use std::sync::Arc;
+
+use anyhow::Context as _;
+
+use crate::config::Config;
+use crate::exit_code::ExitCode;
+use crate::options::IfExists;
+use crate::outcome::{Class, ErrorCode, Failure, Outcome, SkipReason};
+use crate::row::{Entry, Row};
+use crate::sink::files::{LocalPath, PathRules, Preview};
+use crate::source;
+use conflicts::{Met, Seen};
+use report::{DryRunEnd, DryRunReport};
+
+/// Reads the lists to their end and tells what a run would do.
+///
+/// # Errors
+/// When a list cannot be read, the output folder cannot be one, or what was asked for cannot be printed.
+pub fn run(config: Config) -> anyhow::Result<ExitCode> {
+    let lists = source::open(&config.list.sources)?;
+    let kept = config.list.files().chain([config.failed.as_path()]);
+    let mut check = Check {
+        preview: Preview::open(&config.output, kept).with_context(|| {
+            format!("cannot use the output folder `{}`", config.output.display())
+        })?,
+        paths: config.paths.clone(),
+        if_exists: config.if_exists,
+        seen: Seen::default(),
+    };
+    let mut report = DryRunReport::start(&config);
+    let notes = report.list_notes();
+    let on_taken = move |taken| notes.taken(&taken);
+    let mut batches = source::read(lists, Arc::new(config.list), on_taken);
+    let mut broken = None;
+    while let Some(batch) = batches.blocking_recv() {
+        match batch {
+            Ok(rows) => check.batch(rows, &mut report)?,
+            Err(error) => broken = Some(error),
+        }
+    }
+    let exit: anyhow::Result<_> = match broken {
+        Some(error) => Err(error.into()),
+        None if report.n_failed() > 0 => Ok(ExitCode::SomeKeysFailed),
+        None => Ok(ExitCode::Success),
+    };
+    report.finish(&DryRunEnd {
+        exit_code: *exit.as_ref().unwrap_or(&ExitCode::Fatal),
+        error: exit.as_ref().err(),
+        free_bytes: check.preview.free_bytes(),
+        is_partial: check.seen.is_full(),
+    })?;
+    exit
+}
+
+struct Check {
+    preview: Preview,
+    paths: PathRules,
+    if_exists: IfExists,
+    seen: Seen,
+}
+
+impl Check {
+    fn batch(&mut self, rows: Vec<Row>, report: &mut DryRunReport) -> anyhow::Result<()> {
+        for row in rows {
+            let (entry, bucket, planned) = match row.entry {
+                Ok(entry) => {
+                    let planned = self.plan(&entry);
+                    (entry, None, planned)
+                }
+                Err(no_entry) => (
+                    Entry::of_key(no_entry.key),
+                    no_entry.bucket,
+                    Err(*no_entry.outcome),
+                ),
+            };
+            match planned {
+                Ok(path) => report.planned(&entry, &path),
+                Err(outcome) => report.unplanned(&entry, bucket.as_deref(), row.place, &outcome),
+            }
+        }
+        report.flush().context("cannot print the rows")
+    }
+
+    /// Where the object would go, or what would become of its row without a request.
+    fn plan(&mut self, entry: &Entry) -> Result<LocalPath, Outcome> {
+        let path = self
+            .paths
+            .path_for(&entry.key, entry.dest.as_deref())
+            .map_err(|no_path| Outcome::Failed(no_path.into()))?;
+        let there = self
+            .preview
+            .check(&path)
+            .map_err(|error| Outcome::Failed(error.into()))?;
+        match self.seen.meet(&path, entry) {
+            Met::New => {}
+            Met::Again => return Err(Outcome::Skipped(SkipReason::Duplicate)),
+            Met::Conflict(why) => {
+                let message = format!("`{path}` {why}");
+                let failure = Failure::new(ErrorCode::PathConflict, Class::Permanent, message);
+                return Err(Outcome::Failed(failure));
+            }
+        }
+        if there.is_some() && self.if_exists == IfExists::Skip {
+            let there = self.preview.file_to_keep(&path);
+            let there = there.map_err(|error| Outcome::Failed(error.into()))?;
+            if there.is_some_and(|file| file.may_have(entry.size)) {
+                return Err(Outcome::Skipped(SkipReason::Exists));
+            }
+        }
+        Ok(path)
+    }
+}

@@ -1,0 +1,164 @@
+//! The choices that the command line offers, as enums, with their defaults. The doc comment of a variant is its help.
+
+use std::num::{NonZeroU32, NonZeroUsize};
+use std::str::FromStr;
+
+use clap::ValueEnum;
+
+pub const DEFAULT_CONCURRENCY: NonZeroUsize = NonZeroUsize::new(64).expect("not zero");
+pub const DEFAULT_PART_SIZE: ByteSize = ByteSize(8 << 20);
+pub const DEFAULT_MULTIPART_THRESHOLD: ByteSize = ByteSize(16 << 20);
+pub const DEFAULT_MAX_ATTEMPTS: NonZeroU32 = NonZeroU32::new(10).expect("not zero");
+/// Seconds.
+pub const DEFAULT_CONNECT_TIMEOUT: &str = "5";
+/// Seconds.
+pub const DEFAULT_TIMEOUT: &str = "30";
+pub const DEFAULT_FAILED: &str = "s3pull-failed.csv";
+
+/// What to do when a file is already at a key's path.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, ValueEnum)]
+pub enum IfExists {
+    /// Download and replace it at once when the new file is whole
+    #[default]
+    Overwrite,
+    /// Keep it and make no request
+    Skip,
+    /// Download if the object is newer than the file's time; else keep the file (a conditional GET, answered with 304)
+    Newer,
+}
+
+/// What to do with a key that is no safe path.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, ValueEnum)]
+pub enum UnsafeKeys {
+    /// Fail it as `UnsafeKey`
+    #[default]
+    Fail,
+    /// Percent-encode what is unsafe, and `%` in every key, so that each key has a path of its own
+    Encode,
+}
+
+/// With what the bytes are compared.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, ValueEnum)]
+pub enum VerifyMode {
+    /// The checksum that S3 returns, and the length
+    #[default]
+    Auto,
+    /// Also, where S3 returns no checksum, the MD5 that the ETag is, if it can be one
+    Etag,
+    /// Nothing but the length
+    Off,
+}
+
+/// How progress is shown.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, ValueEnum)]
+pub enum ProgressMode {
+    /// A bar on a terminal, plain lines otherwise
+    #[default]
+    Auto,
+    /// A bar
+    Bar,
+    /// A line every 10 seconds
+    Plain,
+    /// Nothing until the summary
+    None,
+}
+
+/// How much is said besides progress.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Verbosity {
+    /// Errors only.
+    Quiet,
+    /// Also the summary and the first failures.
+    Normal,
+    /// Also a line an object.
+    Verbose,
+    /// Also a line a request.
+    Requests,
+}
+
+/// Where the bucket's name stands in a URL.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, ValueEnum)]
+pub enum AddressingStyle {
+    /// `path` for an endpoint that is not AWS's, else `virtual`
+    #[default]
+    Auto,
+    /// `https://host/bucket/key`
+    Path,
+    /// `https://bucket.host/key`
+    Virtual,
+}
+
+/// A number of bytes, as people write it: `8MiB`, `500MB`, `1g`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ByteSize(pub u64);
+
+impl FromStr for ByteSize {
+    type Err = String;
+
+    /// `MB` is a million bytes, `MiB` and a lone `m` are 2^20.
+    fn from_str(text: &str) -> Result<Self, String> {
+        let invalid = || "not a size, such as `8MiB`, `500MB` or `1g`".to_owned();
+        let digits = text
+            .find(|c: char| !c.is_ascii_digit())
+            .unwrap_or(text.len());
+        let (number, unit) = text.split_at(digits);
+        let number: u64 = number.parse().map_err(|_| invalid())?;
+        let unit = unit.trim_start().to_ascii_lowercase();
+        let (prefix, base): (_, u64) = match unit.strip_suffix("ib") {
+            Some(prefix) => (prefix, 1024),
+            None => match unit.strip_suffix('b') {
+                Some(prefix) => (prefix, 1000),
+                None => (unit.as_str(), 1024),
+            },
+        };
+        let power = match prefix {
+            "" => 0,
+            "k" => 1,
+            "m" => 2,
+            "g" => 3,
+            "t" => 4,
+            _ => return Err(invalid()),
+        };
+        number
+            .checked_mul(base.pow(power))
+            .map(Self)
+            .ok_or_else(invalid)
+    }
+}
+
+impl std::fmt::Display for ByteSize {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let mib = 1 << 20;
+        if self.0.is_multiple_of(mib) {
+            write!(f, "{}MiB", self.0 / mib)
+        } else {
+            write!(f, "{}", self.0)
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sizes_are_read_as_people_write_them() {
+        let cases = [
+            ("0", 0),
+            ("7", 7),
+            ("7B", 7),
+            ("8MiB", 8 << 20),
+            ("500MB", 500_000_000),
+            ("1g", 1 << 30),
+            ("2 KiB", 2048),
+            ("1TB", 1_000_000_000_000),
+        ];
+        for (text, bytes) in cases {
+            assert_eq!(text.parse(), Ok(ByteSize(bytes)), "{text}");
+        }
+        for bad in ["", "MiB", "-1", "1.5g", "1x", "1ib1", "99999999t"] {
+            assert!(bad.parse::<ByteSize>().is_err(), "{bad}");
+        }
+        assert_eq!(DEFAULT_PART_SIZE.to_string(), "8MiB");
+    }
+}

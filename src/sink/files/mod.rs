@@ -1,0 +1,32 @@
+//! The file system: where a key's file goes, and how it gets there whole. This module alone touches it.
+//! Everything here blocks; `transfer` calls it from threads that may.
+
+mod clock;
+mod error;
+#[cfg(all(test, target_os = "linux"))]
+mod every_refusal;
+#[cfg(test)]
+mod faults;
+mod journal;
+mod lock;
+mod output;
+mod partial;
+mod path;
+mod preview;
+mod publish;
+#[cfg(all(test, target_os = "linux"))]
+mod refusals;
+mod sys;
+mod user_file;
+mod warnings;
+
+pub use error::LocalError;
+pub use journal::{DonePart, Identity, ResumableFile};
+pub use output::OutputFolder;
+pub use partial::PartialFile;
+#[cfg(fuzzing)]
+pub use path::encode::decode;
+pub use path::{LocalPath, PathRules};
+pub use preview::Preview;
+pub use user_file::{UserFile, first_bytes, is_same_file, open_stream};
+pub use warnings::{OnWarning, OptionalStep};

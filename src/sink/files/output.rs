@@ -1,0 +1,414 @@
+//! The output folder, opened once as a capability: every file is created and renamed relative to it, so neither a key
+//! nor a symlink can lead out of it.
+
+use std::collections::HashMap;
+use std::io::{self, ErrorKind};
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use cap_std::ambient_authority;
+use cap_std::fs::{Dir, Metadata};
+
+use super::error::{LocalError, leads_out};
+use super::journal::{DonePart, Identity, ResumableFile};
+use super::lock::reserved_name;
+use super::partial::{JOURNAL_SUFFIX, PARTIAL_SUFFIX, PartialFile, folder_of};
+use super::path::LocalPath;
+use super::publish::{Commits, check_replaceable};
+use super::sys;
+use super::warnings::Warnings;
+
+/// A file that is at a path already.
+#[derive(Debug, Clone, Copy)]
+pub struct FileThere {
+    pub modified: SystemTime,
+    /// Bytes; `None` for a symlink that leads out of the output folder.
+    pub size: Option<u64>,
+}
+
+impl FileThere {
+    pub(super) fn of(file: &Metadata) -> Self {
+        Self {
+            modified: time_of(file),
+            size: Some(file.len()),
+        }
+    }
+
+    /// A link that counts as itself.
+    pub(super) fn of_link(link: &Metadata) -> Self {
+        Self {
+            modified: time_of(link),
+            size: None,
+        }
+    }
+
+    /// Whether it can be the file of an object of `size` bytes, as far as that is known.
+    pub fn may_have(&self, size: Option<u64>) -> bool {
+        let (Some(one), Some(other)) = (self.size, size) else {
+            return true;
+        };
+        one == other
+    }
+}
+
+/// The folder that the files go to.
+#[derive(Debug)]
+pub struct OutputFolder {
+    root: Arc<Dir>,
+    commits: Arc<Commits>,
+    /// Where it really is, to tell the files that must not be overwritten.
+    location: PathBuf,
+    folders: Mutex<HashMap<String, Arc<Dir>>>,
+    /// Folder handles kept open.
+    max_open_folders: usize,
+    /// Paths below it that are no key's: the list and the CSV.
+    kept: Vec<String>,
+}
+
+impl OutputFolder {
+    /// Opens `path`, made if it is not there. Handles of up to `max_open_folders` folders below it are kept open.
+    ///
+    /// # Errors
+    /// When it cannot be made or opened as a folder.
+    pub fn open(path: &Path, max_open_folders: usize) -> io::Result<Self> {
+        std::fs::create_dir_all(path)?;
+        Self::open_with(path, max_open_folders, Commits::new)
+    }
+
+    /// Opens `path` to look at it only: nothing is made there.
+    pub(super) fn open_to_look(path: &Path) -> io::Result<Self> {
+        Self::open_with(path, 0, |_| Commits::never())
+    }
+
+    fn open_with(
+        path: &Path,
+        max_open_folders: usize,
+        commits: impl FnOnce(&Dir) -> Commits,
+    ) -> io::Result<Self> {
+        let root = Dir::open_ambient_dir(path, ambient_authority())?;
+        let location = path.canonicalize()?;
+        Ok(Self {
+            commits: Arc::new(commits(&root)),
+            root: Arc::new(root),
+            location,
+            folders: Mutex::default(),
+            max_open_folders,
+            kept: Vec::new(),
+        })
+    }
+
+    /// Keeps the file at `path` from being overwritten, should it be in this folder.
+    pub fn keep(&mut self, path: &Path) {
+        // On a file system that folds case a key may have yet another name for it. A file that is not there yet needs
+        // no more than its name: that of its partial file is folded too, and locked throughout the run.
+        if let Ok(metadata) = path.metadata() {
+            self.commits.keep(metadata);
+        }
+        let (Ok(folder), Some(name)) = (folder_of(path).canonicalize(), path.file_name()) else {
+            return;
+        };
+        // The file itself may be a symlink, and then both names count.
+        let places = [Some(folder.join(name)), path.canonicalize().ok()];
+        for place in places.into_iter().flatten() {
+            if let Some(below) = place
+                .strip_prefix(&self.location)
+                .ok()
+                .and_then(Path::to_str)
+            {
+                self.kept
+                    .push(below.replace(std::path::MAIN_SEPARATOR, "/"));
+            }
+        }
+    }
+
+    /// The warnings of the run's file work.
+    pub fn warnings(&self) -> &Warnings {
+        &self.commits.warnings
+    }
+
+    /// The file that is at `path` already; `None` if there is none. Nothing is opened.
+    ///
+    /// # Errors
+    /// When something else is there, a file is where the path needs a folder, or it cannot be looked at.
+    pub fn file_at(&self, path: &LocalPath) -> Result<Option<FileThere>, LocalError> {
+        self.waiting_for_handles(|| self.look(path))
+    }
+
+    /// Only "not found" says that nothing is there: after any other error there may be a file that must be kept. That
+    /// holds for a name that is too long, too: it may be the one that a symlink leads to.
+    pub(super) fn look(&self, path: &LocalPath) -> Result<Option<FileThere>, LocalError> {
+        let error = |source| LocalError::io(&self.root, "look at", path.as_str(), source);
+        let (at_path, is_link) = match sys::metadata(&self.root, path.as_str()) {
+            // A symlink that leads out is not followed, but it is there.
+            Err(source) if leads_out(&source) => {
+                (sys::symlink_metadata(&self.root, path.as_str()), true)
+            }
+            at_path => (at_path, false),
+        };
+        match at_path {
+            Ok(metadata) => {
+                let is_known = !(is_link && metadata.is_symlink());
+                if is_known {
+                    check_replaceable(&metadata, path)?;
+                }
+                let there = if is_known {
+                    FileThere::of(&metadata)
+                } else {
+                    FileThere::of_link(&metadata)
+                };
+                Ok(Some(there))
+            }
+            Err(source) if source.kind() == ErrorKind::NotFound => Ok(None),
+            Err(source) => Err(error(source)),
+        }
+    }
+
+    /// Removes what a killed run left beside the file at `path`, which stays as it is: no run would use it. What another
+    /// process is using stays too.
+    pub fn remove_leftovers(&self, path: &LocalPath) {
+        let Ok(folder) = self.folder(path) else {
+            return;
+        };
+        let is_there = |suffix| {
+            let found = sys::symlink_metadata(&folder, &reserved_name(path.name(), suffix));
+            found.is_ok_and(|metadata| metadata.is_file())
+        };
+        if is_there(PARTIAL_SUFFIX) || is_there(JOURNAL_SUFFIX) {
+            // Taken as for a download, which it ends at once. What cannot be removed was there before.
+            let taken = PartialFile::create(folder, Some(Arc::clone(&self.commits)), path);
+            if let Ok(file) = taken {
+                file.remove_beside(JOURNAL_SUFFIX);
+            }
+        }
+    }
+
+    /// Makes the folder that a folder marker stands for.
+    ///
+    /// # Errors
+    /// When a file is in its way, or the file system refuses.
+    pub fn make_folder(&self, path: &LocalPath) -> Result<(), LocalError> {
+        if path.as_str().is_empty() {
+            return Ok(());
+        }
+        sys::make_folder(&self.root, path.as_str()).map_err(|source| {
+            LocalError::io(&self.root, "make the folder", path.as_str(), source).or_gone()
+        })
+    }
+
+    /// Begins the file at `path` under its partial name, empty.
+    ///
+    /// # Errors
+    /// When another process is downloading it, something else is in its way, or the file system refuses.
+    pub fn begin(&self, path: &LocalPath) -> Result<PartialFile, LocalError> {
+        self.in_folder(path, |folder| {
+            PartialFile::create(folder, Some(Arc::clone(&self.commits)), path)
+        })
+    }
+
+    /// Begins the file of a large object, or goes on with what a run that was stopped left of it: the parts that are
+    /// there come with it. They are read once more, which may take a while: `on_found` is told the bytes of each.
+    ///
+    /// # Errors
+    /// As [`OutputFolder::begin`].
+    pub fn begin_resumable(
+        &self,
+        path: &LocalPath,
+        identity: &Identity,
+        on_found: impl FnMut(u64),
+    ) -> Result<(ResumableFile, Vec<DonePart>), LocalError> {
+        let partial = self.in_folder(path, |folder| {
+            PartialFile::take(folder, Some(Arc::clone(&self.commits)), path)
+        })?;
+        let journal = self.waiting_for_handles(|| partial.open_beside(JOURNAL_SUFFIX))?;
+        ResumableFile::open(partial, journal, identity, on_found)
+    }
+
+    /// Has the file system write everything to its disk, and waits for it.
+    ///
+    /// # Errors
+    /// When the file system could not.
+    pub fn sync(&self) -> io::Result<()> {
+        sys::flush(&self.root)
+    }
+
+    pub(super) fn root(&self) -> &Dir {
+        &self.root
+    }
+
+    pub(super) fn check_kept(&self, path: &LocalPath) -> Result<(), LocalError> {
+        if self
+            .kept
+            .iter()
+            .any(|kept| is_same_name(kept, path.as_str()))
+        {
+            return Err(LocalError::is_kept(path));
+        }
+        Ok(())
+    }
+
+    fn in_folder(
+        &self,
+        path: &LocalPath,
+        open: impl Fn(Arc<Dir>) -> Result<PartialFile, LocalError>,
+    ) -> Result<PartialFile, LocalError> {
+        self.check_kept(path)?;
+        self.waiting_for_handles(|| match self.folder(path).and_then(&open) {
+            // The folder was removed since it was opened: make it again, once.
+            Err(LocalError::Io { source, .. }) if source.kind() == ErrorKind::NotFound => {
+                self.folders().remove(path.folder());
+                self.folder(path)
+                    .and_then(&open)
+                    .map_err(LocalError::or_gone)
+            }
+            opened => opened,
+        })
+    }
+
+    /// Does file work again while it fails for too many open files.
+    fn waiting_for_handles<T>(
+        &self,
+        work: impl Fn() -> Result<T, LocalError>,
+    ) -> Result<T, LocalError> {
+        sys::waiting_for_handles(work, |error| {
+            let is_out = error.is_out_of_handles();
+            if is_out {
+                // The cached folders are handles too; the other ones are closed by those who use them.
+                self.folders().clear();
+            }
+            is_out
+        })
+    }
+
+    /// The folder of `path`, made and opened, or as it was opened lately.
+    fn folder(&self, path: &LocalPath) -> Result<Arc<Dir>, LocalError> {
+        let folder = path.folder();
+        if folder.is_empty() {
+            return Ok(Arc::clone(&self.root));
+        }
+        if let Some(open) = self.folders().get(folder) {
+            return Ok(Arc::clone(open));
+        }
+        let error = |source| LocalError::io(&self.root, "make the folder", folder, source);
+        let opened = match sys::open_folder(&self.root, folder) {
+            Err(source) if source.kind() == ErrorKind::NotFound => {
+                sys::make_folder(&self.root, folder).map_err(error)?;
+                sys::open_folder(&self.root, folder).map_err(error)?
+            }
+            opened => opened.map_err(error)?,
+        };
+        let opened = Arc::new(opened);
+        let mut folders = self.folders();
+        if folders.len() >= self.max_open_folders {
+            folders.clear();
+        }
+        folders.insert(folder.to_owned(), Arc::clone(&opened));
+        Ok(opened)
+    }
+
+    fn folders(&self) -> std::sync::MutexGuard<'_, HashMap<String, Arc<Dir>>> {
+        self.folders.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Whether two paths are surely one file. Where names are folded more than that, it shows at the commit.
+fn is_same_name(one: &str, other: &str) -> bool {
+    one == other || cfg!(windows) && one.to_lowercase() == other.to_lowercase()
+}
+
+fn time_of(metadata: &Metadata) -> SystemTime {
+    metadata
+        .modified()
+        .map_or(UNIX_EPOCH, cap_std::time::SystemTime::into_std)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn path(key: &str) -> LocalPath {
+        LocalPath::of_key(key).unwrap()
+    }
+
+    fn conflict(result: Result<PartialFile, LocalError>) -> String {
+        match result {
+            Err(LocalError::Conflict(message)) => message,
+            other => panic!("no conflict: {other:?}"),
+        }
+    }
+
+    #[test]
+    fn list_and_csv_are_kept_under_both_their_names() {
+        let folder = tempfile::tempdir().unwrap();
+        std::fs::write(folder.path().join("real.txt"), "keys").unwrap();
+        let mut output = OutputFolder::open(folder.path(), 8).unwrap();
+        output.keep(&folder.path().join("real.txt"));
+        output.keep(&folder.path().join("not-there-yet.csv"));
+        conflict(output.begin(&path("real.txt")));
+        conflict(output.begin(&path("not-there-yet.csv")));
+        output.begin(&path("other.txt")).unwrap();
+    }
+
+    #[test]
+    fn a_file_in_the_way_of_a_folder_is_a_conflict() {
+        let folder = tempfile::tempdir().unwrap();
+        std::fs::write(folder.path().join("a"), "").unwrap();
+        let output = OutputFolder::open(folder.path(), 8).unwrap();
+        assert!(conflict(output.begin(&path("a/b"))).contains("needs a folder"));
+        assert!(matches!(
+            output.make_folder(&path("a/")),
+            Err(LocalError::Conflict(_))
+        ));
+    }
+
+    #[test]
+    fn a_folder_that_vanished_is_made_again() {
+        let folder = tempfile::tempdir().unwrap();
+        let output = OutputFolder::open(folder.path(), 8).unwrap();
+        output.begin(&path("a/b/1")).unwrap();
+        std::fs::remove_dir_all(folder.path().join("a")).unwrap();
+        output.begin(&path("a/b/2")).unwrap().commit(None).unwrap();
+        assert!(folder.path().join("a/b/2").is_file());
+    }
+
+    #[test]
+    fn more_folders_than_handles_work() {
+        let folder = tempfile::tempdir().unwrap();
+        let output = OutputFolder::open(folder.path(), 8).unwrap();
+        for n in 0..20 {
+            output
+                .begin(&path(&format!("{n}/file")))
+                .unwrap()
+                .commit(None)
+                .unwrap();
+        }
+        assert!(output.folders().len() <= 8);
+    }
+
+    #[test]
+    fn an_output_folder_that_vanished_is_said_so() {
+        let folder = tempfile::tempdir().unwrap();
+        let output = OutputFolder::open(folder.path(), 8).unwrap();
+        std::fs::remove_dir_all(folder.path()).unwrap();
+        for key in ["a", "b/c"] {
+            assert!(
+                matches!(output.begin(&path(key)), Err(LocalError::Gone { .. })),
+                "{key}"
+            );
+        }
+        assert!(matches!(
+            output.make_folder(&path("d/")),
+            Err(LocalError::Gone { .. })
+        ));
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn a_symlink_that_leads_outside_is_not_followed() {
+        let (folder, outside) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+        std::os::unix::fs::symlink(outside.path(), folder.path().join("out")).unwrap();
+        let output = OutputFolder::open(folder.path(), 8).unwrap();
+        assert!(conflict(output.begin(&path("out/file"))).contains("symlink"));
+        assert_eq!(std::fs::read_dir(outside.path()).unwrap().count(), 0);
+    }
+}

@@ -1,0 +1,430 @@
+//! A file on its way: written under a name of its own in the folder it belongs to, and renamed when it is whole.
+//!
+//! The partial name is derived from the final one, so that what a killed run left is found and taken over, and it is
+//! locked while in use, so that two processes never write one file. Nobody removes or renames a partial file without
+//! holding its lock; so whoever has the lock, and still finds its file under the name, owns both.
+
+use std::ffi::OsStr;
+use std::fs::File;
+use std::io::{self, ErrorKind, Write};
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+use std::time::SystemTime;
+
+use bytes::Bytes;
+use cap_std::ambient_authority;
+use cap_std::fs::Dir;
+
+use super::error::LocalError;
+use super::lock::{Claim, Found, InUse, TakeError, open_to_append, reserved_name, take};
+use super::path::LocalPath;
+use super::publish::{Commits, Put, replace};
+use super::sys;
+use super::warnings::OptionalStep;
+
+pub(super) const PARTIAL_SUFFIX: &str = ".part";
+pub(super) const JOURNAL_SUFFIX: &str = ".journal";
+
+/// A file that is not whole yet; removed again when dropped, unless it was committed or is to be left.
+#[derive(Debug)]
+pub struct PartialFile {
+    folder: Arc<Dir>,
+    /// `None` for a file that is no object's: that replaces whatever is at its path.
+    commits: Option<Arc<Commits>>,
+    /// Where the file system has no locks: the error, and this run's own note in place of a lock, which is given back
+    /// before the file is closed.
+    unlocked: Option<(io::Error, Claim)>,
+    file: File,
+    partial_name: String,
+    path: LocalPath,
+    /// Bytes in the file when it was taken, which another run left.
+    n_left: u64,
+    is_left: AtomicBool,
+    /// It was removed.
+    is_forgotten: AtomicBool,
+}
+
+impl PartialFile {
+    /// Begins the file at `path`, empty.
+    pub(super) fn create(
+        folder: Arc<Dir>,
+        commits: Option<Arc<Commits>>,
+        path: &LocalPath,
+    ) -> Result<Self, LocalError> {
+        let (file, has_predecessor) = Self::begin(folder, commits, path, Found::Replace)?;
+        if has_predecessor {
+            // What a killed run knew of its parts is of no use now.
+            file.remove_beside(JOURNAL_SUFFIX);
+        }
+        if file.n_left > 0 {
+            file.empty()?;
+        }
+        Ok(file)
+    }
+
+    /// Begins the file at `path`, or goes on with what another run left there.
+    pub(super) fn take(
+        folder: Arc<Dir>,
+        commits: Option<Arc<Commits>>,
+        path: &LocalPath,
+    ) -> Result<Self, LocalError> {
+        let (file, _) = Self::begin(folder, commits, path, Found::Resume)?;
+        if file.n_left > 0 {
+            // Until it is known to be of no use.
+            file.leave();
+        }
+        Ok(file)
+    }
+
+    /// The file, and whether another run had left one.
+    fn begin(
+        folder: Arc<Dir>,
+        commits: Option<Arc<Commits>>,
+        path: &LocalPath,
+        if_found: Found,
+    ) -> Result<(Self, bool), LocalError> {
+        let partial_name = reserved_name(path.name(), PARTIAL_SUFFIX);
+        let in_use = commits
+            .as_ref()
+            .map_or_else(InUse::default, |commits| commits.in_use.clone());
+        let taken = take(&folder, &partial_name, if_found, &in_use)
+            .map_err(|error| error.of_file(&folder, "create", path))?;
+        let file = Self {
+            folder,
+            commits,
+            unlocked: taken.unlocked,
+            file: taken.file,
+            partial_name,
+            path: path.clone(),
+            n_left: taken.n_bytes,
+            is_left: AtomicBool::new(false),
+            is_forgotten: AtomicBool::new(false),
+        };
+        if let Some(error) = file.lock_refused() {
+            file.warn(OptionalStep::Lock, error);
+        }
+        Ok((file, taken.has_predecessor))
+    }
+
+    /// Begins a file that is no object's, at a path of the user's.
+    ///
+    /// # Errors
+    /// When another process is writing it, or the file system refuses.
+    pub fn beside(path: &Path) -> io::Result<Self> {
+        let folder = Dir::open_ambient_dir(folder_of(path), ambient_authority())?;
+        Self::create(Arc::new(folder), None, &name_of(path)?).map_err(without_action)
+    }
+
+    /// Writes `chunks` at `offset`, without joining them first.
+    ///
+    /// # Errors
+    /// When the file system refuses.
+    pub fn write_at(&self, chunks: &[Bytes], offset: u64) -> Result<(), LocalError> {
+        sys::write_at(&self.file, chunks, offset).map_err(|source| self.error("write", source))
+    }
+
+    /// Has the file's bytes written to the disk, and waits for it.
+    ///
+    /// # Errors
+    /// When the file system could not.
+    pub fn sync(&self) -> io::Result<()> {
+        self.file.sync_all()
+    }
+
+    /// Gives the file its time and its final name, replacing what was there before the run.
+    ///
+    /// # Errors
+    /// When something that must not be replaced is at the final path, or the file system refuses.
+    pub fn commit(&self, modified: Option<SystemTime>) -> Result<(), LocalError> {
+        if let Some(Err(error)) = modified.map(|time| sys::set_times(&self.file, time)) {
+            // It is verified: no reason to lose it.
+            self.warn(OptionalStep::SetTimes, &error);
+        }
+        let (folder, name) = (&self.folder, &self.partial_name);
+        // Under the name of an unlocked file there may be another process's by now.
+        if self.unlocked.is_some() && !self.is_still_named()? {
+            return Err(TakeError::Busy.of_file(folder, "put in place", &self.path));
+        }
+        let put = match &self.commits {
+            Some(commits) => commits.put(&self.file, folder, name, &self.path)?,
+            None => replace(folder, name, &self.path).map(|()| Put::Renamed)?,
+        };
+        match put {
+            Put::Renamed => self.leave(),
+            Put::SameWasThere => self.forget(),
+            Put::Refused(error) => {
+                self.forget();
+                return Err(error);
+            }
+        }
+        Ok(())
+    }
+
+    /// Gives a file that was begun [`beside`](Self::beside) another one the name of `path`, in the same folder, whatever
+    /// is there.
+    ///
+    /// # Errors
+    /// When the file system refuses.
+    pub fn commit_as(&self, path: &Path) -> io::Result<()> {
+        replace(&self.folder, &self.partial_name, &name_of(path)?).map_err(without_action)?;
+        self.leave();
+        Ok(())
+    }
+
+    /// Why the file could not be locked, where the file system has no locks.
+    pub fn lock_refused(&self) -> Option<&io::Error> {
+        self.unlocked.as_ref().map(|(error, _)| error)
+    }
+
+    /// Warns of a step that the file does without. (The CSV's lock is told of by the report.)
+    pub(super) fn warn(&self, step: OptionalStep, error: &io::Error) {
+        if let Some(commits) = &self.commits {
+            commits.warnings.refused(step, self.path.as_str(), error);
+        }
+    }
+
+    /// Leaves the file as it is for a later run.
+    pub(super) fn leave(&self) {
+        self.is_left.store(true, Relaxed);
+    }
+
+    /// Takes [`leave`](Self::leave) back.
+    pub(super) fn remove_when_dropped(&self) {
+        self.is_left.store(false, Relaxed);
+    }
+
+    pub(super) fn is_left(&self) -> bool {
+        self.is_left.load(Relaxed)
+    }
+
+    pub(super) fn is_forgotten(&self) -> bool {
+        self.is_forgotten.load(Relaxed)
+    }
+
+    pub(super) fn name(&self) -> &str {
+        &self.partial_name
+    }
+
+    /// Removes the file now, whoever may still be writing to it: they write to a file without a name.
+    pub(super) fn forget(&self) {
+        self.leave();
+        self.is_forgotten.store(true, Relaxed);
+        // Without a lock another process may have put its own file under the name.
+        if self.unlocked.is_none() || self.is_still_named().unwrap_or(false) {
+            // What cannot be removed is taken over by the next run.
+            let _ = sys::remove(&self.folder, &self.partial_name);
+        }
+    }
+
+    /// Bytes in the file when it was taken, which another run left.
+    pub(super) fn n_left(&self) -> u64 {
+        self.n_left
+    }
+
+    pub(super) fn file(&self) -> &File {
+        &self.file
+    }
+
+    pub(super) fn empty(&self) -> Result<(), LocalError> {
+        self.set_length(0)
+    }
+
+    /// Cuts the file off, or fills it up with zeros, at `n_bytes`.
+    pub(super) fn set_length(&self, n_bytes: u64) -> Result<(), LocalError> {
+        sys::set_length(&self.file, n_bytes)
+            .map_err(|source| self.error("set the length of", source))
+    }
+
+    fn is_still_named(&self) -> Result<bool, LocalError> {
+        let named = sys::stat(&self.file)
+            .and_then(|metadata| sys::is_still_named(&self.folder, &self.partial_name, &metadata));
+        named.map_err(|source| self.error("look at", source))
+    }
+
+    /// Opens, or makes, this program's own file `suffix` beside this one, to add to it. Its lock covers that file too.
+    pub(super) fn open_beside(&self, suffix: &str) -> Result<File, LocalError> {
+        let name = reserved_name(self.path.name(), suffix);
+        open_to_append(&self.folder, &name)
+            .map_err(|error| error.of_file(&self.folder, "make a journal for", &self.path))
+    }
+
+    pub(super) fn remove_beside(&self, suffix: &str) {
+        // It is there only after a run that was killed; what cannot be removed is overwritten later.
+        let _ = sys::remove(&self.folder, &reserved_name(self.path.name(), suffix));
+    }
+
+    pub(super) fn error(&self, action: &'static str, source: io::Error) -> LocalError {
+        LocalError::io(&self.folder, action, self.path.as_str(), source)
+    }
+}
+
+impl Write for PartialFile {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.file.write(bytes)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.file.flush()
+    }
+}
+
+impl Drop for PartialFile {
+    fn drop(&mut self) {
+        if !self.is_left() {
+            self.forget();
+        }
+    }
+}
+
+/// The last part of a path of the user's.
+fn name_of(path: &Path) -> io::Result<LocalPath> {
+    let name = path.file_name().and_then(OsStr::to_str);
+    let name = name.and_then(|name| LocalPath::of_key(name).ok());
+    name.ok_or_else(|| {
+        io::Error::new(
+            ErrorKind::InvalidFilename,
+            "the name cannot be a file's here",
+        )
+    })
+}
+
+/// What is left to say of an error where the caller says what failed.
+fn without_action(error: LocalError) -> io::Error {
+    match error {
+        LocalError::Io { source, .. }
+        | LocalError::Full { source, .. }
+        | LocalError::Gone { source, .. } => source,
+        LocalError::NotPutInPlace { error, .. } => without_action(*error),
+        LocalError::Conflict(message) => io::Error::other(message),
+    }
+}
+
+/// The folder that a path of the user's is in.
+pub(super) fn folder_of(path: &Path) -> &Path {
+    match path.parent() {
+        Some(folder) if !folder.as_os_str().is_empty() => folder,
+        _ => Path::new("."),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn folder() -> (tempfile::TempDir, Arc<Dir>) {
+        let folder = tempfile::tempdir().unwrap();
+        let dir = Dir::open_ambient_dir(folder.path(), ambient_authority()).unwrap();
+        (folder, Arc::new(dir))
+    }
+
+    fn path(key: &str) -> LocalPath {
+        LocalPath::of_key(key).unwrap()
+    }
+
+    fn names(folder: &tempfile::TempDir) -> Vec<String> {
+        std::fs::read_dir(folder.path())
+            .unwrap()
+            .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+            .collect()
+    }
+
+    #[test]
+    fn a_committed_file_has_its_bytes_its_time_and_no_partial_beside_it() {
+        let (folder, dir) = folder();
+        let time = SystemTime::UNIX_EPOCH + std::time::Duration::from_secs(1_700_000_000);
+        let file = PartialFile::create(dir, None, &path("a")).unwrap();
+        file.write_at(&[Bytes::from_static(b"6")], 5).unwrap();
+        let chunks = [
+            Bytes::from_static(b"12"),
+            Bytes::new(),
+            Bytes::from_static(b"345"),
+        ];
+        file.write_at(&chunks, 0).unwrap();
+        file.commit(Some(time)).unwrap();
+        assert_eq!(std::fs::read(folder.path().join("a")).unwrap(), b"123456");
+        assert_eq!(
+            std::fs::metadata(folder.path().join("a"))
+                .unwrap()
+                .modified()
+                .unwrap(),
+            time
+        );
+        assert_eq!(names(&folder), ["a"]);
+    }
+
+    #[test]
+    fn a_dropped_file_leaves_nothing() {
+        let (folder, dir) = folder();
+        std::fs::write(folder.path().join("a"), "old").unwrap();
+        let file = PartialFile::create(dir, None, &path("a")).unwrap();
+        file.write_at(&[Bytes::from_static(b"new")], 0).unwrap();
+        drop(file);
+        assert_eq!(names(&folder), ["a"]);
+        assert_eq!(std::fs::read(folder.path().join("a")).unwrap(), b"old");
+    }
+
+    #[test]
+    fn a_stale_partial_is_taken_over_and_a_live_one_is_a_conflict() {
+        let (folder, dir) = folder();
+        std::fs::write(
+            folder.path().join(reserved_name("a", PARTIAL_SUFFIX)),
+            "left by a killed run",
+        )
+        .unwrap();
+        let live = PartialFile::create(Arc::clone(&dir), None, &path("a")).unwrap();
+        assert!(matches!(
+            PartialFile::create(Arc::clone(&dir), None, &path("a")),
+            Err(LocalError::Conflict(_))
+        ));
+        live.commit(None).unwrap();
+        assert_eq!(std::fs::read(folder.path().join("a")).unwrap(), b"");
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn a_hard_link_under_the_partial_name_is_not_written_through() {
+        let (folder, dir) = folder();
+        std::fs::write(folder.path().join("victim"), "kept").unwrap();
+        std::fs::hard_link(
+            folder.path().join("victim"),
+            folder.path().join(reserved_name("a", PARTIAL_SUFFIX)),
+        )
+        .unwrap();
+        let file = PartialFile::create(dir, None, &path("a")).unwrap();
+        file.write_at(&[Bytes::from_static(b"new")], 0).unwrap();
+        file.commit(None).unwrap();
+        let read = |name| std::fs::read(folder.path().join(name)).unwrap();
+        assert_eq!((read("victim"), read("a")), (b"kept".into(), b"new".into()));
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn a_symlink_under_the_partial_name_is_not_written_through() {
+        let (folder, dir) = folder();
+        std::fs::write(folder.path().join("victim"), "kept").unwrap();
+        std::os::unix::fs::symlink(
+            "victim",
+            folder.path().join(reserved_name("a", PARTIAL_SUFFIX)),
+        )
+        .unwrap();
+        assert!(matches!(
+            PartialFile::create(dir, None, &path("a")),
+            Err(LocalError::Conflict(_))
+        ));
+        assert_eq!(
+            std::fs::read(folder.path().join("victim")).unwrap(),
+            b"kept"
+        );
+    }
+
+    #[test]
+    fn a_folder_at_the_final_path_is_a_conflict() {
+        let (folder, dir) = folder();
+        std::fs::create_dir(folder.path().join("a")).unwrap();
+        let file = PartialFile::create(dir, None, &path("a")).unwrap();
+        assert!(matches!(file.commit(None), Err(LocalError::Conflict(_))));
+        drop(file);
+        assert_eq!(names(&folder), ["a"]);
+    }
+}

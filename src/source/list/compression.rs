@@ -1,0 +1,84 @@
+//! Lists that are compressed, whatever their name says: told by their first bytes.
+
+use std::fmt;
+use std::io::{self, BufReader, Read};
+
+use flate2::bufread::MultiGzDecoder;
+
+/// How a list is compressed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Compression {
+    Gzip,
+    Zstd,
+}
+
+impl Compression {
+    /// RFC 1952, 2.3.1, and RFC 8878, 3.1.1.
+    pub fn of(start: &[u8]) -> Option<Self> {
+        if start.starts_with(b"\x1f\x8b") {
+            Some(Self::Gzip)
+        } else if start.starts_with(b"\x28\xb5\x2f\xfd") {
+            Some(Self::Zstd)
+        } else {
+            None
+        }
+    }
+
+    /// Reads what `input` holds compressed, all of its members or frames. A decoder's window is bounded: 32 KiB for gzip,
+    /// 128 MiB for a Zstandard frame that asks for so much.
+    pub fn decoder<'a>(self, input: impl Read + 'a) -> io::Result<Box<dyn Read + 'a>> {
+        let input = BufReader::with_capacity(super::format::READ_SIZE, input);
+        Ok(match self {
+            Self::Gzip => Box::new(MultiGzDecoder::new(input)),
+            Self::Zstd => Box::new(zstd::Decoder::with_buffer(input)?),
+        })
+    }
+}
+
+impl fmt::Display for Compression {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(match self {
+            Self::Gzip => "gzip",
+            Self::Zstd => "zstd",
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Write;
+
+    use crate::source::testing::{failure, rows};
+
+    fn gzip(text: &[u8]) -> Vec<u8> {
+        let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
+        encoder.write_all(text).unwrap();
+        encoder.finish().unwrap()
+    }
+
+    #[test]
+    fn every_member_and_frame_is_read() {
+        let expected = ["a", "b", "c"].map(|key| Ok(key.to_owned()));
+        let members = [gzip(b"a\nb\n"), gzip(b"c\n")].concat();
+        assert_eq!(rows(&members, "auto", ""), expected);
+        let frames = [&b"a\n"[..], b"b\nc\n"].map(|text| zstd::encode_all(text, 0).unwrap());
+        assert_eq!(rows(&frames.concat(), "lines", ""), expected);
+    }
+
+    #[test]
+    fn format_and_line_ends_are_those_of_what_is_inside() {
+        let found = rows(&gzip(b"\xef\xbb\xbfkey,size\r\n\" a\",1\r\n"), "auto", "");
+        assert_eq!(found, [Ok(" a".to_owned())]);
+    }
+
+    #[test]
+    fn a_list_that_is_cut_off_is_an_error_and_not_a_short_list() {
+        let list: Vec<u8> = (0..50_000)
+            .flat_map(|n| format!("{n}\n").into_bytes())
+            .collect();
+        for whole in [gzip(&list), zstd::encode_all(&list[..], 0).unwrap()] {
+            let message = failure(&whole[..whole.len() - 9], "auto");
+            assert!(message.contains("cannot read the key list"), "{message}");
+        }
+    }
+}

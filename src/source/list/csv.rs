@@ -1,0 +1,204 @@
+//! `csv`: a header with a `key` column, and optionally `bucket`, `version_id`, `size`, `etag` and `dest`.
+//! The failed-keys CSV is such a file.
+
+use std::io::Read;
+
+use csv::{ByteRecord, ReaderBuilder};
+
+use super::columns::{Columns, KeyRules, size, utf8};
+use super::format::{Emit, Format, List, Problem};
+use super::row_limit::Counted;
+use crate::row::{Entry, NoEntry};
+
+pub static FORMAT: Format = Format {
+    name: "csv",
+    help: "A CSV with a header and a `key` column, as the failed-keys CSV is",
+    recognise: |sample| {
+        let header = sample.lines().next()?;
+        is_header(header).then_some("its first line is a header with a `key` column")
+    },
+    read,
+};
+
+/// Bytes after which a record is taken for one whose quote is not closed, so that memory stays flat.
+const MAX_RECORD: usize = 1024 * 1024;
+
+/// Where the columns stand that are used; others are ignored.
+struct Positions {
+    key: usize,
+    bucket: Option<usize>,
+    version_id: Option<usize>,
+    size: Option<usize>,
+    etag: Option<usize>,
+    dest: Option<usize>,
+    message: Option<usize>,
+}
+
+impl Positions {
+    fn of(header: &ByteRecord) -> Result<Self, Problem> {
+        let find = |name: &str| header.iter().position(|column| column == name.as_bytes());
+        let Some(key) = find("key") else {
+            let names: Vec<_> = header
+                .iter()
+                .map(|name| format!("`{}`", name.escape_ascii()))
+                .collect();
+            return Err(Problem::NoKeyColumn(names.join(", ")));
+        };
+        Ok(Self {
+            key,
+            bucket: find("bucket"),
+            version_id: find("version_id"),
+            size: find("size"),
+            etag: find("etag"),
+            dest: find("dest"),
+            message: find("message"),
+        })
+    }
+}
+
+fn read(list: &mut List<'_>, emit: Emit<'_>) -> Result<(), Problem> {
+    let keys = list.keys;
+    let mut positions = None;
+    for_each_record(&mut *list.input, |line, record| {
+        match &positions {
+            None => positions = Some(Positions::of(record)?),
+            Some(positions) => emit(line, entry(record, positions, keys)),
+        }
+        Ok(())
+    })
+}
+
+/// Hands each record, and the line that it starts on, to `each`.
+pub fn for_each_record(
+    input: impl Read,
+    mut each: impl FnMut(u64, &ByteRecord) -> Result<(), Problem>,
+) -> Result<(), Problem> {
+    let (input, since_record) = Counted::new(input, MAX_RECORD);
+    let mut reader = ReaderBuilder::new()
+        .has_headers(false)
+        .flexible(true)
+        .buffer_capacity(super::format::READ_SIZE)
+        .from_reader(input);
+    let mut record = ByteRecord::new();
+    let mut line = 0;
+    loop {
+        match reader.read_byte_record(&mut record) {
+            Ok(false) => return Ok(()),
+            Ok(true) => {
+                line = record.position().map_or(0, csv::Position::line);
+                each(line, &record)?;
+                since_record.set(0);
+            }
+            Err(_) if since_record.get() > MAX_RECORD => {
+                return Err(Problem::LongRecord {
+                    line,
+                    max: MAX_RECORD,
+                });
+            }
+            Err(error) => return Err(Problem::Io(error.into())),
+        }
+    }
+}
+
+fn entry(record: &ByteRecord, positions: &Positions, keys: KeyRules<'_>) -> Result<Entry, NoEntry> {
+    let field = |position| field(record, position);
+    let key = field(Some(positions.key))?;
+    if key.is_empty() {
+        // A row that failed for want of a key keeps its story when its CSV is the list.
+        let message = field(positions.message)?;
+        return Err(NoEntry::invalid(if message.is_empty() {
+            "the key is empty"
+        } else {
+            message
+        }));
+    }
+    let size = size(field(positions.size)?).map_err(|error| error.of_key(key))?;
+    keys.entry(Columns {
+        key,
+        bucket: field(positions.bucket)?,
+        version_id: field(positions.version_id)?,
+        size,
+        etag: field(positions.etag)?,
+        dest: field(positions.dest)?,
+    })
+}
+
+/// A record's column; empty where there is none.
+pub fn field(record: &ByteRecord, position: Option<usize>) -> Result<&str, NoEntry> {
+    let field = position.and_then(|position| record.get(position));
+    utf8(field.unwrap_or_default())
+}
+
+/// Whether a list's first line is a header: two columns or more, `key` among them. A lone `key` may just as well be a key.
+fn is_header(line: &[u8]) -> bool {
+    let mut reader = ReaderBuilder::new().has_headers(false).from_reader(line);
+    let mut record = ByteRecord::new();
+    matches!(reader.read_byte_record(&mut record), Ok(true))
+        && record.len() > 1
+        && record.iter().any(|name| name == b"key")
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::source::testing::{entries, failure, rows};
+
+    #[test]
+    fn quoted_keys_may_hold_anything() {
+        let list = b"size,key\n1,\"a,\"\"b\"\"\nc\"\n2, d \n";
+        assert_eq!(
+            rows(list, "auto", ""),
+            [Ok("a,\"b\"\nc".to_owned()), Ok(" d ".to_owned())]
+        );
+    }
+
+    #[test]
+    fn every_column_that_matters_is_taken() {
+        let list = b"dest,etag,extra,size,version_id,bucket,key\nd/e,\"\"\"abc\"\"\",x,12,v1,b,k\n,,,,,,l\n";
+        let found = entries(list, "auto");
+        assert_eq!(found[0].dest.as_deref(), Some("d/e"));
+        assert_eq!(found[0].etag.as_deref(), Some("abc"));
+        assert_eq!(found[0].size, Some(12));
+        assert_eq!(found[0].version_id.as_deref(), Some("v1"));
+        assert_eq!(
+            found[1],
+            crate::row::Entry {
+                key: "l".into(),
+                ..Default::default()
+            }
+        );
+    }
+
+    #[test]
+    fn rows_of_another_bucket_or_without_a_key_or_size_fail_with_their_line() {
+        let list = b"key,bucket,message,size\nx,other,,\n,b,\"not UTF-8\",\n,b,,\ny,,,\nz,,,1.5\n";
+        let found = rows(list, "auto", "");
+        assert_eq!(
+            found[0],
+            Err("2: WrongBucket: the row is for bucket `other`, this run is for `b`".to_owned())
+        );
+        assert_eq!(found[1], Err("3: InvalidRow: not UTF-8".to_owned()));
+        assert_eq!(found[2], Err("4: InvalidRow: the key is empty".to_owned()));
+        assert_eq!(found[3], Ok("y".to_owned()));
+        assert_eq!(
+            found[4],
+            Err("6: InvalidRow: `1.5` is no size in bytes".to_owned())
+        );
+    }
+
+    #[test]
+    fn an_empty_file_is_an_empty_list() {
+        assert_eq!(rows(b"", "csv", ""), []);
+        assert_eq!(rows(b"key\n", "csv", ""), []);
+    }
+
+    #[test]
+    fn a_quote_that_is_not_closed_is_told_and_not_gathered() {
+        let mut list = b"key,size\na,1\n\"".to_vec();
+        list.resize(8 << 20, b'x');
+        let message = failure(&list, "auto");
+        assert!(
+            message.contains("after line 2") && message.contains("quote"),
+            "{message}"
+        );
+    }
+}

@@ -1,0 +1,320 @@
+//! `inventory`: what S3 Inventory and S3 Batch Operations write and read: a `manifest.json` with its data files beside it,
+//! or one such file, a CSV without a header. Keys are URL-encoded, with `+` for a blank.
+//!
+//! Rows of delete markers and of versions that are not the latest are skipped. (S3 user guide, "Amazon S3 Inventory" and
+//! "Specifying a manifest".)
+
+use std::borrow::Cow;
+use std::fs::File;
+use std::io::{BufReader, Read};
+
+use ::csv::ByteRecord;
+use percent_encoding::percent_decode_str;
+
+use super::columns::{Columns, InventoryColumns, KeyRules, size};
+use super::compression::Compression;
+use super::csv;
+use super::format::READ_SIZE;
+use super::format::{Emit, Format, List, Problem};
+use super::manifest::Manifest;
+use super::sample::{Sample, sample};
+use crate::outcome::SkipReason;
+use crate::row::{Entry, NoEntry};
+
+pub static FORMAT: Format = Format {
+    name: "inventory",
+    help: "`manifest.json` of an S3 Inventory, one of its CSV files, or a manifest of S3 Batch Operations",
+    recognise,
+    read,
+};
+
+/// The columns of a manifest of S3 Batch Operations: `Bucket,Key` or `Bucket,Key,VersionId`.
+fn columns_of_batch_operations(first: &ByteRecord) -> Result<InventoryColumns, Problem> {
+    let is_version = |field: &[u8]| !field.iter().all(u8::is_ascii_digit) || field.is_empty();
+    match first.len() {
+        2 => {}
+        3 if is_version(&first[2]) => {}
+        n => {
+            return Err(Problem::Inventory(format!(
+                "its {n} columns have no names: give `--keys-columns` the `fileSchema` of its manifest, such as `Bucket, Key, Size`"
+            )));
+        }
+    }
+    Ok(InventoryColumns {
+        key: 1,
+        bucket: Some(0),
+        version_id: (first.len() == 3).then_some(2),
+        is_latest: None,
+        is_delete_marker: None,
+        size: None,
+        etag: None,
+    })
+}
+
+fn recognise(sample: &Sample<'_>) -> Option<&'static str> {
+    if is_manifest(sample.text) {
+        return Some("it has a `fileSchema`, as a manifest of S3 Inventory does");
+    }
+    sample
+        .is_listing(|line| names_bucket(line, sample.bucket.as_bytes()).then_some(()))
+        .then_some("its first column is the bucket")
+}
+
+/// Whether the first column of `line` is the bucket, quoted or not.
+fn names_bucket(line: &[u8], bucket: &[u8]) -> bool {
+    let (line, end) = match line.strip_prefix(b"\"") {
+        Some(quoted) => (quoted, &b"\","[..]),
+        None => (line, &b","[..]),
+    };
+    line.strip_prefix(bucket)
+        .is_some_and(|rest| rest.starts_with(end))
+}
+
+fn is_manifest(text: &[u8]) -> bool {
+    text.trim_ascii_start().starts_with(b"{")
+        && memchr::memmem::find(text, b"\"fileSchema\"").is_some()
+}
+
+fn read(list: &mut List<'_>, emit: Emit<'_>) -> Result<(), Problem> {
+    if !list.input.fill_buf()?.trim_ascii_start().starts_with(b"{") {
+        return read_data(
+            &mut *list.input,
+            list.columns.cloned(),
+            list.keys,
+            &mut 0,
+            emit,
+        );
+    }
+    let Some(folder) = list.folder else {
+        let message =
+            "a manifest's data files are looked for beside it: give it by its path, not on stdin";
+        return Err(Problem::Inventory(message.to_owned()));
+    };
+    let manifest = Manifest::read(&mut *list.input)?;
+    let columns: InventoryColumns = manifest.file_schema.parse().map_err(Problem::Inventory)?;
+    let mut n_rows = 0;
+    for path in manifest.find_files(folder)? {
+        let mut file = File::open(path)?;
+        let start = sample(&mut file)?;
+        let compression = Compression::of(&start);
+        let file = start.chain(file);
+        match compression {
+            Some(compression) => {
+                read_data(
+                    compression.decoder(file)?,
+                    Some(columns.clone()),
+                    list.keys,
+                    &mut n_rows,
+                    emit,
+                )?;
+            }
+            None => read_data(
+                BufReader::with_capacity(READ_SIZE, file),
+                Some(columns.clone()),
+                list.keys,
+                &mut n_rows,
+                emit,
+            )?,
+        }
+    }
+    Ok(())
+}
+
+/// Reads a data file, whose rows are numbered from `n_rows` on.
+fn read_data(
+    input: impl Read,
+    mut columns: Option<InventoryColumns>,
+    keys: KeyRules<'_>,
+    n_rows: &mut u64,
+    emit: Emit<'_>,
+) -> Result<(), Problem> {
+    csv::for_each_record(input, |_, record| {
+        let columns = match &mut columns {
+            Some(columns) => columns,
+            unknown => unknown.insert(columns_of_batch_operations(record)?),
+        };
+        *n_rows += 1;
+        emit(*n_rows, entry(record, columns, keys));
+        Ok(())
+    })
+}
+
+fn entry(
+    record: &ByteRecord,
+    columns: &InventoryColumns,
+    keys: KeyRules<'_>,
+) -> Result<Entry, NoEntry> {
+    let field = |position| csv::field(record, position);
+    let key = decoded(field(Some(columns.key))?)?;
+    if field(columns.is_delete_marker)?.eq_ignore_ascii_case("true") {
+        return Err(NoEntry::skipped(key.into_owned(), SkipReason::DeleteMarker));
+    }
+    if field(columns.is_latest)?.eq_ignore_ascii_case("false") {
+        return Err(NoEntry::skipped(key.into_owned(), SkipReason::OldVersion));
+    }
+    let size = size(field(columns.size)?).map_err(|error| error.of_key(&key))?;
+    keys.entry(Columns {
+        key: &key,
+        bucket: field(columns.bucket)?,
+        version_id: field(columns.version_id)?,
+        size,
+        etag: field(columns.etag)?,
+        dest: "",
+    })
+}
+
+/// S3 writes a blank as `+` and a plus as `%2B`.
+fn decoded(text: &str) -> Result<Cow<'_, str>, NoEntry> {
+    if !text.contains(['+', '%']) {
+        return Ok(Cow::Borrowed(text));
+    }
+    let text = text.replace('+', " ");
+    let decoded = percent_decode_str(&text).decode_utf8();
+    match decoded {
+        Ok(key) => Ok(Cow::Owned(key.into_owned())),
+        Err(_) => Err(NoEntry::invalid(format!(
+            "not UTF-8 when URL-decoded, as S3's keys are: `{text}`"
+        ))),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::row::Row;
+    use crate::source::testing::{entries, failure, rows};
+    use crate::source::{ListOptions, ListSource, open, read as read_lists};
+    use std::io::Write;
+    use std::path::Path;
+    use std::sync::Arc;
+
+    const SCHEMA: &str =
+        "Bucket, Key, VersionId, IsLatest, IsDeleteMarker, Size, LastModifiedDate, ETag";
+    const DATA: &str = "\"b\",\"a+b%2Bc/%C3%BC\",\"v1\",\"true\",\"false\",\"12\",\"2024-01-02T03:04:05.000Z\",\"abc\"\n\
+                        \"b\",\"old\",\"v2\",\"false\",\"false\",\"3\",\"2024-01-02T03:04:05.000Z\",\"abc\"\n\
+                        \"b\",\"gone\",\"v3\",\"true\",\"true\",\"\",\"2024-01-02T03:04:05.000Z\",\"\"\n";
+
+    #[test]
+    fn keys_are_decoded_and_versions_are_kept() {
+        let list = b"b,a%20b,v1\nb,c+d,\n\"b\",\"%ff\",v\nother,x,v\n";
+        let found = entries(list, "inventory");
+        assert_eq!(
+            (found[0].key.as_str(), found[0].version_id.as_deref()),
+            ("a b", Some("v1"))
+        );
+        assert_eq!(
+            (found[1].key.as_str(), found[1].version_id.as_deref()),
+            ("c d", None)
+        );
+        let told = rows(list, "inventory", "");
+        assert!(
+            told[2]
+                .as_ref()
+                .unwrap_err()
+                .starts_with("3: InvalidRow: not UTF-8")
+        );
+        assert!(told[3].as_ref().unwrap_err().starts_with("4: WrongBucket"));
+    }
+
+    #[test]
+    fn columns_without_names_are_not_guessed() {
+        for list in [&b"b,k,12\n"[..], b"b,k,12,2024\n", b"b\n"] {
+            let message = failure(list, "inventory");
+            assert!(message.contains("--keys-columns"), "{message}");
+        }
+    }
+
+    fn inventory(folder: &Path, manifest: &str) -> Result<Vec<Row>, String> {
+        let path = folder.join("manifest.json");
+        std::fs::write(&path, manifest).unwrap();
+        let options = ListOptions {
+            sources: vec![ListSource::File(path)],
+            format: None,
+            key_prefix: String::new(),
+            bucket: "b".into(),
+            columns: None,
+            shard: None,
+        };
+        let lists = open(&options.sources).unwrap();
+        let mut batches = read_lists(lists, Arc::new(options), |_| {});
+        let mut rows = Vec::new();
+        while let Some(batch) = batches.blocking_recv() {
+            rows.extend(batch.map_err(|error| error.to_string())?);
+        }
+        Ok(rows)
+    }
+
+    fn manifest(files: &[(&str, usize)]) -> String {
+        let files: Vec<_> = files
+            .iter()
+            .map(|(key, size)| format!(r#"{{"key": "{key}", "size": {size}, "MD5checksum": "x"}}"#))
+            .collect();
+        format!(
+            r#"{{"sourceBucket": "b", "fileFormat": "CSV", "fileSchema": "{SCHEMA}", "files": [{}]}}"#,
+            files.join(",")
+        )
+    }
+
+    #[test]
+    fn a_manifest_names_its_columns_and_its_files() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut gzip = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
+        gzip.write_all(DATA.as_bytes()).unwrap();
+        let gzip = gzip.finish().unwrap();
+        std::fs::create_dir(folder.path().join("data")).unwrap();
+        std::fs::write(folder.path().join("data/1.csv.gz"), &gzip).unwrap();
+        std::fs::write(folder.path().join("2.csv"), DATA).unwrap();
+        let manifest = manifest(&[
+            ("inv/b/all/data/1.csv.gz", gzip.len()),
+            ("inv/b/all/data/2.csv", DATA.len()),
+        ]);
+        let rows = inventory(folder.path(), &manifest).unwrap();
+        assert_eq!(rows.len(), 6);
+        let first = rows[0].entry.as_ref().unwrap();
+        let expected = Entry {
+            key: "a b+c/ü".into(),
+            version_id: Some("v1".into()),
+            size: Some(12),
+            etag: Some("abc".into()),
+            dest: None,
+        };
+        assert_eq!(*first, expected);
+        let outcome = |row: &Row| format!("{:?}", row.entry.as_ref().unwrap_err().outcome);
+        assert_eq!(outcome(&rows[1]), "Skipped(OldVersion)");
+        assert_eq!(outcome(&rows[5]), "Skipped(DeleteMarker)");
+        assert_eq!(rows[5].place.line, 6);
+    }
+
+    #[test]
+    fn data_files_are_found_in_a_copy_of_the_whole_inventory_too() {
+        let root = tempfile::tempdir().unwrap();
+        let date = root.path().join("inv/b/all/2024-01-02T00-00Z");
+        std::fs::create_dir_all(&date).unwrap();
+        std::fs::create_dir(root.path().join("inv/b/all/data")).unwrap();
+        std::fs::write(root.path().join("inv/b/all/data/1.csv"), DATA).unwrap();
+        let manifest = manifest(&[("inv/b/all/data/1.csv", DATA.len())]);
+        assert_eq!(inventory(&date, &manifest).unwrap().len(), 3);
+    }
+
+    #[test]
+    fn data_files_that_are_missing_short_or_elsewhere_are_refused() {
+        let folder = tempfile::tempdir().unwrap();
+        std::fs::write(folder.path().join("1.csv"), DATA).unwrap();
+        for (files, named) in [
+            ([("x/2.csv", 1)], "`x/2.csv` is not there"),
+            ([("x/1.csv", 1)], "the manifest says 1"),
+            ([("../../etc/passwd", 1)], "is not there"),
+        ] {
+            let message = inventory(folder.path(), &manifest(&files)).unwrap_err();
+            assert!(message.contains(named), "{message}");
+        }
+        let orc = manifest(&[]).replace("\"CSV\"", "\"ORC\"");
+        assert!(
+            inventory(folder.path(), &orc)
+                .unwrap_err()
+                .contains("write it as CSV")
+        );
+        let on_stdin = failure(manifest(&[]).as_bytes(), "auto");
+        assert!(on_stdin.contains("by its path"), "{on_stdin}");
+    }
+}

@@ -1,0 +1,131 @@
+//! `lines`: a key a line, or `s3://bucket/key`. Keys are taken as they stand: never trimmed, and `#` starts no comment.
+
+use std::io::{self, BufRead, Read};
+
+use super::format::{Emit, Format, List, Problem};
+use super::sample::LineEnding;
+use crate::row::NoEntry;
+
+pub static FORMAT: Format = Format {
+    name: "lines",
+    help: "A key a line, or `s3://bucket/key`",
+    recognise: |_| Some("it looks like no other"),
+    read,
+};
+
+/// Bytes after which a line can hold no key and is passed over, so that memory stays flat on a file that is no list.
+pub const MAX_LINE: usize = 16 * 1024;
+
+fn read(list: &mut List<'_>, emit: Emit<'_>) -> Result<(), Problem> {
+    let keys = list.keys;
+    for_each(
+        &mut *list.input,
+        list.line_ending,
+        MAX_LINE,
+        |line, text| {
+            emit(line, text.and_then(|text| keys.key_or_uri(text)));
+        },
+    )?;
+    Ok(())
+}
+
+/// Hands each line that is not blank, and its number from 1, to `each`; one of more than `max` bytes as an error.
+pub fn for_each(
+    input: &mut dyn BufRead,
+    ending: LineEnding,
+    max: usize,
+    mut each: impl FnMut(u64, Result<&[u8], NoEntry>),
+) -> io::Result<()> {
+    let end = ending.last_byte();
+    let mut buffer = Vec::new();
+    for number in 1.. {
+        buffer.clear();
+        let mut limited = Read::take(&mut *input, max as u64);
+        if limited.read_until(end, &mut buffer)? == 0 {
+            break;
+        }
+        if buffer.len() == max && buffer.last() != Some(&end) {
+            input.skip_until(end)?;
+            let message = format!("the row has more than {max} bytes, which is no key");
+            each(number, Err(NoEntry::invalid(message)));
+            continue;
+        }
+        let line = ending.strip(&buffer);
+        if !line.is_empty() {
+            each(number, Ok(line));
+        }
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::source::testing::rows;
+
+    fn lines(list: &str) -> Vec<Result<String, String>> {
+        rows(list.as_bytes(), "lines", "")
+    }
+
+    fn keys(keys: &[&str]) -> Vec<Result<String, String>> {
+        keys.iter().map(|key| Ok((*key).to_owned())).collect()
+    }
+
+    #[test]
+    fn keys_are_never_trimmed() {
+        assert_eq!(
+            lines(" a \n\tb\t\n#c\n\n\nlast"),
+            keys(&[" a ", "\tb\t", "#c", "last"])
+        );
+    }
+
+    #[test]
+    fn crlf_and_bom_belong_to_the_file() {
+        assert_eq!(lines("\u{feff}a\r\nb \r\n"), keys(&["a", "b "]));
+        assert_eq!(lines("a\nb\r\n"), keys(&["a", "b\r"]));
+    }
+
+    #[test]
+    fn uris_name_the_bucket() {
+        assert_eq!(lines("s3://b/x/y\n"), keys(&["x/y"]));
+        assert!(
+            lines("s3://other/x\n")[0]
+                .as_ref()
+                .unwrap_err()
+                .starts_with("1: WrongBucket")
+        );
+        for bad in ["s3://", "s3://b", "s3:///k", "s3://b/"] {
+            assert!(
+                lines(bad)[0]
+                    .as_ref()
+                    .unwrap_err()
+                    .starts_with("1: InvalidRow"),
+                "{bad}"
+            );
+        }
+    }
+
+    #[test]
+    fn prefix_goes_before_keys_but_not_before_uris() {
+        let found = rows(b"a\ns3://b/c\n", "lines", "p/");
+        assert_eq!(found, keys(&["p/a", "c"]));
+    }
+
+    #[test]
+    fn bytes_that_are_no_utf8_are_a_failed_row_with_its_line() {
+        let found = rows(b"a\n\xff\xfe\nb\n", "lines", "");
+        assert_eq!(found[0], Ok("a".into()));
+        assert_eq!(
+            found[1],
+            Err(r"2: InvalidRow: not UTF-8, as S3's keys are: `\xff\xfe`".into())
+        );
+        assert_eq!(found[2], Ok("b".into()));
+    }
+
+    #[test]
+    fn a_line_without_end_costs_no_memory_and_one_row() {
+        let list = format!("{}\nb\n", "x".repeat(1_000_000));
+        let found = lines(&list);
+        assert!(found[0].as_ref().unwrap_err().starts_with("1: InvalidRow"));
+        assert_eq!(found[1..], keys(&["b"]));
+    }
+}

@@ -1,0 +1,90 @@
+//! `manifest.json` of an S3 Inventory: the columns of its data files, and where those are.
+//! (S3 user guide, "Locating your inventory list".)
+
+use std::fs::File;
+use std::io::{BufRead, Read};
+use std::path::{Path, PathBuf};
+
+use serde::Deserialize;
+
+use super::format::Problem;
+
+/// Bytes of a manifest: a data file takes some 200 of them.
+const MAX_MANIFEST: u64 = 64 * 1024 * 1024;
+
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Manifest {
+    file_format: String,
+    pub file_schema: String,
+    files: Vec<DataFile>,
+}
+
+#[derive(Debug, Deserialize)]
+struct DataFile {
+    key: String,
+    /// Bytes.
+    size: u64,
+}
+
+impl Manifest {
+    pub fn read(input: &mut dyn BufRead) -> Result<Self, Problem> {
+        let mut text = Vec::new();
+        input.take(MAX_MANIFEST).read_to_end(&mut text)?;
+        let manifest: Self = serde_json::from_slice(&text).map_err(|error| {
+            Problem::Inventory(format!("it is no manifest of an S3 Inventory: {error}"))
+        })?;
+        if manifest.file_format != "CSV" {
+            return Err(Problem::Inventory(format!(
+                "the inventory's files are {}: have S3 write it as CSV",
+                manifest.file_format
+            )));
+        }
+        Ok(manifest)
+    }
+
+    /// Finds every data file beside the manifest, in `folder`: all of them, before a row of any is read.
+    pub fn find_files(&self, folder: &Path) -> Result<Vec<PathBuf>, Problem> {
+        self.files.iter().map(|file| file.find(folder)).collect()
+    }
+}
+
+impl DataFile {
+    fn find(&self, folder: &Path) -> Result<PathBuf, Problem> {
+        let path = self.places(folder).into_iter().find(|path| path.is_file());
+        let Some(path) = path else {
+            return Err(Problem::Inventory(format!(
+                "its data file `{}` is not there: put it beside the manifest, or into `data` there",
+                self.key
+            )));
+        };
+        let length = File::open(&path)?.metadata()?.len();
+        if length != self.size {
+            return Err(Problem::Inventory(format!(
+                "its data file `{}` has {length} bytes, the manifest says {}",
+                path.display(),
+                self.size
+            )));
+        }
+        Ok(path)
+    }
+
+    /// Beside the manifest, and where a copy of the inventory's whole prefix has it: `config/date/manifest.json` is a
+    /// neighbour of `config/data/`.
+    fn places(&self, folder: &Path) -> Vec<PathBuf> {
+        let segments: Vec<_> = self.key.split('/').collect();
+        let name = match segments.last() {
+            // A name that leads elsewhere is nobody's file here.
+            Some(name) if !segments.contains(&"..") && !name.is_empty() => *name,
+            _ => return Vec::new(),
+        };
+        let beside = [folder.join(name), folder.join("data").join(name)];
+        let above = folder.parent().map(|above| above.join("data").join(name));
+        let mirrored = folder.ancestors().map(|ancestor| {
+            segments
+                .iter()
+                .fold(ancestor.to_owned(), |path, segment| path.join(segment))
+        });
+        beside.into_iter().chain(above).chain(mirrored).collect()
+    }
+}

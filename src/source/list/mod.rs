@@ -1,0 +1,36 @@
+//! What the text of a list says. A format is one file here and one line in [`FORMATS`]; `detect` chooses between them,
+//! once per list.
+
+mod aws_s3_ls;
+pub mod columns;
+pub mod compression;
+mod csv;
+pub mod detect;
+pub mod format;
+mod inventory;
+mod json;
+mod lines;
+mod listing;
+mod manifest;
+pub mod null;
+mod row_limit;
+mod s5cmd_ls;
+pub mod sample;
+
+use format::Format;
+
+/// In the order in which `auto` asks them. The last one takes every list.
+pub static FORMATS: &[&Format] = &[
+    &inventory::FORMAT,
+    &json::FORMAT,
+    &csv::FORMAT,
+    &aws_s3_ls::FORMAT,
+    &s5cmd_ls::FORMAT,
+    &null::FORMAT,
+    &lines::FORMAT,
+];
+
+/// The format that `--keys-format` calls so.
+pub fn format_named(name: &str) -> Option<&'static Format> {
+    FORMATS.iter().copied().find(|format| format.name == name)
+}

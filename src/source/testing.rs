@@ -1,0 +1,49 @@
+//! Lists read in tests, as their rows.
+
+use super::list::format_named;
+use super::{ListError, ListOptions, ListSource, parse_bytes};
+use crate::outcome::Outcome;
+use crate::row::{Entry, Row};
+
+pub fn options(format: &str, key_prefix: &str) -> ListOptions {
+    ListOptions {
+        sources: vec![ListSource::Stdin],
+        format: format_named(format),
+        key_prefix: key_prefix.into(),
+        bucket: "b".into(),
+        columns: None,
+        shard: None,
+    }
+}
+
+pub fn parsed(list: &[u8], options: &ListOptions) -> Result<Vec<Row>, ListError> {
+    let mut rows = Vec::new();
+    parse_bytes(list, options, |row| rows.push(row))?;
+    Ok(rows)
+}
+
+/// Each row as its key, or as `line: code: message`.
+pub fn rows(list: &[u8], format: &str, key_prefix: &str) -> Vec<Result<String, String>> {
+    let told = |row: Row| match row.entry {
+        Ok(entry) => Ok(entry.key),
+        Err(no_entry) => Err(match *no_entry.outcome {
+            Outcome::Failed(failure) => {
+                format!("{}: {}: {}", row.place.line, failure.code, failure.message)
+            }
+            outcome => format!("{}: {outcome:?}", row.place.line),
+        }),
+    };
+    let found = parsed(list, &options(format, key_prefix)).unwrap();
+    found.into_iter().map(told).collect()
+}
+
+/// The objects that the rows name.
+pub fn entries(list: &[u8], format: &str) -> Vec<Entry> {
+    let found = parsed(list, &options(format, "")).unwrap();
+    found.into_iter().filter_map(|row| row.entry.ok()).collect()
+}
+
+/// Why the list cannot be read.
+pub fn failure(list: &[u8], format: &str) -> String {
+    parsed(list, &options(format, "")).unwrap_err().to_string()
+}

@@ -1,0 +1,21 @@
+//! What is known of an object once all its bytes are here.
+
+use crate::outcome::{ObjectInfo, Verification};
+use crate::s3::GetResponse;
+use crate::sink::Writer;
+
+/// A complete and verified object, all but committed.
+pub struct Fetched {
+    pub bytes: u64,
+    pub object: ObjectInfo,
+    pub verification: Verification,
+    pub writer: Writer,
+}
+
+pub fn info(response: &GetResponse) -> ObjectInfo {
+    ObjectInfo {
+        etag: response.etag.clone(),
+        version_id: response.version_id.clone(),
+        last_modified: response.last_modified,
+    }
+}

@@ -1,0 +1,56 @@
+//! The bytes of an object: as one stream, or in parallel parts.
+
+mod body;
+mod fetched;
+mod parts;
+pub mod plan;
+mod request;
+mod whole;
+
+use std::sync::Arc;
+
+use crate::meter::InFlightObject;
+use crate::outcome::{Class, ErrorCode, Failure};
+use crate::row::Entry;
+use crate::s3::GetResponse;
+use crate::sink::files::LocalPath;
+use crate::transfer::shared::Broken;
+use body::ObjectVersion;
+pub use fetched::Fetched;
+pub use request::Request;
+
+/// Fetches and verifies the object as it is now.
+pub async fn fetch(
+    request: &Request,
+    path: &Arc<LocalPath>,
+    received: &Arc<InFlightObject>,
+) -> Result<Fetched, Broken> {
+    let (response, held) = request.unless_given_up(request.whole()).await?;
+    check_etag(&request.entry, &response)?;
+    let options = &request.shared.options;
+    let is_large = |version: &ObjectVersion| {
+        version.size >= options.multipart_threshold.max(options.part_size + 1)
+    };
+    if !path.is_folder()
+        && let Some(version) = ObjectVersion::of(&response).filter(is_large)
+    {
+        // Boxed, so that small objects do not carry its size.
+        let fetching = parts::fetch(request, path, received, version, response, held);
+        return Box::pin(fetching).await;
+    }
+    let streaming = whole::fetch(request, path, received, response, held);
+    request.unless_given_up(streaming).await
+}
+
+/// Whether it is the object that the list means, where the list says so much.
+fn check_etag(entry: &Entry, response: &GetResponse) -> Result<(), Failure> {
+    let found = response.etag.as_deref().map(|etag| etag.trim_matches('"'));
+    match (entry.etag.as_deref(), found) {
+        (Some(listed), Some(found)) if listed != found => Err(Failure::new(
+            ErrorCode::ObjectChanged,
+            Class::Permanent,
+            format!("its ETag is `{found}`, the list says `{listed}`"),
+        )),
+        _ => Ok(()),
+    }
+}

@@ -1,0 +1,159 @@
+//! The requests of one object: when they may start, and how their failures are charged.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+use crate::meter::Wait;
+use crate::outcome::{Class, ErrorCode, Failure};
+use crate::row::Entry;
+use crate::s3::{GetError, GetRequest, GetResponse, Part};
+use crate::stop::Phase;
+use crate::transfer::limit::Permit;
+use crate::transfer::retry::{Budget, Round};
+use crate::transfer::shared::{Broken, OnRequest, RequestNote, Shared};
+
+/// How often it is tried again to open a connection where too many files are open.
+const HANDLES_INTERVAL: Duration = Duration::from_millis(50);
+
+/// What every request for one object shares.
+#[derive(Debug, Clone)]
+pub struct Request {
+    pub shared: Arc<Shared>,
+    pub entry: Arc<Entry>,
+    pub budget: Arc<Budget>,
+    /// The time of the file that is there, which the object must be newer than.
+    pub if_modified_since: Option<SystemTime>,
+}
+
+/// A permit, and the round of the request that was sent under it.
+#[derive(Debug)]
+pub struct Held {
+    pub permit: Permit,
+    pub round: Round,
+}
+
+impl Request {
+    /// Asks for the whole object until there is an answer.
+    pub async fn whole(&self) -> Result<(GetResponse, Held), Broken> {
+        loop {
+            let permit = self.permit().await;
+            let round = self.budget.round();
+            match self.send(None, &permit).await {
+                // Not every server heeds If-Modified-Since; the body is not read then.
+                Ok(response) if self.is_not_newer(&response) => return Err(Broken::NotModified),
+                Ok(response) => return Ok((response, Held { permit, round })),
+                Err(error) if self.if_modified_since.is_some() && error.is_not_modified() => {
+                    return Err(Broken::NotModified);
+                }
+                Err(error) => {
+                    drop(permit);
+                    self.charge(error, round).await?;
+                }
+            }
+        }
+    }
+
+    /// Waits for a permit, and until the object may use it: none of its requests starts while it waits out a backoff.
+    pub async fn permit(&self) -> Permit {
+        loop {
+            self.budget.ready().await;
+            let permit = self.shared.limit.acquire().await;
+            if self.budget.is_ready() {
+                return permit;
+            }
+        }
+    }
+
+    /// Waits for a permit that no object has a claim on, as [`Request::permit`] does.
+    pub async fn spare_permit(&self) -> Permit {
+        loop {
+            self.budget.ready().await;
+            let permit = self.shared.limit.acquire_spare().await;
+            if self.budget.is_ready() {
+                return permit;
+            }
+        }
+    }
+
+    /// Waits for `work`, unless the run gives up what is running.
+    pub async fn unless_given_up<T>(
+        &self,
+        work: impl Future<Output = Result<T, Broken>>,
+    ) -> Result<T, Broken> {
+        tokio::select! {
+            biased;
+            done = work => done,
+            () = self.shared.stop.reached(Phase::GivingUp) => Err(Broken::Final(interrupted())),
+        }
+    }
+
+    /// S3's times are whole seconds, and so is what counts of the file's.
+    fn is_not_newer(&self, response: &GetResponse) -> bool {
+        let seconds = |time: SystemTime| time.duration_since(UNIX_EPOCH).map(|time| time.as_secs());
+        match (response.last_modified, self.if_modified_since) {
+            (Some(modified), Some(since)) => {
+                // A time before 1970 is earlier than any of S3's.
+                seconds(modified).unwrap_or_default() <= seconds(since).unwrap_or_default()
+            }
+            _ => false,
+        }
+    }
+
+    pub async fn send(
+        &self,
+        part: Option<Part<'_>>,
+        permit: &Permit,
+    ) -> Result<GetResponse, GetError> {
+        let version_id = self.entry.version_id.as_deref();
+        let range = part.as_ref().map(|part| part.range.clone());
+        let started = Instant::now();
+        let request = GetRequest {
+            key: &self.entry.key,
+            version_id,
+            if_modified_since: self.if_modified_since.filter(|_| part.is_none()),
+            part,
+        };
+        let answer = {
+            let _waiting = self.shared.meter.waiting(Wait::FirstByte);
+            self.shared.client.get(&request).await
+        };
+        if let Some(OnRequest(note)) = &self.shared.on_request {
+            note(&RequestNote {
+                key: &self.entry.key,
+                range,
+                error: answer.as_ref().err(),
+                time: started.elapsed(),
+            });
+        }
+        match &answer {
+            Ok(_) => permit.answered(),
+            Err(error) if error.is_not_modified() => permit.answered(),
+            Err(error) if error.class == Class::Throttled => permit.throttled(),
+            Err(_) => {}
+        }
+        answer
+    }
+
+    /// Charges a request that failed; the next one waits as long as it should.
+    pub async fn charge(&self, failed: impl Into<Failure>, round: Round) -> Result<(), Broken> {
+        let failed = failed.into();
+        if failed.code == ErrorCode::TooManyOpenFiles {
+            // No fault of the object's: others that are under way will close theirs.
+            tokio::time::sleep(HANDLES_INTERVAL).await;
+            return Ok(());
+        }
+        if failed.code == ErrorCode::ObjectChanged {
+            return Err(Broken::Restart(failed));
+        }
+        self.budget.charge(failed, round).map_err(Broken::Final)
+    }
+}
+
+/// What is told of an object whose download was given up.
+pub fn interrupted() -> Failure {
+    Failure::new(
+        ErrorCode::Interrupted,
+        Class::Permanent,
+        "given up because the run was stopped",
+    )
+}

@@ -1,0 +1,47 @@
+//! An object as one stream.
+
+use std::sync::Arc;
+
+use super::body::Reader;
+use super::fetched::{Fetched, info};
+use super::request::{Held, Request};
+use crate::meter::InFlightObject;
+use crate::outcome::Verification;
+use crate::s3::GetResponse;
+use crate::sink::Writer;
+use crate::sink::files::LocalPath;
+use crate::transfer::checksum::{Expected, Verifier};
+use crate::transfer::shared::Broken;
+
+/// Reads the object that `response` holds.
+pub async fn fetch(
+    request: &Request,
+    path: &Arc<LocalPath>,
+    received: &InFlightObject,
+    response: GetResponse,
+    held: Held,
+) -> Result<Fetched, Broken> {
+    let shared = &request.shared;
+    let object = info(&response);
+    let mut verifier = Verifier::new(Expected::new(shared.options.verify, &response));
+    let mut reader = Reader::of_whole(request.clone(), response, held);
+    let mut writer = shared.sink.stream(path);
+    let mut bytes = 0;
+    while let Some(chunk) = reader.next_chunk().await? {
+        bytes += chunk.len() as u64;
+        verifier.update(&chunk);
+        received.received(chunk.len());
+        writer.push(chunk).await?;
+    }
+    let verification = match verifier.finish(bytes) {
+        Ok(_) if writer.is_folder() => Verification::Folder,
+        Ok(verification) => verification,
+        Err(mismatch) => return Err(Broken::Restart(mismatch)),
+    };
+    Ok(Fetched {
+        bytes,
+        object,
+        verification,
+        writer: Writer::Stream(writer),
+    })
+}

@@ -1,0 +1,68 @@
+//! What the engine says of a run while it lasts, and of its end.
+
+use std::io;
+use std::sync::Arc;
+
+use crate::outcome::{Failure, Outcome};
+use crate::row::{Entry, Place};
+use crate::sink::files::LocalPath;
+use crate::source::ListError;
+
+/// Is told of every row as it ends, one at a time.
+pub trait Observer {
+    /// # Errors
+    /// When what became of the row cannot be passed on: then the run ends, since no later row could be either.
+    fn finished(&mut self, finished: &Finished) -> Result<(), ObserverError>;
+
+    /// Every row that was read has ended.
+    fn list_ended(&mut self, _: ListEnd) {}
+}
+
+/// Why what became of a row could not be passed on.
+#[derive(Debug)]
+pub enum ObserverError {
+    /// The row is in no record, and no later row would be.
+    NotRecorded(io::Error),
+    /// The row is recorded, but nobody learns of it. The rest of the list can still be recorded.
+    NotPrinted(io::Error),
+}
+
+/// How far the list was read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ListEnd {
+    /// To its end.
+    Whole,
+    /// Until the run was stopped: nothing is known of the rest.
+    CutShort,
+    /// Until it could not be read any further.
+    Broken,
+}
+
+/// What became of a row.
+#[derive(Debug)]
+pub struct Finished {
+    pub place: Place,
+    pub entry: Arc<Entry>,
+    /// Where it is another than the run's.
+    pub bucket: Option<String>,
+    /// Where its file is, or would be.
+    pub path: Option<Arc<LocalPath>>,
+    pub outcome: Outcome,
+}
+
+/// Why the run ended.
+#[derive(Debug)]
+pub enum End {
+    /// Every row was read and dealt with.
+    ListDone,
+    /// A failure that every other key would share.
+    Fatal(Failure),
+    /// As many keys failed as `--max-failures` allows.
+    TooManyFailures(u64),
+    /// The list could not be read to its end; the rows before were dealt with.
+    ListBroken(ListError),
+    /// What became of the rows could not be recorded.
+    RecordFailed(io::Error),
+    /// What became of the rows could not be printed.
+    PrintFailed(io::Error),
+}

@@ -1,0 +1,132 @@
+//! Which paths are being written to: never two writers on one of them, and the same key twice is fetched once.
+//!
+//! Another object for the same path waits for its turn, and what then becomes of it is decided when it is committed: so
+//! a run ends in the same way whatever the concurrency. Nobody waits for a slot while waiting here: the row that has
+//! the path has one already.
+
+use std::collections::{HashMap, VecDeque};
+use std::sync::Arc;
+
+use tokio::sync::oneshot;
+
+use crate::outcome::{Outcome, SkipReason};
+use crate::row::Entry;
+use crate::sink::files::LocalPath;
+
+/// The paths that are being written to: never two writers on one of them.
+#[derive(Default)]
+pub struct InFlight {
+    leaders: HashMap<Arc<LocalPath>, Leader>,
+}
+
+struct Leader {
+    entry: Arc<Entry>,
+    followers: Vec<oneshot::Sender<Outcome>>,
+    /// Rows with other objects, in their order; no more than are in flight.
+    waiting: VecDeque<(Arc<Entry>, oneshot::Sender<()>)>,
+}
+
+/// Whether a row may begin.
+pub enum Entered {
+    First,
+    /// The same object is on its way for an earlier row; what becomes of it is told here.
+    Follower(oneshot::Receiver<Outcome>),
+    /// Another object is on its way to the same path. When this one's turn comes, it is told here, and has the path.
+    Waiting(oneshot::Receiver<()>),
+}
+
+impl InFlight {
+    pub fn enter(&mut self, path: &Arc<LocalPath>, entry: &Arc<Entry>) -> Entered {
+        let Some(leader) = self.leaders.get_mut(path) else {
+            self.leaders.insert(
+                Arc::clone(path),
+                Leader {
+                    entry: Arc::clone(entry),
+                    followers: Vec::new(),
+                    waiting: VecDeque::new(),
+                },
+            );
+            return Entered::First;
+        };
+        if leader.entry != *entry {
+            let (sender, receiver) = oneshot::channel();
+            leader.waiting.push_back((Arc::clone(entry), sender));
+            return Entered::Waiting(receiver);
+        }
+        let (sender, receiver) = oneshot::channel();
+        leader.followers.push(sender);
+        Entered::Follower(receiver)
+    }
+
+    /// Tells the rows that waited for this very object, and gives the path to the next one, if there is any.
+    pub fn finish(&mut self, path: &Arc<LocalPath>, outcome: &Outcome) {
+        let Some(leader) = self.leaders.get_mut(path) else {
+            return;
+        };
+        for follower in leader.followers.drain(..) {
+            let outcome = match outcome {
+                Outcome::Downloaded(_) | Outcome::Skipped(_) => {
+                    Outcome::Skipped(SkipReason::Duplicate)
+                }
+                Outcome::Failed(failure) => Outcome::Failed(failure.clone()),
+            };
+            // Nobody listens once the run is over.
+            let _ = follower.send(outcome);
+        }
+        while let Some((entry, turn)) = leader.waiting.pop_front() {
+            // A row that was given up does not want its turn.
+            if turn.send(()).is_ok() {
+                leader.entry = entry;
+                return;
+            }
+        }
+        self.leaders.remove(path);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::outcome::Failure;
+
+    fn entry(version: &str) -> Arc<Entry> {
+        Arc::new(Entry {
+            key: "k".to_owned(),
+            version_id: Some(version.to_owned()),
+            ..Entry::default()
+        })
+    }
+
+    #[test]
+    fn a_path_goes_to_the_next_row_that_still_wants_it_and_is_free_after_the_last() {
+        let mut in_flight = InFlight::default();
+        let path = Arc::new(LocalPath::of_key("k").unwrap());
+        let failed = Outcome::Failed(Failure::not_attempted("test"));
+        let waiting =
+            |in_flight: &mut InFlight, version| match in_flight.enter(&path, &entry(version)) {
+                Entered::Waiting(turn) => turn,
+                _ => panic!("{version} does not wait"),
+            };
+        assert!(matches!(
+            in_flight.enter(&path, &entry("1")),
+            Entered::First
+        ));
+        let given_up = waiting(&mut in_flight, "2");
+        let mut third = waiting(&mut in_flight, "3");
+        let mut fourth = waiting(&mut in_flight, "4");
+        drop(given_up);
+        in_flight.finish(&path, &failed);
+        assert!(third.try_recv().is_ok() && fourth.try_recv().is_err());
+        // It is the third's now: a row of the same object follows it.
+        let Entered::Follower(mut follower) = in_flight.enter(&path, &entry("3")) else {
+            panic!("no follower");
+        };
+        in_flight.finish(&path, &failed);
+        assert!(fourth.try_recv().is_ok() && follower.try_recv().is_ok());
+        in_flight.finish(&path, &failed);
+        assert!(matches!(
+            in_flight.enter(&path, &entry("1")),
+            Entered::First
+        ));
+    }
+}

@@ -1,0 +1,154 @@
+//! The bounded stream of downloads, and how it ends. Knows no terminal and no CSV.
+
+use std::cell::{Cell, RefCell};
+use std::pin::pin;
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures::{Stream, StreamExt, stream};
+use tokio::sync::mpsc;
+
+use super::observer::{End, ListEnd, Observer, ObserverError};
+use super::path_claims::InFlight;
+use super::shared::Shared;
+use super::task::{self, Ended};
+use crate::outcome::{Class, ErrorCode, Failure, Outcome};
+use crate::row::Row;
+use crate::source::ListError;
+use crate::stop::{Phase, Stop};
+
+/// How long a list may be silent once the run is being stopped, before the rest of it is given up.
+const MAX_SILENCE_OF_LIST: Duration = Duration::from_secs(5);
+
+/// How long the rest of the list is still read when the run is abandoned. A list that is at hand and not too long is
+/// then recorded whole.
+const LAST_CALL: Duration = Duration::from_millis(250);
+
+/// Downloads what the rows name, until the list ends or the run is stopped. Each row that was read is told to
+/// `observer` once.
+pub async fn download_all(
+    shared: &Arc<Shared>,
+    list: mpsc::Receiver<Result<Vec<Row>, ListError>>,
+    observer: &mut impl Observer,
+) -> End {
+    let in_flight = RefCell::new(InFlight::default());
+    let mut end = End::ListDone;
+    let mut n_failures = 0;
+    let n_rows = Cell::new(0_u64);
+    let list_end = Cell::new(ListEnd::Whole);
+    let rows = rows_until_abandoned(list, &shared.stop, &list_end)
+        .inspect(|row| n_rows.set(n_rows.get() + u64::from(row.is_ok())));
+    // Concurrent up to here and no further: what follows is a single consumer.
+    let downloads = rows
+        .map(|row| task::start(shared, &in_flight, row))
+        .buffer_unordered(shared.options.concurrency.get());
+    let mut downloads = pin!(downloads);
+    while let Some(event) = downloads.next().await {
+        let (finished, has_path) = match event {
+            Ok(Ended { finished, has_path }) => (finished, has_path),
+            Err(error) => {
+                list_end.set(ListEnd::Broken);
+                end = End::ListBroken(error);
+                continue;
+            }
+        };
+        if let Some(path) = finished.path.as_ref().filter(|_| has_path) {
+            in_flight.borrow_mut().finish(path, &finished.outcome);
+        }
+        if let Outcome::Failed(failure) = &finished.outcome {
+            n_failures += u64::from(!matches!(
+                failure.code,
+                ErrorCode::NotAttempted | ErrorCode::Interrupted
+            ));
+            if let Some(ended) = must_end(shared, failure, n_failures) {
+                end = ended;
+            }
+        }
+        shared.meter.count(&finished.outcome, finished.entry.size);
+        match observer.finished(&finished) {
+            Ok(()) => {}
+            Err(ObserverError::NotRecorded(error)) => {
+                shared.stop.escalate(Phase::Abandoned);
+                end = End::RecordFailed(error);
+            }
+            Err(ObserverError::NotPrinted(error)) => {
+                shared.stop.because(format!("the run ended early: {error}"));
+                shared.stop.wind_down();
+                // What ended the run before this is the cause.
+                if matches!(end, End::ListDone) {
+                    end = End::PrintFailed(error);
+                }
+            }
+        }
+    }
+    observer.list_ended(list_end.get());
+    assert_eq!(
+        n_rows.get(),
+        shared.meter.counts().n_done(),
+        "every row that was read ends once"
+    );
+    end
+}
+
+/// Whether this failure, the `n_failures`th, ends the run; then the run is on its way to its end.
+fn must_end(shared: &Shared, failure: &Failure, n_failures: u64) -> Option<End> {
+    if failure.class == Class::Fatal && shared.stop.phase() < Phase::GivingUp {
+        shared
+            .stop
+            .because(format!("the run ended early: {}", failure.message));
+        shared.stop.escalate(Phase::GivingUp);
+        return Some(End::Fatal(failure.clone()));
+    }
+    if shared
+        .options
+        .max_failures
+        .is_some_and(|max| n_failures >= max.get())
+        && shared.stop.phase() == Phase::Running
+    {
+        shared
+            .stop
+            .because(format!("the run ended early: {n_failures} keys had failed"));
+        shared.stop.wind_down();
+        return Some(End::TooManyFailures(n_failures));
+    }
+    None
+}
+
+struct CutShort;
+
+/// The rows as they arrive. Once the run is being stopped the rest is still read, for the record, unless it stays away
+/// for too long or the run is abandoned: then only what takes no time.
+fn rows_until_abandoned(
+    list: mpsc::Receiver<Result<Vec<Row>, ListError>>,
+    stop: &Stop,
+    list_end: &Cell<ListEnd>,
+) -> impl Stream<Item = Result<Row, ListError>> {
+    let last_call = Box::pin(async {
+        stop.reached(Phase::Abandoned).await;
+        tokio::time::sleep(LAST_CALL).await;
+    });
+    let batches = stream::unfold((list, last_call), async |(mut list, mut last_call)| {
+        let silent_too_long = async {
+            stop.reached(Phase::WindingDown).await;
+            tokio::time::sleep(MAX_SILENCE_OF_LIST).await;
+        };
+        let batch = tokio::select! {
+            biased;
+            () = &mut last_call => Err(CutShort),
+            batch = list.recv() => Ok(batch),
+            () = silent_too_long => Err(CutShort),
+        };
+        let batch = batch.unwrap_or_else(|CutShort| {
+            list_end.set(ListEnd::CutShort);
+            None
+        });
+        batch.map(|batch| (batch, (list, last_call)))
+    });
+    batches.flat_map(|batch| {
+        let (rows, error) = match batch {
+            Ok(rows) => (rows, None),
+            Err(error) => (Vec::new(), Some(error)),
+        };
+        stream::iter(rows.into_iter().map(Ok).chain(error.map(Err)))
+    })
+}

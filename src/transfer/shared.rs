@@ -1,0 +1,82 @@
+//! What all downloads of a run share.
+
+use std::fmt;
+use std::num::{NonZeroU32, NonZeroU64, NonZeroUsize};
+use std::ops::Range;
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::limit::Limit;
+use crate::meter::Meter;
+use crate::options::VerifyMode;
+use crate::outcome::Failure;
+use crate::s3::{self, GetError};
+use crate::sink::Sink;
+use crate::sink::files::PathRules;
+use crate::stop::Stop;
+
+/// How objects become files.
+#[derive(Debug, Clone, Copy)]
+pub struct TransferOptions {
+    pub concurrency: NonZeroUsize,
+    /// Bytes of a part.
+    pub part_size: u64,
+    /// Objects of as many bytes, and larger ones, are downloaded in parts.
+    pub multipart_threshold: u64,
+    pub verify: VerifyMode,
+    pub max_attempts: NonZeroU32,
+    /// Failed keys after which the run ends.
+    pub max_failures: Option<NonZeroU64>,
+}
+
+/// What every download shares.
+#[derive(Debug)]
+pub struct Shared {
+    pub client: s3::Client,
+    pub sink: Arc<Sink>,
+    pub paths: PathRules,
+    pub options: TransferOptions,
+    pub limit: Limit,
+    pub meter: Arc<Meter>,
+    pub stop: Arc<Stop>,
+    /// Is told of every request that was answered, or failed.
+    pub on_request: Option<OnRequest>,
+}
+
+/// Takes notes of requests, from many tasks at once.
+pub struct OnRequest(pub Box<dyn Fn(&RequestNote<'_>) + Send + Sync>);
+
+impl fmt::Debug for OnRequest {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("OnRequest")
+    }
+}
+
+/// A request, and how it was answered.
+#[derive(Debug)]
+pub struct RequestNote<'a> {
+    pub key: &'a str,
+    /// Bytes that were asked for; `None` for the whole object.
+    pub range: Option<Range<u64>>,
+    /// Why it failed, if it did.
+    pub error: Option<&'a GetError>,
+    /// From its start to the first byte of its answer.
+    pub time: Duration,
+}
+
+/// Why an object's download stopped short.
+#[derive(Debug)]
+pub enum Broken {
+    /// What was fetched is of no use, for this reason: begin anew.
+    Restart(Failure),
+    /// The file that is there is as new as the object.
+    NotModified,
+    /// The object fails.
+    Final(Failure),
+}
+
+impl From<Failure> for Broken {
+    fn from(failure: Failure) -> Self {
+        Self::Final(failure)
+    }
+}

@@ -1,0 +1,180 @@
+//! One row: whether it has to be downloaded, by whom, and what became of it.
+
+use std::cell::RefCell;
+use std::sync::Arc;
+
+use tokio::sync::oneshot;
+use tokio_util::task::AbortOnDropHandle;
+
+use super::limit::Claim;
+use super::object;
+use super::observer::Finished;
+use super::path_claims::{Entered, InFlight};
+use super::shared::Shared;
+use crate::outcome::{Failure, Outcome};
+use crate::row::{Entry, Place, Row};
+use crate::sink::files::LocalPath;
+use crate::source::ListError;
+use crate::stop::Phase;
+
+/// A row that ended.
+pub struct Ended {
+    pub finished: Finished,
+    /// Whether its path was its own, and is free again.
+    pub has_path: bool,
+}
+
+/// Starts what a row needs: a task of its own for a download, so that the work is spread over all cores.
+/// The list's own end, where it is an error, passes through.
+pub fn start(
+    shared: &Arc<Shared>,
+    in_flight: &RefCell<InFlight>,
+    row: Result<Row, ListError>,
+) -> impl Future<Output = Result<Ended, ListError>> + use<> {
+    let started = row.map(|row| Started::new(shared, in_flight, row));
+    async move {
+        let Started {
+            place,
+            entry,
+            bucket,
+            path,
+            work,
+        } = started?;
+        let (outcome, has_path) = work.ended(&entry, path.as_ref()).await;
+        Ok(Ended {
+            finished: Finished {
+                place,
+                entry,
+                bucket,
+                path,
+                outcome,
+            },
+            has_path,
+        })
+    }
+}
+
+struct Started {
+    place: Place,
+    entry: Arc<Entry>,
+    bucket: Option<String>,
+    path: Option<Arc<LocalPath>>,
+    work: Work,
+}
+
+/// What is still to be done for a row.
+enum Work {
+    Nothing(Box<Outcome>),
+    Download(Download),
+    /// The same key is in flight for an earlier row.
+    Follow(oneshot::Receiver<Outcome>),
+    /// Another object is in flight to the same path.
+    Wait(oneshot::Receiver<()>, Arc<Shared>),
+}
+
+impl Started {
+    fn new(shared: &Arc<Shared>, in_flight: &RefCell<InFlight>, row: Row) -> Self {
+        let place = row.place;
+        let entry = match row.entry {
+            Ok(entry) => Arc::new(entry),
+            Err(no_entry) => {
+                return Self {
+                    place,
+                    entry: Arc::new(Entry::of_key(no_entry.key)),
+                    bucket: no_entry.bucket,
+                    path: None,
+                    work: Work::Nothing(no_entry.outcome),
+                };
+            }
+        };
+        let (path, work) = Work::begin(shared, in_flight, &entry);
+        Self {
+            place,
+            entry,
+            bucket: None,
+            path,
+            work,
+        }
+    }
+}
+
+impl Work {
+    fn begin(
+        shared: &Arc<Shared>,
+        in_flight: &RefCell<InFlight>,
+        entry: &Arc<Entry>,
+    ) -> (Option<Arc<LocalPath>>, Self) {
+        if shared.stop.phase() >= Phase::WindingDown {
+            let failure = Failure::not_attempted(&shared.stop.reason());
+            return (None, Self::failed(failure));
+        }
+        let path = match shared.paths.path_for(&entry.key, entry.dest.as_deref()) {
+            Ok(path) => Arc::new(path),
+            Err(no_path) => return (None, Self::failed(no_path.into())),
+        };
+        let work = match in_flight.borrow_mut().enter(&path, entry) {
+            Entered::First => Self::Download(Download::begin(shared, entry, &path)),
+            Entered::Follower(leader) => Self::Follow(leader),
+            Entered::Waiting(turn) => Self::Wait(turn, Arc::clone(shared)),
+        };
+        (Some(path), work)
+    }
+
+    fn failed(failure: Failure) -> Self {
+        Self::Nothing(Box::new(Outcome::Failed(failure)))
+    }
+
+    /// The outcome, and whether `path` was the row's own.
+    async fn ended(self, entry: &Arc<Entry>, path: Option<&Arc<LocalPath>>) -> (Outcome, bool) {
+        match self {
+            Self::Nothing(outcome) => (*outcome, false),
+            Self::Download(download) => (download.ended().await, true),
+            Self::Follow(leader) => {
+                let outcome = leader.await.unwrap_or_else(|_| {
+                    Outcome::Failed(Failure::not_attempted("the run was stopped"))
+                });
+                (outcome, false)
+            }
+            Self::Wait(turn, shared) => {
+                // The row before it ends, and soon if the run is being stopped.
+                let has_path = turn.await.is_ok();
+                match path {
+                    Some(path) if has_path && shared.stop.phase() == Phase::Running => {
+                        let download = Download::begin(&shared, entry, path);
+                        (download.ended().await, true)
+                    }
+                    _ => {
+                        let failure = Failure::not_attempted(&shared.stop.reason());
+                        (Outcome::Failed(failure), has_path)
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// A download as a task of its own, with its place among those who need permits.
+struct Download {
+    task: AbortOnDropHandle<Outcome>,
+    claim: Claim,
+}
+
+impl Download {
+    fn begin(shared: &Arc<Shared>, entry: &Arc<Entry>, path: &Arc<LocalPath>) -> Self {
+        let download = object::download(Arc::clone(shared), Arc::clone(entry), Arc::clone(path));
+        Self {
+            task: AbortOnDropHandle::new(tokio::spawn(download)),
+            claim: shared.limit.claim(),
+        }
+    }
+
+    async fn ended(self) -> Outcome {
+        let outcome = self
+            .task
+            .await
+            .unwrap_or_else(|error| Outcome::Failed(Failure::of_panic(&error)));
+        // Given up here, where the next row is begun at once: no helper is quicker.
+        drop(self.claim);
+        outcome
+    }
+}
