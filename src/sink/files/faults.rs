@@ -1,8 +1,9 @@
 //! What unit tests have happen just before a call of the file system: an error in its place, or what another process
 //! might do then.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::io;
+use std::time::{Duration, SystemTime};
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Call {
@@ -62,4 +63,17 @@ pub fn before(call: Call) -> io::Result<()> {
     let done = hook(call);
     HOOK.set(Some(hook));
     done
+}
+
+thread_local! {
+    static CLOCK_LAG: Cell<Duration> = const { Cell::new(Duration::ZERO) };
+}
+
+/// The file system's clock goes wrong by `lag` from now on: for this thread it is as much earlier.
+pub fn set_clock_back(lag: Duration) {
+    CLOCK_LAG.set(lag);
+}
+
+pub fn as_the_clock_says(time: SystemTime) -> SystemTime {
+    time - CLOCK_LAG.get()
 }

@@ -14,7 +14,7 @@ use std::time::SystemTime;
 
 use cap_std::fs::{Dir, Metadata, OpenOptions};
 
-use super::clock::{changed, is_before, run_start};
+use super::clock::{changed, is_ahead, is_before, run_start};
 use super::error::LocalError;
 use super::lock::InUse;
 use super::path::LocalPath;
@@ -142,7 +142,8 @@ impl Commits {
         if kept.iter().any(|kept| sys::is_same_file(kept, &metadata)) {
             return Ok(InTheWay::Kept);
         }
-        if is_before(changed(&metadata), self.run_start) {
+        let changed = changed(&metadata);
+        if is_before(changed, self.run_start) || is_ahead(changed, folder) {
             return Ok(InTheWay::Old);
         }
         // A symlink by now would be none of this run's files.

@@ -9,7 +9,7 @@ use bytes::Bytes;
 use crc_fast::CrcAlgorithm;
 use rustix::io::Errno;
 
-use super::faults::{Call, Faults, fail, inject};
+use super::faults::{Call, Faults, fail, inject, set_clock_back};
 use super::warnings::OnWarning;
 use super::{DonePart, Identity, LocalError, LocalPath, OutputFolder, Preview, ResumableFile};
 
@@ -619,4 +619,15 @@ fn a_symlink_that_takes_a_files_place_before_it_is_compared_is_not_followed() {
         Ok(())
     });
     assert!(run.put("k", "same").is_err());
+}
+
+#[test]
+fn a_file_from_when_the_clock_was_ahead_is_replaced() {
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::write(folder.path().join("k"), "of the future").unwrap();
+    set_clock_back(Duration::from_hours(1));
+    Run::new(folder.path()).put("k", "new").unwrap();
+    set_clock_back(Duration::ZERO);
+    assert_eq!(read(folder.path(), "k"), b"new");
+    assert_eq!(names(folder.path()), ["k"]);
 }
