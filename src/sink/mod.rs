@@ -2,6 +2,7 @@
 //! thread that may; dropping a writer leaves nothing of its object, but for parts that a later run can use.
 
 pub mod files;
+mod gathered;
 
 use std::sync::Arc;
 use std::time::SystemTime;
@@ -12,6 +13,7 @@ use crate::meter::{Meter, Wait};
 use crate::options::IfExists;
 use crate::outcome::{Class, ErrorCode, Failure, SkipReason};
 use files::{DonePart, Identity, LocalError, LocalPath, OutputFolder, PartialFile, ResumableFile};
+pub use gathered::Gathered;
 
 /// Bytes gathered before they are written. An object that is smaller is created, written and renamed in one
 /// blocking call, since the hop to a thread that may block costs more than the system calls.
@@ -90,8 +92,7 @@ impl Sink {
             sink: Arc::clone(self),
             path: Arc::clone(path),
             file: None,
-            gathered: Vec::new(),
-            n_gathered: 0,
+            gathered: Gathered::default(),
             n_written: 0,
         }
     }
@@ -134,8 +135,7 @@ pub struct StreamWriter {
     path: Arc<LocalPath>,
     /// Made with the first write.
     file: Option<PartialFile>,
-    gathered: Vec<Bytes>,
-    n_gathered: usize,
+    gathered: Gathered,
     /// Bytes that are written.
     n_written: u64,
 }
@@ -157,18 +157,14 @@ impl StreamWriter {
             let code = ErrorCode::FolderMarkerHasContent;
             return Err(Failure::new(code, Class::Permanent, message));
         }
-        self.n_gathered += bytes.len();
         self.gathered.push(bytes);
-        if self.n_gathered < WRITE_SIZE {
+        let n_gathered = self.gathered.len();
+        if n_gathered < WRITE_SIZE {
             return Ok(());
         }
         let (sink, path) = (Arc::clone(&self.sink), Arc::clone(&self.path));
-        let (file, gathered, offset) = (
-            self.file.take(),
-            std::mem::take(&mut self.gathered),
-            self.n_written,
-        );
-        self.n_written += std::mem::take(&mut self.n_gathered) as u64;
+        let (file, gathered, offset) = (self.file.take(), self.gathered.take(), self.n_written);
+        self.n_written += n_gathered as u64;
         let writing = move || write(&sink.output, &path, file, &gathered, offset);
         self.file = Some(blocking(&self.sink.meter, writing).await?);
         Ok(())
@@ -183,10 +179,10 @@ impl StreamWriter {
             sink,
             path,
             file,
-            gathered,
+            mut gathered,
             n_written,
-            ..
         } = self;
+        let gathered = gathered.take();
         let meter = Arc::clone(&sink.meter);
         blocking(&meter, move || {
             if path.is_folder() {

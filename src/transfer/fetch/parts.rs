@@ -18,7 +18,7 @@ use crate::meter::InFlightObject;
 use crate::outcome::{Class, ErrorCode, Failure, Verification};
 use crate::s3::GetResponse;
 use crate::sink::files::{Identity, LocalPath};
-use crate::sink::{PartWriter, WRITE_SIZE, Writer};
+use crate::sink::{Gathered, PartWriter, WRITE_SIZE, Writer};
 use crate::stop::Phase;
 use crate::transfer::checksum::{Expected, Verifier};
 use crate::transfer::limit::Permit;
@@ -230,7 +230,7 @@ impl Object {
     async fn take_part(&self, index: usize, reader: &mut Reader) -> Result<(), Broken> {
         let range = self.plan.range(index);
         let mut crc = Digest::new(self.expected.part_algorithm());
-        let mut gathered = Vec::new();
+        let mut gathered = Gathered::default();
         let (mut start, mut position) = (range.start, range.start);
         while position < range.end {
             let next = self.unless_cancelled(reader.next_before(range.end)).await?;
@@ -242,13 +242,15 @@ impl Object {
             position += bytes.len() as u64;
             gathered.push(bytes);
             if position - start >= WRITE_SIZE as u64 && position < range.end {
-                let gathered = std::mem::take(&mut gathered);
+                let gathered = gathered.take();
                 self.writer.write(gathered, start).await?;
                 start = position;
             }
         }
         let done = (index, crc.finalize());
-        self.writer.finish_part(gathered, start, done).await?;
+        self.writer
+            .finish_part(gathered.take(), start, done)
+            .await?;
         self.crcs.lock().unwrap_or_else(PoisonError::into_inner)[index] = Some(done.1);
         self.request.budget.progressed();
         Ok(())
