@@ -61,7 +61,7 @@ use report::{RecordPlace, RefusedPlace, Report, RunEnd};
 use s3::ConnectError;
 use signal::Stopped;
 use sink::Sink;
-use sink::files::{OptionalStep, OutputFolder};
+use sink::files::{OptionalStep, OutputFolder, PathRules};
 use source::ListOptions;
 use stop::Stop;
 use transfer::{End, Limit, Shared, TransferOptions};
@@ -138,11 +138,15 @@ async fn download(config: Config, place: RecordPlace) -> anyhow::Result<ExitCode
     }
     let notes = report.list_notes();
     let rows = source::read(lists, options, move |taken| notes.taken(&taken));
+    let paths = PathRules {
+        name_limit: output.name_limit(),
+        ..config.paths
+    };
     let sink = Arc::new(Sink::new(output, config.if_exists, Arc::clone(&meter)));
     let shared = Arc::new(Shared {
         client,
         sink,
-        paths: config.paths,
+        paths,
         options: TransferOptions {
             concurrency: fit.concurrency,
             ..config.transfer

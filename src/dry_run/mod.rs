@@ -24,11 +24,14 @@ use report::{DryRunEnd, DryRunReport};
 pub fn run(config: Config) -> anyhow::Result<ExitCode> {
     let lists = source::open(&config.list.sources)?;
     let kept = config.list.files().chain([config.failed.as_path()]);
+    let preview = Preview::open(&config.output, kept)
+        .with_context(|| format!("cannot use the output folder `{}`", config.output.display()))?;
     let mut check = Check {
-        preview: Preview::open(&config.output, kept).with_context(|| {
-            format!("cannot use the output folder `{}`", config.output.display())
-        })?,
-        paths: config.paths.clone(),
+        paths: PathRules {
+            name_limit: preview.name_limit(),
+            ..config.paths.clone()
+        },
+        preview,
         if_exists: config.if_exists,
         seen: Seen::default(),
     };

@@ -112,6 +112,8 @@ impl LocalError {
             Self::Gone { .. } => (ErrorCode::OutputFolderGone, Class::Fatal),
             Self::NotPutInPlace { error, .. } => error.meaning(),
             Self::Io { source, .. } => match source.kind() {
+                // A folder of another file system than the output folder's.
+                ErrorKind::InvalidFilename => (ErrorCode::UnsafeKey, Class::Permanent),
                 ErrorKind::ReadOnlyFilesystem => (ErrorCode::WriteFailed, Class::Fatal),
                 _ => (ErrorCode::WriteFailed, Class::Permanent),
             },

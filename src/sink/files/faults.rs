@@ -5,6 +5,8 @@ use std::cell::{Cell, RefCell};
 use std::io;
 use std::time::{Duration, SystemTime};
 
+use super::path::name::NameLimit;
+
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Call {
     Append,
@@ -76,4 +78,17 @@ pub fn set_clock_back(lag: Duration) {
 
 pub fn as_the_clock_says(time: SystemTime) -> SystemTime {
     time - CLOCK_LAG.get()
+}
+
+thread_local! {
+    static NAME_LIMIT: Cell<Option<NameLimit>> = const { Cell::new(None) };
+}
+
+/// The file system takes names of `n_bytes` from now on, for this thread.
+pub fn limit_names(n_bytes: u64) {
+    NAME_LIMIT.set(Some(NameLimit::of_bytes(n_bytes)));
+}
+
+pub fn name_limit() -> Option<NameLimit> {
+    NAME_LIMIT.get()
 }

@@ -9,7 +9,7 @@ use cap_std::fs::{Dir, OpenOptions};
 
 use super::error::LocalError;
 use super::path::LocalPath;
-use super::path::name::{MAX_NAME, RESERVED_PREFIX};
+use super::path::name::{NameLimit, RESERVED_PREFIX};
 use super::sys::{self, FileId, Lock};
 
 /// Rounds of finding a file that others remove or finish meanwhile.
@@ -46,8 +46,8 @@ impl TakeError {
 }
 
 /// `.s3pull-NAME.SUFFIX`, with the name's checksum in its place where it is too long for that.
-pub fn reserved_name(name: &str, suffix: &str) -> String {
-    if RESERVED_PREFIX.len() + name.len() + suffix.len() <= MAX_NAME {
+pub fn reserved_name(name: &str, suffix: &str, limit: NameLimit) -> String {
+    if RESERVED_PREFIX.len() + name.len() + suffix.len() <= limit.bytes() {
         return format!("{RESERVED_PREFIX}{name}{suffix}");
     }
     let sum = crc_fast::crc64_nvme(name.as_bytes());
@@ -223,12 +223,15 @@ mod tests {
 
     #[test]
     fn names_of_our_own_fit_and_stay_reserved() {
-        for length in [1, 241, 242, 243, 255] {
-            let name = reserved_name(&"x".repeat(length), ".part");
-            assert!(
-                name.len() <= MAX_NAME && name.starts_with(RESERVED_PREFIX),
-                "{length}"
-            );
+        for limit in [48, 143, 255] {
+            for length in [1, 20, 34, 35, 36, 128, 143, 241, 242, 243, 255] {
+                for suffix in [".part", ".journal"] {
+                    let name = "x".repeat(length);
+                    let name = reserved_name(&name, suffix, NameLimit::of_bytes(limit));
+                    assert!(name.starts_with(RESERVED_PREFIX), "{length}");
+                    assert!(name.len() as u64 <= limit, "{limit} {length}");
+                }
+            }
         }
     }
 }

@@ -15,6 +15,7 @@ use super::journal::{DonePart, Identity, ResumableFile};
 use super::lock::reserved_name;
 use super::partial::{JOURNAL_SUFFIX, PARTIAL_SUFFIX, PartialFile, folder_of};
 use super::path::LocalPath;
+use super::path::name::NameLimit;
 use super::publish::{Commits, check_replaceable};
 use super::sys;
 use super::warnings::Warnings;
@@ -78,7 +79,7 @@ impl OutputFolder {
 
     /// Opens `path` to look at it only: nothing is made there.
     pub(super) fn open_to_look(path: &Path) -> io::Result<Self> {
-        Self::open_with(path, 0, |_| Commits::never())
+        Self::open_with(path, 0, Commits::never)
     }
 
     fn open_with(
@@ -120,6 +121,11 @@ impl OutputFolder {
                     .push(below.replace(std::path::MAIN_SEPARATOR, "/"));
             }
         }
+    }
+
+    /// The longest name that the folder's file system takes.
+    pub fn name_limit(&self) -> NameLimit {
+        self.commits.name_limit
     }
 
     /// The warnings of the run's file work.
@@ -171,7 +177,10 @@ impl OutputFolder {
             return;
         };
         let is_there = |suffix| {
-            let found = sys::symlink_metadata(&folder, &reserved_name(path.name(), suffix));
+            let found = sys::symlink_metadata(
+                &folder,
+                &reserved_name(path.name(), suffix, self.name_limit()),
+            );
             found.is_ok_and(|metadata| metadata.is_file())
         };
         if is_there(PARTIAL_SUFFIX) || is_there(JOURNAL_SUFFIX) {

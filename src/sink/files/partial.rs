@@ -19,6 +19,7 @@ use cap_std::fs::Dir;
 use super::error::LocalError;
 use super::lock::{Claim, Found, InUse, TakeError, open_to_append, reserved_name, take};
 use super::path::LocalPath;
+use super::path::name::NameLimit;
 use super::publish::{Commits, Put, replace};
 use super::sys;
 use super::warnings::OptionalStep;
@@ -84,7 +85,11 @@ impl PartialFile {
         path: &LocalPath,
         if_found: Found,
     ) -> Result<(Self, bool), LocalError> {
-        let partial_name = reserved_name(path.name(), PARTIAL_SUFFIX);
+        let partial_name = reserved_name(
+            path.name(),
+            PARTIAL_SUFFIX,
+            name_limit(commits.as_deref(), &folder),
+        );
         let in_use = commits
             .as_ref()
             .map_or_else(InUse::default, |commits| commits.in_use.clone());
@@ -244,14 +249,25 @@ impl PartialFile {
 
     /// Opens, or makes, this program's own file `suffix` beside this one, to add to it. Its lock covers that file too.
     pub(super) fn open_beside(&self, suffix: &str) -> Result<File, LocalError> {
-        let name = reserved_name(self.path.name(), suffix);
+        let name = reserved_name(
+            self.path.name(),
+            suffix,
+            name_limit(self.commits.as_deref(), &self.folder),
+        );
         open_to_append(&self.folder, &name)
             .map_err(|error| error.of_file(&self.folder, "make a journal for", &self.path))
     }
 
     pub(super) fn remove_beside(&self, suffix: &str) {
         // It is there only after a run that was killed; what cannot be removed is overwritten later.
-        let _ = sys::remove(&self.folder, &reserved_name(self.path.name(), suffix));
+        let _ = sys::remove(
+            &self.folder,
+            &reserved_name(
+                self.path.name(),
+                suffix,
+                name_limit(self.commits.as_deref(), &self.folder),
+            ),
+        );
     }
 
     pub(super) fn error(&self, action: &'static str, source: io::Error) -> LocalError {
@@ -275,6 +291,11 @@ impl Drop for PartialFile {
             self.forget();
         }
     }
+}
+
+/// The longest name in `folder`, as the run knows it or the file system says.
+fn name_limit(commits: Option<&Commits>, folder: &Dir) -> NameLimit {
+    commits.map_or_else(|| sys::name_limit(folder), |commits| commits.name_limit)
 }
 
 /// The last part of a path of the user's.
@@ -368,7 +389,9 @@ mod tests {
     fn a_stale_partial_is_taken_over_and_a_live_one_is_a_conflict() {
         let (folder, dir) = folder();
         std::fs::write(
-            folder.path().join(reserved_name("a", PARTIAL_SUFFIX)),
+            folder
+                .path()
+                .join(reserved_name("a", PARTIAL_SUFFIX, NameLimit::default())),
             "left by a killed run",
         )
         .unwrap();
@@ -388,7 +411,9 @@ mod tests {
         std::fs::write(folder.path().join("victim"), "kept").unwrap();
         std::fs::hard_link(
             folder.path().join("victim"),
-            folder.path().join(reserved_name("a", PARTIAL_SUFFIX)),
+            folder
+                .path()
+                .join(reserved_name("a", PARTIAL_SUFFIX, NameLimit::default())),
         )
         .unwrap();
         let file = PartialFile::create(dir, None, &path("a")).unwrap();
@@ -405,7 +430,9 @@ mod tests {
         std::fs::write(folder.path().join("victim"), "kept").unwrap();
         std::os::unix::fs::symlink(
             "victim",
-            folder.path().join(reserved_name("a", PARTIAL_SUFFIX)),
+            folder
+                .path()
+                .join(reserved_name("a", PARTIAL_SUFFIX, NameLimit::default())),
         )
         .unwrap();
         assert!(matches!(

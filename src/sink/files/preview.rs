@@ -9,6 +9,7 @@ use cap_std::fs::Dir;
 use super::error::{LocalError, free_bytes};
 use super::output::{FileThere, OutputFolder};
 use super::path::LocalPath;
+use super::path::name::NameLimit;
 use super::publish::check_replaceable;
 use super::sys;
 
@@ -105,6 +106,13 @@ impl Preview {
             Some(output) => output.file_at(path),
             None => Ok(None),
         }
+    }
+
+    /// The longest name that the file system takes, where the output folder is there already.
+    pub fn name_limit(&self) -> NameLimit {
+        self.output
+            .as_ref()
+            .map_or_else(NameLimit::default, OutputFolder::name_limit)
     }
 
     /// Bytes that are free where the files would go.

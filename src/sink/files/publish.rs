@@ -18,6 +18,7 @@ use super::clock::{changed, is_ahead, is_before, run_start};
 use super::error::LocalError;
 use super::lock::InUse;
 use super::path::LocalPath;
+use super::path::name::NameLimit;
 use super::sys;
 use super::warnings::Warnings;
 use crate::open_files;
@@ -35,6 +36,7 @@ pub struct Commits {
     /// The partial files that are written without a lock.
     pub in_use: InUse,
     pub warnings: Warnings,
+    pub name_limit: NameLimit,
 }
 
 /// What became of a partial file.
@@ -61,6 +63,7 @@ impl Commits {
     pub fn new(folder: &Dir) -> Self {
         Self {
             run_start: run_start(folder),
+            name_limit: sys::name_limit(folder),
             kept: Mutex::default(),
             in_use: InUse::default(),
             warnings: Warnings::default(),
@@ -68,9 +71,10 @@ impl Commits {
     }
 
     /// For a folder that no file will be put into.
-    pub fn never() -> Self {
+    pub fn never(folder: &Dir) -> Self {
         Self {
             run_start: SystemTime::UNIX_EPOCH,
+            name_limit: sys::name_limit(folder),
             kept: Mutex::default(),
             in_use: InUse::default(),
             warnings: Warnings::default(),

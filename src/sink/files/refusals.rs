@@ -9,7 +9,7 @@ use bytes::Bytes;
 use crc_fast::CrcAlgorithm;
 use rustix::io::Errno;
 
-use super::faults::{Call, Faults, fail, inject, set_clock_back};
+use super::faults::{Call, Faults, fail, inject, limit_names, set_clock_back};
 use super::warnings::OnWarning;
 use super::{DonePart, Identity, LocalError, LocalPath, OutputFolder, Preview, ResumableFile};
 
@@ -630,4 +630,20 @@ fn a_file_from_when_the_clock_was_ahead_is_replaced() {
     set_clock_back(Duration::ZERO);
     assert_eq!(read(folder.path(), "k"), b"new");
     assert_eq!(names(folder.path()), ["k"]);
+}
+
+#[test]
+fn own_names_fit_where_names_are_shorter() {
+    let folder = tempfile::tempdir().unwrap();
+    limit_names(143);
+    let run = Run::new(folder.path());
+    let key = "x".repeat(143);
+    let file = run.output.begin(&path(&key)).unwrap();
+    assert!(names(folder.path()).iter().all(|name| name.len() <= 143));
+    file.commit(None).unwrap();
+    assert_eq!(names(folder.path()), [key.as_str()]);
+    let begun = run.output.begin_resumable(&path(&key), &identity(), |_| {});
+    assert!(names(folder.path()).iter().all(|name| name.len() <= 143));
+    assert_eq!(names(folder.path()).len(), 3);
+    drop(begun);
 }

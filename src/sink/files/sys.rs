@@ -12,7 +12,7 @@ use cap_std::fs::{Dir, Metadata, OpenOptions};
 
 #[cfg(test)]
 use super::faults::{Call, before};
-use super::path::name::RESERVED_PREFIX;
+use super::path::name::{NameLimit, RESERVED_PREFIX};
 
 /// How often a call is repeated that signals interrupt, before that counts as its failure.
 const MAX_INTERRUPTIONS: usize = 100;
@@ -401,6 +401,24 @@ pub fn is_like_new(folder: &Dir, file: &std::fs::Metadata) -> io::Result<bool> {
 #[cfg(not(unix))]
 pub fn is_like_new(_: &Dir, _: &std::fs::Metadata) -> io::Result<bool> {
     Ok(true)
+}
+
+/// The longest name that `folder` takes.
+#[cfg(unix)]
+pub fn name_limit(folder: &Dir) -> NameLimit {
+    #[cfg(test)]
+    if let Some(limit) = super::faults::name_limit() {
+        return limit;
+    }
+    rustix::fs::fstatvfs(folder).map_or_else(
+        |_| NameLimit::default(),
+        |state| NameLimit::of_bytes(state.f_namemax),
+    )
+}
+
+#[cfg(not(unix))]
+pub fn name_limit(_: &Dir) -> NameLimit {
+    NameLimit::default()
 }
 
 /// Has the folder's file system write everything to its disk, and waits for it.
