@@ -24,6 +24,8 @@ use crate::row::{NoEntry, Place, Row};
 
 /// Rows of a batch. A read of a plain list brings about as many; one of a compressed list may bring a thousand times more.
 const MAX_BATCH: usize = 1024;
+/// Bytes of a batch's keys, past which it gets no more rows: those that cannot be keys may be long.
+const MAX_BATCH_BYTES: usize = 256 * 1024;
 /// Batches between the reading thread and the downloads.
 const BATCHES: usize = 2;
 
@@ -153,6 +155,7 @@ pub fn read(
     std::thread::spawn(move || {
         let batch = Rc::new(RefCell::new(Batch {
             rows: Vec::new(),
+            n_bytes: 0,
             sender: sender.clone(),
         }));
         let read = lists.into_iter().enumerate().try_for_each(|(index, list)| {
@@ -318,13 +321,16 @@ impl Totals {
 /// Rows that were read but not yet sent.
 struct Batch {
     rows: Vec<Row>,
+    /// Bytes of their keys, which are most of what they take where they take much.
+    n_bytes: usize,
     sender: mpsc::Sender<Result<Vec<Row>, ListError>>,
 }
 
 impl Batch {
     fn push(&mut self, row: Row) {
+        self.n_bytes += row.key().len();
         self.rows.push(row);
-        if self.rows.len() >= MAX_BATCH {
+        if self.rows.len() >= MAX_BATCH || self.n_bytes >= MAX_BATCH_BYTES {
             // When nobody wants them any more, the next read says so.
             self.send();
         }
@@ -335,6 +341,7 @@ impl Batch {
         if self.rows.is_empty() {
             return !self.sender.is_closed();
         }
+        self.n_bytes = 0;
         self.sender
             .blocking_send(Ok(std::mem::take(&mut self.rows)))
             .is_ok()
@@ -406,6 +413,27 @@ mod tests {
         let message = ended.unwrap_err().to_string();
         assert!(message.contains("as a decoder may"), "{message}");
         assert!(batches.blocking_recv().is_none());
+    }
+
+    #[test]
+    fn a_batch_of_long_rows_is_bounded_in_bytes() {
+        let row = "x".repeat(900_000) + "\n";
+        let list = row.repeat(20);
+        let input = Box::new(Cursor::new(zstd::encode_all(list.as_bytes(), 0).unwrap()));
+        let about = About::default();
+        let mut batches = read(
+            vec![OpenList { about, input }],
+            Arc::new(options("auto", "")),
+            |_| {},
+        );
+        let mut n_rows = 0;
+        while let Some(batch) = batches.blocking_recv() {
+            let batch = batch.unwrap();
+            let n_bytes: usize = batch.iter().map(|row| row.key().len()).sum();
+            assert!(n_bytes < MAX_BATCH_BYTES + row.len(), "{n_bytes}");
+            n_rows += batch.len();
+        }
+        assert_eq!(n_rows, 20);
     }
 
     #[test]
