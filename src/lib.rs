@@ -65,7 +65,7 @@ use sink::Sink;
 use sink::files::{OptionalStep, OutputFolder, PathRules};
 use source::ListOptions;
 use stop::{Phase, Stop};
-use transfer::{End, Limit, Shared, TransferOptions};
+use transfer::{End, Getter, Limit, Shared, TransferOptions};
 
 /// Threads for file work: as many as keep a disk busy, and few enough not to wait for one another in one folder.
 const MAX_BLOCKING_THREADS: usize = 16;
@@ -156,7 +156,7 @@ async fn download(config: Config, place: RecordPlace) -> anyhow::Result<ExitCode
     };
     let sink = Arc::new(Sink::new(output, config.if_exists, Arc::clone(&meter)));
     let shared = Arc::new(Shared {
-        client,
+        client: Getter::Client(client),
         sink,
         paths,
         options: TransferOptions {

@@ -17,6 +17,8 @@ mod sign;
 pub use self::http::tls::Trust;
 pub use account::endpoint::check as check_endpoint;
 pub use body::Body;
+#[cfg(test)]
+pub use body::Step;
 pub use client::Client;
 pub use error::GetError;
 pub use get::{Checksum, ChecksumAlgorithm, GetRequest, GetResponse, Part};

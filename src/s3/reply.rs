@@ -522,7 +522,8 @@ mod tests {
         );
         assert_eq!(taken(&[crc32, ("x-amz-checksum-type", "COMPOSITE")]), None);
         assert_eq!(taken(&[("x-amz-checksum-crc32", "AAAAAQ==-2")]), None);
-        let part = read_part(206, &[crc32, ("content-range", "bytes 5-9/20")]).unwrap();
+        let etag = ("etag", "\"e\"");
+        let part = read_part(206, &[etag, crc32, ("content-range", "bytes 5-9/20")]).unwrap();
         assert_eq!(
             part.checksum, None,
             "what comes with a part may be the whole object's"
