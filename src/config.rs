@@ -1,4 +1,4 @@
-//! What is needed: the command line, checked against itself and filled up. All cross-option checks stand here.
+//! The resolved configuration: the command line, validated, with defaults filled in. All checks across options are here.
 
 use std::io::IsTerminal;
 use std::path::PathBuf;
@@ -19,21 +19,21 @@ pub struct Config {
     pub paths: PathRules,
     pub if_exists: IfExists,
     pub failed: PathBuf,
-    /// Nothing is requested or written.
+    /// Whether rows are only checked, without requests and without writing files.
     pub dry_run: bool,
-    /// Whether the run ends with its files on the disk.
+    /// Whether files are flushed to disk before success is reported.
     pub sync: bool,
-    /// Whether events go to stdout.
+    /// Whether events are printed on stdout.
     pub json: bool,
     pub transfer: TransferOptions,
     pub s3: ConnectOptions,
     pub progress: ProgressMode,
     pub verbosity: Verbosity,
-    /// The command that tries the failed keys again.
+    /// The command that retries the failed keys.
     pub retry_command: String,
 }
 
-/// A command line that contradicts itself or leaves out what is needed. The message names the option and the fix.
+/// A command line that contradicts itself or lacks something. The message names the option and the fix.
 #[derive(Debug, thiserror::Error)]
 #[error("{0}")]
 pub struct UsageError(String);
@@ -116,7 +116,7 @@ impl TryFrom<Cli> for Config {
     }
 }
 
-/// The lists in the order in which they were given, and then the keys of the command line.
+/// The lists in the order of the command line, followed by the keys that it contains.
 fn sources(lists: Vec<PathBuf>, keys: Vec<String>) -> Result<Vec<ListSource>, UsageError> {
     let mut sources: Vec<_> = lists
         .into_iter()
@@ -140,7 +140,7 @@ fn sources(lists: Vec<PathBuf>, keys: Vec<String>) -> Result<Vec<ListSource>, Us
     }
     if sources.is_empty() && std::io::stdin().is_terminal() {
         return Err(UsageError(
-            "no key list: give one with `--keys FILE`, or pipe one in (`aws s3 ls … --recursive | s3pull …`)".into(),
+            "no key list: use `--keys FILE`, or pipe a list in (`aws s3 ls … --recursive | s3pull …`)".into(),
         ));
     }
     if sources.is_empty() {
@@ -149,7 +149,7 @@ fn sources(lists: Vec<PathBuf>, keys: Vec<String>) -> Result<Vec<ListSource>, Us
     Ok(sources)
 }
 
-/// Takes `b`, `s3://b`, `s3://b/` or an access point ARN.
+/// Accepts `b`, `s3://b`, `s3://b/` or an access point ARN.
 fn checked_bucket(typed: &str) -> Result<String, UsageError> {
     let name = typed.strip_prefix("s3://").unwrap_or(typed);
     let name = name.strip_suffix('/').unwrap_or(name);
@@ -158,25 +158,25 @@ fn checked_bucket(typed: &str) -> Result<String, UsageError> {
     }
     if let Some((bucket, prefix)) = name.split_once('/') {
         return Err(UsageError(format!(
-            "`--bucket {typed}` holds more than a bucket: give `--bucket {bucket}`, and `--key-prefix {prefix}/` if the list's keys lack it"
+            "`--bucket {typed}` contains more than a bucket name: use `--bucket {bucket}`, and `--key-prefix {prefix}/` if the keys of the list lack it"
         )));
     }
     let is_allowed = |c: char| c.is_ascii_alphanumeric() || ".-_".contains(c);
     if name.is_empty() || !name.chars().all(is_allowed) {
         return Err(UsageError(format!(
-            "`--bucket {}` is no bucket name: letters, digits, `.`, `-` and `_` are allowed",
+            "`--bucket {}` is not a valid bucket name: only letters, digits, `.`, `-` and `_` are allowed",
             typed.escape_debug()
         )));
     }
     Ok(name.to_owned())
 }
 
-/// A part is written in pieces of 1 MiB, and S3 stores none larger than 5 GiB.
+/// A part is written in pieces of 1 MiB, and S3 does not store parts larger than 5 GiB.
 fn checked_part_size(ByteSize(typed): ByteSize) -> Result<u64, UsageError> {
     const ALLOWED: std::ops::RangeInclusive<u64> = 1 << 20..=5 << 30;
     if !ALLOWED.contains(&typed) {
         return Err(UsageError(format!(
-            "`--part-size` of {typed} bytes cannot be used: give 1MiB to 5GiB"
+            "`--part-size` of {typed} bytes is out of range: use 1MiB to 5GiB"
         )));
     }
     Ok(typed)
@@ -191,7 +191,7 @@ fn check_endpoint(url: &str) -> Result<(), UsageError> {
         return Ok(());
     }
     Err(UsageError(format!(
-        "`--endpoint-url {}` is no URL: write it as `https://host` or `http://host:port`",
+        "`--endpoint-url {}` is not a URL: write it as `https://host` or `http://host:port`",
         url.escape_debug()
     )))
 }
@@ -201,7 +201,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn bucket_is_taken_in_the_forms_people_type() {
+    fn buckets_are_accepted_in_every_common_form() {
         for typed in ["b", "s3://b", "s3://b/", "b/"] {
             assert_eq!(checked_bucket(typed).unwrap(), "b", "{typed}");
         }
@@ -210,7 +210,7 @@ mod tests {
     }
 
     #[test]
-    fn bucket_with_a_prefix_names_the_option_that_takes_it() {
+    fn the_error_for_a_bucket_with_a_prefix_names_the_right_options() {
         let message = checked_bucket("s3://b/photos/2024/")
             .unwrap_err()
             .to_string();
@@ -221,14 +221,14 @@ mod tests {
     }
 
     #[test]
-    fn bucket_names_that_cannot_be_are_refused() {
+    fn invalid_bucket_names_are_refused() {
         for typed in ["", "s3://", "a b", "b\n", "ü"] {
             assert!(checked_bucket(typed).is_err(), "{typed:?}");
         }
     }
 
     #[test]
-    fn part_sizes_that_cannot_serve_are_refused() {
+    fn part_sizes_out_of_range_are_refused() {
         assert!(
             checked_part_size(ByteSize(1 << 20)).is_ok()
                 && checked_part_size(ByteSize(5 << 30)).is_ok()
@@ -240,7 +240,7 @@ mod tests {
     }
 
     #[test]
-    fn endpoint_is_an_http_url() {
+    fn an_endpoint_must_be_an_http_url() {
         assert!(check_endpoint("http://127.0.0.1:9000").is_ok());
         assert!(check_endpoint("https://s3.example.com").is_ok());
         for bad in ["localhost:9000", "ftp://x", "", "http://"] {

@@ -1,23 +1,23 @@
-//! How many files and connections this process may have open, and what fits into that.
+//! The limit of open files (which connections count towards), and the concurrency that it allows.
 
 use std::io;
 use std::num::NonZeroUsize;
 
-/// Open files of everything but downloads: standard streams, the list, the CSV, the runtime, look-ups, TLS roots.
+/// Open files apart from downloads: standard streams, the list, the CSV, the runtime, name lookups, TLS roots.
 const OTHERS: usize = 40;
-/// A GET's connection, and a large object's file and journal.
+/// Open files per GET: its connection, and the file and journal of a large object.
 const PER_GET: usize = 3;
-/// Folder handles worth keeping open, where there is room for them.
+/// Most folder handles to keep open, if the limit allows it.
 const FOLDERS: usize = 128;
 
-/// What fits into the limit of open files.
+/// How the limit of open files is divided up.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Fit {
     pub concurrency: NonZeroUsize,
     pub max_open_folders: usize,
 }
 
-/// Raises the limit of open files as far as it goes; returns it, if there is one.
+/// Raises the limit of open files as far as the system allows, and returns it, if there is one.
 #[cfg(unix)]
 pub fn raise_limit() -> Option<usize> {
     use rustix::process::{Resource, getrlimit, setrlimit};
@@ -25,7 +25,7 @@ pub fn raise_limit() -> Option<usize> {
     if limit.current != limit.maximum {
         let before = limit.current;
         limit.current = limit.maximum;
-        // macOS says there is no limit, and then does not take it.
+        // macOS reports that there is no limit, and then refuses that value.
         if setrlimit(Resource::Nofile, limit).is_err() {
             limit.current = before;
         }
@@ -40,12 +40,12 @@ pub fn raise_limit() -> Option<usize> {
     None
 }
 
-/// Whether an operation failed because too many files are open (`EMFILE`, `ENFILE`), which passes when others are closed.
+/// Whether an operation failed because too many files are open (`EMFILE`, `ENFILE`), which ends once others are closed.
 pub fn is_exhausted(error: &io::Error) -> bool {
     cfg!(unix) && matches!(error.raw_os_error(), Some(23 | 24))
 }
 
-/// Fits `concurrency` into a limit of open files.
+/// Lowers `concurrency` to what a limit of open files allows.
 pub fn fit(concurrency: NonZeroUsize, limit: Option<usize>) -> Fit {
     let Some(limit) = limit else {
         return Fit {
@@ -67,7 +67,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn concurrency_is_lowered_to_what_fits() {
+    fn concurrency_is_lowered_to_what_the_limit_allows() {
         let fitted = |concurrency, limit| {
             fit(NonZeroUsize::new(concurrency).unwrap(), limit)
                 .concurrency

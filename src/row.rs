@@ -1,4 +1,4 @@
-//! What a row says: the object it names, or why it names none.
+//! A row of a key list: the object that it names, or why it cannot be used.
 
 use crate::outcome::{Class, ErrorCode, Failure, Outcome, SkipReason};
 
@@ -6,12 +6,12 @@ use crate::outcome::{Class, ErrorCode, Failure, Outcome, SkipReason};
 #[derive(Debug)]
 pub struct Row {
     pub place: Place,
-    /// The object it names, or why it names none.
+    /// The object that the row names, or why the row cannot be used.
     pub entry: Result<Entry, NoEntry>,
 }
 
 impl Row {
-    /// The key as far as it could be read, else empty.
+    /// The key, as far as it could be read; empty if it could not.
     pub fn key(&self) -> &str {
         match &self.entry {
             Ok(entry) => &entry.key,
@@ -20,30 +20,30 @@ impl Row {
     }
 }
 
-/// Where a row stands.
+/// Where a row is in the lists.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Place {
-    /// Which list, from 0.
+    /// Index of the list, from 0.
     pub list: usize,
-    /// Line that the row starts on, from 1; where a format has no lines, the row's number.
+    /// Line that the row starts on, from 1; the number of the row in formats without lines.
     pub line: u64,
 }
 
-/// An object that a list names, and what the list says of it.
+/// An object that a list names, and what the list says about it.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Hash)]
 pub struct Entry {
     pub key: String,
     pub version_id: Option<String>,
     /// Bytes.
     pub size: Option<u64>,
-    /// Without its quotes: only an object that has it is meant.
+    /// Without its quotes. An object with another ETag is not downloaded.
     pub etag: Option<String>,
-    /// Path below the output folder that is to be taken in place of the key.
+    /// Path below the output folder to use instead of the key.
     pub dest: Option<String>,
 }
 
 impl Entry {
-    /// Of which nothing but the key is known.
+    /// An entry with only its key.
     pub fn of_key(key: String) -> Self {
         Self {
             key,
@@ -52,14 +52,14 @@ impl Entry {
     }
 }
 
-/// A row that names no object to fetch. It never stops the run.
+/// A row that does not name an object to download. It never stops the run.
 #[derive(Debug)]
 pub struct NoEntry {
-    /// The key as far as it could be read, else empty.
+    /// The key, as far as it could be read; empty if it could not.
     pub key: String,
-    /// Where it is another than `--bucket`.
+    /// The row's bucket, if it differs from `--bucket`.
     pub bucket: Option<String>,
-    /// What becomes of the row.
+    /// What the row ends as.
     pub outcome: Box<Outcome>,
 }
 
@@ -80,7 +80,7 @@ impl NoEntry {
         Self::failed("", ErrorCode::InvalidRow, message)
     }
 
-    /// The same, where the key is known.
+    /// Adds the key, once it is known.
     pub(crate) fn of_key(self, key: &str) -> Self {
         Self {
             key: key.to_owned(),

@@ -1,4 +1,4 @@
-//! The command that tries failed rows again: what was typed, with the failed-keys CSV as the list.
+//! The command that retries failed rows: the options as they were typed, with the failed-keys CSV as the list.
 
 use std::path::Path;
 
@@ -9,12 +9,12 @@ use super::args::Cli;
 use crate::options::DEFAULT_FAILED;
 
 impl Cli {
-    /// The command that tries the rows of `failed` again: what was typed, with that CSV as the list.
+    /// The command that retries the rows of the CSV `failed`: the options as they were typed, with that CSV as the list.
     pub fn retry_command(&self, failed: &Path) -> String {
         let failed_word = shell_quoted(&failed.to_string_lossy());
         let mut words = self.words_for_retry.clone();
         words.extend(["--keys".to_owned(), failed_word.clone()]);
-        // A shard's own name comes from `--shard`, which the retry does not have.
+        // The default name for a shard depends on `--shard`, which the retry does not have.
         if self.failed.is_none() && failed != Path::new(DEFAULT_FAILED) {
             words.extend(["--failed".to_owned(), failed_word]);
         }
@@ -22,7 +22,8 @@ impl Cli {
     }
 }
 
-/// What was typed, but for the options that describe the old lists: the CSV holds whole keys, and this run's alone.
+/// The options as they were typed, except those that describe the old lists: the CSV contains whole keys, and only those
+/// of this run.
 pub fn words(options: &Command, matches: &ArgMatches) -> Vec<String> {
     const OF_THE_LISTS: [&str; 6] = [
         "arguments",
@@ -59,7 +60,7 @@ pub fn words(options: &Command, matches: &ArgMatches) -> Vec<String> {
     words
 }
 
-/// `word` as a POSIX shell takes it.
+/// Quotes `word` for a POSIX shell, if it needs quotes.
 fn shell_quoted(word: &str) -> String {
     let is_plain = |c: char| c.is_ascii_alphanumeric() || "-_./:=@%+,".contains(c);
     if !word.is_empty() && word.chars().all(is_plain) {
@@ -74,7 +75,7 @@ mod tests {
     use crate::cli::tests::parse;
 
     #[test]
-    fn retry_command_keeps_what_was_typed_and_takes_the_csv_as_list() {
+    fn the_retry_command_repeats_the_typed_options_with_the_csv_as_list() {
         let cli = parse(&[
             "s3pull",
             "-bmy",
@@ -96,7 +97,7 @@ mod tests {
     }
 
     #[test]
-    fn retry_of_a_shard_needs_no_shard_and_keeps_its_csv() {
+    fn the_retry_of_a_shard_drops_the_shard_and_keeps_its_csv() {
         let cli = parse(&["s3pull", "-bb", "--shard", "1/4", "a", "b"]).unwrap();
         assert_eq!(
             cli.retry_command(Path::new("f-1-of-4.csv")),
@@ -105,7 +106,7 @@ mod tests {
     }
 
     #[test]
-    fn shell_quoting_survives_quotes_and_blanks() {
+    fn shell_quoting_handles_quotes_and_empty_words() {
         assert_eq!(shell_quoted("a-b/c.csv"), "a-b/c.csv");
         assert_eq!(shell_quoted("it's"), r"'it'\''s'");
         assert_eq!(shell_quoted(""), "''");

@@ -1,4 +1,4 @@
-//! Reads lists, one after the other, on a thread of its own, and hands on what arrives at once as one batch.
+//! Reads the lists one after another on a separate thread, and sends the rows that arrive together as one batch.
 
 use std::cell::RefCell;
 use std::fs::File;
@@ -19,12 +19,13 @@ use super::list::sample::sample as read_sample;
 use super::options::{ListOptions, ListSource};
 use crate::row::{Place, Row};
 
-/// Rows of a batch. A read of a plain list brings about as many; one of a compressed list may bring a thousand times more.
+/// Most rows per batch. One read of a plain list yields about as many; one read of a compressed list may yield a thousand
+/// times more.
 const MAX_BATCH: usize = 1024;
-/// Batches between the reading thread and the downloads.
+/// Batches that may wait between the reading thread and the downloads.
 const BATCHES: usize = 2;
 
-/// A list that cannot be read on: the run cannot know its rows.
+/// A list that cannot be opened or read further, so that the run cannot know its remaining rows.
 #[derive(Debug, thiserror::Error)]
 #[error("cannot {action} the key list {list}: {problem}")]
 pub struct ListError {
@@ -39,18 +40,18 @@ pub struct OpenList {
     input: Box<dyn Read + Send>,
 }
 
-/// What is known of a list before it is read.
+/// What is known about a list before it is read.
 #[derive(Debug, Default)]
 struct About {
-    /// For messages.
+    /// The name used in messages.
     name: String,
-    /// Where it is, if it is a file.
+    /// The folder of the list, if it is a file.
     folder: Option<PathBuf>,
-    /// What it must be, whatever was asked for.
+    /// The format of keys on the command line, which `--keys-format` does not change; `None` for other lists.
     format: Option<&'static Format>,
 }
 
-/// How a list is read.
+/// How a list is read, for the `-v` output.
 #[derive(Debug)]
 pub struct Taken {
     pub list: String,
@@ -59,18 +60,18 @@ pub struct Taken {
     pub compression: Option<Compression>,
 }
 
-/// What all lists hold together.
+/// The totals of all lists together.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Totals {
     pub n_rows: u64,
-    /// Of the rows that give their size.
+    /// Sum over the rows that give their size.
     pub bytes: u64,
-    /// Rows of objects that do not.
+    /// Number of objects whose row does not give a size.
     pub n_without_size: u64,
 }
 
 impl ListSource {
-    /// What it is called in messages.
+    /// The name used in messages.
     pub fn name(&self) -> String {
         match self {
             Self::Stdin => "on stdin".to_owned(),
@@ -80,10 +81,10 @@ impl ListSource {
     }
 }
 
-/// Opens the lists, so that one that is not there is known before anything else happens.
+/// Opens the lists, so that a missing one is reported before anything else happens.
 ///
 /// # Errors
-/// When there is no such file, or it is a folder, or it may not be read.
+/// If a file does not exist, is a folder, or must not be read.
 pub fn open(sources: &[ListSource]) -> Result<Vec<OpenList>, ListError> {
     sources.iter().map(open_one).collect()
 }
@@ -121,8 +122,8 @@ fn open_file(path: &Path) -> io::Result<File> {
     Ok(file)
 }
 
-/// Reads `lists` on a thread of its own. What arrives at once is one batch; the thread ends when the receiver is dropped.
-/// `on_taken` is told how each list is read.
+/// Reads `lists` on a separate thread. Rows that arrive together are one batch; the thread ends when the receiver is dropped.
+/// `on_taken` is called with how each list is read.
 pub fn read(
     lists: Vec<OpenList>,
     options: Arc<ListOptions>,
@@ -151,18 +152,18 @@ pub fn read(
         });
         let is_wanted = batch.borrow_mut().send();
         if let (true, Err(error)) = (is_wanted, read) {
-            // The receiver may just have gone: then nobody wants to know.
+            // The receiver may have been dropped just now: then nobody waits for the error.
             let _ = sender.blocking_send(Err(error));
         }
     });
     receiver
 }
 
-/// Counts what [`read`] would give; `None` where a list can be read only once, as a pipe can, whatever it is called
-/// (`--keys <(…)`, `--keys /dev/stdin`).
+/// Counts the rows that [`read`] would send. Returns `None` if a list can be read only once: a pipe, even one that has a
+/// path (`--keys <(…)`, `--keys /dev/stdin`).
 ///
 /// # Errors
-/// As [`open`] and [`read`].
+/// Those of [`open`] and [`read`].
 pub fn count(options: &ListOptions) -> Result<Option<Totals>, ListError> {
     let can_be_read_again = |source: &ListSource| match source {
         ListSource::Stdin => false,
@@ -189,10 +190,10 @@ pub fn count(options: &ListOptions) -> Result<Option<Totals>, ListError> {
 }
 
 #[cfg(any(test, fuzzing))]
-/// Hands every row of a list to `emit`: for callers that have their bytes in hand.
+/// Passes every row of a list in memory to `emit`.
 ///
 /// # Errors
-/// When the list as a whole cannot be read.
+/// If the list as a whole cannot be read.
 pub fn parse_bytes(
     list: &[u8],
     options: &ListOptions,
@@ -280,7 +281,7 @@ impl Totals {
     }
 }
 
-/// Rows that were read but not yet sent.
+/// Rows that have been read but not yet sent.
 struct Batch {
     rows: Vec<Row>,
     sender: mpsc::Sender<Result<Vec<Row>, ListError>>,
@@ -290,12 +291,12 @@ impl Batch {
     fn push(&mut self, row: Row) {
         self.rows.push(row);
         if self.rows.len() >= MAX_BATCH {
-            // When nobody wants them any more, the next read says so.
+            // If the receiver is gone, the next read ends the list.
             self.send();
         }
     }
 
-    /// Sends the rows; `false` when nobody wants them any more.
+    /// Sends the rows; returns `false` if the receiver is gone.
     fn send(&mut self) -> bool {
         if self.rows.is_empty() {
             return !self.sender.is_closed();
@@ -306,7 +307,7 @@ impl Batch {
     }
 }
 
-/// Sends the rows at hand before it waits for more bytes, so that no row waits for a slow pipe.
+/// A reader that sends the pending rows before it waits for more bytes, so that no row waits for a slow pipe.
 struct SendBeforeRead<R> {
     input: R,
     batch: Rc<RefCell<Batch>>,
@@ -327,7 +328,7 @@ mod tests {
     use crate::source::testing::{options, parsed, rows};
 
     #[test]
-    fn a_key_of_1024_bytes_is_the_longest() {
+    fn the_longest_valid_key_has_1024_bytes() {
         let longest = "k".repeat(1024);
         assert_eq!(rows(longest.as_bytes(), "auto", ""), [Ok(longest.clone())]);
         let longer = rows(format!("{longest}k").as_bytes(), "auto", "");
@@ -352,7 +353,7 @@ mod tests {
     }
 
     #[test]
-    fn a_batch_is_bounded_however_much_a_read_brings() {
+    fn a_batch_is_bounded_however_many_rows_one_read_yields() {
         let list: Vec<u8> = (0..100_000)
             .flat_map(|n| format!("{n}\n").into_bytes())
             .collect();
@@ -373,7 +374,7 @@ mod tests {
     }
 
     #[test]
-    fn lists_follow_one_another_and_rows_know_theirs() {
+    fn lists_are_read_in_order_and_rows_know_their_list() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("list");
         std::fs::write(&path, "key,size\na,5\nb,\n").unwrap();
@@ -402,7 +403,7 @@ mod tests {
     }
 
     #[test]
-    fn totals_are_those_of_all_lists_that_can_be_read_twice() {
+    fn totals_cover_all_lists_if_each_can_be_read_twice() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("list");
         std::fs::write(&path, "key,size\na,5\nb,\n,\n").unwrap();
@@ -450,7 +451,7 @@ mod tests {
         #[test]
         fn any_bytes_in_any_format_never_panic(list in proptest::collection::vec(proptest::num::u8::ANY, 0..300)) {
             for format in FORMATS.iter().map(|format| format.name).chain(["auto"]) {
-                // Whether such a list is usable is not the question here.
+                // Such a list may be unusable; only a panic fails this test.
                 let _ = parsed(&list, &options(format, ""));
             }
         }

@@ -1,4 +1,4 @@
-//! Lists read in tests, as their rows.
+//! Helpers for tests that read lists.
 
 use super::list::format_named;
 use super::{ListError, ListOptions, ListSource, parse_bytes};
@@ -37,13 +37,13 @@ pub fn rows(list: &[u8], format: &str, key_prefix: &str) -> Vec<Result<String, S
     found.into_iter().map(told).collect()
 }
 
-/// The objects that the rows name.
+/// The objects that the list names; rows that cannot be used are left out.
 pub fn entries(list: &[u8], format: &str) -> Vec<Entry> {
     let found = parsed(list, &options(format, "")).unwrap();
     found.into_iter().filter_map(|row| row.entry.ok()).collect()
 }
 
-/// Why the list cannot be read.
+/// The message for a list that cannot be read as a whole.
 pub fn failure(list: &[u8], format: &str) -> String {
     parsed(list, &options(format, "")).unwrap_err().to_string()
 }

@@ -1,4 +1,4 @@
-//! What a row of a list says, column by column, and the rules for every key, whatever its list's format.
+//! The columns of a row, and the rules for keys that are the same in every format.
 
 use std::str::FromStr;
 
@@ -8,7 +8,7 @@ use crate::row::{Entry, NoEntry};
 /// The longest key that S3 can hold, in bytes of UTF-8 (S3 user guide, "Naming Amazon S3 objects").
 const MAX_KEY: usize = 1024;
 
-/// What a row gives, as text of its format. An empty column says nothing, but for the key's.
+/// The columns of one row. An empty column counts as missing; an empty key is an error.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Columns<'a> {
     pub key: &'a str,
@@ -19,21 +19,21 @@ pub struct Columns<'a> {
     pub dest: &'a str,
 }
 
-/// What is done with every key, whatever its list's format.
+/// The rules for keys, which are the same in every format.
 #[derive(Debug, Clone, Copy)]
 pub struct KeyRules<'a> {
-    /// Put before keys, though not before those of an `s3://` URI.
+    /// Prepended to keys, but not to those of an `s3://` URI.
     pub prefix: &'a str,
     pub bucket: &'a str,
 }
 
 impl KeyRules<'_> {
-    /// A key, or an `s3://bucket/key`, that stands alone.
+    /// The object of a row that is only a key or an `s3://bucket/key`.
     pub fn key_or_uri(&self, text: &[u8]) -> Result<Entry, NoEntry> {
         self.uri_or(utf8(text)?, Columns::default())
     }
 
-    /// The same where other columns stand beside it.
+    /// The object of a row that has other columns beside a key or an `s3://bucket/key`.
     pub fn uri_or<'a>(&self, text: &'a str, columns: Columns<'a>) -> Result<Entry, NoEntry> {
         let Some(uri) = text.strip_prefix("s3://") else {
             return self.entry(Columns {
@@ -58,7 +58,7 @@ impl KeyRules<'_> {
         }
     }
 
-    /// A name of a listing, as it stands there.
+    /// The object of a listing's line, from the name as it is printed there.
     pub fn listed(&self, name: &[u8], size: Option<u64>) -> Result<Entry, NoEntry> {
         let key = utf8(name)?;
         self.entry(Columns {
@@ -68,7 +68,7 @@ impl KeyRules<'_> {
         })
     }
 
-    /// The object that a row's columns name.
+    /// The object that the columns of a row name.
     pub fn entry(&self, columns: Columns<'_>) -> Result<Entry, NoEntry> {
         let Columns { key, bucket, .. } = columns;
         if !bucket.is_empty() && bucket != self.bucket {
@@ -107,11 +107,15 @@ fn given(text: &str) -> Option<String> {
 }
 
 pub fn utf8(bytes: &[u8]) -> Result<&str, NoEntry> {
-    std::str::from_utf8(bytes)
-        .map_err(|_| NoEntry::invalid(format!("not UTF-8, as S3's keys are: `{}`", excerpt(bytes))))
+    std::str::from_utf8(bytes).map_err(|_| {
+        NoEntry::invalid(format!(
+            "not UTF-8, as keys in S3 must be: `{}`",
+            excerpt(bytes)
+        ))
+    })
 }
 
-/// Bytes, as a list gives them; an empty column says nothing.
+/// Parses a size in bytes; an empty column counts as missing.
 pub fn size(text: &str) -> Result<Option<u64>, NoEntry> {
     if text.is_empty() {
         return Ok(None);
@@ -119,7 +123,7 @@ pub fn size(text: &str) -> Result<Option<u64>, NoEntry> {
     match text.parse() {
         Ok(size) => Ok(Some(size)),
         Err(_) => Err(NoEntry::invalid(format!(
-            "`{}` is no size in bytes",
+            "`{}` is not a size in bytes",
             excerpt(text.as_bytes())
         ))),
     }
@@ -136,7 +140,7 @@ pub fn excerpt(text: &[u8]) -> String {
     }
 }
 
-/// Which column of a data file is what.
+/// Positions of the columns of an inventory's data file.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct InventoryColumns {
     pub(super) key: usize,
@@ -151,7 +155,7 @@ pub struct InventoryColumns {
 impl FromStr for InventoryColumns {
     type Err = String;
 
-    /// Takes `Bucket, Key, VersionId, …`, as a manifest's `fileSchema` says it. Others than those that matter are ignored.
+    /// Parses `Bucket, Key, VersionId, …`, as in a manifest's `fileSchema`. Unknown columns are ignored.
     fn from_str(text: &str) -> Result<Self, String> {
         let names: Vec<_> = text.split(',').map(str::trim).collect();
         let find = |name: &str| {
@@ -160,7 +164,7 @@ impl FromStr for InventoryColumns {
                 .position(|column| column.eq_ignore_ascii_case(name))
         };
         Ok(Self {
-            key: find("Key").ok_or("no column is called `Key`, as in `Bucket, Key, VersionId`")?,
+            key: find("Key").ok_or("there is no column `Key`, as in `Bucket, Key, VersionId`")?,
             bucket: find("Bucket"),
             version_id: find("VersionId"),
             is_latest: find("IsLatest"),

@@ -1,5 +1,5 @@
 //! `csv`: a header with a `key` column, and optionally `bucket`, `version_id`, `size`, `etag` and `dest`.
-//! The failed-keys CSV is such a file.
+//! The failed-keys CSV is such a file, so that it can be the list of a retry.
 
 use std::io::Read;
 
@@ -12,7 +12,7 @@ use crate::row::{Entry, NoEntry};
 
 pub static FORMAT: Format = Format {
     name: "csv",
-    help: "A CSV with a header and a `key` column, as the failed-keys CSV is",
+    help: "A CSV with a header and a `key` column, such as the failed-keys CSV",
     recognise: |sample| {
         let header = sample.lines().next()?;
         is_header(header).then_some("its first line is a header with a `key` column")
@@ -20,10 +20,10 @@ pub static FORMAT: Format = Format {
     read,
 };
 
-/// Bytes after which a record is taken for one whose quote is not closed, so that memory stays flat.
+/// Most bytes of a record. A longer one counts as having an unclosed quote, so that memory use stays flat.
 const MAX_RECORD: usize = 1024 * 1024;
 
-/// Where the columns stand that are used; others are ignored.
+/// Positions of the columns that are used; others are ignored.
 struct Positions {
     key: usize,
     bucket: Option<usize>,
@@ -68,7 +68,7 @@ fn read(list: &mut List<'_>, emit: Emit<'_>) -> Result<(), Problem> {
     })
 }
 
-/// Hands each record, and the line that it starts on, to `each`.
+/// Passes each record, and the line that it starts on, to `each`.
 pub fn for_each_record(
     input: impl Read,
     mut each: impl FnMut(u64, &ByteRecord) -> Result<(), Problem>,
@@ -104,7 +104,7 @@ fn entry(record: &ByteRecord, positions: &Positions, keys: KeyRules<'_>) -> Resu
     let field = |position| field(record, position);
     let key = field(Some(positions.key))?;
     if key.is_empty() {
-        // A row that failed for want of a key keeps its story when its CSV is the list.
+        // A row that failed without a key keeps its message when the failed-keys CSV is the list.
         let message = field(positions.message)?;
         return Err(NoEntry::invalid(if message.is_empty() {
             "the key is empty"
@@ -123,13 +123,14 @@ fn entry(record: &ByteRecord, positions: &Positions, keys: KeyRules<'_>) -> Resu
     })
 }
 
-/// A record's column; empty where there is none.
+/// A column of a record; empty if the record lacks it.
 pub fn field(record: &ByteRecord, position: Option<usize>) -> Result<&str, NoEntry> {
     let field = position.and_then(|position| record.get(position));
     utf8(field.unwrap_or_default())
 }
 
-/// Whether a list's first line is a header: two columns or more, `key` among them. A lone `key` may just as well be a key.
+/// Whether the first line of a list is a header: at least two columns, one of which is `key`. A line that is only `key` could
+/// itself be a key.
 fn is_header(line: &[u8]) -> bool {
     let mut reader = ReaderBuilder::new().has_headers(false).from_reader(line);
     let mut record = ByteRecord::new();
@@ -143,7 +144,7 @@ mod tests {
     use crate::source::testing::{entries, failure, rows};
 
     #[test]
-    fn quoted_keys_may_hold_anything() {
+    fn quoted_keys_may_contain_anything() {
         let list = b"size,key\n1,\"a,\"\"b\"\"\nc\"\n2, d \n";
         assert_eq!(
             rows(list, "auto", ""),
@@ -152,7 +153,7 @@ mod tests {
     }
 
     #[test]
-    fn every_column_that_matters_is_taken() {
+    fn every_known_column_is_used() {
         let list = b"dest,etag,extra,size,version_id,bucket,key\nd/e,\"\"\"abc\"\"\",x,12,v1,b,k\n,,,,,,l\n";
         let found = entries(list, "auto");
         assert_eq!(found[0].dest.as_deref(), Some("d/e"));
@@ -181,7 +182,7 @@ mod tests {
         assert_eq!(found[3], Ok("y".to_owned()));
         assert_eq!(
             found[4],
-            Err("6: InvalidRow: `1.5` is no size in bytes".to_owned())
+            Err("6: InvalidRow: `1.5` is not a size in bytes".to_owned())
         );
     }
 
@@ -192,7 +193,7 @@ mod tests {
     }
 
     #[test]
-    fn a_quote_that_is_not_closed_is_told_and_not_gathered() {
+    fn an_unclosed_quote_is_reported_without_filling_memory() {
         let mut list = b"key,size\na,1\n\"".to_vec();
         list.resize(8 << 20, b'x');
         let message = failure(&list, "auto");

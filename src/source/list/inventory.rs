@@ -1,5 +1,5 @@
-//! `inventory`: what S3 Inventory and S3 Batch Operations write and read: a `manifest.json` with its data files beside it,
-//! or one such file, a CSV without a header. Keys are URL-encoded, with `+` for a blank.
+//! `inventory`: the files of S3 Inventory and S3 Batch Operations. The list is a `manifest.json` with its data files beside
+//! it, or a single data file, which is a CSV without a header. Keys are URL-encoded, with `+` for a space.
 //!
 //! Rows of delete markers and of versions that are not the latest are skipped. (S3 user guide, "Amazon S3 Inventory" and
 //! "Specifying a manifest".)
@@ -36,7 +36,7 @@ fn columns_of_batch_operations(first: &ByteRecord) -> Result<InventoryColumns, P
         3 if is_version(&first[2]) => {}
         n => {
             return Err(Problem::Inventory(format!(
-                "its {n} columns have no names: give `--keys-columns` the `fileSchema` of its manifest, such as `Bucket, Key, Size`"
+                "its {n} columns have no names: pass the `fileSchema` of its manifest to `--keys-columns`, such as `Bucket, Key, Size`"
             )));
         }
     }
@@ -53,7 +53,7 @@ fn columns_of_batch_operations(first: &ByteRecord) -> Result<InventoryColumns, P
 
 fn recognise(sample: &Sample<'_>) -> Option<&'static str> {
     if is_manifest(sample.text) {
-        return Some("it has a `fileSchema`, as a manifest of S3 Inventory does");
+        return Some("it has a `fileSchema`, like a manifest of S3 Inventory");
     }
     sample
         .is_listing(|line| names_bucket(line, sample.bucket.as_bytes()).then_some(()))
@@ -86,8 +86,7 @@ fn read(list: &mut List<'_>, emit: Emit<'_>) -> Result<(), Problem> {
         );
     }
     let Some(folder) = list.folder else {
-        let message =
-            "a manifest's data files are looked for beside it: give it by its path, not on stdin";
+        let message = "the data files are expected beside the manifest: pass the manifest by its path, not on stdin";
         return Err(Problem::Inventory(message.to_owned()));
     };
     let manifest = Manifest::read(&mut *list.input)?;
@@ -120,7 +119,7 @@ fn read(list: &mut List<'_>, emit: Emit<'_>) -> Result<(), Problem> {
     Ok(())
 }
 
-/// Reads a data file, whose rows are numbered from `n_rows` on.
+/// Reads a data file. Its rows are numbered from `n_rows` + 1, and `n_rows` is increased.
 fn read_data(
     input: impl Read,
     mut columns: Option<InventoryColumns>,
@@ -163,7 +162,7 @@ fn entry(
     })
 }
 
-/// S3 writes a blank as `+` and a plus as `%2B`.
+/// Decodes a key. S3 writes a space as `+` and a plus as `%2B`.
 fn decoded(text: &str) -> Result<Cow<'_, str>, NoEntry> {
     if !text.contains(['+', '%']) {
         return Ok(Cow::Borrowed(text));
@@ -173,7 +172,7 @@ fn decoded(text: &str) -> Result<Cow<'_, str>, NoEntry> {
     match decoded {
         Ok(key) => Ok(Cow::Owned(key.into_owned())),
         Err(_) => Err(NoEntry::invalid(format!(
-            "not UTF-8 when URL-decoded, as S3's keys are: `{text}`"
+            "not UTF-8 when URL-decoded, as keys in S3 must be: `{text}`"
         ))),
     }
 }
@@ -217,7 +216,7 @@ mod tests {
     }
 
     #[test]
-    fn columns_without_names_are_not_guessed() {
+    fn unnamed_columns_are_not_guessed() {
         for list in [&b"b,k,12\n"[..], b"b,k,12,2024\n", b"b\n"] {
             let message = failure(list, "inventory");
             assert!(message.contains("--keys-columns"), "{message}");
@@ -256,7 +255,7 @@ mod tests {
     }
 
     #[test]
-    fn a_manifest_names_its_columns_and_its_files() {
+    fn a_manifest_gives_its_columns_and_its_files() {
         let folder = tempfile::tempdir().unwrap();
         let mut gzip = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
         gzip.write_all(DATA.as_bytes()).unwrap();
@@ -286,7 +285,7 @@ mod tests {
     }
 
     #[test]
-    fn data_files_are_found_in_a_copy_of_the_whole_inventory_too() {
+    fn data_files_are_found_in_a_copy_of_the_whole_inventory() {
         let root = tempfile::tempdir().unwrap();
         let date = root.path().join("inv/b/all/2024-01-02T00-00Z");
         std::fs::create_dir_all(&date).unwrap();
@@ -297,13 +296,13 @@ mod tests {
     }
 
     #[test]
-    fn data_files_that_are_missing_short_or_elsewhere_are_refused() {
+    fn missing_truncated_or_outside_data_files_are_refused() {
         let folder = tempfile::tempdir().unwrap();
         std::fs::write(folder.path().join("1.csv"), DATA).unwrap();
         for (files, named) in [
-            ([("x/2.csv", 1)], "`x/2.csv` is not there"),
+            ([("x/2.csv", 1)], "`x/2.csv` is missing"),
             ([("x/1.csv", 1)], "the manifest says 1"),
-            ([("../../etc/passwd", 1)], "is not there"),
+            ([("../../etc/passwd", 1)], "is missing"),
         ] {
             let message = inventory(folder.path(), &manifest(&files)).unwrap_err();
             assert!(message.contains(named), "{message}");
@@ -312,7 +311,7 @@ mod tests {
         assert!(
             inventory(folder.path(), &orc)
                 .unwrap_err()
-                .contains("write it as CSV")
+                .contains("configure the inventory to use CSV")
         );
         let on_stdin = failure(manifest(&[]).as_bytes(), "auto");
         assert!(on_stdin.contains("by its path"), "{on_stdin}");

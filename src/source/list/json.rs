@@ -1,4 +1,4 @@
-//! `json`: JSON lines, an array, or what `aws s3api list-objects-v2` or `s5cmd --json ls` print. An object is its key as a
+//! `json`: JSON lines, an array, or the output of `aws s3api list-objects-v2` or `s5cmd --json ls`. Each row is a key as a
 //! string, or an object with `Key` or `key`, and optionally `Size`, `ETag` and `VersionId`.
 
 use std::borrow::Cow;
@@ -21,14 +21,14 @@ use crate::row::{Entry, NoEntry};
 pub static FORMAT: Format = Format {
     name: "json",
     help: "JSON lines, an array, or a JSON listing of `aws s3api` or `s5cmd`",
-    recognise: |sample| looks_like_json(sample.text).then_some("it begins as JSON does"),
+    recognise: |sample| looks_like_json(sample.text).then_some("it starts like JSON"),
     read,
 };
 
-/// Bytes without a row after which a document is refused, and of the longest line, which may hold a page of a listing.
+/// Most bytes of a document without a row, and of a line, which may contain a whole page of a listing.
 const MAX_ROW: usize = 8 * 1024 * 1024;
 
-/// Whether `text` begins with an array or an object: a brace or bracket, and what may follow it.
+/// Whether `text` starts like an array or an object: a bracket or brace, and a character that may follow it.
 fn looks_like_json(text: &[u8]) -> bool {
     let mut significant = text.iter().filter(|byte| !byte.is_ascii_whitespace());
     match significant.next() {
@@ -39,7 +39,7 @@ fn looks_like_json(text: &[u8]) -> bool {
 }
 
 fn read(list: &mut List<'_>, emit: Emit<'_>) -> Result<(), Problem> {
-    // A first line that is a whole value makes each line one, so that a bad one costs no more than itself.
+    // If the first line is a complete value, each line is read as one, so that a bad line fails only itself.
     let start = list.input.fill_buf()?;
     let has_value_a_line = start
         .split(|&byte| byte == b'\n')
@@ -74,7 +74,7 @@ fn read_lines(list: &mut List<'_>, emit: Emit<'_>) -> Result<(), Problem> {
     Ok(())
 }
 
-/// Reads values of any layout, one after the other.
+/// Reads one value after another, in any layout.
 fn read_document(list: &mut List<'_>, emit: Emit<'_>) -> Result<(), Problem> {
     let (input, since_row) = Counted::new(&mut *list.input, MAX_ROW);
     let mut rows = Rows {
@@ -97,12 +97,12 @@ fn read_document(list: &mut List<'_>, emit: Emit<'_>) -> Result<(), Problem> {
     Ok(())
 }
 
-/// Where rows go as they are found.
+/// Emits and counts rows as they are found.
 struct Rows<'a> {
     keys: KeyRules<'a>,
     emit: Emit<'a>,
     count: u64,
-    /// Where the rows are, if not each is one of its own.
+    /// The line of the rows; `None` if rows are numbered instead.
     line: Option<u64>,
     since_row: Rc<Cell<usize>>,
 }
@@ -131,10 +131,10 @@ impl<'a> Rows<'a> {
     }
 }
 
-/// A value that is an object's, or holds some.
+/// Deserializes a value that is a row or contains rows.
 struct Value<'r, 'a> {
     rows: &'r mut Rows<'a>,
-    /// Whether an array's elements, or a listing's, are still to come: they are in no other.
+    /// Whether the value may be an array of rows or a listing. Rows themselves may not contain rows.
     may_hold_rows: bool,
 }
 
@@ -175,7 +175,7 @@ impl<'de> Visitor<'de> for Value<'_, '_> {
     }
 
     fn visit_unit<E>(self) -> Result<(), E> {
-        // A query that found nothing prints it.
+        // `aws s3api … --query` prints `null` if it finds nothing.
         if !self.may_hold_rows {
             self.rows.push_invalid("`null`");
         }
@@ -250,14 +250,14 @@ impl<'de> Visitor<'de> for Value<'_, '_> {
     }
 }
 
-/// Members that an answer to a request for a listing has, even if nothing was listed.
+/// Members of a listing's page, even of an empty one.
 const OF_A_LISTING: [&str; 4] = ["KeyCount", "IsTruncated", "RequestCharged", "Prefix"];
 
-/// The members of an object that matter.
+/// The members of an object that are used.
 #[derive(Default)]
 struct Object<'de> {
     key: Scalar<'de>,
-    /// s5cmd prints URIs under this name.
+    /// The member `key`, in which s5cmd prints URIs.
     key_or_uri: Scalar<'de>,
     bucket: Scalar<'de>,
     size: Scalar<'de>,
@@ -270,7 +270,7 @@ struct Object<'de> {
 
 impl Object<'_> {
     fn push_to(&self, rows: &mut Rows<'_>) {
-        // What s5cmd and mc print of a common prefix.
+        // s5cmd and mc print these types for a common prefix.
         let is_folder = matches!(self.kind.text(), "directory" | "folder");
         let has_key = !self.key.text().is_empty() || !self.key_or_uri.text().is_empty();
         if is_folder || (self.is_listing && !has_key) {
@@ -305,7 +305,7 @@ impl Object<'_> {
     }
 }
 
-/// A member's value, as far as it can matter.
+/// The value of a member; values that cannot be used are `Other`.
 #[derive(Default)]
 enum Scalar<'de> {
     Text(Cow<'de, str>),
@@ -403,7 +403,7 @@ mod tests {
     }
 
     #[test]
-    fn a_listing_of_the_aws_cli_is_streamed() {
+    fn listings_of_the_aws_cli_are_read_page_by_page() {
         let found = entries(LISTING.as_bytes(), "auto");
         let first = Entry {
             key: "a ü\n".into(),
@@ -413,7 +413,7 @@ mod tests {
         };
         assert_eq!(found[0], first);
         assert_eq!(found[1].key, "s3://b/is-a-key-here");
-        // Pages as they follow one another, each in one line too.
+        // Several pages may follow one another, in this layout or with one page per line.
         let pages = [LISTING, LISTING].concat();
         assert_eq!(entries(pages.as_bytes(), "auto").len(), 4);
         let compact: String = LISTING.lines().map(str::trim).collect();
@@ -422,7 +422,7 @@ mod tests {
     }
 
     #[test]
-    fn lines_of_s5cmd_are_objects_but_for_folders() {
+    fn lines_of_s5cmd_are_objects_except_folders() {
         let list = "{\"key\":\"s3://b/a\\u0026b\",\"type\":\"file\",\"size\":3,\"etag\":\"e\",\"version_id\":\"v\"}\n\
                     {\"key\":\"s3://b/sub/\",\"type\":\"directory\"}\n\
                     {\"key\":\"s3://other/x\",\"type\":\"file\"}\n";
@@ -447,7 +447,7 @@ mod tests {
     }
 
     #[test]
-    fn arrays_of_keys_or_objects_are_lists() {
+    fn arrays_may_contain_keys_or_objects() {
         assert_eq!(rows(b"[\"a\", \"b c\"]", "auto", ""), keys(&["a", "b c"]));
         assert_eq!(
             rows(b"[\n\"a\",\n\"b\"\n]\n", "auto", "p/"),
@@ -458,7 +458,7 @@ mod tests {
     }
 
     #[test]
-    fn rows_of_one_line_share_its_number() {
+    fn rows_of_one_line_share_its_line_number() {
         let found = rows(b"[1, 2]\n[3]\n", "json", "");
         let lines = found
             .iter()
@@ -467,7 +467,7 @@ mod tests {
     }
 
     #[test]
-    fn nothing_listed_is_no_row() {
+    fn empty_listings_have_no_rows() {
         for list in [
             "",
             "null\n",
@@ -480,7 +480,7 @@ mod tests {
     }
 
     #[test]
-    fn values_that_name_no_object_are_failed_rows_and_stop_nothing() {
+    fn values_that_do_not_name_an_object_fail_only_their_row() {
         let list = b"{\"key\":\"a\"}\n{\"nokey\":1}\n7\nnot json\n[[1]]\n\
                      {\"Key\":\"z\",\"Size\":\"x\"}\n{\"Key\":5}\n{\"key\":\"b\"}\n";
         let found = rows(list, "auto", "");
@@ -498,7 +498,7 @@ mod tests {
     }
 
     #[test]
-    fn a_document_that_breaks_off_or_hides_its_rows_is_an_error() {
+    fn a_document_that_is_truncated_or_never_reaches_a_row_is_an_error() {
         let message = failure(&LISTING.as_bytes()[..150], "auto");
         assert!(message.contains("it is not JSON: EOF"), "{message}");
         let mut hidden = b"[\n\"".to_vec();

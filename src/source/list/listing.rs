@@ -1,4 +1,4 @@
-//! What listings for people have in common: a line an object, its columns told by their shape.
+//! Shared by the formats of listings meant for humans: one line per object, columns recognised by their shape.
 
 use super::columns::excerpt;
 use super::format::{Emit, List, Problem};
@@ -9,16 +9,16 @@ use crate::row::NoEntry;
 #[derive(Debug, PartialEq, Eq)]
 pub enum Line<'a> {
     Object {
-        /// As it stands there: the whole key, or what is left out of it before.
+        /// The name as printed: the whole key, or the key without the listed prefix.
         name: &'a [u8],
-        /// Bytes; `None` where they were rounded.
+        /// Bytes; `None` if the listing rounds them.
         size: Option<u64>,
     },
-    /// A common prefix, or a total: no object.
+    /// A common prefix or a total, which is not an object.
     NoObject,
 }
 
-/// Reads what `program` printed. `parse` tells what a line is, `None` if it is none of a listing's.
+/// Reads a listing that `program` printed. `parse` returns what a line is, or `None` if it is not a line of a listing.
 pub fn read(
     list: &mut List<'_>,
     emit: Emit<'_>,
@@ -43,7 +43,7 @@ pub fn read(
     Ok(())
 }
 
-/// Whether `text` is as long as `shape`, with a digit for each `d`.
+/// Whether `text` equals `shape`, where each `d` of `shape` stands for a digit.
 pub fn has_shape(text: &[u8], shape: &[u8]) -> bool {
     text.len() == shape.len()
         && text.iter().zip(shape).all(|(byte, shape)| match shape {
