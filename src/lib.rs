@@ -109,14 +109,14 @@ async fn download(config: Config, place: RecordPlace) -> anyhow::Result<ExitCode
     // The limit is raised first, since the lists may be many files.
     let max_open_files = open_files::raise_limit();
     let lists = source::open(&config.list.sources)?;
-    let fit = open_files::fit(config.transfer.concurrency, max_open_files);
-    let mut output = OutputFolder::open(&config.output, fit.max_open_folders)
+    let budget = open_files::plan(config.transfer.concurrency, max_open_files);
+    let mut output = OutputFolder::open(&config.output, budget.max_open_folders)
         .with_context(|| format!("cannot use the output folder `{}`", config.output.display()))?;
     place.files().iter().for_each(|path| output.keep(path));
     config.list.files().for_each(|path| output.keep(path));
     let client = s3::Client::connect(config.s3.clone()).await?;
     let meter = Arc::new(Meter::default());
-    let limit = Limit::new(fit.concurrency.get());
+    let limit = Limit::new(budget.concurrency.get());
     let stop = Arc::new(Stop::default());
     let mut report = Report::start(&config, place, limit.clone(), Arc::clone(&meter))?;
     output.warnings().print_by(report.on_warning());
@@ -124,10 +124,10 @@ async fn download(config: Config, place: RecordPlace) -> anyhow::Result<ExitCode
         let csv = config.failed.to_string_lossy();
         output.warnings().refused(OptionalStep::Lock, &csv, error);
     }
-    if fit.concurrency < config.transfer.concurrency {
+    if budget.concurrency < config.transfer.concurrency {
         report.warn(&format!(
             "`--concurrency {}` does not fit into the limit of open files: going on with {} (`ulimit -n` raises it)",
-            config.transfer.concurrency, fit.concurrency
+            config.transfer.concurrency, budget.concurrency
         ));
     }
     let signal = signal::listen(Arc::clone(&stop))?;
@@ -137,14 +137,14 @@ async fn download(config: Config, place: RecordPlace) -> anyhow::Result<ExitCode
         count_in_background(&options, report.list_notes());
     }
     let notes = report.list_notes();
-    let rows = source::read(lists, options, move |taken| notes.taken(&taken));
+    let rows = source::read(lists, options, move |detected| notes.detected(&detected));
     let sink = Arc::new(Sink::new(output, config.if_exists, Arc::clone(&meter)));
     let shared = Arc::new(Shared {
         client,
         sink,
         paths: config.paths,
         options: TransferOptions {
-            concurrency: fit.concurrency,
+            concurrency: budget.concurrency,
             ..config.transfer
         },
         limit,

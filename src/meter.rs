@@ -158,7 +158,7 @@ impl Meter {
     pub(crate) fn object(self: &Arc<Self>) -> InFlightObject {
         InFlightObject {
             meter: Arc::clone(self),
-            in_vain: AtomicU64::new(0),
+            unconfirmed: AtomicU64::new(0),
             resumed: AtomicU64::new(0),
             large: OnceLock::new(),
         }
@@ -182,7 +182,7 @@ impl Drop for Waiting<'_> {
 pub(crate) struct InFlightObject {
     meter: Arc<Meter>,
     /// Bytes received that are subtracted again unless the object completes.
-    in_vain: AtomicU64,
+    unconfirmed: AtomicU64,
     /// Bytes of an earlier run that are subtracted likewise.
     resumed: AtomicU64,
     large: OnceLock<Arc<LargeObject>>,
@@ -190,7 +190,7 @@ pub(crate) struct InFlightObject {
 
 impl InFlightObject {
     pub fn received(&self, n: usize) {
-        self.in_vain.fetch_add(n as u64, Relaxed);
+        self.unconfirmed.fetch_add(n as u64, Relaxed);
         self.meter.bytes.fetch_add(n as u64, Relaxed);
         if let Some(large) = self.large.get() {
             large.n_done.fetch_add(n as u64, Relaxed);
@@ -198,7 +198,7 @@ impl InFlightObject {
     }
 
     /// Marks the object as a large one of `size` bytes, `resumed` of which an earlier run downloaded.
-    pub fn is_large(&self, key: &str, size: u64, resumed: u64) {
+    pub fn mark_large(&self, key: &str, size: u64, resumed: u64) {
         self.meter.resumed.fetch_add(resumed, Relaxed);
         self.resumed.store(resumed, Relaxed);
         let large = self.large.get_or_init(|| {
@@ -212,8 +212,8 @@ impl InFlightObject {
     }
 
     /// Counts the bytes received so far for good: the object is complete.
-    pub fn keep(&self) {
-        self.in_vain.store(0, Relaxed);
+    pub fn confirm(&self) {
+        self.unconfirmed.store(0, Relaxed);
         self.resumed.store(0, Relaxed);
     }
 }
@@ -222,7 +222,7 @@ impl Drop for InFlightObject {
     fn drop(&mut self) {
         self.meter
             .bytes
-            .fetch_sub(self.in_vain.load(Relaxed), Relaxed);
+            .fetch_sub(self.unconfirmed.load(Relaxed), Relaxed);
         self.meter
             .resumed
             .fetch_sub(self.resumed.load(Relaxed), Relaxed);
@@ -248,7 +248,7 @@ mod tests {
         assert_eq!(meter.counts().bytes, 0);
         let object = meter.object();
         object.received(7);
-        object.keep();
+        object.confirm();
         drop(object);
         assert_eq!(meter.counts().bytes, 7);
     }
@@ -257,7 +257,7 @@ mod tests {
     fn large_objects_are_listed_while_they_are_downloaded() {
         let meter = Arc::new(Meter::default());
         let object = meter.object();
-        object.is_large("k", 100, 30);
+        object.mark_large("k", 100, 30);
         object.received(20);
         let large = meter.large_objects();
         assert_eq!(

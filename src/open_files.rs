@@ -12,7 +12,7 @@ const FOLDERS: usize = 128;
 
 /// How the limit of open files is divided up.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Fit {
+pub struct Budget {
     pub concurrency: NonZeroUsize,
     pub max_open_folders: usize,
 }
@@ -46,9 +46,9 @@ pub fn is_exhausted(error: &io::Error) -> bool {
 }
 
 /// Lowers `concurrency` to what a limit of open files allows.
-pub fn fit(concurrency: NonZeroUsize, limit: Option<usize>) -> Fit {
+pub fn plan(concurrency: NonZeroUsize, limit: Option<usize>) -> Budget {
     let Some(limit) = limit else {
-        return Fit {
+        return Budget {
             concurrency,
             max_open_folders: FOLDERS,
         };
@@ -56,7 +56,7 @@ pub fn fit(concurrency: NonZeroUsize, limit: Option<usize>) -> Fit {
     let max_open_folders = (limit / 8).clamp(1, FOLDERS);
     let n_gets = limit.saturating_sub(OTHERS + max_open_folders) / PER_GET;
     let concurrency = concurrency.min(NonZeroUsize::new(n_gets).unwrap_or(NonZeroUsize::MIN));
-    Fit {
+    Budget {
         concurrency,
         max_open_folders,
     }
@@ -68,15 +68,15 @@ mod tests {
 
     #[test]
     fn concurrency_is_lowered_to_what_the_limit_allows() {
-        let fitted = |concurrency, limit| {
-            fit(NonZeroUsize::new(concurrency).unwrap(), limit)
+        let planned = |concurrency, limit| {
+            plan(NonZeroUsize::new(concurrency).unwrap(), limit)
                 .concurrency
                 .get()
         };
-        assert_eq!(fitted(2_000, None), 2_000);
-        assert_eq!(fitted(2_000, Some(1_048_576)), 2_000);
-        assert_eq!(fitted(64, Some(1_024)), 64);
-        assert_eq!(fitted(2_000, Some(256)), 61);
-        assert_eq!(fitted(2_000, Some(20)), 1);
+        assert_eq!(planned(2_000, None), 2_000);
+        assert_eq!(planned(2_000, Some(1_048_576)), 2_000);
+        assert_eq!(planned(64, Some(1_024)), 64);
+        assert_eq!(planned(2_000, Some(256)), 61);
+        assert_eq!(planned(2_000, Some(20)), 1);
     }
 }

@@ -7,7 +7,7 @@ use crate::outcome::{Class, ErrorCode, Failure, Outcome, SkipReason};
 pub struct Row {
     pub place: Place,
     /// The object that the row names, or why the row cannot be used.
-    pub entry: Result<Entry, NoEntry>,
+    pub entry: Result<Entry, UnusableRow>,
 }
 
 impl Row {
@@ -15,7 +15,7 @@ impl Row {
     pub fn key(&self) -> &str {
         match &self.entry {
             Ok(entry) => &entry.key,
-            Err(no_entry) => &no_entry.key,
+            Err(unusable) => &unusable.key,
         }
     }
 }
@@ -54,7 +54,7 @@ impl Entry {
 
 /// A row that does not name an object to download. It never stops the run.
 #[derive(Debug)]
-pub struct NoEntry {
+pub struct UnusableRow {
     /// The key, as far as it could be read; empty if it could not.
     pub key: String,
     /// The row's bucket, if it differs from `--bucket`.
@@ -63,7 +63,7 @@ pub struct NoEntry {
     pub outcome: Box<Outcome>,
 }
 
-impl NoEntry {
+impl UnusableRow {
     pub(crate) fn failed(key: &str, code: ErrorCode, message: impl Into<String>) -> Self {
         Self {
             key: key.to_owned(),

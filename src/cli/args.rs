@@ -335,7 +335,7 @@ pub struct Cli {
 }
 
 // The headings of `--help`.
-const LIST: &str = "Key list";
+pub(super) const LIST: &str = "Key list";
 const FILES: &str = "Files";
 const TRANSFER: &str = "Transfer";
 const REPORT: &str = "Report";

@@ -3,9 +3,9 @@
 use std::path::Path;
 
 use clap::parser::ValueSource;
-use clap::{ArgAction, ArgMatches, Command};
+use clap::{Arg, ArgAction, ArgMatches, Command};
 
-use super::args::Cli;
+use super::args::{Cli, LIST};
 use crate::options::DEFAULT_FAILED;
 
 impl Cli {
@@ -25,20 +25,12 @@ impl Cli {
 /// The options as they were typed, except those that describe the old lists: the CSV contains whole keys, and only those
 /// of this run.
 pub fn words(options: &Command, matches: &ArgMatches) -> Vec<String> {
-    const OF_THE_LISTS: [&str; 6] = [
-        "arguments",
-        "keys",
-        "keys_format",
-        "keys_columns",
-        "key_prefix",
-        "shard",
-    ];
     let mut words = vec!["s3pull".to_owned()];
     for arg in options.get_arguments() {
         let id = arg.get_id().as_str();
         let known = matches.try_contains_id(id).unwrap_or(false);
         if !known
-            || OF_THE_LISTS.contains(&id)
+            || describes_lists(arg)
             || matches.value_source(id) != Some(ValueSource::CommandLine)
         {
             continue;
@@ -58,6 +50,11 @@ pub fn words(options: &Command, matches: &ArgMatches) -> Vec<String> {
         }
     }
     words
+}
+
+/// Whether the argument describes the lists: those under their heading do, and so do the keys themselves.
+fn describes_lists(arg: &Arg) -> bool {
+    arg.is_positional() || arg.get_help_heading() == Some(LIST)
 }
 
 /// Quotes `word` for a POSIX shell, if it needs quotes.

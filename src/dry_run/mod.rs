@@ -34,8 +34,8 @@ pub fn run(config: Config) -> anyhow::Result<ExitCode> {
     };
     let mut report = DryRunReport::start(&config);
     let notes = report.list_notes();
-    let on_taken = move |taken| notes.taken(&taken);
-    let mut batches = source::read(lists, Arc::new(config.list), on_taken);
+    let on_detected = move |detected| notes.detected(&detected);
+    let mut batches = source::read(lists, Arc::new(config.list), on_detected);
     let mut broken = None;
     while let Some(batch) = batches.blocking_recv() {
         match batch {
@@ -72,10 +72,10 @@ impl Check {
                     let planned = self.plan(&entry);
                     (entry, None, planned)
                 }
-                Err(no_entry) => (
-                    Entry::of_key(no_entry.key),
-                    no_entry.bucket,
-                    Err(*no_entry.outcome),
+                Err(unusable) => (
+                    Entry::of_key(unusable.key),
+                    unusable.bucket,
+                    Err(*unusable.outcome),
                 ),
             };
             match planned {

@@ -34,7 +34,7 @@ use crate::options::Verbosity;
 use crate::outcome::{ErrorCode, Failure, Outcome, Verification};
 use crate::printable::printable;
 use crate::sink::files::OnWarning;
-use crate::source::{ListSource, Taken, Totals};
+use crate::source::{DetectedList, ListSource, Totals};
 use crate::transfer::{Finished, Limit, ListEnd, Observer, ObserverError, OnRequest, RequestNote};
 
 /// Failures that are printed one by one; the CSV has them all.
@@ -321,9 +321,9 @@ impl ListNotes {
     }
 
     /// How a list is read, and why so.
-    pub fn taken(&self, taken: &Taken) {
+    pub fn detected(&self, detected: &DetectedList) {
         if self.verbosity >= Verbosity::Verbose {
-            self.progress.println(&taken_line(taken));
+            self.progress.println(&detected_line(detected));
         }
     }
 
@@ -334,15 +334,15 @@ impl ListNotes {
 }
 
 /// `s3pull: the key list `k.csv.gz` is read as gzip, `csv`: its first line is a header with a `key` column`
-fn taken_line(taken: &Taken) -> String {
-    let compression = taken
+fn detected_line(detected: &DetectedList) -> String {
+    let compression = detected
         .compression
         .map_or_else(String::new, |compression| format!("{compression}, "));
     format!(
         "s3pull: the key list {} is read as {compression}`{}`: {}",
-        printable(&taken.list),
-        taken.format,
-        taken.reason
+        printable(&detected.list),
+        detected.format,
+        detected.reason
     )
 }
 

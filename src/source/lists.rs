@@ -13,7 +13,7 @@ use super::list::FORMATS;
 use super::list::columns::KeyRules;
 use super::list::compression::Compression;
 use super::list::detect::detect;
-use super::list::format::{Emit, Format, List, Problem, READ_SIZE};
+use super::list::format::{Emit, Format, List, ListProblem, READ_SIZE};
 use super::list::null;
 use super::list::sample::sample as read_sample;
 use super::options::{ListOptions, ListSource};
@@ -31,18 +31,18 @@ const BATCHES: usize = 2;
 pub struct ListError {
     action: &'static str,
     list: String,
-    problem: Problem,
+    problem: ListProblem,
 }
 
 /// A list that is open for reading.
 pub struct OpenList {
-    about: About,
+    info: ListInfo,
     input: Box<dyn Read + Send>,
 }
 
 /// What is known about a list before it is read.
 #[derive(Debug, Default)]
-struct About {
+struct ListInfo {
     /// The name used in messages.
     name: String,
     /// The folder of the list, if it is a file.
@@ -53,7 +53,7 @@ struct About {
 
 /// How a list is read, for the `-v` output.
 #[derive(Debug)]
-pub struct Taken {
+pub struct DetectedList {
     pub list: String,
     pub format: &'static str,
     pub reason: &'static str,
@@ -90,28 +90,28 @@ pub fn open(sources: &[ListSource]) -> Result<Vec<OpenList>, ListError> {
 }
 
 fn open_one(source: &ListSource) -> Result<OpenList, ListError> {
-    let mut about = About {
+    let mut info = ListInfo {
         name: source.name(),
-        ..About::default()
+        ..ListInfo::default()
     };
     let input: Box<dyn Read + Send> = match source {
         ListSource::Stdin => Box::new(io::stdin()),
         ListSource::File(path) => {
-            about.folder = path
+            info.folder = path
                 .canonicalize()
                 .ok()
                 .and_then(|path| path.parent().map(Path::to_owned));
             match open_file(path) {
                 Ok(file) => Box::new(file),
-                Err(error) => return Err(about.error("open", error.into())),
+                Err(error) => return Err(info.error("open", error.into())),
             }
         }
         ListSource::Arguments(keys) => {
-            about.format = Some(&null::FORMAT);
+            info.format = Some(&null::FORMAT);
             Box::new(Cursor::new(keys.join("\0")))
         }
     };
-    Ok(OpenList { about, input })
+    Ok(OpenList { info, input })
 }
 
 fn open_file(path: &Path) -> io::Result<File> {
@@ -123,11 +123,11 @@ fn open_file(path: &Path) -> io::Result<File> {
 }
 
 /// Reads `lists` on a separate thread. Rows that arrive together are one batch; the thread ends when the receiver is dropped.
-/// `on_taken` is called with how each list is read.
+/// `on_detected` is called with how each list is read, except the keys of the command line.
 pub fn read(
     lists: Vec<OpenList>,
     options: Arc<ListOptions>,
-    mut on_taken: impl FnMut(Taken) + Send + 'static,
+    mut on_detected: impl FnMut(DetectedList) + Send + 'static,
 ) -> mpsc::Receiver<Result<Vec<Row>, ListError>> {
     let (sender, receiver) = mpsc::channel(BATCHES);
     std::thread::spawn(move || {
@@ -142,11 +142,11 @@ pub fn read(
             };
             let mut emit = |row| batch.borrow_mut().push(row);
             parse(
-                &list.about,
+                &list.info,
                 index,
                 input,
                 &options,
-                &mut on_taken,
+                &mut on_detected,
                 &mut emit,
             )
         });
@@ -175,16 +175,9 @@ pub fn count(options: &ListOptions) -> Result<Option<Totals>, ListError> {
     }
     let mut totals = Totals::default();
     for (index, list) in open(&options.sources)?.into_iter().enumerate() {
-        parse(
-            &list.about,
-            index,
-            list.input,
-            options,
-            |_| {},
-            &mut |row| {
-                totals.add(&row);
-            },
-        )?;
+        parse(&list.info, index, list.input, options, |_| {}, &mut |row| {
+            totals.add(&row);
+        })?;
     }
     Ok(Some(totals))
 }
@@ -199,15 +192,15 @@ pub fn parse_bytes(
     options: &ListOptions,
     mut emit: impl FnMut(Row),
 ) -> Result<(), ListError> {
-    parse(&About::default(), 0, list, options, |_| {}, &mut emit)
+    parse(&ListInfo::default(), 0, list, options, |_| {}, &mut emit)
 }
 
 fn parse(
-    about: &About,
+    info: &ListInfo,
     index: usize,
     input: impl Read,
     options: &ListOptions,
-    mut on_taken: impl FnMut(Taken),
+    mut on_detected: impl FnMut(DetectedList),
     emit: &mut impl FnMut(Row),
 ) -> Result<(), ListError> {
     let mut emit = |line, entry: Result<_, _>| {
@@ -219,17 +212,17 @@ fn parse(
             emit(row);
         }
     };
-    parse_rows(about, input, options, &mut on_taken, &mut emit)
-        .map_err(|problem| about.error("read", problem))
+    parse_rows(info, input, options, &mut on_detected, &mut emit)
+        .map_err(|problem| info.error("read", problem))
 }
 
 fn parse_rows(
-    about: &About,
+    info: &ListInfo,
     mut input: impl Read,
     options: &ListOptions,
-    on_taken: &mut impl FnMut(Taken),
+    on_detected: &mut impl FnMut(DetectedList),
     emit: Emit<'_>,
-) -> Result<(), Problem> {
+) -> Result<(), ListProblem> {
     let mut sample = read_sample(&mut input)?;
     let compression = Compression::of(&sample);
     let mut input: Box<dyn Read + '_> = Box::new(input);
@@ -238,14 +231,17 @@ fn parse_rows(
         input = compression.decoder(start.chain(input))?;
         sample = read_sample(&mut input)?;
     }
-    let asked = about.format.or(options.format);
+    let asked = info.format.or(options.format);
     let detected = detect(&sample, asked, FORMATS, &options.bucket)?;
-    on_taken(Taken {
-        list: about.name.clone(),
-        format: detected.format.name,
-        reason: detected.reason,
-        compression,
-    });
+    // The format of keys on the command line is fixed, so there is nothing to report.
+    if info.format.is_none() {
+        on_detected(DetectedList {
+            list: info.name.clone(),
+            format: detected.format.name,
+            reason: detected.reason,
+            compression,
+        });
+    }
     let mut start = Cursor::new(sample);
     start.set_position(detected.bom_length);
     let mut list = List {
@@ -256,13 +252,13 @@ fn parse_rows(
             bucket: &options.bucket,
         },
         columns: options.columns.as_ref(),
-        folder: about.folder.as_deref(),
+        folder: info.folder.as_deref(),
     };
     (detected.format.read)(&mut list, emit)
 }
 
-impl About {
-    fn error(&self, action: &'static str, problem: Problem) -> ListError {
+impl ListInfo {
+    fn error(&self, action: &'static str, problem: ListProblem) -> ListError {
         ListError {
             action,
             list: self.name.clone(),
@@ -339,7 +335,7 @@ mod tests {
     fn rows_are_sent_while_the_pipe_stays_open() {
         let (reader, mut writer) = io::pipe().unwrap();
         let list = OpenList {
-            about: About::default(),
+            info: ListInfo::default(),
             input: Box::new(reader),
         };
         let mut batches = read(vec![list], Arc::new(options("auto", "")), |_| {});
@@ -358,9 +354,9 @@ mod tests {
             .flat_map(|n| format!("{n}\n").into_bytes())
             .collect();
         let input = Box::new(Cursor::new(zstd::encode_all(&list[..], 0).unwrap()));
-        let about = About::default();
+        let info = ListInfo::default();
         let mut batches = read(
-            vec![OpenList { about, input }],
+            vec![OpenList { info, input }],
             Arc::new(options("auto", "")),
             |_| {},
         );

@@ -26,7 +26,7 @@ pub fn parsed(list: &[u8], options: &ListOptions) -> Result<Vec<Row>, ListError>
 pub fn rows(list: &[u8], format: &str, key_prefix: &str) -> Vec<Result<String, String>> {
     let told = |row: Row| match row.entry {
         Ok(entry) => Ok(entry.key),
-        Err(no_entry) => Err(match *no_entry.outcome {
+        Err(unusable) => Err(match *unusable.outcome {
             Outcome::Failed(failure) => {
                 format!("{}: {}: {}", row.place.line, failure.code, failure.message)
             }

@@ -77,13 +77,13 @@ impl Started {
         let place = row.place;
         let entry = match row.entry {
             Ok(entry) => Arc::new(entry),
-            Err(no_entry) => {
+            Err(unusable) => {
                 return Self {
                     place,
-                    entry: Arc::new(Entry::of_key(no_entry.key)),
-                    bucket: no_entry.bucket,
+                    entry: Arc::new(Entry::of_key(unusable.key)),
+                    bucket: unusable.bucket,
                     path: None,
-                    work: Work::Nothing(no_entry.outcome),
+                    work: Work::Nothing(unusable.outcome),
                 };
             }
         };

@@ -265,6 +265,12 @@ fn one_run_may_have_several_lists_and_keys_as_arguments() {
         "{}",
         run.stderr
     );
+    // The format of keys on the command line is fixed, so `-v` does not report it.
+    assert!(
+        !run.stderr.contains("the key list on the command line"),
+        "{}",
+        run.stderr
+    );
 }
 
 #[test]

@@ -3,7 +3,7 @@
 use std::str::FromStr;
 
 use crate::outcome::ErrorCode;
-use crate::row::{Entry, NoEntry};
+use crate::row::{Entry, UnusableRow};
 
 /// The longest key that S3 can hold, in bytes of UTF-8 (S3 user guide, "Naming Amazon S3 objects").
 const MAX_KEY: usize = 1024;
@@ -29,12 +29,12 @@ pub struct KeyRules<'a> {
 
 impl KeyRules<'_> {
     /// The object of a row that is only a key or an `s3://bucket/key`.
-    pub fn key_or_uri(&self, text: &[u8]) -> Result<Entry, NoEntry> {
+    pub fn key_or_uri(&self, text: &[u8]) -> Result<Entry, UnusableRow> {
         self.uri_or(utf8(text)?, Columns::default())
     }
 
     /// The object of a row that has other columns beside a key or an `s3://bucket/key`.
-    pub fn uri_or<'a>(&self, text: &'a str, columns: Columns<'a>) -> Result<Entry, NoEntry> {
+    pub fn uri_or<'a>(&self, text: &'a str, columns: Columns<'a>) -> Result<Entry, UnusableRow> {
         let Some(uri) = text.strip_prefix("s3://") else {
             return self.entry(Columns {
                 key: text,
@@ -51,7 +51,7 @@ impl KeyRules<'_> {
                 bucket,
                 ..columns
             }),
-            _ => Err(NoEntry::invalid(format!(
+            _ => Err(UnusableRow::invalid(format!(
                 "`{}` is not `s3://bucket/key`",
                 excerpt(text.as_bytes())
             ))),
@@ -59,7 +59,7 @@ impl KeyRules<'_> {
     }
 
     /// The object of a listing's line, from the name as it is printed there.
-    pub fn listed(&self, name: &[u8], size: Option<u64>) -> Result<Entry, NoEntry> {
+    pub fn listed(&self, name: &[u8], size: Option<u64>) -> Result<Entry, UnusableRow> {
         let key = utf8(name)?;
         self.entry(Columns {
             key,
@@ -69,28 +69,28 @@ impl KeyRules<'_> {
     }
 
     /// The object that the columns of a row name.
-    pub fn entry(&self, columns: Columns<'_>) -> Result<Entry, NoEntry> {
+    pub fn entry(&self, columns: Columns<'_>) -> Result<Entry, UnusableRow> {
         let Columns { key, bucket, .. } = columns;
         if !bucket.is_empty() && bucket != self.bucket {
             let message = format!(
                 "the row is for bucket `{bucket}`, this run is for `{}`",
                 self.bucket
             );
-            return Err(NoEntry {
+            return Err(UnusableRow {
                 bucket: Some(bucket.to_owned()),
-                ..NoEntry::failed(key, ErrorCode::WrongBucket, message)
+                ..UnusableRow::failed(key, ErrorCode::WrongBucket, message)
             });
         }
         let length = self.prefix.len() + key.len();
         if length == 0 {
-            return Err(NoEntry::invalid("the key is empty"));
+            return Err(UnusableRow::invalid("the key is empty"));
         }
         let mut whole = String::with_capacity(length);
         whole.push_str(self.prefix);
         whole.push_str(key);
         if length > MAX_KEY {
             let message = format!("the key has {length} bytes, S3 allows {MAX_KEY}");
-            return Err(NoEntry::failed(&whole, ErrorCode::InvalidKey, message));
+            return Err(UnusableRow::failed(&whole, ErrorCode::InvalidKey, message));
         }
         Ok(Entry {
             key: whole,
@@ -106,9 +106,9 @@ fn given(text: &str) -> Option<String> {
     (!text.is_empty()).then(|| text.to_owned())
 }
 
-pub fn utf8(bytes: &[u8]) -> Result<&str, NoEntry> {
+pub fn utf8(bytes: &[u8]) -> Result<&str, UnusableRow> {
     std::str::from_utf8(bytes).map_err(|_| {
-        NoEntry::invalid(format!(
+        UnusableRow::invalid(format!(
             "not UTF-8, as keys in S3 must be: `{}`",
             excerpt(bytes)
         ))
@@ -116,13 +116,13 @@ pub fn utf8(bytes: &[u8]) -> Result<&str, NoEntry> {
 }
 
 /// Parses a size in bytes; an empty column counts as missing.
-pub fn size(text: &str) -> Result<Option<u64>, NoEntry> {
+pub fn size(text: &str) -> Result<Option<u64>, UnusableRow> {
     if text.is_empty() {
         return Ok(None);
     }
     match text.parse() {
         Ok(size) => Ok(Some(size)),
-        Err(_) => Err(NoEntry::invalid(format!(
+        Err(_) => Err(UnusableRow::invalid(format!(
             "`{}` is not a size in bytes",
             excerpt(text.as_bytes())
         ))),

@@ -6,9 +6,9 @@ use std::io::Read;
 use csv::{ByteRecord, ReaderBuilder};
 
 use super::columns::{Columns, KeyRules, size, utf8};
-use super::format::{Emit, Format, List, Problem};
-use super::row_limit::Counted;
-use crate::row::{Entry, NoEntry};
+use super::format::{Emit, Format, List, ListProblem};
+use super::row_limit::RowLimit;
+use crate::row::{Entry, UnusableRow};
 
 pub static FORMAT: Format = Format {
     name: "csv",
@@ -35,14 +35,14 @@ struct Positions {
 }
 
 impl Positions {
-    fn of(header: &ByteRecord) -> Result<Self, Problem> {
+    fn of(header: &ByteRecord) -> Result<Self, ListProblem> {
         let find = |name: &str| header.iter().position(|column| column == name.as_bytes());
         let Some(key) = find("key") else {
             let names: Vec<_> = header
                 .iter()
                 .map(|name| format!("`{}`", name.escape_ascii()))
                 .collect();
-            return Err(Problem::NoKeyColumn(names.join(", ")));
+            return Err(ListProblem::NoKeyColumn(names.join(", ")));
         };
         Ok(Self {
             key,
@@ -56,7 +56,7 @@ impl Positions {
     }
 }
 
-fn read(list: &mut List<'_>, emit: Emit<'_>) -> Result<(), Problem> {
+fn read(list: &mut List<'_>, emit: Emit<'_>) -> Result<(), ListProblem> {
     let keys = list.keys;
     let mut positions = None;
     for_each_record(&mut *list.input, |line, record| {
@@ -71,9 +71,9 @@ fn read(list: &mut List<'_>, emit: Emit<'_>) -> Result<(), Problem> {
 /// Passes each record, and the line that it starts on, to `each`.
 pub fn for_each_record(
     input: impl Read,
-    mut each: impl FnMut(u64, &ByteRecord) -> Result<(), Problem>,
-) -> Result<(), Problem> {
-    let (input, since_record) = Counted::new(input, MAX_RECORD);
+    mut each: impl FnMut(u64, &ByteRecord) -> Result<(), ListProblem>,
+) -> Result<(), ListProblem> {
+    let (input, since_record) = RowLimit::new(input, MAX_RECORD);
     let mut reader = ReaderBuilder::new()
         .has_headers(false)
         .flexible(true)
@@ -90,23 +90,27 @@ pub fn for_each_record(
                 since_record.set(0);
             }
             Err(_) if since_record.get() > MAX_RECORD => {
-                return Err(Problem::LongRecord {
+                return Err(ListProblem::LongRecord {
                     line,
                     max: MAX_RECORD,
                 });
             }
-            Err(error) => return Err(Problem::Io(error.into())),
+            Err(error) => return Err(ListProblem::Io(error.into())),
         }
     }
 }
 
-fn entry(record: &ByteRecord, positions: &Positions, keys: KeyRules<'_>) -> Result<Entry, NoEntry> {
+fn entry(
+    record: &ByteRecord,
+    positions: &Positions,
+    keys: KeyRules<'_>,
+) -> Result<Entry, UnusableRow> {
     let field = |position| field(record, position);
     let key = field(Some(positions.key))?;
     if key.is_empty() {
         // A row that failed without a key keeps its message when the failed-keys CSV is the list.
         let message = field(positions.message)?;
-        return Err(NoEntry::invalid(if message.is_empty() {
+        return Err(UnusableRow::invalid(if message.is_empty() {
             "the key is empty"
         } else {
             message
@@ -124,7 +128,7 @@ fn entry(record: &ByteRecord, positions: &Positions, keys: KeyRules<'_>) -> Resu
 }
 
 /// A column of a record; empty if the record lacks it.
-pub fn field(record: &ByteRecord, position: Option<usize>) -> Result<&str, NoEntry> {
+pub fn field(record: &ByteRecord, position: Option<usize>) -> Result<&str, UnusableRow> {
     let field = position.and_then(|position| record.get(position));
     utf8(field.unwrap_or_default())
 }

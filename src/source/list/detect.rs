@@ -1,6 +1,6 @@
 //! Detects the format of a list, once per list and from its first rows, never line by line.
 
-use super::format::{Format, Problem};
+use super::format::{Format, ListProblem};
 use super::sample::{LineEnding, Sample, line_ending};
 
 const BOM: &[u8] = b"\xef\xbb\xbf";
@@ -19,15 +19,15 @@ pub struct Detected {
 /// Detects the format from `sample`, the start of a list for `bucket`, unless `asked` gives the format.
 ///
 /// # Errors
-/// [`Problem::Utf16`], which no format can be in.
+/// [`ListProblem::Utf16`], which no format can be in.
 pub fn detect(
     sample: &[u8],
     asked: Option<&'static Format>,
     formats: &[&'static Format],
     bucket: &str,
-) -> Result<Detected, Problem> {
+) -> Result<Detected, ListProblem> {
     if has_utf16_mark(sample) || (asked.is_none() && looks_like_utf16(sample)) {
-        return Err(Problem::Utf16);
+        return Err(ListProblem::Utf16);
     }
     let bom_length = if sample.starts_with(BOM) {
         BOM.len()

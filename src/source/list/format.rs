@@ -5,7 +5,7 @@ use std::path::Path;
 
 use super::columns::{InventoryColumns, KeyRules};
 use super::sample::{LineEnding, Sample};
-use crate::row::{Entry, NoEntry};
+use crate::row::{Entry, UnusableRow};
 
 /// Bytes per read of a list.
 pub const READ_SIZE: usize = 64 * 1024;
@@ -19,7 +19,7 @@ pub struct Format {
     pub help: &'static str,
     /// Returns the reason why a list that starts with the sample has this format; `None` if it does not.
     pub recognise: fn(&Sample<'_>) -> Option<&'static str>,
-    pub read: fn(&mut List<'_>, Emit<'_>) -> Result<(), Problem>,
+    pub read: fn(&mut List<'_>, Emit<'_>) -> Result<(), ListProblem>,
 }
 
 /// The list that a format reads, and the rules for its rows.
@@ -33,11 +33,11 @@ pub struct List<'a> {
 }
 
 /// The function that receives each row, with its line.
-pub type Emit<'a> = &'a mut dyn FnMut(u64, Result<Entry, NoEntry>);
+pub type Emit<'a> = &'a mut dyn FnMut(u64, Result<Entry, UnusableRow>);
 
 /// What is wrong with a list as a whole.
 #[derive(Debug, thiserror::Error)]
-pub enum Problem {
+pub enum ListProblem {
     #[error("{0}")]
     Io(#[from] io::Error),
     #[error("it is UTF-16: convert it with `iconv -f UTF-16 -t UTF-8`")]

@@ -15,11 +15,11 @@ use super::columns::{Columns, InventoryColumns, KeyRules, size};
 use super::compression::Compression;
 use super::csv;
 use super::format::READ_SIZE;
-use super::format::{Emit, Format, List, Problem};
+use super::format::{Emit, Format, List, ListProblem};
 use super::manifest::Manifest;
 use super::sample::{Sample, sample};
 use crate::outcome::SkipReason;
-use crate::row::{Entry, NoEntry};
+use crate::row::{Entry, UnusableRow};
 
 pub static FORMAT: Format = Format {
     name: "inventory",
@@ -29,13 +29,13 @@ pub static FORMAT: Format = Format {
 };
 
 /// The columns of a manifest of S3 Batch Operations: `Bucket,Key` or `Bucket,Key,VersionId`.
-fn columns_of_batch_operations(first: &ByteRecord) -> Result<InventoryColumns, Problem> {
+fn columns_of_batch_operations(first: &ByteRecord) -> Result<InventoryColumns, ListProblem> {
     let is_version = |field: &[u8]| !field.iter().all(u8::is_ascii_digit) || field.is_empty();
     match first.len() {
         2 => {}
         3 if is_version(&first[2]) => {}
         n => {
-            return Err(Problem::Inventory(format!(
+            return Err(ListProblem::Inventory(format!(
                 "its {n} columns have no names: pass the `fileSchema` of its manifest to `--keys-columns`, such as `Bucket, Key, Size`"
             )));
         }
@@ -75,7 +75,7 @@ fn is_manifest(text: &[u8]) -> bool {
         && memchr::memmem::find(text, b"\"fileSchema\"").is_some()
 }
 
-fn read(list: &mut List<'_>, emit: Emit<'_>) -> Result<(), Problem> {
+fn read(list: &mut List<'_>, emit: Emit<'_>) -> Result<(), ListProblem> {
     if !list.input.fill_buf()?.trim_ascii_start().starts_with(b"{") {
         return read_data(
             &mut *list.input,
@@ -87,10 +87,13 @@ fn read(list: &mut List<'_>, emit: Emit<'_>) -> Result<(), Problem> {
     }
     let Some(folder) = list.folder else {
         let message = "the data files are expected beside the manifest: pass the manifest by its path, not on stdin";
-        return Err(Problem::Inventory(message.to_owned()));
+        return Err(ListProblem::Inventory(message.to_owned()));
     };
     let manifest = Manifest::read(&mut *list.input)?;
-    let columns: InventoryColumns = manifest.file_schema.parse().map_err(Problem::Inventory)?;
+    let columns: InventoryColumns = manifest
+        .file_schema
+        .parse()
+        .map_err(ListProblem::Inventory)?;
     let mut n_rows = 0;
     for path in manifest.find_files(folder)? {
         let mut file = File::open(path)?;
@@ -126,7 +129,7 @@ fn read_data(
     keys: KeyRules<'_>,
     n_rows: &mut u64,
     emit: Emit<'_>,
-) -> Result<(), Problem> {
+) -> Result<(), ListProblem> {
     csv::for_each_record(input, |_, record| {
         let columns = match &mut columns {
             Some(columns) => columns,
@@ -142,14 +145,20 @@ fn entry(
     record: &ByteRecord,
     columns: &InventoryColumns,
     keys: KeyRules<'_>,
-) -> Result<Entry, NoEntry> {
+) -> Result<Entry, UnusableRow> {
     let field = |position| csv::field(record, position);
     let key = decoded(field(Some(columns.key))?)?;
     if field(columns.is_delete_marker)?.eq_ignore_ascii_case("true") {
-        return Err(NoEntry::skipped(key.into_owned(), SkipReason::DeleteMarker));
+        return Err(UnusableRow::skipped(
+            key.into_owned(),
+            SkipReason::DeleteMarker,
+        ));
     }
     if field(columns.is_latest)?.eq_ignore_ascii_case("false") {
-        return Err(NoEntry::skipped(key.into_owned(), SkipReason::OldVersion));
+        return Err(UnusableRow::skipped(
+            key.into_owned(),
+            SkipReason::OldVersion,
+        ));
     }
     let size = size(field(columns.size)?).map_err(|error| error.of_key(&key))?;
     keys.entry(Columns {
@@ -163,7 +172,7 @@ fn entry(
 }
 
 /// Decodes a key. S3 writes a space as `+` and a plus as `%2B`.
-fn decoded(text: &str) -> Result<Cow<'_, str>, NoEntry> {
+fn decoded(text: &str) -> Result<Cow<'_, str>, UnusableRow> {
     if !text.contains(['+', '%']) {
         return Ok(Cow::Borrowed(text));
     }
@@ -171,7 +180,7 @@ fn decoded(text: &str) -> Result<Cow<'_, str>, NoEntry> {
     let decoded = percent_decode_str(&text).decode_utf8();
     match decoded {
         Ok(key) => Ok(Cow::Owned(key.into_owned())),
-        Err(_) => Err(NoEntry::invalid(format!(
+        Err(_) => Err(UnusableRow::invalid(format!(
             "not UTF-8 when URL-decoded, as keys in S3 must be: `{text}`"
         ))),
     }

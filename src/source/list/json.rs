@@ -13,10 +13,10 @@ use serde::de::{
 use serde_json::error::Category;
 
 use super::columns::{Columns, KeyRules, excerpt, size};
-use super::format::{Emit, Format, List, Problem};
+use super::format::{Emit, Format, List, ListProblem};
 use super::lines;
-use super::row_limit::Counted;
-use crate::row::{Entry, NoEntry};
+use super::row_limit::RowLimit;
+use crate::row::{Entry, UnusableRow};
 
 pub static FORMAT: Format = Format {
     name: "json",
@@ -38,7 +38,7 @@ fn looks_like_json(text: &[u8]) -> bool {
     }
 }
 
-fn read(list: &mut List<'_>, emit: Emit<'_>) -> Result<(), Problem> {
+fn read(list: &mut List<'_>, emit: Emit<'_>) -> Result<(), ListProblem> {
     // If the first line is a complete value, each line is read as one, so that a bad line fails only itself.
     let start = list.input.fill_buf()?;
     let has_value_a_line = start
@@ -52,7 +52,7 @@ fn read(list: &mut List<'_>, emit: Emit<'_>) -> Result<(), Problem> {
     }
 }
 
-fn read_lines(list: &mut List<'_>, emit: Emit<'_>) -> Result<(), Problem> {
+fn read_lines(list: &mut List<'_>, emit: Emit<'_>) -> Result<(), ListProblem> {
     let mut rows = Rows::new(list.keys, emit);
     lines::for_each(&mut *list.input, list.line_ending, MAX_ROW, |line, text| {
         rows.line = Some(line);
@@ -63,7 +63,7 @@ fn read_lines(list: &mut List<'_>, emit: Emit<'_>) -> Result<(), Problem> {
                 let read = Value::top(&mut rows).deserialize(&mut values);
                 if let Err(error) = read.and_then(|()| values.end()) {
                     let text = excerpt(text);
-                    rows.push(Err(NoEntry::invalid(format!(
+                    rows.push(Err(UnusableRow::invalid(format!(
                         "not JSON: {error}: `{text}`"
                     ))));
                 }
@@ -75,8 +75,8 @@ fn read_lines(list: &mut List<'_>, emit: Emit<'_>) -> Result<(), Problem> {
 }
 
 /// Reads one value after another, in any layout.
-fn read_document(list: &mut List<'_>, emit: Emit<'_>) -> Result<(), Problem> {
-    let (input, since_row) = Counted::new(&mut *list.input, MAX_ROW);
+fn read_document(list: &mut List<'_>, emit: Emit<'_>) -> Result<(), ListProblem> {
+    let (input, since_row) = RowLimit::new(&mut *list.input, MAX_ROW);
     let mut rows = Rows {
         since_row: Rc::clone(&since_row),
         ..Rows::new(list.keys, emit)
@@ -86,12 +86,12 @@ fn read_document(list: &mut List<'_>, emit: Emit<'_>) -> Result<(), Problem> {
     while values.end().is_err() {
         let read = Value::top(&mut rows).deserialize(&mut values);
         read.map_err(|error| match error.classify() {
-            Category::Io if since_row.get() > MAX_ROW => Problem::LongValue {
+            Category::Io if since_row.get() > MAX_ROW => ListProblem::LongValue {
                 row: rows.count,
                 max: MAX_ROW,
             },
-            Category::Io => Problem::Io(error.into()),
-            _ => Problem::NotJson(error),
+            Category::Io => ListProblem::Io(error.into()),
+            _ => ListProblem::NotJson(error),
         })?;
     }
     Ok(())
@@ -118,14 +118,14 @@ impl<'a> Rows<'a> {
         }
     }
 
-    fn push(&mut self, entry: Result<Entry, NoEntry>) {
+    fn push(&mut self, entry: Result<Entry, UnusableRow>) {
         self.count += 1;
         self.since_row.set(0);
         (self.emit)(self.line.unwrap_or(self.count), entry);
     }
 
     fn push_invalid(&mut self, what: &str) {
-        self.push(Err(NoEntry::invalid(format!(
+        self.push(Err(UnusableRow::invalid(format!(
             "{what} is neither a key nor an object with `Key` or `key`"
         ))));
     }
@@ -283,7 +283,7 @@ impl Object<'_> {
         }
     }
 
-    fn entry(&self, keys: KeyRules<'_>) -> Result<Entry, NoEntry> {
+    fn entry(&self, keys: KeyRules<'_>) -> Result<Entry, UnusableRow> {
         let key = self.key.text();
         let size = match &self.size {
             Scalar::Number(size) => Some(*size),

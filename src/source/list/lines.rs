@@ -2,9 +2,9 @@
 
 use std::io::{self, BufRead, Read};
 
-use super::format::{Emit, Format, List, Problem};
+use super::format::{Emit, Format, List, ListProblem};
 use super::sample::LineEnding;
-use crate::row::NoEntry;
+use crate::row::UnusableRow;
 
 pub static FORMAT: Format = Format {
     name: "lines",
@@ -17,7 +17,7 @@ pub static FORMAT: Format = Format {
 /// list.
 pub const MAX_LINE: usize = 16 * 1024;
 
-fn read(list: &mut List<'_>, emit: Emit<'_>) -> Result<(), Problem> {
+fn read(list: &mut List<'_>, emit: Emit<'_>) -> Result<(), ListProblem> {
     let keys = list.keys;
     for_each(
         &mut *list.input,
@@ -35,7 +35,7 @@ pub fn for_each(
     input: &mut dyn BufRead,
     ending: LineEnding,
     max: usize,
-    mut each: impl FnMut(u64, Result<&[u8], NoEntry>),
+    mut each: impl FnMut(u64, Result<&[u8], UnusableRow>),
 ) -> io::Result<()> {
     let end = ending.last_byte();
     let mut buffer = Vec::new();
@@ -48,7 +48,7 @@ pub fn for_each(
         if buffer.len() == max && buffer.last() != Some(&end) {
             input.skip_until(end)?;
             let message = format!("the row has more than {max} bytes, so it is not a key");
-            each(number, Err(NoEntry::invalid(message)));
+            each(number, Err(UnusableRow::invalid(message)));
             continue;
         }
         let line = ending.strip(&buffer);

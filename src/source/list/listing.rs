@@ -1,9 +1,9 @@
 //! Shared by the formats of listings meant for humans: one line per object, columns recognised by their shape.
 
 use super::columns::excerpt;
-use super::format::{Emit, List, Problem};
+use super::format::{Emit, List, ListProblem};
 use super::lines;
-use crate::row::NoEntry;
+use crate::row::UnusableRow;
 
 /// A line of a listing.
 #[derive(Debug, PartialEq, Eq)]
@@ -24,7 +24,7 @@ pub fn read(
     emit: Emit<'_>,
     program: &str,
     parse: impl Fn(&[u8]) -> Option<Line<'_>>,
-) -> Result<(), Problem> {
+) -> Result<(), ListProblem> {
     let (keys, ending) = (list.keys, list.line_ending);
     lines::for_each(&mut *list.input, ending, lines::MAX_LINE, |line, text| {
         let entry = match text.map(|text| (text, parse(text))) {
@@ -32,7 +32,7 @@ pub fn read(
             Ok((_, Some(Line::NoObject))) => return,
             Ok((text, None)) => {
                 let text = excerpt(text);
-                Err(NoEntry::invalid(format!(
+                Err(UnusableRow::invalid(format!(
                     "not a line of `{program}`: `{text}`"
                 )))
             }

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
 
-use super::format::Problem;
+use super::format::ListProblem;
 
 /// Most bytes of a manifest. Each data file takes some 200 of them.
 const MAX_MANIFEST: u64 = 64 * 1024 * 1024;
@@ -28,14 +28,14 @@ struct DataFile {
 }
 
 impl Manifest {
-    pub fn read(input: &mut dyn BufRead) -> Result<Self, Problem> {
+    pub fn read(input: &mut dyn BufRead) -> Result<Self, ListProblem> {
         let mut text = Vec::new();
         input.take(MAX_MANIFEST).read_to_end(&mut text)?;
         let manifest: Self = serde_json::from_slice(&text).map_err(|error| {
-            Problem::Inventory(format!("it is not a manifest of an S3 Inventory: {error}"))
+            ListProblem::Inventory(format!("it is not a manifest of an S3 Inventory: {error}"))
         })?;
         if manifest.file_format != "CSV" {
-            return Err(Problem::Inventory(format!(
+            return Err(ListProblem::Inventory(format!(
                 "the inventory's files are {}, which cannot be read: configure the inventory to use CSV",
                 manifest.file_format
             )));
@@ -44,23 +44,23 @@ impl Manifest {
     }
 
     /// Finds all data files near the manifest, which is in `folder`, before any of their rows is read.
-    pub fn find_files(&self, folder: &Path) -> Result<Vec<PathBuf>, Problem> {
+    pub fn find_files(&self, folder: &Path) -> Result<Vec<PathBuf>, ListProblem> {
         self.files.iter().map(|file| file.find(folder)).collect()
     }
 }
 
 impl DataFile {
-    fn find(&self, folder: &Path) -> Result<PathBuf, Problem> {
+    fn find(&self, folder: &Path) -> Result<PathBuf, ListProblem> {
         let path = self.places(folder).into_iter().find(|path| path.is_file());
         let Some(path) = path else {
-            return Err(Problem::Inventory(format!(
+            return Err(ListProblem::Inventory(format!(
                 "its data file `{}` is missing: put it beside the manifest, or in a folder `data` beside it",
                 self.key
             )));
         };
         let length = File::open(&path)?.metadata()?.len();
         if length != self.size {
-            return Err(Problem::Inventory(format!(
+            return Err(ListProblem::Inventory(format!(
                 "its data file `{}` has {length} bytes, but the manifest says {}",
                 path.display(),
                 self.size

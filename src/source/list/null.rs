@@ -1,6 +1,6 @@
 //! `null`: keys, or `s3://bucket/key` URIs, that end in NUL, so that a key may contain a line break.
 
-use super::format::{Emit, Format, List, Problem};
+use super::format::{Emit, Format, List, ListProblem};
 use super::lines;
 use super::sample::LineEnding;
 
@@ -16,7 +16,7 @@ pub static FORMAT: Format = Format {
     read,
 };
 
-fn read(list: &mut List<'_>, emit: Emit<'_>) -> Result<(), Problem> {
+fn read(list: &mut List<'_>, emit: Emit<'_>) -> Result<(), ListProblem> {
     let keys = list.keys;
     let end = LineEnding::Nul;
     lines::for_each(&mut *list.input, end, lines::MAX_LINE, |row, text| {

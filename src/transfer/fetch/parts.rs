@@ -67,7 +67,7 @@ pub async fn fetch(
         range.end - range.start
     };
     let resumed = done.iter().map(range_length).sum();
-    received.is_large(&request.entry.key, plan.size, resumed);
+    received.mark_large(&request.entry.key, plan.size, resumed);
     let mut crcs = vec![None; plan.n_parts()];
     for &(index, crc) in &done {
         crcs[index] = Some(crc);
