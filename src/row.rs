@@ -30,7 +30,7 @@ pub struct Place {
 }
 
 /// An object that a list names, and what the list says about it.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Entry {
     pub key: String,
     pub version_id: Option<String>,
@@ -50,6 +50,24 @@ impl Entry {
             ..Self::default()
         }
     }
+
+    /// Which object the entry names.
+    pub fn object(&self) -> ObjectId<'_> {
+        ObjectId {
+            key: &self.key,
+            version_id: self.version_id.as_deref(),
+            etag: self.etag.as_deref(),
+        }
+    }
+}
+
+/// What tells objects apart. Two entries with equal ids name the same object, whatever else their rows say: the size only
+/// describes the object, and `dest` is where its file goes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct ObjectId<'a> {
+    key: &'a str,
+    version_id: Option<&'a str>,
+    etag: Option<&'a str>,
 }
 
 /// A row that does not name an object to download. It never stops the run.
@@ -59,8 +77,23 @@ pub struct UnusableRow {
     pub key: String,
     /// The row's bucket, if it differs from `--bucket`.
     pub bucket: Option<String>,
-    /// What the row ends as.
-    pub outcome: Box<Outcome>,
+    pub why: Unusable,
+}
+
+/// Why a row does not name an object to download, which is also how the row ends.
+#[derive(Debug)]
+pub enum Unusable {
+    Failed(Box<Failure>),
+    Skipped(SkipReason),
+}
+
+impl From<Unusable> for Outcome {
+    fn from(why: Unusable) -> Self {
+        match why {
+            Unusable::Failed(failure) => Self::Failed(*failure),
+            Unusable::Skipped(reason) => Self::Skipped(reason),
+        }
+    }
 }
 
 impl UnusableRow {
@@ -68,11 +101,7 @@ impl UnusableRow {
         Self {
             key: key.to_owned(),
             bucket: None,
-            outcome: Box::new(Outcome::Failed(Failure::new(
-                code,
-                Class::Permanent,
-                message,
-            ))),
+            why: Unusable::Failed(Box::new(Failure::new(code, Class::Permanent, message))),
         }
     }
 
@@ -80,19 +109,48 @@ impl UnusableRow {
         Self::failed("", ErrorCode::InvalidRow, message)
     }
 
-    /// Adds the key, once it is known.
-    pub(crate) fn of_key(self, key: &str) -> Self {
-        Self {
-            key: key.to_owned(),
-            ..self
-        }
-    }
-
     pub(crate) fn skipped(key: String, reason: SkipReason) -> Self {
         Self {
             key,
             bucket: None,
-            outcome: Box::new(Outcome::Skipped(reason)),
+            why: Unusable::Skipped(reason),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_key_version_and_etag_tell_objects_apart() {
+        let entry = Entry {
+            version_id: Some("v".to_owned()),
+            etag: Some("e".to_owned()),
+            ..Entry::of_key("k".to_owned())
+        };
+        let same = Entry {
+            size: Some(5),
+            dest: Some("d".to_owned()),
+            ..entry.clone()
+        };
+        assert_eq!(entry.object(), same.object());
+        let others = [
+            Entry {
+                key: "other".to_owned(),
+                ..entry.clone()
+            },
+            Entry {
+                version_id: None,
+                ..entry.clone()
+            },
+            Entry {
+                etag: Some("other".to_owned()),
+                ..entry.clone()
+            },
+        ];
+        for other in others {
+            assert_ne!(entry.object(), other.object(), "{other:?}");
         }
     }
 }

@@ -75,7 +75,7 @@ impl Check {
                 Err(unusable) => (
                     Entry::of_key(unusable.key),
                     unusable.bucket,
-                    Err(*unusable.outcome),
+                    Err(unusable.why.into()),
                 ),
             };
             match planned {

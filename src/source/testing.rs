@@ -2,8 +2,7 @@
 
 use super::list::format_named;
 use super::{ListError, ListOptions, ListSource, parse_bytes};
-use crate::outcome::Outcome;
-use crate::row::{Entry, Row};
+use crate::row::{Entry, Row, Unusable};
 
 pub fn options(format: &str, key_prefix: &str) -> ListOptions {
     ListOptions {
@@ -26,11 +25,11 @@ pub fn parsed(list: &[u8], options: &ListOptions) -> Result<Vec<Row>, ListError>
 pub fn rows(list: &[u8], format: &str, key_prefix: &str) -> Vec<Result<String, String>> {
     let told = |row: Row| match row.entry {
         Ok(entry) => Ok(entry.key),
-        Err(unusable) => Err(match *unusable.outcome {
-            Outcome::Failed(failure) => {
+        Err(unusable) => Err(match unusable.why {
+            Unusable::Failed(failure) => {
                 format!("{}: {}: {}", row.place.line, failure.code, failure.message)
             }
-            outcome => format!("{}: {outcome:?}", row.place.line),
+            Unusable::Skipped(reason) => format!("{}: {reason}", row.place.line),
         }),
     };
     let found = parsed(list, &options(format, key_prefix)).unwrap();

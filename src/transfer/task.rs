@@ -83,7 +83,7 @@ impl Started {
                     entry: Arc::new(Entry::of_key(unusable.key)),
                     bucket: unusable.bucket,
                     path: None,
-                    work: Work::Nothing(unusable.outcome),
+                    work: Work::Nothing(Box::new(unusable.why.into())),
                 };
             }
         };

@@ -281,6 +281,33 @@ fn the_same_key_in_flight_is_downloaded_once() {
 }
 
 #[test]
+fn rows_that_differ_only_in_size_are_one_object_in_a_run_and_in_a_dry_run() {
+    let list = "key,size\nk,1000\nk,\nk,5\n";
+    let server = Server::start();
+    server.put_patterns(["k"], 1_000);
+    let gate = server.gate("k");
+    let (running, mut stdin) = server.s3pull().start();
+    std::io::Write::write_all(&mut stdin, list.as_bytes()).unwrap();
+    drop(stdin);
+    server.wait_for_requests(1);
+    gate.open();
+    let run = running.wait().expect(0);
+    assert!(
+        run.stderr.contains("1 downloaded, 2 skipped, 0 failed"),
+        "{}",
+        run.stderr
+    );
+    assert_eq!(server.n_requests("k"), 1);
+
+    let dry_run = server.s3pull().stdin(list).arg("--dry-run").run().expect(0);
+    assert!(
+        dry_run.stderr.contains("3 rows: 1 to download, 2 to skip"),
+        "{}",
+        dry_run.stderr
+    );
+}
+
+#[test]
 fn keys_that_would_leave_the_output_folder_write_no_file() {
     let server = Server::start();
     let keys = [

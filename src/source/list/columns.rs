@@ -1,5 +1,6 @@
 //! The columns of a row, and the rules for keys that are the same in every format.
 
+use std::convert::Infallible;
 use std::str::FromStr;
 
 use crate::outcome::ErrorCode;
@@ -8,15 +9,134 @@ use crate::row::{Entry, UnusableRow};
 /// The longest key that S3 can hold, in bytes of UTF-8 (S3 user guide, "Naming Amazon S3 objects").
 const MAX_KEY: usize = 1024;
 
-/// The columns of one row. An empty column counts as missing; an empty key is an error.
-#[derive(Debug, Clone, Copy, Default)]
-pub struct Columns<'a> {
-    pub key: &'a str,
-    pub bucket: &'a str,
-    pub version_id: &'a str,
-    pub size: Option<u64>,
-    pub etag: &'a str,
-    pub dest: &'a str,
+/// One `T` per column that describes an object: the column's names, its position, or its value.
+///
+/// A new column is added here, with its names, and in [`Entry`].
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Columns<T> {
+    pub key: T,
+    pub bucket: T,
+    pub version_id: T,
+    pub size: T,
+    pub etag: T,
+    pub dest: T,
+}
+
+/// The names in the header of a CSV.
+pub const CSV_NAMES: Columns<&str> = Columns {
+    key: "key",
+    bucket: "bucket",
+    version_id: "version_id",
+    size: "size",
+    etag: "etag",
+    dest: "dest",
+};
+
+/// The names in the `fileSchema` of an inventory, which has no `dest`.
+const INVENTORY_NAMES: Columns<Option<&str>> = Columns {
+    key: Some("Key"),
+    bucket: Some("Bucket"),
+    version_id: Some("VersionId"),
+    size: Some("Size"),
+    etag: Some("ETag"),
+    dest: None,
+};
+
+/// The members of a JSON object. `key` is not among them, since it may also be a URI.
+const JSON_NAMES: Columns<&[&str]> = Columns {
+    key: &["Key"],
+    bucket: &["Bucket", "bucket"],
+    version_id: &["VersionId", "version_id"],
+    size: &["Size", "size"],
+    etag: &["ETag", "etag"],
+    dest: &["dest"],
+};
+
+impl<T> Columns<T> {
+    /// Borrows each column.
+    pub fn each_ref(&self) -> Columns<&T> {
+        Columns {
+            key: &self.key,
+            bucket: &self.bucket,
+            version_id: &self.version_id,
+            size: &self.size,
+            etag: &self.etag,
+            dest: &self.dest,
+        }
+    }
+
+    /// Converts each column.
+    pub fn map<U>(self, mut convert: impl FnMut(T) -> U) -> Columns<U> {
+        let Ok(columns) = self.try_map(|column| Ok::<_, Infallible>(convert(column)));
+        columns
+    }
+
+    /// Converts each column, up to the first error.
+    pub fn try_map<U, E>(
+        self,
+        mut convert: impl FnMut(T) -> Result<U, E>,
+    ) -> Result<Columns<U>, E> {
+        Ok(Columns {
+            key: convert(self.key)?,
+            bucket: convert(self.bucket)?,
+            version_id: convert(self.version_id)?,
+            size: convert(self.size)?,
+            etag: convert(self.etag)?,
+            dest: convert(self.dest)?,
+        })
+    }
+
+    /// The column of the JSON member `name`.
+    pub fn json_member(&mut self, name: &str) -> Option<&mut T> {
+        let columns = [
+            (JSON_NAMES.key, &mut self.key),
+            (JSON_NAMES.bucket, &mut self.bucket),
+            (JSON_NAMES.version_id, &mut self.version_id),
+            (JSON_NAMES.size, &mut self.size),
+            (JSON_NAMES.etag, &mut self.etag),
+            (JSON_NAMES.dest, &mut self.dest),
+        ];
+        let found = columns
+            .into_iter()
+            .find(|(names, _)| names.contains(&name))?;
+        Some(found.1)
+    }
+}
+
+/// The value of a column. An empty text counts as a missing column.
+#[derive(Debug, Clone, Copy)]
+pub enum Value<'a> {
+    Text(&'a str),
+    /// A number that its format has parsed already.
+    Number(u64),
+}
+
+impl Default for Value<'_> {
+    fn default() -> Self {
+        Self::Text("")
+    }
+}
+
+impl<'a> Value<'a> {
+    /// The text; empty for a number, since only sizes are numbers.
+    pub fn text(self) -> &'a str {
+        match self {
+            Self::Text(text) => text,
+            Self::Number(_) => "",
+        }
+    }
+
+    /// Bytes.
+    fn size(self) -> Result<Option<u64>, String> {
+        match self {
+            Self::Number(size) => Ok(Some(size)),
+            Self::Text("") => Ok(None),
+            Self::Text(text) => text
+                .parse()
+                .map(Some)
+                .map_err(|_| format!("`{}` is not a size in bytes", excerpt(text.as_bytes()))),
+        }
+    }
 }
 
 /// The rules for keys, which are the same in every format.
@@ -34,10 +154,14 @@ impl KeyRules<'_> {
     }
 
     /// The object of a row that has other columns beside a key or an `s3://bucket/key`.
-    pub fn uri_or<'a>(&self, text: &'a str, columns: Columns<'a>) -> Result<Entry, UnusableRow> {
+    pub fn uri_or<'a>(
+        &self,
+        text: &'a str,
+        columns: Columns<Value<'a>>,
+    ) -> Result<Entry, UnusableRow> {
         let Some(uri) = text.strip_prefix("s3://") else {
             return self.entry(Columns {
-                key: text,
+                key: Value::Text(text),
                 ..columns
             });
         };
@@ -47,8 +171,8 @@ impl KeyRules<'_> {
         };
         match uri.split_once('/') {
             Some((bucket, key)) if !bucket.is_empty() => whole.entry(Columns {
-                key,
-                bucket,
+                key: Value::Text(key),
+                bucket: Value::Text(bucket),
                 ..columns
             }),
             _ => Err(UnusableRow::invalid(format!(
@@ -60,17 +184,16 @@ impl KeyRules<'_> {
 
     /// The object of a listing's line, from the name as it is printed there.
     pub fn listed(&self, name: &[u8], size: Option<u64>) -> Result<Entry, UnusableRow> {
-        let key = utf8(name)?;
         self.entry(Columns {
-            key,
-            size,
+            key: Value::Text(utf8(name)?),
+            size: size.map_or_else(Value::default, Value::Number),
             ..Columns::default()
         })
     }
 
     /// The object that the columns of a row name.
-    pub fn entry(&self, columns: Columns<'_>) -> Result<Entry, UnusableRow> {
-        let Columns { key, bucket, .. } = columns;
+    pub fn entry(&self, columns: Columns<Value<'_>>) -> Result<Entry, UnusableRow> {
+        let (key, bucket) = (columns.key.text(), columns.bucket.text());
         if !bucket.is_empty() && bucket != self.bucket {
             let message = format!(
                 "the row is for bucket `{bucket}`, this run is for `{}`",
@@ -92,12 +215,18 @@ impl KeyRules<'_> {
             let message = format!("the key has {length} bytes, S3 allows {MAX_KEY}");
             return Err(UnusableRow::failed(&whole, ErrorCode::InvalidKey, message));
         }
+        let size = match columns.size.size() {
+            Ok(size) => size,
+            Err(message) => {
+                return Err(UnusableRow::failed(&whole, ErrorCode::InvalidRow, message));
+            }
+        };
         Ok(Entry {
             key: whole,
-            version_id: given(columns.version_id),
-            size: columns.size,
-            etag: given(columns.etag.trim_matches('"')),
-            dest: given(columns.dest),
+            version_id: given(columns.version_id.text()),
+            size,
+            etag: given(columns.etag.text().trim_matches('"')),
+            dest: given(columns.dest.text()),
         })
     }
 }
@@ -115,20 +244,6 @@ pub fn utf8(bytes: &[u8]) -> Result<&str, UnusableRow> {
     })
 }
 
-/// Parses a size in bytes; an empty column counts as missing.
-pub fn size(text: &str) -> Result<Option<u64>, UnusableRow> {
-    if text.is_empty() {
-        return Ok(None);
-    }
-    match text.parse() {
-        Ok(size) => Ok(Some(size)),
-        Err(_) => Err(UnusableRow::invalid(format!(
-            "`{}` is not a size in bytes",
-            excerpt(text.as_bytes())
-        ))),
-    }
-}
-
 /// The start of `text`, for a message.
 pub fn excerpt(text: &[u8]) -> String {
     const MOST: usize = 200;
@@ -143,13 +258,9 @@ pub fn excerpt(text: &[u8]) -> String {
 /// Positions of the columns of an inventory's data file.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct InventoryColumns {
-    pub(super) key: usize,
-    pub(super) bucket: Option<usize>,
-    pub(super) version_id: Option<usize>,
+    pub(super) object: Columns<Option<usize>>,
     pub(super) is_latest: Option<usize>,
     pub(super) is_delete_marker: Option<usize>,
-    pub(super) size: Option<usize>,
-    pub(super) etag: Option<usize>,
 }
 
 impl FromStr for InventoryColumns {
@@ -163,14 +274,57 @@ impl FromStr for InventoryColumns {
                 .iter()
                 .position(|column| column.eq_ignore_ascii_case(name))
         };
+        let object = INVENTORY_NAMES.map(|name| name.and_then(find));
+        if object.key.is_none() {
+            return Err("there is no column `Key`, as in `Bucket, Key, VersionId`".to_owned());
+        }
         Ok(Self {
-            key: find("Key").ok_or("there is no column `Key`, as in `Bucket, Key, VersionId`")?,
-            bucket: find("Bucket"),
-            version_id: find("VersionId"),
+            object,
             is_latest: find("IsLatest"),
             is_delete_marker: find("IsDeleteMarker"),
-            size: find("Size"),
-            etag: find("ETag"),
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::row::Unusable;
+
+    const RULES: KeyRules<'_> = KeyRules {
+        prefix: "p/",
+        bucket: "b",
+    };
+
+    #[test]
+    fn a_size_that_is_not_a_number_fails_the_row_under_its_whole_key() {
+        let columns = Columns {
+            key: Value::Text("k"),
+            size: Value::Text("1.5"),
+            ..Columns::default()
+        };
+        let row = RULES.entry(columns).unwrap_err();
+        assert_eq!(row.key, "p/k");
+        let Unusable::Failed(failure) = row.why else {
+            panic!("{:?}", row.why);
+        };
+        assert_eq!(failure.message, "`1.5` is not a size in bytes");
+    }
+
+    #[test]
+    fn every_column_of_a_csv_has_the_same_name_in_json() {
+        let names = CSV_NAMES.map(|name| (name != "key").then_some(name));
+        let mut columns = CSV_NAMES;
+        for name in [
+            names.bucket,
+            names.version_id,
+            names.size,
+            names.etag,
+            names.dest,
+        ] {
+            let name = name.unwrap();
+            assert_eq!(columns.json_member(name), Some(&mut { name }));
+        }
+        assert_eq!(columns.json_member("key"), None);
     }
 }

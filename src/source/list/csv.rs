@@ -5,7 +5,7 @@ use std::io::Read;
 
 use csv::{ByteRecord, ReaderBuilder};
 
-use super::columns::{Columns, KeyRules, size, utf8};
+use super::columns::{CSV_NAMES, Columns, KeyRules, Value, utf8};
 use super::format::{Emit, Format, List, ListProblem};
 use super::row_limit::RowLimit;
 use crate::row::{Entry, UnusableRow};
@@ -25,32 +25,23 @@ const MAX_RECORD: usize = 1024 * 1024;
 
 /// Positions of the columns that are used; others are ignored.
 struct Positions {
-    key: usize,
-    bucket: Option<usize>,
-    version_id: Option<usize>,
-    size: Option<usize>,
-    etag: Option<usize>,
-    dest: Option<usize>,
+    object: Columns<Option<usize>>,
     message: Option<usize>,
 }
 
 impl Positions {
     fn of(header: &ByteRecord) -> Result<Self, ListProblem> {
         let find = |name: &str| header.iter().position(|column| column == name.as_bytes());
-        let Some(key) = find("key") else {
+        let object = CSV_NAMES.map(find);
+        if object.key.is_none() {
             let names: Vec<_> = header
                 .iter()
                 .map(|name| format!("`{}`", name.escape_ascii()))
                 .collect();
             return Err(ListProblem::NoKeyColumn(names.join(", ")));
-        };
+        }
         Ok(Self {
-            key,
-            bucket: find("bucket"),
-            version_id: find("version_id"),
-            size: find("size"),
-            etag: find("etag"),
-            dest: find("dest"),
+            object,
             message: find("message"),
         })
     }
@@ -106,8 +97,8 @@ fn entry(
     keys: KeyRules<'_>,
 ) -> Result<Entry, UnusableRow> {
     let field = |position| field(record, position);
-    let key = field(Some(positions.key))?;
-    if key.is_empty() {
+    let values = positions.object.try_map(field)?;
+    if values.key.is_empty() {
         // A row that failed without a key keeps its message when the failed-keys CSV is the list.
         let message = field(positions.message)?;
         return Err(UnusableRow::invalid(if message.is_empty() {
@@ -116,15 +107,7 @@ fn entry(
             message
         }));
     }
-    let size = size(field(positions.size)?).map_err(|error| error.of_key(key))?;
-    keys.entry(Columns {
-        key,
-        bucket: field(positions.bucket)?,
-        version_id: field(positions.version_id)?,
-        size,
-        etag: field(positions.etag)?,
-        dest: field(positions.dest)?,
-    })
+    keys.entry(values.map(Value::Text))
 }
 
 /// A column of a record; empty if the record lacks it.

@@ -11,7 +11,7 @@ use std::io::{BufReader, Read};
 use ::csv::ByteRecord;
 use percent_encoding::percent_decode_str;
 
-use super::columns::{Columns, InventoryColumns, KeyRules, size};
+use super::columns::{Columns, InventoryColumns, KeyRules, Value};
 use super::compression::Compression;
 use super::csv;
 use super::format::READ_SIZE;
@@ -41,13 +41,14 @@ fn columns_of_batch_operations(first: &ByteRecord) -> Result<InventoryColumns, L
         }
     }
     Ok(InventoryColumns {
-        key: 1,
-        bucket: Some(0),
-        version_id: (first.len() == 3).then_some(2),
+        object: Columns {
+            key: Some(1),
+            bucket: Some(0),
+            version_id: (first.len() == 3).then_some(2),
+            ..Columns::default()
+        },
         is_latest: None,
         is_delete_marker: None,
-        size: None,
-        etag: None,
     })
 }
 
@@ -147,7 +148,8 @@ fn entry(
     keys: KeyRules<'_>,
 ) -> Result<Entry, UnusableRow> {
     let field = |position| csv::field(record, position);
-    let key = decoded(field(Some(columns.key))?)?;
+    let values = columns.object.try_map(field)?;
+    let key = decoded(values.key)?;
     if field(columns.is_delete_marker)?.eq_ignore_ascii_case("true") {
         return Err(UnusableRow::skipped(
             key.into_owned(),
@@ -160,14 +162,9 @@ fn entry(
             SkipReason::OldVersion,
         ));
     }
-    let size = size(field(columns.size)?).map_err(|error| error.of_key(&key))?;
     keys.entry(Columns {
-        key: &key,
-        bucket: field(columns.bucket)?,
-        version_id: field(columns.version_id)?,
-        size,
-        etag: field(columns.etag)?,
-        dest: "",
+        key: Value::Text(&key),
+        ..values.map(Value::Text)
     })
 }
 
@@ -287,7 +284,7 @@ mod tests {
             dest: None,
         };
         assert_eq!(*first, expected);
-        let outcome = |row: &Row| format!("{:?}", row.entry.as_ref().unwrap_err().outcome);
+        let outcome = |row: &Row| format!("{:?}", row.entry.as_ref().unwrap_err().why);
         assert_eq!(outcome(&rows[1]), "Skipped(OldVersion)");
         assert_eq!(outcome(&rows[5]), "Skipped(DeleteMarker)");
         assert_eq!(rows[5].place.line, 6);

@@ -12,7 +12,7 @@ use serde::de::{
 };
 use serde_json::error::Category;
 
-use super::columns::{Columns, KeyRules, excerpt, size};
+use super::columns::{self, Columns, KeyRules, excerpt};
 use super::format::{Emit, Format, List, ListProblem};
 use super::lines;
 use super::row_limit::RowLimit;
@@ -225,22 +225,16 @@ impl<'de> Visitor<'de> for Value<'_, '_> {
                     object.is_listing = true;
                     continue;
                 }
-                "Key" => &mut object.key,
-                "key" => &mut object.key_or_uri,
-                "Bucket" | "bucket" => &mut object.bucket,
-                "Size" | "size" => &mut object.size,
-                "ETag" | "etag" => &mut object.etag,
-                "VersionId" | "version_id" => &mut object.version_id,
-                "dest" => &mut object.dest,
-                "type" => &mut object.kind,
-                name => {
-                    object.is_listing |= OF_A_LISTING.contains(&name);
-                    members.next_value::<IgnoredAny>()?;
-                    is_row = true;
-                    continue;
-                }
+                "key" => Some(&mut object.key_or_uri),
+                "type" => Some(&mut object.kind),
+                name => object.columns.json_member(name),
             };
-            *member = members.next_value()?;
+            if let Some(member) = member {
+                *member = members.next_value()?;
+            } else {
+                object.is_listing |= OF_A_LISTING.contains(&name.text());
+                members.next_value::<IgnoredAny>()?;
+            }
             is_row = true;
         }
         if is_row {
@@ -256,14 +250,10 @@ const OF_A_LISTING: [&str; 4] = ["KeyCount", "IsTruncated", "RequestCharged", "P
 /// The members of an object that are used.
 #[derive(Default)]
 struct Object<'de> {
-    key: Scalar<'de>,
+    columns: Columns<Scalar<'de>>,
     /// The member `key`, in which s5cmd prints URIs.
     key_or_uri: Scalar<'de>,
-    bucket: Scalar<'de>,
-    size: Scalar<'de>,
-    etag: Scalar<'de>,
-    version_id: Scalar<'de>,
-    dest: Scalar<'de>,
+    /// The member `type`.
     kind: Scalar<'de>,
     is_listing: bool,
 }
@@ -272,7 +262,7 @@ impl Object<'_> {
     fn push_to(&self, rows: &mut Rows<'_>) {
         // s5cmd and mc print these types for a common prefix.
         let is_folder = matches!(self.kind.text(), "directory" | "folder");
-        let has_key = !self.key.text().is_empty() || !self.key_or_uri.text().is_empty();
+        let has_key = !self.columns.key.text().is_empty() || !self.key_or_uri.text().is_empty();
         if is_folder || (self.is_listing && !has_key) {
             return;
         }
@@ -284,20 +274,8 @@ impl Object<'_> {
     }
 
     fn entry(&self, keys: KeyRules<'_>) -> Result<Entry, UnusableRow> {
-        let key = self.key.text();
-        let size = match &self.size {
-            Scalar::Number(size) => Some(*size),
-            other => size(other.text()).map_err(|error| error.of_key(key))?,
-        };
-        let columns = Columns {
-            key,
-            bucket: self.bucket.text(),
-            version_id: self.version_id.text(),
-            size,
-            etag: self.etag.text(),
-            dest: self.dest.text(),
-        };
-        if key.is_empty() {
+        let columns = self.columns.each_ref().map(Scalar::value);
+        if columns.key.text().is_empty() {
             keys.uri_or(self.key_or_uri.text(), columns)
         } else {
             keys.entry(columns)
@@ -319,6 +297,13 @@ impl Scalar<'_> {
         match self {
             Self::Text(text) => text,
             Self::Number(_) | Self::Other => "",
+        }
+    }
+
+    fn value(&self) -> columns::Value<'_> {
+        match self {
+            Self::Number(number) => columns::Value::Number(*number),
+            other => columns::Value::Text(other.text()),
         }
     }
 }
