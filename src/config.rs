@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use crate::cli::{Cli, ShardChoice};
 use crate::options::{ByteSize, DEFAULT_FAILED, IfExists, ProgressMode, Verbosity};
-use crate::s3::ConnectOptions;
+use crate::s3::{self, ConnectOptions, Trust};
 use crate::sink::files::PathRules;
 use crate::source::Shard;
 use crate::source::{ListOptions, ListSource};
@@ -86,6 +86,7 @@ impl TryFrom<Cli> for Config {
                 multipart_threshold: cli.multipart_threshold.0,
                 verify: cli.verify,
                 max_attempts: cli.max_attempts,
+                max_outage: cli.max_outage,
                 max_failures: cli.max_failures,
             },
             s3: ConnectOptions {
@@ -95,7 +96,7 @@ impl TryFrom<Cli> for Config {
                 endpoint_url: cli.endpoint_url,
                 sign_requests: !cli.no_sign_request,
                 requester_pays: cli.request_payer.is_some(),
-                ca_bundle: cli.ca_bundle.filter(|path| !path.as_os_str().is_empty()),
+                trust: trust(cli.ca_bundle, cli.no_verify_ssl),
                 addressing_style: cli.addressing_style,
                 connect_timeout: cli.connect_timeout,
                 timeout: cli.timeout,
@@ -153,6 +154,12 @@ fn sources(lists: Vec<PathBuf>, keys: Vec<String>) -> Result<Vec<ListSource>, Us
 fn checked_bucket(typed: &str) -> Result<String, UsageError> {
     let name = typed.strip_prefix("s3://").unwrap_or(typed);
     let name = name.strip_suffix('/').unwrap_or(name);
+    if let Some(bucket) = meant_bucket(name) {
+        return Err(UsageError(format!(
+            "`--bucket {}` is not a bucket name: use `--bucket {bucket}`",
+            typed.escape_debug()
+        )));
+    }
     if name.starts_with("arn:") {
         return Ok(name.to_owned());
     }
@@ -171,6 +178,31 @@ fn checked_bucket(typed: &str) -> Result<String, UsageError> {
     Ok(name.to_owned())
 }
 
+/// The bucket that a bucket's ARN, a bucket's URL or `s3:/b` names.
+fn meant_bucket(typed: &str) -> Option<&str> {
+    let is_name = |name: &&str| {
+        let is_allowed = |c: char| c.is_ascii_alphanumeric() || ".-_".contains(c);
+        !name.is_empty() && name.chars().all(is_allowed)
+    };
+    // The ARN of a bucket is arn:aws:s3:::b or arn:aws:s3:::b/prefix; that of an access point has a region and an account.
+    if let Some((_, name)) = typed
+        .split_once(":s3:::")
+        .filter(|_| typed.starts_with("arn:"))
+    {
+        return name.split('/').next().filter(is_name);
+    }
+    if let Some(path) = typed.strip_prefix("s3:/") {
+        return path.trim_matches('/').split('/').next().filter(is_name);
+    }
+    let url = typed
+        .strip_prefix("https://")
+        .or_else(|| typed.strip_prefix("http://"))?;
+    let (host, path) = url.split_once('/').unwrap_or((url, ""));
+    let of_host = host.split_once(".s3").map(|(bucket, _)| bucket);
+    let in_path = path.split(['/', '?']).next();
+    of_host.filter(is_name).or_else(|| in_path.filter(is_name))
+}
+
 /// A part is written in pieces of 1 MiB, and S3 does not store parts larger than 5 GiB.
 fn checked_part_size(ByteSize(typed): ByteSize) -> Result<u64, UsageError> {
     const ALLOWED: std::ops::RangeInclusive<u64> = 1 << 20..=5 << 30;
@@ -183,17 +215,16 @@ fn checked_part_size(ByteSize(typed): ByteSize) -> Result<u64, UsageError> {
 }
 
 fn check_endpoint(url: &str) -> Result<(), UsageError> {
-    let is_usable = url.parse::<http::Uri>().is_ok_and(|uri| {
-        matches!(uri.scheme_str(), Some("http" | "https"))
-            && uri.host().is_some_and(|host| !host.is_empty())
-    });
-    if is_usable {
-        return Ok(());
+    s3::check_endpoint(url, Some("--endpoint-url")).map_err(UsageError)
+}
+
+/// An empty variable counts as unset.
+fn trust(ca_bundle: Option<PathBuf>, no_verify_ssl: bool) -> Trust {
+    match ca_bundle.filter(|path| !path.as_os_str().is_empty()) {
+        _ if no_verify_ssl => Trust::Everyone,
+        Some(path) => Trust::Bundle(path),
+        None => Trust::System,
     }
-    Err(UsageError(format!(
-        "`--endpoint-url {}` is not a URL: write it as `https://host` or `http://host:port`",
-        url.escape_debug()
-    )))
 }
 
 #[cfg(test)]
@@ -228,6 +259,26 @@ mod tests {
     }
 
     #[test]
+    fn arns_and_urls_of_buckets_are_recognised() {
+        for typed in [
+            "arn:aws:s3:::photos",
+            "arn:aws-cn:s3:::photos/2024/*",
+            "s3:/photos",
+            "s3:/photos/2024/",
+            "https://photos.s3.amazonaws.com",
+            "https://photos.s3.eu-west-1.amazonaws.com/2024/a.jpg",
+            "https://s3.amazonaws.com/photos/",
+            "http://localhost:9000/photos",
+        ] {
+            let message = checked_bucket(typed).unwrap_err().to_string();
+            assert!(
+                message.contains("use `--bucket photos`"),
+                "{typed}: {message}"
+            );
+        }
+    }
+
+    #[test]
     fn part_sizes_out_of_range_are_refused() {
         assert!(
             checked_part_size(ByteSize(1 << 20)).is_ok()
@@ -236,15 +287,6 @@ mod tests {
         for bad in [0, 1023, (1 << 20) - 1, (5 << 30) + 1] {
             let message = checked_part_size(ByteSize(bad)).unwrap_err().to_string();
             assert!(message.contains("`--part-size`"), "{message}");
-        }
-    }
-
-    #[test]
-    fn an_endpoint_must_be_an_http_url() {
-        assert!(check_endpoint("http://127.0.0.1:9000").is_ok());
-        assert!(check_endpoint("https://s3.example.com").is_ok());
-        for bad in ["localhost:9000", "ftp://x", "", "http://"] {
-            assert!(check_endpoint(bad).is_err(), "{bad:?}");
         }
     }
 }

@@ -41,6 +41,7 @@ pub mod fuzzing {
     //! The functions that the fuzz targets call.
 
     pub use crate::options::UnsafeKeys;
+    pub use crate::s3::read_reply;
     pub use crate::sink::files::{LocalPath, PathRules, decode};
     pub use crate::source::list::format_named;
     pub use crate::source::{ListOptions, ListSource, parse_bytes};
@@ -58,7 +59,7 @@ use meter::Meter;
 use options::ProgressMode;
 use outcome::Failure;
 use report::{RecordPlace, RefusedPlace, Report, RunEnd};
-use s3::ConnectError;
+use s3::{ConnectError, Trust};
 use signal::Stopped;
 use sink::Sink;
 use sink::files::{OptionalStep, OutputFolder};
@@ -83,7 +84,7 @@ pub fn run(config: Config) -> ExitCode {
         }
     });
     ended.unwrap_or_else(|error| {
-        report::error(&error, hint(&error));
+        report::error(&error, hint(&error).as_deref());
         if error.is::<RefusedPlace>() {
             ExitCode::Usage
         } else {
@@ -129,6 +130,11 @@ async fn download(config: Config, place: RecordPlace) -> anyhow::Result<ExitCode
             "`--concurrency {}` does not fit into the limit of open files: going on with {} (`ulimit -n` raises it)",
             config.transfer.concurrency, budget.concurrency
         ));
+    }
+    if config.s3.trust == Trust::Everyone {
+        report.warn(
+            "`--no-verify-ssl`: certificates are not checked, so that anyone on the way can read and change what is downloaded",
+        );
     }
     let signal = signal::listen(Arc::clone(&stop))?;
 
@@ -202,28 +208,31 @@ fn count_in_background(options: &Arc<ListOptions>, notes: report::ListNotes) {
 }
 
 /// What to do about an error, if that is known.
-fn hint(error: &anyhow::Error) -> Option<&'static str> {
+fn hint(error: &anyhow::Error) -> Option<String> {
     if let Some(failure) = error.downcast_ref::<Failure>() {
-        return match failure.code.as_str() {
+        let hint = match failure.code.as_str() {
             "NoSuchBucket" => Some(
                 "check `--bucket`, and the account and server that `--profile` and `--endpoint-url` name",
             ),
             "ExpiredToken" | "ExpiredTokenException" | "TokenRefreshRequired" => {
                 Some("sign in again, then run the same command")
             }
-            "InvalidAccessKeyId" | "SignatureDoesNotMatch" | "InvalidToken" => Some(
+            "Http407" => Some(
+                "give the proxy's user and password in its variable: `http://user:password@host:port`",
+            ),
+            "InvalidAccessKeyId"
+            | "SignatureDoesNotMatch"
+            | "InvalidToken"
+            | "Unauthorized"
+            | "Http401" => Some(
                 "check the credentials in the environment, or name a profile with `--profile NAME`",
             ),
             _ => None,
         };
+        return hint.map(str::to_owned);
     }
     if let Some(refused) = error.downcast_ref::<RefusedPlace>() {
-        return Some(refused.hint());
+        return Some(refused.hint().to_owned());
     }
-    match error.downcast_ref::<ConnectError>() {
-        Some(ConnectError::NoCredentials { .. } | ConnectError::Credentials(_)) => Some(
-            "name a profile with `--profile NAME`, set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or use `--no-sign-request` for a public bucket",
-        ),
-        _ => None,
-    }
+    error.downcast_ref::<ConnectError>()?.hint()
 }

@@ -2,6 +2,7 @@
 
 use std::io;
 use std::num::NonZeroUsize;
+use std::time::Duration;
 
 /// Open files apart from downloads: standard streams, the list, the CSV, the runtime, name lookups, TLS roots.
 const OTHERS: usize = 40;
@@ -9,6 +10,10 @@ const OTHERS: usize = 40;
 const PER_GET: usize = 3;
 /// Most folder handles to keep open, if the limit allows it.
 const FOLDERS: usize = 128;
+
+/// The wait before a request tries again to open a file, and the number of tries: a minute in total.
+pub const WAIT: Duration = Duration::from_millis(50);
+pub const MAX_WAITS: u32 = 1_200;
 
 /// How the limit of open files is divided up.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

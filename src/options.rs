@@ -10,6 +10,8 @@ pub const DEFAULT_PART_SIZE: ByteSize = ByteSize(8 << 20);
 pub const DEFAULT_MULTIPART_THRESHOLD: ByteSize = ByteSize(16 << 20);
 pub const DEFAULT_MAX_ATTEMPTS: NonZeroU32 = NonZeroU32::new(10).expect("not zero");
 /// Seconds.
+pub const DEFAULT_MAX_OUTAGE: &str = "300";
+/// Seconds.
 pub const DEFAULT_CONNECT_TIMEOUT: &str = "5";
 /// Seconds.
 pub const DEFAULT_TIMEOUT: &str = "30";

@@ -186,6 +186,21 @@ pub struct Cli {
     )]
     pub max_attempts: NonZeroU32,
 
+    /// Stop the run after this many seconds in which no request succeeds
+    ///
+    /// While no request is answered, or only with 5xx, no key is charged for it: one request at a time is tried, at
+    /// growing intervals.
+    #[arg(
+        long,
+        value_name = "S",
+        value_parser = parse_seconds,
+        default_value = options::DEFAULT_MAX_OUTAGE,
+        env = "S3PULL_MAX_OUTAGE",
+        hide_short_help = true,
+        help_heading = TRANSFER
+    )]
+    pub max_outage: Duration,
+
     /// Stop the run once N keys have failed
     #[arg(long, value_name = "N", help_heading = TRANSFER)]
     pub max_failures: Option<NonZeroU64>,
@@ -280,7 +295,8 @@ pub struct Cli {
 
     /// URL of an S3-compatible server
     ///
-    /// An example is `http://127.0.0.1:9000`.
+    /// An example is `http://127.0.0.1:9000`. For a server that accepts only presigned URLs, set S3PULL_SIGNER to
+    /// `presigned`.
     #[arg(long, value_name = "URL", help_heading = AWS)]
     pub endpoint_url: Option<String>,
 
@@ -315,6 +331,13 @@ pub struct Cli {
         help_heading = AWS
     )]
     pub ca_bundle: Option<PathBuf>,
+
+    /// Do not verify the certificates of servers
+    ///
+    /// Anyone on the network path can then read and change the objects. For a server with a self-signed certificate,
+    /// `--ca-bundle` with that certificate is safe.
+    #[arg(long, hide_short_help = true, help_heading = AWS)]
+    pub no_verify_ssl: bool,
 
     /// Where URLs contain the bucket name
     ///

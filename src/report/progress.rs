@@ -233,6 +233,16 @@ fn status(
     if let Some(left) = left {
         parts.push(format!("{} left", duration(left)));
     }
+    if let Some(waiting) = limit.waiting() {
+        parts.insert(
+            0,
+            format!(
+                "waiting, nothing gets through: {}, {} s",
+                printable(&waiting.cause),
+                waiting.since.elapsed().as_secs()
+            ),
+        );
+    }
     parts.push(format!(
         "{} of {} GETs in flight",
         number(limit.n_in_use() as u64),

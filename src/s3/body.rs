@@ -1,20 +1,24 @@
-//! An object's bytes on their way, and how long they may take.
+//! The bytes of a reply on their way, and how long they may take.
 
 use std::time::{Duration, Instant};
 
-use aws_sdk_s3::primitives::ByteStream;
 use bytes::Bytes;
+use http_body_util::BodyExt;
+use hyper::body::Incoming;
 
 use super::error::{GetError, one_line};
 use crate::outcome::ErrorCode;
 
-/// A body that brings fewer bytes than this in as long as it may be silent is as good as silent.
+/// A body that delivers fewer bytes than this within the timeout counts as stalled.
 const MIN_BYTES: u64 = 1024;
+
+/// The most bytes that are read of a body that is not an object's: of an error, or of credentials.
+pub const MAX_SMALL_BODY: usize = 64 * 1024;
 
 /// The bytes of an object, as they arrive.
 #[derive(Debug)]
 pub struct Body {
-    stream: ByteStream,
+    incoming: Incoming,
     timeout: Duration,
     /// Time spent waiting for the network, and nothing else, in the window that is being looked at.
     waited: Duration,
@@ -23,9 +27,9 @@ pub struct Body {
 }
 
 impl Body {
-    pub(super) fn new(stream: ByteStream, timeout: Duration) -> Self {
+    pub(super) fn new(incoming: Incoming, timeout: Duration) -> Self {
         Self {
-            stream,
+            incoming,
             timeout,
             waited: Duration::ZERO,
             n_bytes: 0,
@@ -38,7 +42,7 @@ impl Body {
     /// When the connection breaks, ends early, or is silent, or as good as silent, for too long.
     pub async fn next(&mut self) -> Result<Option<Bytes>, GetError> {
         let started = Instant::now();
-        let bytes = match tokio::time::timeout(self.timeout, self.stream.next()).await {
+        let bytes = match tokio::time::timeout(self.timeout, next_data(&mut self.incoming)).await {
             Ok(None) => return Ok(None),
             Ok(Some(Ok(bytes))) => bytes,
             Ok(Some(Err(error))) => {
@@ -68,4 +72,70 @@ impl Body {
         (self.waited, self.n_bytes) = (Duration::ZERO, 0);
         Ok(Some(bytes))
     }
+}
+
+/// The next bytes of a body; trailers are passed over.
+async fn next_data(incoming: &mut Incoming) -> Option<Result<Bytes, hyper::Error>> {
+    loop {
+        match incoming.frame().await? {
+            Ok(frame) => {
+                if let Ok(bytes) = frame.into_data() {
+                    return Some(Ok(bytes));
+                }
+            }
+            Err(error) => return Some(Err(error)),
+        }
+    }
+}
+
+/// A small body is too large, too slow, or breaks.
+#[derive(Debug, thiserror::Error)]
+pub enum SmallBodyError {
+    #[error("the body has more than {MAX_SMALL_BODY} bytes")]
+    TooLarge,
+    #[error("the body did not end within {} s", .0.as_secs_f64())]
+    Timeout(Duration),
+    #[error("the body broke off")]
+    Broken(#[source] hyper::Error),
+}
+
+/// Reads all of a body that must be small and come within `timeout` as a whole.
+pub async fn read_bounded(
+    mut incoming: Incoming,
+    timeout: Duration,
+) -> Result<Vec<u8>, SmallBodyError> {
+    let mut read = Vec::new();
+    let reading = read_until(&mut incoming, &mut read, MAX_SMALL_BODY + 1);
+    match tokio::time::timeout(timeout, reading).await {
+        Ok(Ok(())) if read.len() > MAX_SMALL_BODY => Err(SmallBodyError::TooLarge),
+        Ok(Ok(())) => Ok(read),
+        Ok(Err(error)) => Err(SmallBodyError::Broken(error)),
+        Err(_) => Err(SmallBodyError::Timeout(timeout)),
+    }
+}
+
+/// Reads as much of a body as is small and comes within `timeout`: enough to know an error by.
+pub async fn read_beginning(mut incoming: Incoming, timeout: Duration) -> Vec<u8> {
+    let mut read = Vec::new();
+    // What came before it broke or took too long is all there is to know.
+    let reading = read_until(&mut incoming, &mut read, MAX_SMALL_BODY);
+    let _ = tokio::time::timeout(timeout, reading).await;
+    read
+}
+
+/// Reads to the end, or until there are `max` bytes.
+async fn read_until(
+    incoming: &mut Incoming,
+    read: &mut Vec<u8>,
+    max: usize,
+) -> Result<(), hyper::Error> {
+    while let Some(bytes) = next_data(incoming).await {
+        let bytes = bytes?;
+        let n = bytes.len().min(max - read.len());
+        read.extend_from_slice(&bytes[..n]);
+        if read.len() == max {
+            break;
+        }
+    }
+    Ok(())
 }

@@ -58,6 +58,7 @@ const BY_CODE: &[(Class, &[&str])] = &[
             "RequestTimeTooSkewed",
             "SignatureDoesNotMatch",
             "TokenRefreshRequired",
+            "Unauthorized",
             "UnrecognizedClientException",
             // The bucket.
             "AllAccessDisabled",
@@ -76,6 +77,8 @@ pub fn classify(code: Option<&str>, status: u16) -> Class {
         return *class;
     }
     match status {
+        // The credentials are refused, by the server or by a proxy.
+        401 | 407 => Class::Fatal,
         429 | 503 => Class::Throttled,
         // 501 and 505 say that the server can't, not that it can't now.
         501 | 505 => Class::Permanent,
@@ -138,7 +141,10 @@ mod tests {
             (Some("NeverSeenBefore"), 400, Class::Permanent),
             (Some("NeverSeenBefore"), 502, Class::Transient),
             (None, 301, Class::Permanent),
+            (None, 401, Class::Fatal),
+            (Some("Unauthorized"), 401, Class::Fatal),
             (None, 403, Class::Permanent),
+            (None, 407, Class::Fatal),
             (None, 404, Class::Permanent),
             (None, 405, Class::Permanent),
             (None, 500, Class::Transient),

@@ -1,17 +1,67 @@
-//! The one client. This module alone knows the SDK's types: what leaves it is [`GetResponse`] and [`GetError`].
+//! The one client. This module alone knows the SDK and HTTP: what leaves it is [`GetResponse`] and [`GetError`].
 
+mod account;
 mod body;
 mod class;
-mod connect;
-mod connector;
-mod credentials;
-mod dns;
+mod client;
+mod date;
 mod error;
+mod error_body;
 mod get;
-mod proxy;
-mod region;
+mod http;
+mod options;
+mod reply;
+mod session;
+mod sign;
 
+pub use self::http::tls::Trust;
+pub use account::endpoint::check as check_endpoint;
 pub use body::Body;
-pub use connect::{Client, ConnectError, ConnectOptions};
+pub use client::Client;
 pub use error::GetError;
 pub use get::{Checksum, ChecksumAlgorithm, GetRequest, GetResponse, Part};
+pub use options::{ConnectError, ConnectOptions};
+
+/// Reads bytes as a reply to a GET of an object and to one of a part of it, for fuzzing. The first line is the status, each
+/// further one up to an empty one a header, and the rest the body.
+#[cfg(fuzzing)]
+pub fn read_reply(bytes: &[u8]) {
+    let (mut head, ()) = ::http::Response::new(()).into_parts();
+    let mut rest = bytes;
+    while let Some(end) = rest.iter().position(|byte| *byte == b'\n') {
+        let line = &rest[..end];
+        rest = &rest[end + 1..];
+        if line.is_empty() {
+            break;
+        }
+        let mut fields = line.splitn(2, |byte| *byte == b':');
+        let (name, value) = (fields.next().unwrap_or_default(), fields.next());
+        match value {
+            None => head.status = ::http::StatusCode::from_bytes(name).unwrap_or(head.status),
+            Some(value) => {
+                let name = ::http::HeaderName::from_bytes(name);
+                if let (Ok(name), Ok(value)) = (name, ::http::HeaderValue::from_bytes(value)) {
+                    head.headers.append(name, value);
+                }
+            }
+        }
+    }
+    let part = Part {
+        range: 5..10,
+        etag: "\"e\"",
+        size: 20,
+    };
+    for part in [None, Some(&part)] {
+        for length in [None, u64::try_from(rest.len()).ok()] {
+            // Whatever it is, it must not panic.
+            let _ = GetResponse::read(&head, reply::Framing::of(&head, length), part);
+        }
+        let asked = error::Asked {
+            is_part: part.is_some(),
+            server: "server",
+            proxy: None,
+            is_known_as_s3: false,
+        };
+        let _ = GetError::of_reply(&head, rest, &asked);
+    }
+}

@@ -37,6 +37,7 @@ struct State {
     /// How often the object was begun anew. No progress clears it: what was fetched before is of no use.
     n_restarts: u32,
     n_charged: u32,
+    n_waits_for_files: u32,
     /// Counts the charges.
     round: u64,
     /// No request of the object starts before.
@@ -45,7 +46,17 @@ struct State {
 
 /// When a request began: before or after the last failure that was charged.
 #[derive(Debug, Clone, Copy)]
-pub struct Round(u64);
+pub struct Round {
+    number: u64,
+    began: Instant,
+}
+
+impl Round {
+    /// When the request began.
+    pub fn began(self) -> Instant {
+        self.began
+    }
+}
 
 impl Budget {
     pub fn new(max_attempts: u32) -> Self {
@@ -62,7 +73,10 @@ impl Budget {
 
     /// The round of a request that begins now.
     pub fn round(&self) -> Round {
-        Round(self.state().round)
+        Round {
+            number: self.state().round,
+            began: Instant::now(),
+        }
     }
 
     /// Waits out the backoff, if there is one.
@@ -77,9 +91,17 @@ impl Budget {
         self.pause().is_none()
     }
 
+    /// Counts a wait for other files to be closed; returns how many there were since the last progress.
+    pub fn waited_for_files(&self) -> u32 {
+        let mut state = self.state();
+        state.n_waits_for_files += 1;
+        state.n_waits_for_files
+    }
+
     /// The object came on: a part is finished, or [`PROGRESS`] bytes arrived.
     pub fn progressed(&self) {
-        self.state().n_in_a_row = 0;
+        let mut state = self.state();
+        (state.n_in_a_row, state.n_waits_for_files) = (0, 0);
     }
 
     /// Charges the failure of a request, unless one that was under way with it was charged already.
@@ -92,7 +114,7 @@ impl Budget {
             Class::Transient | Class::Throttled => true,
             Class::Permanent | Class::Fatal => false,
         };
-        let is_charged_already = round.0 < state.round;
+        let is_charged_already = round.number < state.round;
         if may_pass && is_charged_already {
             let asked = failure.retry_after.unwrap_or_default().min(CAP);
             state.not_before = state.not_before.max(Some(Instant::now() + asked));
@@ -246,10 +268,11 @@ mod tests {
                 ..failure(Class::Throttled)
             };
             // The second failure of a round may ask for longer than the first.
+            let together = budget.round();
             budget
-                .charge(self::failure(Class::Transient), Round(0))
+                .charge(self::failure(Class::Transient), together)
                 .unwrap();
-            budget.charge(failure, Round(0)).unwrap();
+            budget.charge(failure, together).unwrap();
             (budget.pause().unwrap() - Instant::now())
                 .as_millis()
                 .div_ceil(1_000)

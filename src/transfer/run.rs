@@ -92,7 +92,7 @@ pub async fn download_all(
 
 /// Whether this failure, the `n_failures`th, ends the run; then the run is on its way to its end.
 fn must_end(shared: &Shared, failure: &Failure, n_failures: u64) -> Option<End> {
-    if failure.class == Class::Fatal && shared.stop.phase() < Phase::GivingUp {
+    if is_of_every_key(shared, failure) && shared.stop.phase() < Phase::GivingUp {
         shared
             .stop
             .because(format!("the run ended early: {}", failure.message));
@@ -112,6 +112,13 @@ fn must_end(shared: &Shared, failure: &Failure, n_failures: u64) -> Option<End> 
         return Some(End::TooManyFailures(n_failures));
     }
     None
+}
+
+/// Whether every other key would fail likewise. A signature or credentials that are refused although others were accepted
+/// are this key's trouble.
+fn is_of_every_key(shared: &Shared, failure: &Failure) -> bool {
+    let is_refusal = failure.status == Some(403);
+    failure.class == Class::Fatal && !(is_refusal && shared.meter.counts().n_downloaded > 0)
 }
 
 struct CutShort;

@@ -25,6 +25,8 @@ pub struct TransferOptions {
     pub multipart_threshold: u64,
     pub verify: VerifyMode,
     pub max_attempts: NonZeroU32,
+    /// How long nothing may get through before the run ends.
+    pub max_outage: Duration,
     /// Failed keys after which the run ends.
     pub max_failures: Option<NonZeroU64>,
 }

@@ -1,6 +1,6 @@
 //! The one client: how it reaches the bucket.
 
-use crate::harness::{BUCKET, Fault, S3pull, Server, pattern};
+use crate::harness::{BUCKET, Fault, Logged, S3pull, Server, pattern};
 
 #[test]
 fn a_wrong_region_is_corrected_once_for_the_whole_run() {
@@ -15,23 +15,13 @@ fn a_wrong_region_is_corrected_once_for_the_whole_run() {
         .run()
         .expect(0);
     assert_eq!(run.files().len(), 50);
-    let regions: Vec<_> = server
-        .log()
-        .iter()
-        .map(|request| signing_region(&request.headers))
-        .collect();
+    let regions: Vec<_> = server.log().iter().map(Logged::region).collect();
     assert_eq!(regions[0], "us-east-1");
     assert!(
         regions[1..].iter().all(|region| region == "eu-west-1"),
         "{regions:?}"
     );
     assert_eq!(regions.len(), 51);
-}
-
-fn signing_region(headers: &http::HeaderMap) -> String {
-    let authorization = headers["authorization"].to_str().unwrap();
-    let scope = authorization.split_once("Credential=").unwrap().1;
-    scope.split('/').nth(2).unwrap().to_owned()
 }
 
 #[test]
@@ -41,7 +31,7 @@ fn the_region_comes_from_option_environment_or_profile() {
     let config = "[profile mine]\nregion = ap-south-1\naws_access_key_id = AKIDTEST\naws_secret_access_key = secret\n";
     let of = |run: S3pull| {
         run.keys(["k"]).run().expect(0);
-        signing_region(&server.log().last().unwrap().headers)
+        server.log().last().unwrap().region()
     };
     assert_eq!(
         of(server.s3pull().env("AWS_REGION", "eu-north-1")),
@@ -159,7 +149,7 @@ fn a_ca_bundle_makes_a_private_server_trusted() {
     );
 }
 
-fn tls_server() -> (Server, String) {
+pub fn tls_server() -> (Server, String) {
     use tokio_rustls::rustls::pki_types::PrivateKeyDer;
     let rcgen::CertifiedKey { cert, signing_key } =
         rcgen::generate_simple_self_signed(["localhost".to_owned()]).unwrap();
@@ -169,6 +159,69 @@ fn tls_server() -> (Server, String) {
         .with_single_cert(vec![cert.der().clone()], key)
         .unwrap();
     (Server::start_tls(config), cert.pem())
+}
+
+/// A server with a certificate that is its own authority, as `openssl req -x509` makes them.
+fn tls_server_with(change: impl FnOnce(&mut rcgen::CertificateParams)) -> (Server, String) {
+    use tokio_rustls::rustls::pki_types::PrivateKeyDer;
+    let mut params = rcgen::CertificateParams::new(["localhost".to_owned()]).unwrap();
+    params.is_ca = rcgen::IsCa::Ca(rcgen::BasicConstraints::Unconstrained);
+    change(&mut params);
+    let key = rcgen::KeyPair::generate().unwrap();
+    let certificate = params.self_signed(&key).unwrap();
+    let config = tokio_rustls::rustls::ServerConfig::builder()
+        .with_no_client_auth()
+        .with_single_cert(
+            vec![certificate.der().clone()],
+            PrivateKeyDer::try_from(key.serialize_der()).unwrap(),
+        )
+        .unwrap();
+    (Server::start_tls(config), certificate.pem())
+}
+
+#[test]
+fn a_self_signed_authority_in_the_bundle_is_trusted_for_its_own_names() {
+    let run = |(server, certificate): &(Server, String)| {
+        server.put_patterns(["k"], 100);
+        server
+            .s3pull()
+            .file("ca.pem", certificate)
+            .args(["--ca-bundle", "ca.pem", "--max-attempts", "1"])
+            .keys(["k"])
+            .run()
+    };
+    run(&tls_server_with(|_| {})).expect(0);
+    let other_name = tls_server_with(|params| {
+        params.subject_alt_names = vec![rcgen::SanType::DnsName("other".try_into().unwrap())];
+    });
+    let refused = run(&other_name);
+    assert!(
+        refused.stderr.contains("is for another name"),
+        "{}",
+        refused.stderr
+    );
+    let expired = tls_server_with(|params| params.not_after = rcgen::date_time_ymd(2020, 1, 1));
+    let refused = run(&expired);
+    assert!(refused.stderr.contains("has expired"), "{}", refused.stderr);
+    let (_, another) = tls_server_with(|_| {});
+    let (server, _) = tls_server_with(|_| {});
+    let refused = run(&(server, another));
+    assert_ne!(refused.code, Some(0), "{}", refused.stderr);
+}
+
+#[test]
+fn whoever_answers_is_trusted_on_demand_with_one_warning() {
+    let (server, _) = tls_server_with(|_| {});
+    server.put_patterns(["a", "b"], 100);
+    let run = server
+        .s3pull()
+        .args(["--no-verify-ssl"])
+        .keys(["a", "b"])
+        .run()
+        .expect(0);
+    assert_eq!(run.files().len(), 2);
+    let warning = "s3pull: warning: `--no-verify-ssl`: certificates are not checked";
+    assert_eq!(run.stderr.matches(warning).count(), 1, "{}", run.stderr);
 }
 
 #[test]
@@ -279,7 +332,7 @@ fn a_region_is_corrected_whatever_the_status_that_named_it() {
             .keys(["k"])
             .run()
             .expect(0);
-        assert_eq!(signing_region(&server.log()[1].headers), "eu-west-1");
+        assert_eq!(server.log()[1].region(), "eu-west-1");
     }
 }
 
@@ -314,9 +367,97 @@ fn credentials_are_loaded_once_and_again_once_when_they_expire() {
         .run()
         .expect(0);
     assert_eq!(run.read("asked"), b"\n\n");
-    assert_eq!(
-        server.log().last().unwrap().headers["x-amz-security-token"],
-        "session2"
+    assert_eq!(server.log().last().unwrap().session_token(), "session2");
+}
+
+/// A profile whose credentials come from a program that is written in shell; `asked` has a line per time that it was run.
+#[cfg(unix)]
+fn with_program(run: S3pull, program: &str) -> S3pull {
+    run.file(
+        "program.sh",
+        format!("echo >> asked\nn=$(wc -l < asked | tr -d ' ')\n{program}\n"),
+    )
+    .file("config", "[default]\ncredential_process = sh program.sh\n")
+    .env("AWS_CONFIG_FILE", "config")
+    .without_env("AWS_ACCESS_KEY_ID")
+    .without_env("AWS_SECRET_ACCESS_KEY")
+}
+
+/// Prints the credentials of session `$n`, which end so many seconds from now.
+#[cfg(unix)]
+fn session_of(seconds: u32) -> String {
+    format!(
+        "end=$(date -u -d \"+{seconds} seconds\" +%Y-%m-%dT%H:%M:%SZ)\n\
+        echo '{{\"Version\":1,\"AccessKeyId\":\"AKIDTEST\",\"SecretAccessKey\":\"secret\",\"SessionToken\":\"'session$n'\",\"Expiration\":\"'$end'\"}}'"
+    )
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn credentials_are_renewed_ahead_of_their_end_while_the_old_ones_serve() {
+    use std::io::Write;
+    let server = Server::start();
+    server.put_patterns(["first", "second", "third"], 10);
+    // The first ones last for 10 seconds; whoever asks for others waits until it is let.
+    let slow = "test $n = 1 || until test -e let; do sleep 0.05; done";
+    let program = format!(
+        "{slow}\nif test $n = 1; then\n{}\nelse\n{}\nfi",
+        session_of(10),
+        session_of(3600)
+    );
+    let (running, mut list) = with_program(server.s3pull(), &program).start();
+    let folder = running.folder().to_owned();
+    writeln!(list, "first").unwrap();
+    server.wait_for_requests(1);
+    let half = std::time::Duration::from_millis(5_100);
+    std::thread::sleep(half);
+    // Due by now: this one starts the renewal, and does not wait for it.
+    writeln!(list, "second").unwrap();
+    server.wait_for_requests(2);
+    std::fs::write(folder.join("let"), "").unwrap();
+    std::thread::sleep(half);
+    writeln!(list, "third").unwrap();
+    drop(list);
+    let run = running.wait().expect(0);
+    assert_eq!(run.read("asked"), b"\n\n");
+    let tokens: Vec<_> = server.log().iter().map(Logged::session_token).collect();
+    assert_eq!(tokens, ["session1", "session1", "session2"]);
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn a_failed_renewal_is_nothing_until_the_credentials_are_over() {
+    use std::io::Write;
+    let server = Server::start();
+    server.put_patterns(["first", "second", "third"], 10);
+    let program = format!("test $n = 1 || exit 1\n{}", session_of(12));
+    let (running, mut list) = with_program(server.s3pull(), &program).start();
+    writeln!(list, "first").unwrap();
+    server.wait_for_requests(1);
+    // Renewal is due by now. The second request begins it, and the third one is made after it failed.
+    std::thread::sleep(std::time::Duration::from_millis(6_100));
+    writeln!(list, "second").unwrap();
+    let asked = running.folder().join("asked");
+    let started = std::time::Instant::now();
+    while std::fs::read(&asked).unwrap() != b"\n\n" {
+        assert!(started.elapsed().as_secs() < 5, "no renewal began");
+        std::thread::yield_now();
+    }
+    writeln!(list, "third").unwrap();
+    drop(list);
+    running.wait().expect(0);
+    let over = with_program(
+        server.s3pull(),
+        &format!("test $n = 1 || exit 1\n{}", session_of(0)),
+    )
+    .keys(["first"])
+    .run()
+    .expect(3);
+    assert!(
+        over.stderr
+            .contains("Credentials: the AWS credentials have expired"),
+        "{}",
+        over.stderr
     );
 }
 
@@ -357,19 +498,9 @@ fn a_clock_that_is_off_is_corrected_against_the_server_s() {
         .run()
         .expect(0);
     assert_eq!(run.read("k"), pattern("k", 10));
-    let dates: Vec<_> = server
-        .log()
-        .iter()
-        .map(|request| request.headers["x-amz-date"].clone())
-        .collect();
-    assert!(
-        dates[1].to_str().unwrap().starts_with("20350101T"),
-        "{dates:?}"
-    );
-    assert!(
-        !dates.last().unwrap().to_str().unwrap().starts_with("2035"),
-        "{dates:?}"
-    );
+    let dates: Vec<_> = server.log().iter().map(Logged::date).collect();
+    assert!(dates[1].starts_with("20350101T"), "{dates:?}");
+    assert!(!dates.last().unwrap().starts_with("2035"), "{dates:?}");
 }
 
 #[test]

@@ -98,6 +98,138 @@ fn small_objects_outlast_a_server_that_is_restarted() {
     }
 }
 
+/// 300 small objects, and the binary with three attempts per object: its last moments before an outage may cost an object
+/// one or two, the outage itself none.
+fn small_objects(server: &Server, concurrency: &str) -> (S3pull, Vec<String>) {
+    let keys: Vec<_> = (0..300).map(|n| n.to_string()).collect();
+    server.put_patterns(keys.iter().map(String::as_str), 1_000);
+    server.limit_to(usize::MAX, Duration::from_millis(10));
+    let s3pull = server
+        .s3pull()
+        .args(["-j", concurrency, "--max-attempts", "3"])
+        .args(["--timeout", "1"]);
+    (s3pull, keys)
+}
+
+#[test]
+fn an_outage_of_the_run_is_charged_to_no_key() {
+    let outages: [fn(&Server); 2] = [
+        |server| server.restart(Duration::from_secs(8)),
+        |server| server.refuse_for(Duration::from_secs(8)),
+    ];
+    for concurrency in ["64"] {
+        for outage in outages {
+            let server = Server::start();
+            let (s3pull, keys) = small_objects(&server, concurrency);
+            let (running, mut stdin) = s3pull.start();
+            std::io::Write::write_all(&mut stdin, (keys.join("\n") + "\n").as_bytes()).unwrap();
+            drop(stdin);
+            server.wait_for_requests(50);
+            outage(&server);
+            let run = running.wait().expect(0);
+            assert_eq!(run.files().len(), 300);
+            // One at a time tries: no storm of requests meanwhile.
+            assert!(server.log().len() < 500, "{} requests", server.log().len());
+        }
+    }
+}
+
+#[test]
+fn an_outage_that_lasts_ends_the_run_with_its_cause_and_every_row() {
+    let server = Server::start();
+    let (s3pull, keys) = small_objects(&server, "16");
+    let (running, mut stdin) = s3pull.args(["--max-outage", "2"]).start();
+    std::io::Write::write_all(&mut stdin, (keys.join("\n") + "\n").as_bytes()).unwrap();
+    drop(stdin);
+    server.wait_for_requests(50);
+    server.restart(Duration::from_mins(1));
+    let run = running.wait().expect(3);
+    assert!(
+        run.stderr.contains("nothing got through for"),
+        "{}",
+        run.stderr
+    );
+    let n_files = keys
+        .iter()
+        .filter(|key| run.folder().join(key).exists())
+        .count();
+    assert_eq!(n_files + run.failed().len(), 300);
+}
+
+#[test]
+fn a_server_that_was_never_there_ends_the_run_soon() {
+    let port = {
+        let listener = std::net::TcpListener::bind(("127.0.0.1", 0)).unwrap();
+        listener.local_addr().unwrap().port()
+    };
+    for endpoint in [
+        format!("http://127.0.0.1:{port}"),
+        "http://nosuch.invalid".to_owned(),
+    ] {
+        let started = std::time::Instant::now();
+        let keys: Vec<_> = (0..10_000).map(|n| n.to_string()).collect();
+        let run = S3pull::new()
+            .args(["--bucket", "b", "--endpoint-url", &endpoint])
+            .keys(keys.iter().map(String::as_str))
+            .run()
+            .expect(3);
+        assert!(started.elapsed() < Duration::from_secs(30), "{endpoint}");
+        assert_eq!(run.failed().len(), 10_000);
+    }
+}
+
+#[test]
+fn a_server_with_a_rate_is_followed() {
+    for (rate, concurrency) in [(20.0, "64"), (20.0, "256")] {
+        let server = Server::start();
+        let keys: Vec<_> = (0..200).map(|n| n.to_string()).collect();
+        server.put_patterns(keys.iter().map(String::as_str), 100);
+        server.limit_rate_to(rate);
+        let run = server
+            .s3pull()
+            .args(["-j", concurrency])
+            .keys(keys.iter().map(String::as_str))
+            .run()
+            .expect(0);
+        assert_eq!(run.files().len(), 200);
+        let n_refused = server.n_refused();
+        assert!(
+            n_refused * 100 < server.log().len() * 25,
+            "{n_refused} refused"
+        );
+    }
+}
+
+#[test]
+fn one_row_that_is_refused_after_others_were_accepted_fails_alone() {
+    let server = Server::start();
+    server.put_patterns(["a", "b", "c"], 100);
+    for code in [
+        "SignatureDoesNotMatch",
+        "AccessDenied",
+        "InvalidAccessKeyId",
+    ] {
+        server.script("b", [Fault::Status(403, code)]);
+        let run = server
+            .s3pull()
+            .args(["-j", "1"])
+            .keys(["a", "b", "c"])
+            .run()
+            .expect(1);
+        assert_eq!(run.failed(), [("b".to_owned(), code.to_owned())]);
+        // Before anything was accepted they are everybody's.
+        if code != "AccessDenied" {
+            server.script("b", [Fault::Status(403, code)]);
+            server
+                .s3pull()
+                .args(["-j", "1"])
+                .keys(["b", "a"])
+                .run()
+                .expect(3);
+        }
+    }
+}
+
 #[test]
 fn an_object_that_is_replaced_once_comes_right_and_is_charged_once() {
     for concurrency in CONCURRENCY {

@@ -17,7 +17,7 @@ fn wrong_usage_exits_2_and_names_the_option() {
         (&["--bucket", "b", "-q", "--progress", "bar"], "--progress"),
         (
             &["--bucket", "b", "--endpoint-url", "localhost:9000"],
-            "`--endpoint-url localhost:9000` is not a URL",
+            "`--endpoint-url localhost:9000` is not a valid URL",
         ),
     ];
     for (args, named) in cases {

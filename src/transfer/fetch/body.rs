@@ -42,7 +42,7 @@ impl Reader {
     /// Reads the body of an answer that holds the whole object.
     pub fn of_whole(request: Request, response: GetResponse, held: Held) -> Self {
         Self {
-            identity: response.etag.map(Arc::from).zip(response.length),
+            identity: response.strong_etag().map(Arc::from).zip(response.length),
             end: response.length,
             open: Some(Open {
                 body: response.body,

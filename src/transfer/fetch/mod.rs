@@ -29,11 +29,11 @@ pub async fn fetch(
     let options = &request.shared.options;
     let is_large = |size: &u64| *size >= options.multipart_threshold.max(options.part_size + 1);
     if let (Some(etag), Some(size), false) = (
-        &response.etag,
+        response.strong_etag(),
         response.length.filter(is_large),
         path.is_folder(),
     ) {
-        let identity = (Arc::from(etag.as_str()), size);
+        let identity = (Arc::from(etag), size);
         // Boxed, so that small objects do not carry its size.
         let fetching = parts::fetch(request, path, received, identity, response, held);
         return Box::pin(fetching).await;

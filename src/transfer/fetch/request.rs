@@ -1,19 +1,17 @@
 //! The requests of one object: when they may start, and how their failures are charged.
 
 use std::sync::Arc;
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
 use crate::meter::Wait;
+use crate::open_files;
 use crate::outcome::{Class, ErrorCode, Failure};
 use crate::row::Entry;
 use crate::s3::{GetError, GetRequest, GetResponse, Part};
 use crate::stop::Phase;
-use crate::transfer::limit::Permit;
+use crate::transfer::limit::{Charge, Permit};
 use crate::transfer::retry::{Budget, Round};
 use crate::transfer::shared::{Broken, OnRequest, RequestNote, Shared};
-
-/// How often it is tried again to open a connection where too many files are open.
-const HANDLES_INTERVAL: Duration = Duration::from_millis(50);
 
 /// What every request for one object shares.
 #[derive(Debug, Clone)]
@@ -54,23 +52,28 @@ impl Request {
     }
 
     /// Waits for a permit, and until the object may use it: none of its requests starts while it waits out a backoff.
+    /// While nothing gets through to the server, it waits for its turn to try.
     pub async fn permit(&self) -> Permit {
+        let limit = &self.shared.limit;
         loop {
             self.budget.ready().await;
-            let permit = self.shared.limit.acquire().await;
-            if self.budget.is_ready() {
-                return permit;
+            let attempt = limit.unless_out().await;
+            let permit = limit.acquire().await;
+            if self.budget.is_ready() && limit.may_start(&attempt) {
+                return permit.used_by(attempt);
             }
         }
     }
 
     /// Waits for a permit that no object has a claim on, as [`Request::permit`] does.
     pub async fn spare_permit(&self) -> Permit {
+        let limit = &self.shared.limit;
         loop {
             self.budget.ready().await;
-            let permit = self.shared.limit.acquire_spare().await;
-            if self.budget.is_ready() {
-                return permit;
+            let attempt = limit.unless_out().await;
+            let permit = limit.acquire_spare().await;
+            if self.budget.is_ready() && limit.may_start(&attempt) {
+                return permit.used_by(attempt);
             }
         }
     }
@@ -115,7 +118,7 @@ impl Request {
         };
         let answer = {
             let _waiting = self.shared.meter.waiting(Wait::FirstByte);
-            self.shared.client.get(&request).await
+            self.shared.client.get_object(&request).await
         };
         if let Some(OnRequest(note)) = &self.shared.on_request {
             note(&RequestNote {
@@ -129,6 +132,8 @@ impl Request {
             Ok(_) => permit.answered(),
             Err(error) if error.is_not_modified() => permit.answered(),
             Err(error) if error.class == Class::Throttled => permit.throttled(),
+            // Not what was asked for, but the server is there.
+            Err(error) if error.status.is_some_and(|status| status < 500) => permit.refused(),
             Err(_) => {}
         }
         answer
@@ -137,15 +142,23 @@ impl Request {
     /// Charges a request that failed; the next one waits as long as it should.
     pub async fn charge(&self, failed: impl Into<Failure>, round: Round) -> Result<(), Broken> {
         let failed = failed.into();
-        if failed.code == ErrorCode::TooManyOpenFiles {
-            // No fault of the object's: others that are under way will close theirs.
-            tokio::time::sleep(HANDLES_INTERVAL).await;
-            return Ok(());
-        }
         if failed.code == ErrorCode::ObjectChanged {
             return Err(Broken::Restart(failed));
         }
-        self.budget.charge(failed, round).map_err(Broken::Final)
+        if failed.code == ErrorCode::TooManyOpenFiles {
+            // No fault of the object's: others that are under way will close theirs.
+            if self.budget.waited_for_files() > open_files::MAX_WAITS {
+                return Err(Broken::Final(failed));
+            }
+            tokio::time::sleep(open_files::WAIT).await;
+            return Ok(());
+        }
+        let (limit, max_outage) = (&self.shared.limit, self.shared.options.max_outage);
+        match limit.failed(&failed, &self.entry.key, round.began(), max_outage) {
+            Ok(Charge::Nobody) => Ok(()),
+            Ok(Charge::Object) => self.budget.charge(failed, round).map_err(Broken::Final),
+            Err(fatal) => Err(Broken::Final(fatal)),
+        }
     }
 }
 

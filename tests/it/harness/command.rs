@@ -53,6 +53,10 @@ impl S3pull {
             .env("AWS_ACCESS_KEY_ID", ACCESS_KEY)
             .env("AWS_SECRET_ACCESS_KEY", SECRET_KEY)
             .env("AWS_EC2_METADATA_DISABLED", "true");
+        // So that the whole suite can be run with the SDK's way of making requests.
+        if let Some(signer) = std::env::var_os("S3PULL_SIGNER") {
+            command.env("S3PULL_SIGNER", signer);
+        }
         Self {
             command,
             folder,

@@ -2,12 +2,14 @@
 
 mod command;
 mod faults;
+mod raw;
 mod server;
 mod store;
 
 pub use command::{Run, Running, S3pull};
 pub use faults::{BadBody, Fault};
-pub use server::{Gate, Server};
+pub use raw::{RawServer, Reply};
+pub use server::{Gate, Logged, Server};
 pub use store::{ACCESS_KEY, BUCKET, Object, Quirks, SECRET_KEY, pattern, version_of};
 
 /// Says why a test tests nothing here.

@@ -66,6 +66,38 @@ pub struct Logged {
     pub uri: String,
 }
 
+impl Logged {
+    /// A value of the signature's, which is in a header or in the URL.
+    fn signature_value(&self, header: &str, parameter: &str) -> String {
+        if let Some(value) = self.headers.get(header) {
+            return value.to_str().unwrap().to_owned();
+        }
+        let (_, query) = self.uri.split_once('?').unwrap();
+        let value = query.split('&').find_map(|pair| {
+            pair.strip_prefix(parameter)
+                .and_then(|rest| rest.strip_prefix('='))
+        });
+        value.unwrap().replace("%2F", "/")
+    }
+
+    /// The region that the request is signed for.
+    pub fn region(&self) -> String {
+        let authorization = self.signature_value("authorization", "X-Amz-Credential");
+        let scope = authorization.split_once("Credential=");
+        let scope = scope.map_or(authorization.as_str(), |(_, scope)| scope);
+        scope.split('/').nth(2).unwrap().to_owned()
+    }
+
+    /// When it was signed: `20240131T235959Z`.
+    pub fn date(&self) -> String {
+        self.signature_value("x-amz-date", "X-Amz-Date")
+    }
+
+    pub fn session_token(&self) -> String {
+        self.signature_value("x-amz-security-token", "X-Amz-Security-Token")
+    }
+}
+
 /// Requests for a key wait here until it is opened.
 pub struct Gate(Arc<Semaphore>);
 
@@ -260,6 +292,23 @@ impl Server {
         self.state
             .latency
             .store(latency.as_millis().try_into().unwrap(), SeqCst);
+    }
+
+    /// Takes `rate` requests per second, with a burst of half a second's, and refuses more with 503.
+    pub fn limit_rate_to(&self, rate: f64) {
+        let burst = (rate / 2.0).max(1.0);
+        let (mut tokens, mut refilled) = (burst, std::time::Instant::now());
+        let state = Arc::downgrade(&self.state);
+        self.by_chance(move || {
+            tokens = (tokens + rate * refilled.elapsed().as_secs_f64()).min(burst);
+            refilled = std::time::Instant::now();
+            if tokens >= 1.0 {
+                tokens -= 1.0;
+                return None;
+            }
+            state.upgrade()?.n_refused.fetch_add(1, SeqCst);
+            Some(Fault::Status(503, "SlowDown"))
+        });
     }
 
     /// Requests that were refused by the limit.

@@ -37,6 +37,14 @@ struct Lookup {
 type Addresses =
     Shared<Pin<Box<dyn Future<Output = Result<Arc<[SocketAddr]>, Arc<io::Error>>> + Send>>>;
 
+/// The name has no address, as far as the system knows.
+#[derive(Debug, thiserror::Error)]
+#[error("cannot resolve `{host}`")]
+pub struct NotResolved {
+    pub host: String,
+    pub source: Arc<io::Error>,
+}
+
 impl CachingResolver {
     /// The look-up to use for `host`, and which turn this is.
     fn lookup(&self, host: &str) -> (Addresses, usize) {
@@ -83,19 +91,20 @@ fn start_lookup(host: String) -> Addresses {
 
 impl Service<Name> for CachingResolver {
     type Response = std::vec::IntoIter<SocketAddr>;
-    type Error = io::Error;
-    type Future = Pin<Box<dyn Future<Output = Result<Self::Response, io::Error>> + Send>>;
+    type Error = NotResolved;
+    type Future = Pin<Box<dyn Future<Output = Result<Self::Response, NotResolved>> + Send>>;
 
-    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), NotResolved>> {
         Poll::Ready(Ok(()))
     }
 
     fn call(&mut self, host: Name) -> Self::Future {
         let (addresses, turn) = self.lookup(host.as_str());
         Box::pin(async move {
-            let addresses = addresses
-                .await
-                .map_err(|error| io::Error::new(error.kind(), error.to_string()))?;
+            let addresses = addresses.await.map_err(|source| NotResolved {
+                host: host.as_str().to_owned(),
+                source,
+            })?;
             Ok(rotated(&addresses, turn).into_iter())
         })
     }

@@ -1,0 +1,135 @@
+//! Credentials from where the AWS CLI takes them.
+
+use std::time::Duration;
+
+use aws_config::default_provider::credentials::DefaultCredentialsChain;
+use aws_config::ecs::EcsCredentialsProvider;
+use aws_config::imds;
+use aws_config::imds::client::error::ImdsError;
+use aws_config::imds::credentials::ImdsCredentialsProvider;
+use aws_config::meta::credentials::CredentialsProviderChain;
+use aws_config::profile::ProfileFileCredentialsProvider;
+use aws_config::provider_config::ProviderConfig;
+use aws_credential_types::Credentials;
+use aws_credential_types::provider::ProvideCredentials;
+use aws_credential_types::provider::error::CredentialsError;
+use aws_sdk_s3::config::Region;
+use aws_smithy_runtime_api::client::result::ConnectorError;
+
+use super::profile::Profile;
+use crate::s3::error::{find_cause, one_line};
+use crate::s3::http::sdk::SdkClient;
+use crate::s3::options::{ConnectError, ConnectOptions};
+
+/// How long the instance metadata service may take: off EC2 nothing answers, and the AWS CLI waits as long.
+const METADATA_TIMEOUT: Duration = Duration::from_secs(1);
+/// How long a source may take in all. Programs that sign in (`credential_process`) take seconds, sometimes many.
+const TIMEOUT: Duration = Duration::from_mins(2);
+
+/// Asks the chain from its start.
+///
+/// # Errors
+/// When there are no credentials, they cannot be used, or a source that is configured does not work.
+pub async fn load(
+    options: &ConnectOptions,
+    region: &str,
+    profile: &Profile,
+    http: &SdkClient,
+) -> Result<Credentials, ConnectError> {
+    if options.profile.is_none() {
+        check_pair()?;
+    }
+    let region = Region::new(region.to_owned());
+    let provider_config = ProviderConfig::without_region()
+        .with_region(Some(region.clone()))
+        .with_http_client(http.clone());
+    let metadata = imds::Client::builder()
+        .configure(&provider_config)
+        .connect_timeout(METADATA_TIMEOUT)
+        .read_timeout(METADATA_TIMEOUT)
+        .max_attempts(1)
+        .build();
+    let asked = async {
+        // As in the AWS CLI, a profile that is named is asked before the environment.
+        if let Some(name) = &options.profile {
+            let of_profile = ProfileFileCredentialsProvider::builder()
+                .configure(&provider_config)
+                .profile_name(name)
+                .build();
+            let of_container = EcsCredentialsProvider::builder().configure(&provider_config);
+            let of_instance = ImdsCredentialsProvider::builder()
+                .configure(&provider_config)
+                .imds_client(metadata);
+            let chain = CredentialsProviderChain::first_try("Profile", of_profile)
+                .or_else("EcsContainer", of_container.build())
+                .or_else("Ec2InstanceMetadata", of_instance.build());
+            return chain.provide_credentials().await;
+        }
+        let chain = DefaultCredentialsChain::builder()
+            .configure(provider_config)
+            .region(region)
+            .imds_client(metadata);
+        chain.build().await.provide_credentials().await
+    };
+    let found = tokio::time::timeout(TIMEOUT, asked).await;
+    let found = found.unwrap_or_else(|_| Err(CredentialsError::provider_timed_out(TIMEOUT)));
+    match found {
+        Ok(credentials) => {
+            check(&credentials)?;
+            Ok(credentials)
+        }
+        // The metadata service is asked last, after everything else had nothing.
+        Err(error) if is_not_loaded(&error) || find_cause::<ImdsError>(&error).is_some() => {
+            Err(ConnectError::NoCredentials {
+                profile: profile.name.clone(),
+            })
+        }
+        Err(error) if profile.is_of_sso() && find_cause::<ConnectorError>(&error).is_none() => {
+            Err(ConnectError::NotSignedIn {
+                profile: profile.name.clone(),
+            })
+        }
+        Err(error) => Err(ConnectError::Credentials(one_line(&error))),
+    }
+}
+
+fn is_not_loaded(error: &CredentialsError) -> bool {
+    matches!(error, CredentialsError::CredentialsNotLoaded(_))
+}
+
+/// An access key ID without its secret is a mistake, which other sources would only hide.
+fn check_pair() -> Result<(), ConnectError> {
+    let is_set = |name| std::env::var(name).is_ok_and(|value| !value.trim().is_empty());
+    let has_secret = is_set("AWS_SECRET_ACCESS_KEY") || is_set("SECRET_ACCESS_KEY");
+    if is_set("AWS_ACCESS_KEY_ID") && !has_secret {
+        return Err(ConnectError::HalfPair);
+    }
+    // The SDK trims what other programs would fail for.
+    let holds_blanks = |name| {
+        std::env::var(name).is_ok_and(|value| !value.trim().is_empty() && value.trim() != value)
+    };
+    if holds_blanks("AWS_ACCESS_KEY_ID") {
+        return Err(ConnectError::Unclean("access key ID"));
+    }
+    if holds_blanks("AWS_SECRET_ACCESS_KEY") {
+        return Err(ConnectError::Unclean("secret access key"));
+    }
+    Ok(())
+}
+
+/// White space comes from copying, and a key with it is refused by S3 as another key's.
+fn check(credentials: &Credentials) -> Result<(), ConnectError> {
+    let is_word = |text: &str| text.chars().all(|c| c.is_ascii_graphic());
+    // A secret is never sent, and may be any text.
+    let is_trimmed = |text: &str| text.trim() == text && !text.contains(char::is_control);
+    if !is_word(credentials.access_key_id()) {
+        return Err(ConnectError::Unclean("access key ID"));
+    }
+    if !is_trimmed(credentials.secret_access_key()) {
+        return Err(ConnectError::Unclean("secret access key"));
+    }
+    if !credentials.session_token().is_none_or(is_word) {
+        return Err(ConnectError::Unclean("session token"));
+    }
+    Ok(())
+}

@@ -1,0 +1,112 @@
+//! The profile of the AWS configuration files, looked at before the SDK does: it passes over one that does not exist.
+
+use aws_runtime::env_config::file::EnvConfigFiles;
+use aws_runtime::env_config::section::EnvConfigSections;
+use aws_runtime::env_config::source;
+use aws_types::os_shim_internal::{Env, Fs};
+
+use crate::s3::error::one_line;
+use crate::s3::options::ConnectError;
+
+/// Profiles that one may refer to, one after the other, before it is taken for a circle.
+const MAX_SOURCES: usize = 8;
+
+/// The configuration files, and which of their profiles holds.
+#[derive(Debug)]
+pub struct Profile {
+    sections: EnvConfigSections,
+    pub name: String,
+}
+
+impl Profile {
+    /// Reads the files. A profile that an option or `AWS_PROFILE` names must be there.
+    ///
+    /// # Errors
+    /// When it is not, or a file cannot be read.
+    pub async fn load(option: Option<&str>) -> Result<Self, ConnectError> {
+        let files = EnvConfigFiles::default();
+        let source = source::load(&Env::real(), &Fs::real(), &files).await;
+        let source = source.map_err(|error| ConnectError::ConfigFile(one_line(&error)))?;
+        let sections = EnvConfigSections::parse(source)
+            .map_err(|error| ConnectError::ConfigFile(one_line(&error)))?;
+        let variable = std::env::var("AWS_PROFILE").ok();
+        let named = option
+            .or(variable.as_deref())
+            .filter(|name| !name.is_empty());
+        if let Some(name) = named.filter(|name| sections.get_profile(name).is_none()) {
+            return Err(ConnectError::NoProfile {
+                name: name.to_owned(),
+                similar: similar(name, sections.profiles()),
+            });
+        }
+        let name = named.unwrap_or("default").to_owned();
+        Ok(Self { sections, name })
+    }
+
+    /// Whether its credentials come from a sign-in with `aws sso login`.
+    pub fn is_of_sso(&self) -> bool {
+        let mut name = self.name.as_str();
+        for _ in 0..MAX_SOURCES {
+            let Some(profile) = self.sections.get_profile(name) else {
+                return false;
+            };
+            if profile
+                .get("sso_session")
+                .or(profile.get("sso_start_url"))
+                .is_some()
+            {
+                return true;
+            }
+            let Some(source) = profile.get("source_profile") else {
+                return false;
+            };
+            name = source;
+        }
+        false
+    }
+}
+
+/// The name that was probably meant.
+fn similar<'a>(name: &str, others: impl Iterator<Item = &'a str>) -> Option<String> {
+    let distances = others.map(|other| (distance(name, other), other));
+    let (distance, other) = distances.min()?;
+    let is_near = distance <= 1 + name.chars().count() / 4;
+    is_near.then(|| other.to_owned())
+}
+
+/// Characters to insert, remove, replace or swap with their neighbour to make `a` of `b`.
+fn distance(a: &str, b: &str) -> usize {
+    let (a, b): (Vec<char>, Vec<char>) = (a.chars().collect(), b.chars().collect());
+    let mut rows = vec![vec![0; b.len() + 1]; a.len() + 1];
+    for i in 0..=a.len() {
+        for j in 0..=b.len() {
+            rows[i][j] = if i == 0 || j == 0 {
+                i + j
+            } else {
+                let replaced = rows[i - 1][j - 1] + usize::from(a[i - 1] != b[j - 1]);
+                let mut least = replaced.min(rows[i - 1][j] + 1).min(rows[i][j - 1] + 1);
+                if i > 1 && j > 1 && a[i - 1] == b[j - 2] && a[i - 2] == b[j - 1] {
+                    least = least.min(rows[i - 2][j - 2] + 1);
+                }
+                least
+            };
+        }
+    }
+    rows[a.len()][b.len()]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_misspelt_name_is_found_again() {
+        let names = ["default", "work", "personal"];
+        let similar = |name| similar(name, names.into_iter());
+        assert_eq!(similar("wrok").as_deref(), Some("work"));
+        assert_eq!(similar("Work").as_deref(), Some("work"));
+        assert_eq!(similar("personnal").as_deref(), Some("personal"));
+        assert_eq!(similar("production"), None);
+        assert_eq!(super::similar("x", std::iter::empty()), None);
+    }
+}

@@ -1,0 +1,7 @@
+//! How requests travel: one pool of HTTP/1.1 connections for everything, with its resolver, proxies and trust.
+
+pub mod dns;
+pub mod pool;
+pub mod proxy;
+pub mod sdk;
+pub mod tls;

@@ -1,0 +1,268 @@
+//! Connections through an HTTP proxy, as `HTTP_PROXY`, `HTTPS_PROXY`, `ALL_PROXY` and `NO_PROXY` say.
+
+use std::io;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+
+use http::{HeaderValue, Uri};
+use hyper_util::client::legacy::connect::{Connected, Connection, HttpConnector};
+use hyper_util::client::proxy::matcher::{Intercept, Matcher};
+use hyper_util::rt::TokioIo;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+use tower_service::Service;
+
+use super::dns::CachingResolver;
+use super::pool::host_and_port;
+
+pub type BoxError = Box<dyn std::error::Error + Send + Sync>;
+
+/// The longest reply to `CONNECT` that is read, in bytes.
+const MAX_TUNNEL_REPLY: usize = 8 * 1024;
+
+/// The variables that name proxies.
+const VARIABLES: [&str; 6] = [
+    "HTTP_PROXY",
+    "http_proxy",
+    "HTTPS_PROXY",
+    "https_proxy",
+    "ALL_PROXY",
+    "all_proxy",
+];
+
+/// A proxy does not open a tunnel.
+#[derive(Debug, thiserror::Error)]
+#[error("the proxy answered `CONNECT` with status {status}")]
+pub struct ProxyRefusal {
+    pub status: u16,
+}
+
+/// Which proxy, if any, serves a URL.
+#[derive(Clone)]
+pub struct Proxies(Option<Arc<Matcher>>);
+
+impl Proxies {
+    pub fn from_env() -> Self {
+        let variable = |name| std::env::var(name).ok().filter(|value| !value.is_empty());
+        let is_set = VARIABLES
+            .iter()
+            .any(|name| std::env::var_os(name).is_some_and(|value| !value.is_empty()));
+        let except = variable("NO_PROXY").or_else(|| variable("no_proxy"));
+        // The matcher knows `*` for names only, and not for addresses.
+        let is_none_used =
+            except.is_some_and(|rules| rules.split(',').any(|rule| rule.trim() == "*"));
+        Self((is_set && !is_none_used).then(|| Arc::new(Matcher::from_env())))
+    }
+
+    fn intercept(&self, url: &Uri) -> Option<Intercept> {
+        self.0.as_ref()?.intercept(url)
+    }
+
+    /// The `Proxy-Authorization` for a plain HTTP request; a tunnel carries its own.
+    pub fn authorization(&self, url: &Uri) -> Option<HeaderValue> {
+        self.0.as_ref()?;
+        if url.scheme_str() != Some("http") {
+            return None;
+        }
+        self.intercept(url)?.basic_auth().cloned()
+    }
+
+    /// The proxy for `url`, as `host:port`: without its password.
+    pub fn name(&self, url: &Uri) -> Option<String> {
+        Some(host_and_port(self.intercept(url)?.uri()))
+    }
+
+    /// The passwords of the environment's proxies, as they stand in their URLs.
+    pub fn secrets() -> Vec<String> {
+        let urls = VARIABLES.iter().filter_map(|name| std::env::var(name).ok());
+        urls.filter_map(|url| password(&url)).collect()
+    }
+}
+
+/// The password in a URL.
+fn password(url: &str) -> Option<String> {
+    let authority = url.split_once("://").map_or(url, |(_, rest)| rest);
+    let authority = authority.split(['/', '?', '#']).next()?;
+    let (user, _) = authority.rsplit_once('@')?;
+    let (_, password) = user.split_once(':')?;
+    Some(password.to_owned())
+}
+
+/// Connects TCP: to the host itself, or to its proxy, and then through it with CONNECT for `https`.
+#[derive(Clone)]
+pub struct ProxyConnector {
+    tcp: HttpConnector<CachingResolver>,
+    proxies: Proxies,
+}
+
+impl ProxyConnector {
+    pub fn new(tcp: HttpConnector<CachingResolver>, proxies: Proxies) -> Self {
+        Self { tcp, proxies }
+    }
+}
+
+impl Service<Uri> for ProxyConnector {
+    type Response = Stream;
+    type Error = BoxError;
+    type Future = Pin<Box<dyn Future<Output = Result<Stream, BoxError>> + Send>>;
+
+    fn poll_ready(&mut self, context: &mut Context<'_>) -> Poll<Result<(), BoxError>> {
+        self.tcp.poll_ready(context).map_err(Into::into)
+    }
+
+    fn call(&mut self, url: Uri) -> Self::Future {
+        let Some(proxy) = self.proxies.intercept(&url) else {
+            let connecting = self.tcp.call(url);
+            return Box::pin(async {
+                Ok(Stream {
+                    io: connecting.await?,
+                    is_proxied: false,
+                })
+            });
+        };
+        if proxy.uri().scheme_str() != Some("http") {
+            let message = format!(
+                "the proxy `{}` is not an `http://` one",
+                host_and_port(proxy.uri())
+            );
+            return Box::pin(async { Err(message.into()) });
+        }
+        let connecting = self.tcp.call(proxy.uri().clone());
+        Box::pin(async move {
+            let io = connecting.await?;
+            if url.scheme_str() != Some("https") {
+                return Ok(Stream {
+                    io,
+                    is_proxied: true,
+                });
+            }
+            let io = io.into_inner();
+            let io = tunnelled(io, &host_and_port(&url), proxy.basic_auth()).await?;
+            Ok(Stream {
+                io: TokioIo::new(io),
+                is_proxied: false,
+            })
+        })
+    }
+}
+
+/// Has a proxy connect to `server`, so that TLS can be spoken with it through the proxy.
+async fn tunnelled(
+    mut io: TcpStream,
+    server: &str,
+    authorization: Option<&HeaderValue>,
+) -> Result<TcpStream, BoxError> {
+    let mut request = format!("CONNECT {server} HTTP/1.1\r\nHost: {server}\r\n").into_bytes();
+    if let Some(value) = authorization {
+        request.extend_from_slice(b"Proxy-Authorization: ");
+        request.extend_from_slice(value.as_bytes());
+        request.extend_from_slice(b"\r\n");
+    }
+    request.extend_from_slice(b"\r\n");
+    io.write_all(&request).await?;
+    let mut reply = Vec::new();
+    // The server says nothing before its client does, so all that comes belongs to the proxy's reply.
+    while !reply.ends_with(b"\r\n\r\n") {
+        if reply.len() >= MAX_TUNNEL_REPLY {
+            return Err("the proxy's reply to `CONNECT` is too long".into());
+        }
+        reply.push(io.read_u8().await?);
+    }
+    match status_of(&reply) {
+        Some(200..=299) => Ok(io),
+        Some(status) => Err(ProxyRefusal { status }.into()),
+        None => Err("the proxy does not answer `CONNECT` in HTTP".into()),
+    }
+}
+
+/// The status of `HTTP/1.1 200 OK`.
+fn status_of(reply: &[u8]) -> Option<u16> {
+    let line = reply.strip_prefix(b"HTTP/1.")?;
+    let status = line.get(2..5)?;
+    std::str::from_utf8(status).ok()?.parse().ok()
+}
+
+/// A TCP stream that knows whether requests on it must name the whole URL, as a proxy needs.
+pub struct Stream {
+    io: TokioIo<TcpStream>,
+    is_proxied: bool,
+}
+
+impl Connection for Stream {
+    fn connected(&self) -> Connected {
+        self.io.connected().proxy(self.is_proxied)
+    }
+}
+
+impl hyper::rt::Read for Stream {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        buffer: hyper::rt::ReadBufCursor<'_>,
+    ) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.io).poll_read(context, buffer)
+    }
+}
+
+impl hyper::rt::Write for Stream {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.io).poll_write(context, bytes)
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.io).poll_flush(context)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.io).poll_shutdown(context)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.io.is_write_vectored()
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        slices: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.io).poll_write_vectored(context, slices)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn passwords_are_found_in_urls() {
+        let cases = [
+            ("http://user:pass@host:1", Some("pass")),
+            ("user:p:a@s@host", Some("p:a@s")),
+            ("http://user@host", None),
+            ("http://host/a:b@c", None),
+            ("http://host:80", None),
+        ];
+        for (url, found) in cases {
+            assert_eq!(password(url).as_deref(), found, "{url}");
+        }
+    }
+
+    #[test]
+    fn a_tunnel_s_status_is_read_from_its_first_line() {
+        let cases: [(&[u8], _); 4] = [
+            (b"HTTP/1.1 200 OK\r\n\r\n", Some(200)),
+            (b"HTTP/1.0 407 Auth\r\n\r\n", Some(407)),
+            (b"SSH-2.0\r\n\r\n", None),
+            (b"HTTP/1.1\r\n\r\n", None),
+        ];
+        for (reply, status) in cases {
+            assert_eq!(status_of(reply), status);
+        }
+    }
+}

@@ -1,0 +1,111 @@
+//! What a client is made from, and why there may be none.
+
+use std::time::Duration;
+
+use super::http::tls::{Trust, TrustError};
+use crate::options::AddressingStyle;
+
+/// What the client must know.
+#[derive(Debug, Clone)]
+pub struct ConnectOptions {
+    pub bucket: String,
+    pub region: Option<String>,
+    pub profile: Option<String>,
+    pub endpoint_url: Option<String>,
+    /// `false` for public buckets: no credentials are looked for.
+    pub sign_requests: bool,
+    pub requester_pays: bool,
+    pub trust: Trust,
+    pub addressing_style: AddressingStyle,
+    /// Name look-up, TCP, proxy and TLS together.
+    pub connect_timeout: Duration,
+    /// The longest silence before an answer or between bytes.
+    pub timeout: Duration,
+}
+
+impl ConnectOptions {
+    /// Whether the SDK makes the requests: for directory buckets (S3 Express), and where `S3PULL_SIGNER=presigned` says so.
+    pub(super) fn is_presigned(&self) -> bool {
+        let is_directory = ["--x-s3", "--xa-s3"]
+            .iter()
+            .any(|suffix| self.bucket.ends_with(suffix));
+        is_directory || std::env::var("S3PULL_SIGNER").is_ok_and(|signer| signer == "presigned")
+    }
+}
+
+/// Why there is no client.
+#[derive(Debug, thiserror::Error)]
+pub enum ConnectError {
+    #[error(
+        "no AWS credentials found in the environment, the profile `{profile}`, or the container's or instance's role"
+    )]
+    NoCredentials { profile: String },
+    #[error("the AWS credentials could not be loaded: {0}")]
+    Credentials(String),
+    #[error("not signed in to SSO for the profile `{profile}`")]
+    NotSignedIn { profile: String },
+    #[error("AWS_ACCESS_KEY_ID is set, but AWS_SECRET_ACCESS_KEY is not")]
+    HalfPair,
+    #[error("the AWS {0} holds white space or a character that cannot be in one")]
+    Unclean(&'static str),
+    #[error("the profile `{name}` is not in the AWS configuration files{}", did_you_mean(similar.as_deref()))]
+    NoProfile {
+        name: String,
+        similar: Option<String>,
+    },
+    #[error("the AWS configuration cannot be read: {0}")]
+    ConfigFile(String),
+    #[error("`{}` is not a valid region ({source_name})", region.escape_debug())]
+    Region {
+        region: String,
+        source_name: &'static str,
+    },
+    #[error("{0}")]
+    Endpoint(String),
+    #[error("no request can be made for the bucket `{bucket}`: {why}")]
+    Bucket { bucket: String, why: String },
+    #[error("`S3PULL_SIGNER` is `{0}`: `presigned` is the only value")]
+    Signer(String),
+    #[error(transparent)]
+    Trust(#[from] TrustError),
+}
+
+impl ConnectError {
+    /// What to do about it, where its text does not say so.
+    pub fn hint(&self) -> Option<String> {
+        let hint = match self {
+            Self::NoCredentials { .. } if half_pair_without_id() => {
+                "AWS_SECRET_ACCESS_KEY is set, but AWS_ACCESS_KEY_ID is not: set both, name a profile with `--profile NAME`, or use `--no-sign-request` for a public bucket"
+            }
+            Self::NoCredentials { .. } | Self::Credentials(_) => {
+                "name a profile with `--profile NAME`, set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or use `--no-sign-request` for a public bucket"
+            }
+            Self::NotSignedIn { profile } => {
+                return Some(format!("run `aws sso login --profile {profile}`"));
+            }
+            Self::HalfPair => "set both, or neither and name a profile with `--profile NAME`",
+            Self::Unclean(_) => "copy it again, without blanks and line ends around it",
+            Self::NoProfile { .. } => "`aws configure list-profiles` shows those that there are",
+            Self::Region { .. } => "give a region such as `--region eu-west-1`, or leave it out",
+            Self::Endpoint(_) => {
+                "it comes from `--endpoint-url`, AWS_ENDPOINT_URL_S3, AWS_ENDPOINT_URL or the profile's `endpoint_url`"
+            }
+            Self::Trust(TrustError::Variable { .. }) => {
+                "correct the variable or unset it, or give `--ca-bundle FILE`"
+            }
+            Self::ConfigFile(_) | Self::Bucket { .. } | Self::Signer(_) | Self::Trust(_) => {
+                return None;
+            }
+        };
+        Some(hint.to_owned())
+    }
+}
+
+fn half_pair_without_id() -> bool {
+    let is_set = |name| std::env::var_os(name).is_some_and(|value| !value.is_empty());
+    is_set("AWS_SECRET_ACCESS_KEY") && !is_set("AWS_ACCESS_KEY_ID")
+}
+
+fn did_you_mean(similar: Option<&str>) -> String {
+    similar.map_or_else(String::new, |name| format!(" (did you mean `{name}`?)"))
+}

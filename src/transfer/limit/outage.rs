@@ -1,0 +1,269 @@
+//! Whether anything gets through at all. Pure: the time is handed in.
+//!
+//! A server that is restarted, a network that is gone, or a maintenance page hits every key: no key is charged for it, the
+//! requests wait, and one at a time tries, at growing intervals, until one gets an answer. An outage that lasts longer
+//! than the user allows ends the run.
+//!
+//! A failure is the outage's where nothing was answered since its request began, and either no connection could be made
+//! or another key failed likewise: a key whose requests alone fail is charged for them. Before the first answer of the
+//! run a name that cannot be resolved or a port that refuses is most likely a typing error, and ends the run soon.
+
+use std::time::{Duration, Instant};
+
+use crate::outcome::{Class, ErrorCode, Failure};
+
+/// Between two requests that try, at first and at most.
+const FIRST_INTERVAL: Duration = Duration::from_millis(200);
+const MAX_INTERVAL: Duration = Duration::from_secs(10);
+/// How long a server that was never reached is tried.
+const MAX_UNTIL_REACHED: Duration = Duration::from_secs(5);
+
+/// The state of the run's way to the server.
+#[derive(Debug, Default)]
+pub struct Outage {
+    /// The key whose request failed, with nothing answered since.
+    suspect: Option<String>,
+    out: Option<Out>,
+}
+
+#[derive(Debug)]
+struct Out {
+    since: Instant,
+    cause: Failure,
+    n_tries: u32,
+    next_try: Instant,
+    is_trying: bool,
+}
+
+/// Who pays for a failed request.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Charge {
+    Object,
+    Nobody,
+}
+
+/// Whether a request may start.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Turn {
+    Start,
+    /// As the one that tries.
+    Try,
+    Wait(Instant),
+    WaitForOther,
+}
+
+/// What the run waits for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Waiting {
+    pub since: Instant,
+    /// Why nothing gets through.
+    pub cause: String,
+}
+
+impl Outage {
+    pub fn is_out(&self) -> bool {
+        self.out.is_some()
+    }
+
+    pub fn waiting(&self) -> Option<Waiting> {
+        self.out.as_ref().map(|out| Waiting {
+            since: out.since,
+            cause: out.cause.message.clone(),
+        })
+    }
+
+    /// A request for `key` that began at `began` failed; the last good answer came at `good_at`.
+    ///
+    /// # Errors
+    /// The failure, as the end of the run, once nothing has got through for `max_outage`.
+    pub fn failed(
+        &mut self,
+        failure: &Failure,
+        key: &str,
+        began: Instant,
+        good_at: Option<Instant>,
+        now: Instant,
+        max_outage: Duration,
+    ) -> Result<Charge, Failure> {
+        if !may_be_of_an_outage(failure) || good_at.is_some_and(|good_at| good_at >= began) {
+            return Ok(Charge::Object);
+        }
+        let is_unreachable =
+            failure.code == ErrorCode::ConnectionFailed && failure.status.is_none();
+        let has_company = self.suspect.as_ref().is_some_and(|suspect| suspect != key);
+        if self.out.is_none() {
+            if !is_unreachable && !has_company {
+                self.suspect = Some(key.to_owned());
+                return Ok(Charge::Object);
+            }
+            self.out = Some(Out {
+                since: good_at.unwrap_or(began).max(began),
+                cause: failure.clone(),
+                n_tries: 0,
+                next_try: now + FIRST_INTERVAL,
+                is_trying: false,
+            });
+        }
+        let Some(out) = &mut self.out else {
+            return Ok(Charge::Object);
+        };
+        out.cause = failure.clone();
+        let lasted = now.saturating_duration_since(out.since);
+        let max = match good_at {
+            None if is_unreachable => max_outage.min(MAX_UNTIL_REACHED),
+            _ => max_outage,
+        };
+        if lasted >= max {
+            let message = format!(
+                "nothing got through for {} s: {}",
+                lasted.as_secs(),
+                failure.message
+            );
+            return Err(Failure {
+                class: Class::Fatal,
+                message,
+                ..failure.clone()
+            });
+        }
+        Ok(Charge::Nobody)
+    }
+
+    /// Whether a request may start at `now`.
+    pub fn turn(&mut self, now: Instant) -> Turn {
+        let Some(out) = &mut self.out else {
+            return Turn::Start;
+        };
+        if out.is_trying {
+            return Turn::WaitForOther;
+        }
+        if now < out.next_try {
+            return Turn::Wait(out.next_try);
+        }
+        out.is_trying = true;
+        Turn::Try
+    }
+
+    /// The request that tried has ended, or was given up.
+    pub fn tried(&mut self, now: Instant) {
+        if let Some(out) = &mut self.out {
+            let interval = FIRST_INTERVAL * 2_u32.pow(out.n_tries.min(8));
+            out.n_tries += 1;
+            out.is_trying = false;
+            out.next_try = now + interval.min(MAX_INTERVAL);
+        }
+    }
+
+    /// A request was answered.
+    pub fn end(&mut self) {
+        *self = Self::default();
+    }
+}
+
+/// Whether the server may just not be there: no answer of HTTP, or one of its 5xx.
+fn may_be_of_an_outage(failure: &Failure) -> bool {
+    let may_pass = match failure.class {
+        Class::Transient | Class::Throttled => true,
+        Class::Permanent | Class::Fatal => false,
+    };
+    let is_silence = matches!(
+        failure.code,
+        ErrorCode::ConnectionFailed | ErrorCode::Timeout | ErrorCode::IncompleteBody
+    );
+    may_pass && (failure.status.is_some_and(|status| status >= 500) || is_silence)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const HOUR: Duration = Duration::from_hours(1);
+
+    fn refused() -> Failure {
+        Failure::new(ErrorCode::ConnectionFailed, Class::Transient, "refused")
+    }
+
+    fn status(status: u16, class: Class) -> Failure {
+        Failure {
+            status: Some(status),
+            ..Failure::new(ErrorCode::S3("E".to_owned()), class, "e")
+        }
+    }
+
+    #[test]
+    fn no_key_is_charged_while_nothing_gets_through() {
+        let start = Instant::now();
+        let at = |seconds| start + Duration::from_secs(seconds);
+        let mut outage = Outage::default();
+        let failed = |outage: &mut Outage, key, began, now| {
+            outage.failed(&refused(), key, at(began), Some(at(1)), at(now), HOUR)
+        };
+        // One began before the last answer: it is that object's.
+        assert_eq!(failed(&mut outage, "a", 0, 2).unwrap(), Charge::Object);
+        assert!(!outage.is_out());
+        for n in 2..100 {
+            assert_eq!(failed(&mut outage, "a", n, n).unwrap(), Charge::Nobody);
+        }
+        assert_eq!(outage.waiting().unwrap().cause, "refused");
+        outage.end();
+        assert_eq!(outage.turn(at(100)), Turn::Start);
+    }
+
+    #[test]
+    fn a_key_that_fails_alone_is_charged_and_one_in_company_is_not() {
+        let now = Instant::now();
+        let mut outage = Outage::default();
+        let mut failed =
+            |key, failure: &Failure| outage.failed(failure, key, now, None, now, HOUR).unwrap();
+        let unavailable = status(503, Class::Throttled);
+        for _ in 0..10 {
+            assert_eq!(failed("a", &unavailable), Charge::Object);
+        }
+        assert_eq!(failed("b", &status(404, Class::Permanent)), Charge::Object);
+        assert_eq!(failed("b", &unavailable), Charge::Nobody);
+        assert_eq!(failed("a", &unavailable), Charge::Nobody);
+    }
+
+    #[test]
+    fn one_request_at_a_time_tries_less_and_less_often() {
+        let before = Instant::now();
+        let start = before + Duration::from_secs(1);
+        let mut outage = Outage::default();
+        outage
+            .failed(&refused(), "a", start, Some(before), start, HOUR)
+            .unwrap();
+        let (mut now, mut n_tries) = (start, 0);
+        while now < start + Duration::from_mins(10) {
+            match outage.turn(now) {
+                Turn::Wait(until) => now = until,
+                Turn::Try => {
+                    assert_eq!(outage.turn(now), Turn::WaitForOther);
+                    n_tries += 1;
+                    outage.tried(now);
+                }
+                turn => panic!("{turn:?}"),
+            }
+        }
+        assert!((60..80).contains(&n_tries), "{n_tries}");
+    }
+
+    #[test]
+    fn an_outage_that_lasts_too_long_ends_the_run() {
+        let start = Instant::now();
+        let at = |seconds| start + Duration::from_secs(seconds);
+        let max = Duration::from_mins(5);
+        let mut outage = Outage::default();
+        let mut failed = |now| outage.failed(&refused(), "a", at(now), Some(start), at(now), max);
+        assert!(failed(1).is_ok() && failed(299).is_ok());
+        let fatal = failed(302).unwrap_err();
+        assert_eq!(fatal.class, Class::Fatal);
+        assert!(
+            fatal.message.contains("301 s: refused"),
+            "{}",
+            fatal.message
+        );
+        // A server that was never reached is not waited for that long.
+        let mut outage = Outage::default();
+        let mut failed = |now| outage.failed(&refused(), "a", at(now), None, at(now), max);
+        assert!(failed(0).is_ok() && failed(6).is_err());
+    }
+}

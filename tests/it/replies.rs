@@ -1,0 +1,375 @@
+//! Replies as real servers, gateways and broken ones send them.
+
+use std::time::{Duration, Instant};
+
+use crate::harness::{RawServer, Reply};
+
+const HELLO: &str = "hello";
+static BLANKS: [u8; 64 * 1024] = [b' '; 64 * 1024];
+
+fn hello(headers: &str) -> Reply {
+    Reply::new(&format!("200 OK\nETag: \"e\"{headers}"), HELLO)
+}
+
+#[track_caller]
+fn assert_downloads(reply: fn() -> Reply) {
+    let server = RawServer::scripted([reply]);
+    let run = server.s3pull().keys(["k"]).run().expect(0);
+    assert_eq!(run.read("k"), HELLO.as_bytes());
+    assert!(server.log().len() <= 2, "{:?}", server.log());
+}
+
+/// Fails with this code, and leaves nothing at the path.
+#[track_caller]
+fn assert_fails(reply: fn() -> Reply, code: &str) -> String {
+    let server = RawServer::scripted([reply]);
+    let run = server
+        .s3pull()
+        .args(["--max-attempts", "2", "--timeout", "2"])
+        .keys(["k"])
+        .run();
+    assert_ne!(run.code, Some(0), "{}", run.stderr);
+    assert_eq!(
+        run.failed(),
+        [("k".to_owned(), code.to_owned())],
+        "{}",
+        run.stderr
+    );
+    assert!(!run.folder().join("k").exists());
+    run.stderr
+}
+
+#[test]
+fn headers_that_nobody_needs_change_nothing() {
+    let replies: [fn() -> Reply; 9] = [
+        || {
+            hello(
+                "\nCache-Control: no-cache\nCache-Control: max-age=0\nContent-Type: a\nContent-Type: b",
+            )
+        },
+        || hello("\nETag: \"other\""),
+        || hello("\nLast-Modified: yesterday\nExpires: 0\nx-amz-missing-meta: many"),
+        || {
+            hello(
+                "\nx-amz-server-side-encryption-bucket-key-enabled: True\nx-amz-delete-marker: no",
+            )
+        },
+        || hello("\nx-amz-meta-name: caf\u{e9} \u{1f600}\nContent-Disposition: \u{fc}"),
+        || hello("\nNo colon in this line\nBad Name: x\n(odd): y"),
+        || hello("\nX-Folded: one\n two\n\tthree\nX-Space : z"),
+        || Reply::new("200", HELLO),
+        || hello(&"\nx-amz-meta-a: 1".repeat(400)),
+    ];
+    for reply in replies {
+        assert_downloads(reply);
+    }
+}
+
+#[test]
+fn an_object_s_time_is_taken_in_any_form() {
+    for written in [
+        "Sun, 06 Nov 1994 08:49:37 GMT",
+        "Sunday, 06-Nov-94 08:49:37 GMT",
+        "Sun Nov  6 08:49:37 1994",
+        "Sun, 06 Nov 1994 08:49:37 UTC",
+        "Sun, 06 Nov 1994 09:49:37 +0100",
+        "1994-11-06T08:49:37.000Z",
+    ] {
+        let server = RawServer::start(move |_| hello(&format!("\nLast-Modified: {written}")));
+        let run = server.s3pull().keys(["k"]).run().expect(0);
+        let modified = run
+            .folder()
+            .join("k")
+            .metadata()
+            .unwrap()
+            .modified()
+            .unwrap();
+        let seconds = modified
+            .duration_since(std::time::UNIX_EPOCH)
+            .unwrap()
+            .as_secs();
+        assert_eq!(seconds, 784_111_777, "{written}");
+    }
+}
+
+#[test]
+fn only_success_that_is_the_object_is_success() {
+    assert_downloads(|| Reply::new("206 Partial\nContent-Range: BYTES 0-4/5", HELLO));
+    assert_downloads(|| {
+        Reply::raw(
+            "200 OK\nTransfer-Encoding: chunked",
+            "5\r\nhello\r\n0\r\n\r\n",
+        )
+    });
+    // CRC-32 of the body.
+    assert_downloads(|| Reply::raw("200 OK\nx-amz-checksum-crc32: NhCmhg==", HELLO));
+    let replies: [fn() -> Reply; 8] = [
+        || Reply::new("206 Partial\nContent-Range: bytes 0-4/9", HELLO),
+        || Reply::new("206 Partial\nContent-Range: bytes 1-5/6", HELLO),
+        || Reply::new("206 Partial", HELLO),
+        || Reply::raw("204 No Content", ""),
+        || Reply::new("202 Accepted", HELLO),
+        || Reply::new("203 Non-Authoritative", HELLO),
+        // Nothing says whether this is all.
+        || Reply::raw("200 OK", HELLO),
+        || {
+            Reply::raw(
+                "200 OK\nTransfer-Encoding: chunked\nContent-Encoding: gzip",
+                "5\r\nhello\r\n0\r\n\r\n",
+            )
+        },
+    ];
+    for reply in replies {
+        assert_fails(reply, "InvalidResponse");
+    }
+    assert_fails(
+        || Reply::raw("200 OK\nx-amz-checksum-crc32: AAAAAA==", HELLO),
+        "ChecksumMismatch",
+    );
+}
+
+#[test]
+fn what_is_not_http_is_an_invalid_response() {
+    for bytes in ["SSH-2.0-OpenSSH_9.6", "HTTP/1.1 abc", "\u{0}\u{1}\u{2}"] {
+        let server = RawServer::start(move |_| Reply::bytes(bytes));
+        let run = server
+            .s3pull()
+            .args(["--max-attempts", "2"])
+            .keys(["k"])
+            .run()
+            .expect(1);
+        assert_eq!(
+            run.failed(),
+            [("k".to_owned(), "InvalidResponse".to_owned())],
+            "{}",
+            run.stderr
+        );
+    }
+}
+
+#[test]
+fn an_error_s_body_is_bounded_in_time_and_size() {
+    let started = Instant::now();
+    let head = "503 Slow Down\nContent-Length: 100000000";
+    let slow = "<Error><Code>SlowDown</Code><Message>m</Message>";
+    let server = RawServer::start(move |_| Reply::raw(head, slow).then_silence());
+    let once = ["--max-attempts", "1", "--timeout", "1"];
+    let run = server.s3pull().args(once).keys(["k"]).run().expect(1);
+    assert_eq!(run.failed(), [("k".to_owned(), "SlowDown".to_owned())]);
+    let server = RawServer::start(move |_| {
+        Reply::raw(head, slow).then_again(b"x", Duration::from_millis(100))
+    });
+    let run = server.s3pull().args(once).keys(["k"]).run().expect(1);
+    assert_eq!(run.failed(), [("k".to_owned(), "SlowDown".to_owned())]);
+    let server = RawServer::start(move |_| {
+        Reply::raw("503 Slow Down", slow).then_again(&BLANKS, Duration::ZERO)
+    });
+    let at_length = ["--max-attempts", "1", "--timeout", "60"];
+    let run = server.s3pull().args(at_length).keys(["k"]).run().expect(1);
+    assert_eq!(run.failed(), [("k".to_owned(), "SlowDown".to_owned())]);
+    assert!(
+        started.elapsed() < Duration::from_secs(45),
+        "{:?}",
+        started.elapsed()
+    );
+}
+
+#[test]
+fn errors_are_understood_however_they_are_written() {
+    let replies: [fn() -> Reply; 4] = [
+        || {
+            Reply::new(
+                "404 Not Found",
+                "\n<?xml version=\"1.0\"?>\n<Error><Code>NoSuchKey</Code></Error>",
+            )
+        },
+        || {
+            Reply::new(
+                "404 Not Found",
+                "<ErrorResponse><Error><Code>NoSuchKey</Code></Error></ErrorResponse>",
+            )
+        },
+        || {
+            Reply::raw(
+                "404 Not Found\nConnection: close",
+                "<Error><Code>NoSuchKey</Code><Message>cut",
+            )
+        },
+        || {
+            let text = "<Error><Code>NoSuchKey</Code></Error>";
+            let bytes: Vec<u8> = text.encode_utf16().flat_map(u16::to_be_bytes).collect();
+            Reply::new("404 Not Found", [b"\xfe\xff".as_slice(), &bytes].concat())
+        },
+    ];
+    for reply in replies {
+        assert_fails(reply, "NoSuchKey");
+    }
+}
+
+#[test]
+fn a_server_that_is_not_s3_is_called_so() {
+    let stderr = assert_fails(|| Reply::new("404 Not Found", "<html></html>"), "Http404");
+    assert!(
+        stderr.contains("does not look like an S3 server"),
+        "{stderr}"
+    );
+    let server = RawServer::start(|head| {
+        if head.starts_with("GET /bucket/good") {
+            hello("")
+        } else {
+            Reply::new("404 Not Found", "")
+        }
+    });
+    let run = server
+        .s3pull()
+        .args(["-j", "1"])
+        .keys(["good", "k"])
+        .run()
+        .expect(1);
+    assert!(!run.stderr.contains("does not look like"), "{}", run.stderr);
+}
+
+#[test]
+fn a_redirect_is_named_and_never_followed() {
+    let other = RawServer::start(|_| hello(""));
+    let location = format!("{}/bucket/k?X-Amz-Signature=secret", other.url());
+    let server =
+        RawServer::start(move |_| Reply::new(&format!("302 Found\nLocation: {location}"), ""));
+    let run = server.s3pull().keys(["k"]).run().expect(1);
+    let told = format!("(it redirects to `{}`)", other.url());
+    assert!(run.stderr.contains(&told), "{}", run.stderr);
+    assert!(!run.stderr.contains("Signature"), "{}", run.stderr);
+    assert!(other.log().is_empty());
+}
+
+#[test]
+fn refused_credentials_end_the_run_whatever_the_server_calls_them() {
+    for reply in [
+        (|| Reply::error(401, "Unauthorized")) as fn() -> Reply,
+        || Reply::new("401 Unauthorized", ""),
+    ] {
+        let server = RawServer::scripted([reply]);
+        let run = server
+            .s3pull()
+            .args(["-j", "1"])
+            .keys(["a", "b"])
+            .run()
+            .expect(3);
+        assert_eq!(run.failed().len(), 2);
+        assert_eq!(server.log().len(), 1);
+    }
+}
+
+#[test]
+fn a_server_that_sends_round_in_circles_is_asked_five_times() {
+    let mut turn = 0;
+    let server = RawServer::start(move |_| {
+        turn += 1;
+        let body = format!(
+            "<Error><Code>PermanentRedirect</Code><Region>eu-west-{}</Region></Error>",
+            turn % 2 + 1
+        );
+        Reply::new("301 Moved", body)
+    });
+    server.s3pull().keys(["k"]).run().expect(3);
+    assert_eq!(server.log().len(), 5);
+}
+
+#[test]
+fn a_region_is_corrected_wherever_it_is_named() {
+    let malformed = "AuthorizationHeaderMalformed";
+    let cases = [
+        (String::new(), format!("<Error><Code>{malformed}</Code><Region>eu-west-1</Region></Error>")),
+        (
+            String::new(),
+            format!("<Error><Code>{malformed}</Code><Message>the region 'us-east-1' is wrong; expecting 'eu-west-1'</Message></Error>"),
+        ),
+        (
+            String::new(),
+            "<Error><Code>IllegalLocationConstraintException</Code><Message>The eu-west-1 location constraint is incompatible for the region specific endpoint this request was sent to.</Message></Error>".to_owned(),
+        ),
+        ("\nx-amz-bucket-region: eu-west-1".to_owned(), String::new()),
+    ];
+    for (header, body) in cases {
+        let server = RawServer::start(move |head| {
+            if head.replace("%2F", "/").contains("/eu-west-1/s3/") {
+                hello("")
+            } else {
+                Reply::new(&format!("400 Bad Request{header}"), &body)
+            }
+        });
+        let run = server
+            .s3pull()
+            .args(["--max-attempts", "1"])
+            .keys(["k"])
+            .run()
+            .expect(0);
+        assert_eq!(run.read("k"), HELLO.as_bytes());
+        assert_eq!(server.log().len(), 2);
+    }
+}
+
+#[test]
+fn a_region_that_is_not_one_is_ignored() {
+    let server = RawServer::start(|_| {
+        Reply::new(
+            "301 Moved\nx-amz-bucket-region: evil.example/",
+            "<Error><Code>PermanentRedirect</Code></Error>",
+        )
+    });
+    server.s3pull().keys(["k"]).run().expect(3);
+    assert_eq!(server.log().len(), 1);
+}
+
+#[test]
+fn a_secret_that_a_server_repeats_is_not_shown() {
+    let server = RawServer::start(|head| {
+        let of_url = head.split_once("X-Amz-Security-Token=");
+        let token = of_url.or_else(|| head.split_once("x-amz-security-token: "));
+        let token = token.unwrap().1.split(['&', ' ', '\r']).next().unwrap();
+        let body = format!(
+            "<Error><Code>AccessDenied</Code><Message>{token} and wJalrXUtnFEMI</Message></Error>"
+        );
+        Reply::new("403 Forbidden", body)
+    });
+    let run = server
+        .s3pull()
+        .env("AWS_SESSION_TOKEN", "tokentokentoken")
+        .env("AWS_SECRET_ACCESS_KEY", "wJalrXUtnFEMI")
+        .keys(["k"])
+        .run()
+        .expect(1);
+    let csv = String::from_utf8(run.read("s3pull-failed.csv")).unwrap();
+    for text in [&run.stderr, &csv] {
+        assert!(text.contains("*** and ***"), "{text}");
+        assert!(
+            !text.contains("tokentoken") && !text.contains("wJalrX"),
+            "{text}"
+        );
+    }
+}
+
+#[test]
+fn an_object_whose_etag_serves_for_no_part_comes_as_a_whole() {
+    for etag in ["W/\"weak\"", "unquoted", ""] {
+        let body = crate::harness::pattern("k", 3 << 20);
+        let server = RawServer::start(move |head| {
+            if head.to_lowercase().contains("if-match") {
+                Reply::error(412, "PreconditionFailed")
+            } else {
+                Reply::new(&format!("200 OK\nETag: {etag}"), &body)
+            }
+        });
+        let run = server
+            .s3pull()
+            .args(["--multipart-threshold", "1MiB", "--part-size", "1MiB"])
+            .keys(["k"])
+            .run()
+            .expect(0);
+        assert!(
+            run.read("k") == crate::harness::pattern("k", 3 << 20),
+            "{etag}"
+        );
+        assert_eq!(server.log().len(), 1, "{etag}");
+    }
+}
