@@ -113,15 +113,15 @@ fn report(format: &str, from: &str, command: &mut Command, piped: Option<&Path>)
     if let Some(writer) = writer {
         writer.join().unwrap();
     }
-    let mut told = String::new();
+    let mut stderr = String::new();
     child
         .stderr
         .take()
         .unwrap()
-        .read_to_string(&mut told)
+        .read_to_string(&mut stderr)
         .unwrap();
-    let is_right = status.success() && told.contains("10,000,000 rows: 10,000,000 to download");
-    assert!(is_right, "{told}");
+    let is_right = status.success() && stderr.contains("10,000,000 rows: 10,000,000 to download");
+    assert!(is_right, "{stderr}");
     #[expect(clippy::cast_precision_loss, reason = "shown rounded")]
     let (n_rows, peak_kib) = (N_ROWS as f64, cost.peak_kib as f64);
     println!(

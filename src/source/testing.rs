@@ -23,7 +23,7 @@ pub fn parsed(list: &[u8], options: &ListOptions) -> Result<Vec<Row>, ListError>
 
 /// Each row as its key, or as `line: code: message`.
 pub fn rows(list: &[u8], format: &str, key_prefix: &str) -> Vec<Result<String, String>> {
-    let told = |row: Row| match row.entry {
+    let described = |row: Row| match row.entry {
         Ok(entry) => Ok(entry.key),
         Err(unusable) => Err(match unusable.why {
             Unusable::Failed(failure) => {
@@ -33,7 +33,7 @@ pub fn rows(list: &[u8], format: &str, key_prefix: &str) -> Vec<Result<String, S
         }),
     };
     let found = parsed(list, &options(format, key_prefix)).unwrap();
-    found.into_iter().map(told).collect()
+    found.into_iter().map(described).collect()
 }
 
 /// The objects that the list names; rows that cannot be used are left out.

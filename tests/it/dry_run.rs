@@ -29,14 +29,14 @@ fn every_row_is_mapped_and_checked_and_nothing_is_written() {
         run.stdout,
         "a/b -> new/folder/a/b\nsub/ -> new/folder/sub/\nc -> new/folder/d/e\ny\\u{1b}[2J -> new/folder/y\\u{1b}[2J\n"
     );
-    for told in [
+    for printed in [
         "dry run: 8 rows: 4 to download, 1 to skip, 3 would fail",
         "would fail: InvalidRow (1), PathConflict (1) and UnsafeKey (1)",
         "would fail: a: PathConflict: `a` is a folder for an earlier row",
         "31 B to download",
         "free for `new/folder`",
     ] {
-        assert!(run.stderr.contains(told), "{told}\n{}", run.stderr);
+        assert!(run.stderr.contains(printed), "{printed}\n{}", run.stderr);
     }
     assert!(run.files().is_empty(), "{:?}", run.files());
     assert!(!run.folder().join("new").exists());

@@ -148,12 +148,12 @@ fn a_dry_run_has_events_too() {
         .run()
         .expect(1);
     let events = events(&run);
-    let told: Vec<_> = events[..3]
+    let printed: Vec<_> = events[..3]
         .iter()
         .map(|event| (event["status"].as_str().unwrap(), event["path"].as_str()))
         .collect();
     assert_eq!(
-        told,
+        printed,
         [
             ("planned", Some("out/a/b")),
             ("failed", None),

@@ -333,12 +333,12 @@ fn only_the_latest_versions_of_an_inventory_are_downloaded() {
         .run()
         .expect(0);
     assert_eq!(run.read("out/a b"), pattern("a b", 100));
-    for told in [
+    for printed in [
         "1 downloaded, 2 skipped, 0 failed",
         "skipped a b (not the latest version)",
         "skipped gone (a delete marker)",
     ] {
-        assert!(run.stderr.contains(told), "{}", run.stderr);
+        assert!(run.stderr.contains(printed), "{}", run.stderr);
     }
     // A data file without its manifest needs the columns.
     let alone = server

@@ -211,14 +211,14 @@ mod tests {
             (found[1].key.as_str(), found[1].version_id.as_deref()),
             ("c d", None)
         );
-        let told = rows(list, "inventory", "");
+        let described = rows(list, "inventory", "");
         assert!(
-            told[2]
+            described[2]
                 .as_ref()
                 .unwrap_err()
                 .starts_with("3: InvalidRow: not UTF-8")
         );
-        assert!(told[3].as_ref().unwrap_err().starts_with("4: WrongBucket"));
+        assert!(described[3].as_ref().unwrap_err().starts_with("4: WrongBucket"));
     }
 
     #[test]

@@ -471,9 +471,9 @@ mod tests {
         let found = rows(list, "auto", "");
         assert_eq!(found.first(), Some(&Ok("a".to_owned())));
         assert_eq!(found.last(), Some(&Ok("b".to_owned())));
-        let told = &found[1..found.len() - 1];
-        assert_eq!(told.len(), 6);
-        for (line, row) in (2..).zip(told) {
+        let failed_rows = &found[1..found.len() - 1];
+        assert_eq!(failed_rows.len(), 6);
+        for (line, row) in (2..).zip(failed_rows) {
             let message = row.as_ref().unwrap_err();
             assert!(
                 message.starts_with(&format!("{line}: InvalidRow: ")),
