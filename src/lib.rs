@@ -7,8 +7,8 @@
 //! a bounded channel  at most `--concurrency` at once
 //! ```
 //!
-//! [`cli`] parses the command line and [`config`] resolves it. [`source`] reads rows, [`s3`] sends GETs and [`sink`] writes
-//! files; they do not depend on one another. [`transfer`] downloads with them, and reports every row to [`report`] through
+//! [`cli`] parses the command line and [`config`] resolves it. `source` reads rows, `s3` sends GETs and `sink` writes
+//! files; they do not depend on one another. `transfer` downloads with them, and reports every row to [`report`] through
 //! its `Observer`.
 
 #![cfg_attr(

@@ -218,7 +218,12 @@ mod tests {
                 .unwrap_err()
                 .starts_with("3: InvalidRow: not UTF-8")
         );
-        assert!(described[3].as_ref().unwrap_err().starts_with("4: WrongBucket"));
+        assert!(
+            described[3]
+                .as_ref()
+                .unwrap_err()
+                .starts_with("4: WrongBucket")
+        );
     }
 
     #[test]
