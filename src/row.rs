@@ -2,6 +2,10 @@
 
 use crate::outcome::{Class, ErrorCode, Failure, Outcome, SkipReason};
 
+/// Most bytes of a column other than the key: more than S3 or a file system accepts, and few enough for the failed-keys CSV
+/// to be read back. A row that has more fails, and keeps enough of it to fail again.
+pub const MAX_COLUMN: usize = 16 * 1024;
+
 /// One row of the lists.
 #[derive(Debug)]
 pub struct Row {
@@ -15,13 +19,13 @@ impl Row {
     pub fn key(&self) -> &str {
         match &self.entry {
             Ok(entry) => &entry.key,
-            Err(unusable) => &unusable.key,
+            Err(unusable) => &unusable.entry.key,
         }
     }
 }
 
 /// Where a row is in the lists.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default)]
 pub struct Place {
     /// Index of the list, from 0.
     pub list: usize,
@@ -43,14 +47,6 @@ pub struct Entry {
 }
 
 impl Entry {
-    /// An entry with only its key.
-    pub fn of_key(key: String) -> Self {
-        Self {
-            key,
-            ..Self::default()
-        }
-    }
-
     /// Which object the entry names.
     pub fn object(&self) -> ObjectId<'_> {
         ObjectId {
@@ -73,8 +69,8 @@ pub struct ObjectId<'a> {
 /// A row that does not name an object to download. It never stops the run.
 #[derive(Debug)]
 pub struct UnusableRow {
-    /// The key, as far as it could be read; empty if it could not.
-    pub key: String,
+    /// What the row says, as far as it could be read; its key may be empty.
+    pub entry: Box<Entry>,
     /// The row's bucket, if it differs from `--bucket`.
     pub bucket: Option<String>,
     pub why: Unusable,
@@ -97,24 +93,66 @@ impl From<Unusable> for Outcome {
 }
 
 impl UnusableRow {
-    pub(crate) fn failed(key: &str, code: ErrorCode, message: impl Into<String>) -> Self {
+    pub(crate) fn failed(entry: Entry, code: ErrorCode, message: impl Into<String>) -> Self {
         Self {
-            key: key.to_owned(),
+            entry: Box::new(entry),
             bucket: None,
             why: Unusable::Failed(Box::new(Failure::new(code, Class::Permanent, message))),
         }
     }
 
     pub(crate) fn invalid(message: impl Into<String>) -> Self {
-        Self::failed("", ErrorCode::InvalidRow, message)
+        Self::failed(Entry::default(), ErrorCode::InvalidRow, message)
     }
 
-    pub(crate) fn skipped(key: String, reason: SkipReason) -> Self {
+    /// Replaces the entry, once more of the row is known.
+    pub(crate) fn of_entry(self, entry: Entry) -> Self {
         Self {
-            key,
+            entry: Box::new(entry),
+            ..self
+        }
+    }
+
+    /// Replaces the entry by one in which a column cannot be read. The row has no key then, so that a retry of it does not
+    /// request another object; the message names the key.
+    pub(crate) fn without_key(mut self, entry: Entry, key: &str) -> Self {
+        if let (Unusable::Failed(failure), false) = (&mut self.why, key.is_empty()) {
+            let start = &key[..key.floor_char_boundary(200)];
+            failure.message = format!("{}, for key `{}`", failure.message, start.escape_debug());
+        }
+        self.of_entry(Entry {
+            key: String::new(),
+            ..entry
+        })
+    }
+
+    pub(crate) fn skipped(entry: Entry, reason: SkipReason) -> Self {
+        Self {
+            entry: Box::new(entry),
             bucket: None,
             why: Unusable::Skipped(reason),
         }
+    }
+
+    /// Cuts texts that are too long for a record.
+    pub(crate) fn shortened(mut self) -> Self {
+        let Entry {
+            key,
+            version_id,
+            etag,
+            dest,
+            ..
+        } = &mut *self.entry;
+        let columns = [version_id, etag, dest, &mut self.bucket];
+        for text in columns.into_iter().flatten().chain([key]) {
+            // The rest is longer than what is allowed, so that it is refused again.
+            let end = text.ceil_char_boundary(MAX_COLUMN + 1);
+            text.truncate(end);
+        }
+        if let Unusable::Failed(failure) = &mut self.why {
+            failure.shorten();
+        }
+        self
     }
 }
 
@@ -127,7 +165,8 @@ mod tests {
         let entry = Entry {
             version_id: Some("v".to_owned()),
             etag: Some("e".to_owned()),
-            ..Entry::of_key("k".to_owned())
+            key: "k".to_owned(),
+            ..Entry::default()
         };
         let same = Entry {
             size: Some(5),

@@ -34,8 +34,8 @@ pub fn run(config: Config) -> anyhow::Result<ExitCode> {
     };
     let mut report = DryRunReport::start(&config);
     let notes = report.list_notes();
-    let on_detected = move |detected| notes.detected(&detected);
-    let mut batches = source::read(lists, Arc::new(config.list), on_detected);
+    let on_note = move |note| notes.note(&note);
+    let mut batches = source::read(lists, Arc::new(config.list), on_note);
     let mut broken = None;
     while let Some(batch) = batches.blocking_recv() {
         match batch {
@@ -72,14 +72,10 @@ impl Check {
                     let planned = self.plan(&entry);
                     (entry, None, planned)
                 }
-                Err(unusable) => (
-                    Entry::of_key(unusable.key),
-                    unusable.bucket,
-                    Err(unusable.why.into()),
-                ),
+                Err(unusable) => (*unusable.entry, unusable.bucket, Err(unusable.why.into())),
             };
             match planned {
-                Ok(path) => report.planned(&entry, &path),
+                Ok(path) => report.planned(&entry, row.place, &path),
                 Err(outcome) => report.unplanned(&entry, bucket.as_deref(), row.place, &outcome),
             }
         }

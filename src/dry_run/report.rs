@@ -73,9 +73,7 @@ impl DryRunReport {
             verbosity: config.verbosity,
             output: config.output.clone(),
             output_prefix: printable(&prefix).into_owned(),
-            events: config
-                .json
-                .then(|| Events::new(&config.list.bucket, &prefix)),
+            events: config.json.then(|| Events::new(&config.list, &prefix)),
             lists: config.list.sources.clone(),
             started: Instant::now(),
             plan: Plan::default(),
@@ -88,14 +86,14 @@ impl DryRunReport {
     }
 
     /// Prints a row that would be downloaded.
-    pub fn planned(&mut self, entry: &Entry, path: &LocalPath) {
+    pub fn planned(&mut self, entry: &Entry, place: Place, path: &LocalPath) {
         self.plan.n_planned += 1;
         match entry.size {
             Some(size) => self.plan.bytes = self.plan.bytes.saturating_add(size),
             None => self.plan.n_without_size += 1,
         }
         if let Some(events) = &mut self.events {
-            let written = events.planned(entry, path);
+            let written = events.planned(entry, place, path);
             self.keep(written);
         }
         if let Some(stdout) = &mut self.stdout {
@@ -118,7 +116,7 @@ impl DryRunReport {
         outcome: &Outcome,
     ) {
         if let Some(events) = &mut self.events {
-            let written = events.unplanned(entry, bucket, outcome);
+            let written = events.unplanned(entry, bucket, place, outcome);
             self.keep(written);
         }
         match outcome {
@@ -212,7 +210,12 @@ impl DryRunReport {
                 error: error.as_deref(),
                 // Nothing but a list that cannot be read ends a dry run early.
                 list_complete: end.error.is_none(),
-                ..SummaryEvent::of(&counts, &BTreeMap::new(), self.started.elapsed())
+                ..SummaryEvent::of(
+                    &counts,
+                    &self.plan.failed,
+                    &BTreeMap::new(),
+                    self.started.elapsed(),
+                )
             })
             .context("cannot print the last event")
     }

@@ -8,10 +8,23 @@ use crate::printable::printable;
 use crate::row::Place;
 use crate::source::ListSource;
 
+/// Bytes of a name that are shown.
+const MAX_NAME: usize = 1100;
+
+/// A name in quotes, so that blanks around it are seen.
+pub fn quoted(name: &str) -> String {
+    format!("\"{}\"", printable(shortened(name)))
+}
+
+/// The start of a name, which is all of it if it can be a key.
+fn shortened(name: &str) -> &str {
+    &name[..name.floor_char_boundary(MAX_NAME)]
+}
+
 /// What a row is called: its key, or where it stands among `lists` where there is none.
 pub fn row_name(key: &str, place: Place, lists: &[ListSource]) -> String {
     match lists.get(place.list) {
-        _ if !key.is_empty() => printable(key).into_owned(),
+        _ if !key.is_empty() => printable(shortened(key)).into_owned(),
         Some(list) if lists.len() > 1 => {
             printable(&format!("line {} of the list {}", place.line, list.name())).into_owned()
         }

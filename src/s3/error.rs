@@ -13,7 +13,7 @@ use super::date;
 use super::error_body::{ErrorBody, cut};
 use super::http::pool::{ConnectProblem, TransportError};
 use super::reply::text;
-use crate::outcome::{Class, ErrorCode, Failure};
+use crate::outcome::{Class, ErrorCode, Failure, Sign};
 
 /// Bytes of a redirect's target that are shown.
 const MAX_TARGET: usize = 256;
@@ -30,8 +30,7 @@ pub struct GetError {
     pub message: String,
     /// How long the server asks to wait.
     pub retry_after: Option<Duration>,
-    /// Whether this server gives no parts of this object, or of any: the whole one can still be had.
-    pub are_parts_unavailable: bool,
+    pub sign: Sign,
     /// Whether an S3 server wrote it.
     pub(super) is_of_s3: bool,
     /// What the client can learn from it, so that the same request is answered. Boxed: most errors have none.
@@ -72,7 +71,7 @@ impl GetError {
             request_id: None,
             message: message.into(),
             retry_after: None,
-            are_parts_unavailable: false,
+            sign: Sign::Nothing,
             is_of_s3: false,
             lesson: None,
         }
@@ -88,7 +87,7 @@ impl GetError {
     }
 
     pub(super) fn without_parts(mut self) -> Self {
-        self.are_parts_unavailable = true;
+        self.sign = Sign::NoParts;
         self
     }
 
@@ -131,7 +130,11 @@ impl GetError {
             message,
             retry_after: retry_after(head),
             // What is not implemented is the range, or the condition on it: the whole object was had.
-            are_parts_unavailable: asked.is_part && status == 501,
+            sign: if asked.is_part && status == 501 {
+                Sign::NoParts
+            } else {
+                Sign::Nothing
+            },
             is_of_s3,
             lesson: Lesson::of(head, &body).map(Box::new),
         }
@@ -151,7 +154,17 @@ impl GetError {
                     refused.status = Some(status);
                     return refused;
                 }
-                ConnectProblem::Other => ErrorCode::ConnectionFailed,
+                ConnectProblem::NoTrust => {
+                    let code = ErrorCode::ConnectionFailed;
+                    let mut untrusted = Self::new(Class::Permanent, code, message);
+                    untrusted.sign = Sign::NoTrust;
+                    return untrusted;
+                }
+                ConnectProblem::Other => {
+                    let mut unreachable = Self::transient(ErrorCode::ConnectionFailed, message);
+                    unreachable.sign = Sign::NoConnection;
+                    return unreachable;
+                }
             },
             TransportError::AnswerTimeout(_) => ErrorCode::Timeout,
             TransportError::Broken(_) => ErrorCode::ConnectionFailed,
@@ -270,6 +283,7 @@ impl From<GetError> for Failure {
             request_id,
             message,
             retry_after,
+            sign,
             ..
         } = error;
         Self {
@@ -280,6 +294,7 @@ impl From<GetError> for Failure {
             request_id,
             message,
             retry_after,
+            sign,
         }
     }
 }
@@ -506,11 +521,11 @@ mod tests {
         let part = |status| GetError::of_reply(&head(status, &[]), b"", &asked);
         for status in [412, 416] {
             assert_eq!(part(status).code, ErrorCode::ObjectChanged);
-            assert!(!part(status).are_parts_unavailable);
+            assert_eq!(part(status).sign, Sign::Nothing);
         }
-        assert!(part(501).are_parts_unavailable);
-        assert!(!of_reply(501, &[], "").are_parts_unavailable);
-        assert!(!part(500).are_parts_unavailable);
+        assert_eq!(part(501).sign, Sign::NoParts);
+        assert_eq!(of_reply(501, &[], "").sign, Sign::Nothing);
+        assert_eq!(part(500).sign, Sign::Nothing);
     }
 
     #[test]

@@ -165,9 +165,9 @@ fn check_part(
         )));
     }
     if status == StatusCode::OK {
-        let message = "the server ignores `Range`: it answered a part's request with the status of a whole object: \
-            raise `--multipart-threshold` above its objects' sizes";
-        let ignored = GetError::new(Class::Permanent, ErrorCode::RangeIgnored, message);
+        let message =
+            "the server ignores `Range`: it answered a part's request as one for the whole object";
+        let ignored = GetError::transient(ErrorCode::InvalidResponse, message);
         return Err(ignored.with_status(status).without_parts());
     }
     if status != StatusCode::PARTIAL_CONTENT {
@@ -307,6 +307,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+    use crate::outcome::Sign;
 
     type Fields<'a> = &'a [(&'a str, &'a str)];
 
@@ -431,13 +432,13 @@ mod tests {
             (
                 200,
                 &[etag, ("content-length", "20")],
-                ErrorCode::RangeIgnored,
+                ErrorCode::InvalidResponse,
             ),
             // `rclone serve s3`.
             (
                 200,
                 &[etag, length, ("content-range", "bytes 5-9/20")],
-                ErrorCode::RangeIgnored,
+                ErrorCode::InvalidResponse,
             ),
             (200, &[("etag", "\"f\"")], ErrorCode::ObjectChanged),
             (204, &[etag], ErrorCode::InvalidResponse),
@@ -445,7 +446,8 @@ mod tests {
         for (status, headers, code) in cases {
             let error = read_part(status, headers).unwrap_err();
             assert_eq!(error.code, code, "{status} {headers:?}");
-            assert_eq!(error.are_parts_unavailable, code == ErrorCode::RangeIgnored);
+            let is_ignored = status == 200 && code == ErrorCode::InvalidResponse;
+            assert_eq!(error.sign == Sign::NoParts, is_ignored);
         }
     }
 

@@ -1,8 +1,10 @@
 //! Reads the lists one after another on a separate thread, and sends the rows that arrive together as one batch.
 
+use std::any::Any;
 use std::cell::RefCell;
 use std::fs::File;
 use std::io::{self, BufReader, Cursor, Read};
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
 use std::sync::Arc;
@@ -13,11 +15,12 @@ use super::list::FORMATS;
 use super::list::columns::KeyRules;
 use super::list::compression::Compression;
 use super::list::detect::detect;
+use super::list::findings::Findings;
 use super::list::format::{Emit, Format, List, ListProblem, READ_SIZE};
 use super::list::null;
 use super::list::sample::sample as read_sample;
 use super::options::{ListOptions, ListSource};
-use crate::row::{Place, Row};
+use crate::row::{Place, Row, UnusableRow};
 
 /// Most rows per batch. One read of a plain list yields about as many; one read of a compressed list may yield a thousand
 /// times more.
@@ -56,8 +59,18 @@ struct ListInfo {
 pub struct DetectedList {
     pub list: String,
     pub format: &'static str,
-    pub reason: &'static str,
+    /// `None` for keys of the command line, whose format is fixed.
+    pub reason: Option<&'static str>,
     pub compression: Option<Compression>,
+}
+
+/// What is reported about a list while it is read.
+#[derive(Debug)]
+pub enum ListNote {
+    /// How the list is read.
+    Detected(DetectedList),
+    /// At the end of the list: something that the user should know about it.
+    Warning(String),
 }
 
 /// The totals of all lists together.
@@ -71,6 +84,15 @@ pub struct Totals {
 }
 
 impl ListSource {
+    /// The name used in records, as it was typed: `-` is stdin. `None` for keys of the command line.
+    pub fn typed(&self) -> Option<String> {
+        match self {
+            Self::Stdin => Some("-".to_owned()),
+            Self::File(path) => Some(path.to_string_lossy().into_owned()),
+            Self::Arguments(_) => None,
+        }
+    }
+
     /// The name used in messages.
     pub fn name(&self) -> String {
         match self {
@@ -123,11 +145,11 @@ fn open_file(path: &Path) -> io::Result<File> {
 }
 
 /// Reads `lists` on a separate thread. Rows that arrive together are one batch; the thread ends when the receiver is dropped.
-/// `on_detected` is called with how each list is read, except the keys of the command line.
+/// `on_note` is called with how each list is read, and with warnings about it.
 pub fn read(
     lists: Vec<OpenList>,
     options: Arc<ListOptions>,
-    mut on_detected: impl FnMut(DetectedList) + Send + 'static,
+    mut on_note: impl FnMut(ListNote) + Send + 'static,
 ) -> mpsc::Receiver<Result<Vec<Row>, ListError>> {
     let (sender, receiver) = mpsc::channel(BATCHES);
     std::thread::spawn(move || {
@@ -141,14 +163,12 @@ pub fn read(
                 batch: Rc::clone(&batch),
             };
             let mut emit = |row| batch.borrow_mut().push(row);
-            parse(
-                &list.info,
-                index,
-                input,
-                &options,
-                &mut on_detected,
-                &mut emit,
-            )
+            let info = &list.info;
+            // Without this, a thread that panicked would look like the end of its list.
+            let parsed = catch_unwind(AssertUnwindSafe(|| {
+                parse(info, index, input, &options, &mut on_note, &mut emit)
+            }));
+            parsed.unwrap_or_else(|panic| Err(info.error("read", ListProblem::panicked(&*panic))))
         });
         let is_wanted = batch.borrow_mut().send();
         if let (true, Err(error)) = (is_wanted, read) {
@@ -200,27 +220,34 @@ fn parse(
     index: usize,
     input: impl Read,
     options: &ListOptions,
-    mut on_detected: impl FnMut(DetectedList),
+    mut on_note: impl FnMut(ListNote),
     emit: &mut impl FnMut(Row),
 ) -> Result<(), ListError> {
-    let mut emit = |line, entry: Result<_, _>| {
+    let findings = Findings::default();
+    let mut emit = |line, entry: Result<_, UnusableRow>| {
+        findings.row();
         let row = Row {
             place: Place { list: index, line },
-            entry,
+            entry: entry.map_err(UnusableRow::shortened),
         };
         if options.shard.is_none_or(|shard| shard.has(row.key())) {
             emit(row);
         }
     };
-    parse_rows(info, input, options, &mut on_detected, &mut emit)
-        .map_err(|problem| info.error("read", problem))
+    parse_rows(info, input, options, &findings, &mut on_note, &mut emit)
+        .map_err(|problem| info.error("read", problem))?;
+    for warning in findings.warnings(&info.name) {
+        on_note(ListNote::Warning(warning));
+    }
+    Ok(())
 }
 
 fn parse_rows(
     info: &ListInfo,
     mut input: impl Read,
     options: &ListOptions,
-    on_detected: &mut impl FnMut(DetectedList),
+    findings: &Findings,
+    on_note: &mut impl FnMut(ListNote),
     emit: Emit<'_>,
 ) -> Result<(), ListProblem> {
     let mut sample = read_sample(&mut input)?;
@@ -233,15 +260,12 @@ fn parse_rows(
     }
     let asked = info.format.or(options.format);
     let detected = detect(&sample, asked, FORMATS, &options.bucket)?;
-    // The format of keys on the command line is fixed, so there is nothing to report.
-    if info.format.is_none() {
-        on_detected(DetectedList {
-            list: info.name.clone(),
-            format: detected.format.name,
-            reason: detected.reason,
-            compression,
-        });
-    }
+    on_note(ListNote::Detected(DetectedList {
+        list: info.name.clone(),
+        format: detected.format.name,
+        reason: info.format.is_none().then_some(detected.reason),
+        compression,
+    }));
     let mut start = Cursor::new(sample);
     start.set_position(detected.bom_length);
     let mut list = List {
@@ -250,11 +274,20 @@ fn parse_rows(
         keys: KeyRules {
             prefix: &options.key_prefix,
             bucket: &options.bucket,
+            findings,
         },
         columns: options.columns.as_ref(),
         folder: info.folder.as_deref(),
     };
     (detected.format.read)(&mut list, emit)
+}
+
+impl ListProblem {
+    fn panicked(panic: &(dyn Any + Send)) -> Self {
+        let text = panic.downcast_ref::<&str>().copied();
+        let text = text.or_else(|| panic.downcast_ref::<String>().map(String::as_str));
+        Self::Panicked(text.unwrap_or("a panic").to_owned())
+    }
 }
 
 impl ListInfo {
@@ -345,6 +378,28 @@ mod tests {
             assert_eq!(batch[0].entry.as_ref().unwrap().key, key);
         }
         drop(writer);
+        assert!(batches.blocking_recv().is_none());
+    }
+
+    #[test]
+    fn a_panic_of_the_thread_is_a_broken_list_and_not_its_end() {
+        struct Defect;
+        impl Read for Defect {
+            fn read(&mut self, _: &mut [u8]) -> io::Result<usize> {
+                panic!("as a decoder may")
+            }
+        }
+        let list = OpenList {
+            info: ListInfo::default(),
+            input: Box::new(io::Read::chain(&b"first\n"[..], Defect)),
+        };
+        let mut batches = read(vec![list], Arc::new(options("auto", "")), |_| {});
+        let mut ended = batches.blocking_recv().unwrap();
+        while ended.is_ok() {
+            ended = batches.blocking_recv().unwrap();
+        }
+        let message = ended.unwrap_err().to_string();
+        assert!(message.contains("as a decoder may"), "{message}");
         assert!(batches.blocking_recv().is_none());
     }
 

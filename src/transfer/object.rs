@@ -6,7 +6,9 @@ use std::time::Instant;
 use super::fetch::{self, Fetched, Request};
 use super::retry::Budget;
 use super::shared::{Broken, Shared};
-use crate::outcome::{Downloaded, Failure, ObjectInfo, Outcome, SkipReason, Verification};
+use crate::outcome::{
+    Downloaded, ErrorCode, Failure, ObjectInfo, Outcome, SkipReason, Verification,
+};
 use crate::row::Entry;
 use crate::sink::Admission;
 use crate::sink::files::LocalPath;
@@ -25,6 +27,7 @@ pub async fn download(shared: Arc<Shared>, entry: Arc<Entry>, path: Arc<LocalPat
         shared,
         entry,
         if_modified_since,
+        known: Arc::default(),
     };
     loop {
         match attempt(&request, &path).await {
@@ -37,7 +40,11 @@ pub async fn download(shared: Arc<Shared>, entry: Arc<Entry>, path: Arc<LocalPat
                     duration: started.elapsed(),
                 });
             }
+            Err(Broken::WithoutParts) => request.give_up_parts(),
             Err(Broken::Restart(failure)) => {
+                if failure.code == ErrorCode::ObjectChanged {
+                    request.doubt();
+                }
                 if let Err(failure) = request.budget.restart(failure) {
                     return Outcome::Failed(failure);
                 }

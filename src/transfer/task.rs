@@ -40,7 +40,10 @@ pub fn start(
             path,
             work,
         } = started?;
-        let (outcome, has_path) = work.ended(&entry, path.as_ref()).await;
+        let (mut outcome, has_path) = work.ended(&entry, path.as_ref()).await;
+        if let Outcome::Failed(failure) = &mut outcome {
+            failure.shorten();
+        }
         Ok(Ended {
             finished: Finished {
                 place,
@@ -80,7 +83,7 @@ impl Started {
             Err(unusable) => {
                 return Self {
                     place,
-                    entry: Arc::new(Entry::of_key(unusable.key)),
+                    entry: Arc::new(*unusable.entry),
                     bucket: unusable.bucket,
                     path: None,
                     work: Work::Nothing(Box::new(unusable.why.into())),

@@ -8,7 +8,7 @@ use std::ffi::OsStr;
 use std::fs::File;
 #[cfg(unix)]
 use std::io::IoSlice;
-use std::io::{self, ErrorKind, Write};
+use std::io::{self, ErrorKind, Seek, SeekFrom, Write};
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
@@ -119,6 +119,40 @@ impl PartialFile {
             .map_err(|source| self.error("write", source))
     }
 
+    /// Adds `bytes` to a file that is written from its start to its end.
+    ///
+    /// # Errors
+    /// When the file system refuses; some of them may be written then.
+    pub fn append(&self, bytes: &[u8]) -> io::Result<()> {
+        (&self.file).write_all(bytes)
+    }
+
+    /// Cuts the file off at `n_bytes`, gives back the room behind it, and goes on from there.
+    ///
+    /// # Errors
+    /// When the file system refuses.
+    pub fn cut_at(&self, n_bytes: u64) -> io::Result<()> {
+        (&self.file).seek(SeekFrom::Start(n_bytes))?;
+        self.file.set_len(n_bytes)
+    }
+
+    /// Has room set aside for a file of `n_bytes`, where the file system can do so; its length stays.
+    pub fn reserve(&self, n_bytes: u64) {
+        // An optional step: without it a full disk shows with the next write.
+        let _ = sys::preallocate(&self.file, n_bytes);
+    }
+
+    /// Whether nothing is in the file, or that cannot be found out.
+    pub fn is_empty(&self) -> bool {
+        self.file.metadata().map_or(true, |file| file.len() == 0)
+    }
+
+    /// Leaves the file under its working name, and returns that name.
+    pub fn keep_partial(&self) -> &str {
+        self.leave();
+        &self.partial_name
+    }
+
     /// Has the file's bytes written to the disk, and waits for it.
     ///
     /// # Errors
@@ -180,12 +214,12 @@ impl PartialFile {
         self.is_left.store(true, Relaxed);
     }
 
-    pub(super) fn is_left(&self) -> bool {
+    pub fn is_left(&self) -> bool {
         self.is_left.load(Relaxed)
     }
 
     /// Removes the file now, whoever may still be writing to it: they write to a file without a name.
-    pub(super) fn forget(&self) {
+    pub fn forget(&self) {
         self.leave();
         // Without a lock another process may have put its own file under the name.
         if self.unlocked.is_none() || self.is_still_named().unwrap_or(false) {
@@ -238,16 +272,6 @@ impl PartialFile {
 
     pub(super) fn error(&self, action: &'static str, source: io::Error) -> LocalError {
         LocalError::io(&self.folder, action, self.path.as_str(), source)
-    }
-}
-
-impl Write for PartialFile {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.file.write(bytes)
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        self.file.flush()
     }
 }
 

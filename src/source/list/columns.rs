@@ -1,10 +1,10 @@
 //! The columns of a row, and the rules for keys that are the same in every format.
 
-use std::convert::Infallible;
 use std::str::FromStr;
 
+use super::findings::Findings;
 use crate::outcome::ErrorCode;
-use crate::row::{Entry, UnusableRow};
+use crate::row::{Entry, MAX_COLUMN, UnusableRow};
 
 /// The longest key that S3 can hold, in bytes of UTF-8 (S3 user guide, "Naming Amazon S3 objects").
 const MAX_KEY: usize = 1024;
@@ -67,23 +67,14 @@ impl<T> Columns<T> {
 
     /// Converts each column.
     pub fn map<U>(self, mut convert: impl FnMut(T) -> U) -> Columns<U> {
-        let Ok(columns) = self.try_map(|column| Ok::<_, Infallible>(convert(column)));
-        columns
-    }
-
-    /// Converts each column, up to the first error.
-    pub fn try_map<U, E>(
-        self,
-        mut convert: impl FnMut(T) -> Result<U, E>,
-    ) -> Result<Columns<U>, E> {
-        Ok(Columns {
-            key: convert(self.key)?,
-            bucket: convert(self.bucket)?,
-            version_id: convert(self.version_id)?,
-            size: convert(self.size)?,
-            etag: convert(self.etag)?,
-            dest: convert(self.dest)?,
-        })
+        Columns {
+            key: convert(self.key),
+            bucket: convert(self.bucket),
+            version_id: convert(self.version_id),
+            size: convert(self.size),
+            etag: convert(self.etag),
+            dest: convert(self.dest),
+        }
     }
 
     /// The column of the JSON member `name`.
@@ -125,18 +116,6 @@ impl<'a> Value<'a> {
             Self::Number(_) => "",
         }
     }
-
-    /// Bytes.
-    fn size(self) -> Result<Option<u64>, String> {
-        match self {
-            Self::Number(size) => Ok(Some(size)),
-            Self::Text("") => Ok(None),
-            Self::Text(text) => text
-                .parse()
-                .map(Some)
-                .map_err(|_| format!("`{}` is not a size in bytes", excerpt(text.as_bytes()))),
-        }
-    }
 }
 
 /// The rules for keys, which are the same in every format.
@@ -145,6 +124,7 @@ pub struct KeyRules<'a> {
     /// Prepended to keys, but not to those of an `s3://` URI.
     pub prefix: &'a str,
     pub bucket: &'a str,
+    pub findings: &'a Findings,
 }
 
 impl KeyRules<'_> {
@@ -167,7 +147,7 @@ impl KeyRules<'_> {
         };
         let whole = KeyRules {
             prefix: "",
-            bucket: self.bucket,
+            ..*self
         };
         match uri.split_once('/') {
             Some((bucket, key)) if !bucket.is_empty() => whole.entry(Columns {
@@ -193,7 +173,8 @@ impl KeyRules<'_> {
 
     /// The object that the columns of a row name.
     pub fn entry(&self, columns: Columns<Value<'_>>) -> Result<Entry, UnusableRow> {
-        let (key, bucket) = (columns.key.text(), columns.bucket.text());
+        let entry = self.read(columns);
+        let bucket = columns.bucket.text();
         if !bucket.is_empty() && bucket != self.bucket {
             let message = format!(
                 "the row is for bucket `{bucket}`, this run is for `{}`",
@@ -201,33 +182,58 @@ impl KeyRules<'_> {
             );
             return Err(UnusableRow {
                 bucket: Some(bucket.to_owned()),
-                ..UnusableRow::failed(key, ErrorCode::WrongBucket, message)
+                ..UnusableRow::failed(entry, ErrorCode::WrongBucket, message)
             });
         }
-        let length = self.prefix.len() + key.len();
+        let length = entry.key.len();
         if length == 0 {
-            return Err(UnusableRow::invalid("the key is empty"));
+            return Err(UnusableRow::invalid("the key is empty").without_key(entry, ""));
         }
-        let mut whole = String::with_capacity(length);
-        whole.push_str(self.prefix);
-        whole.push_str(key);
         if length > MAX_KEY {
             let message = format!("the key has {length} bytes, S3 allows {MAX_KEY}");
-            return Err(UnusableRow::failed(&whole, ErrorCode::InvalidKey, message));
+            return Err(UnusableRow::failed(entry, ErrorCode::InvalidKey, message));
         }
-        let size = match columns.size.size() {
-            Ok(size) => size,
-            Err(message) => {
-                return Err(UnusableRow::failed(&whole, ErrorCode::InvalidRow, message));
-            }
-        };
-        Ok(Entry {
+        let columns = [
+            ("version_id", &entry.version_id),
+            ("etag", &entry.etag),
+            ("dest", &entry.dest),
+        ];
+        let too_long = columns.into_iter().find_map(|(name, text)| {
+            let length = text.as_ref().map_or(0, String::len);
+            (length > MAX_COLUMN).then(|| format!("its `{name}` has more than {MAX_COLUMN} bytes"))
+        });
+        match too_long {
+            Some(message) => Err(UnusableRow::invalid(message).of_entry(entry)),
+            None => Ok(entry),
+        }
+    }
+
+    /// What the columns of a row say, even if they do not name an object.
+    pub fn read(&self, columns: Columns<Value<'_>>) -> Entry {
+        let key = columns.key.text();
+        let mut whole = String::with_capacity(self.prefix.len() + key.len());
+        whole.push_str(self.prefix);
+        whole.push_str(key);
+        Entry {
             key: whole,
             version_id: given(columns.version_id.text()),
-            size,
+            size: self.size(columns.size),
             etag: given(columns.etag.text().trim_matches('"')),
             dest: given(columns.dest.text()),
-        })
+        }
+    }
+
+    /// A size in bytes. A text that is not a number counts as missing, and is reported as a finding.
+    fn size(&self, value: Value<'_>) -> Option<u64> {
+        let text = match value {
+            Value::Number(size) => return Some(size),
+            Value::Text(text) => text,
+        };
+        let size = text.parse().ok();
+        if size.is_none() && !text.is_empty() {
+            self.findings.bad_size(text);
+        }
+        size
     }
 }
 
@@ -289,27 +295,6 @@ impl FromStr for InventoryColumns {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::row::Unusable;
-
-    const RULES: KeyRules<'_> = KeyRules {
-        prefix: "p/",
-        bucket: "b",
-    };
-
-    #[test]
-    fn a_size_that_is_not_a_number_fails_the_row_under_its_whole_key() {
-        let columns = Columns {
-            key: Value::Text("k"),
-            size: Value::Text("1.5"),
-            ..Columns::default()
-        };
-        let row = RULES.entry(columns).unwrap_err();
-        assert_eq!(row.key, "p/k");
-        let Unusable::Failed(failure) = row.why else {
-            panic!("{:?}", row.why);
-        };
-        assert_eq!(failure.message, "`1.5` is not a size in bytes");
-    }
 
     #[test]
     fn every_column_of_a_csv_has_the_same_name_in_json() {

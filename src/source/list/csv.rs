@@ -96,24 +96,50 @@ fn entry(
     positions: &Positions,
     keys: KeyRules<'_>,
 ) -> Result<Entry, UnusableRow> {
-    let field = |position| field(record, position);
-    let values = positions.object.try_map(field)?;
-    if values.key.is_empty() {
+    let mut fields = Fields::of(record);
+    let columns = positions
+        .object
+        .map(|position| Value::Text(fields.text(position)));
+    let key = columns.key.text();
+    if let Some(unreadable) = fields.unreadable {
+        return Err(unreadable.without_key(keys.read(columns), key));
+    }
+    if key.is_empty() {
         // A row that failed without a key keeps its message when the failed-keys CSV is the list.
-        let message = field(positions.message)?;
-        return Err(UnusableRow::invalid(if message.is_empty() {
+        let message = fields.text(positions.message);
+        let message = if message.is_empty() {
             "the key is empty"
         } else {
             message
-        }));
+        };
+        return Err(UnusableRow::invalid(message).without_key(keys.read(columns), ""));
     }
-    keys.entry(values.map(Value::Text))
+    keys.entry(columns)
 }
 
-/// A column of a record; empty if the record lacks it.
-pub fn field(record: &ByteRecord, position: Option<usize>) -> Result<&str, UnusableRow> {
-    let field = position.and_then(|position| record.get(position));
-    utf8(field.unwrap_or_default())
+/// The columns of a record as text. A column that is not UTF-8 reads as empty, and the first such column is remembered.
+pub struct Fields<'a> {
+    record: &'a ByteRecord,
+    /// The failure of the first column that is not UTF-8.
+    pub unreadable: Option<UnusableRow>,
+}
+
+impl<'a> Fields<'a> {
+    pub fn of(record: &'a ByteRecord) -> Self {
+        Self {
+            record,
+            unreadable: None,
+        }
+    }
+
+    /// A column; empty if the record lacks it.
+    pub fn text(&mut self, position: Option<usize>) -> &'a str {
+        let field = position.and_then(|position| self.record.get(position));
+        utf8(field.unwrap_or_default()).unwrap_or_else(|error| {
+            self.unreadable.get_or_insert(error);
+            ""
+        })
+    }
 }
 
 /// Whether the first line of a list is a header: at least two columns, one of which is `key`. A line that is only `key` could
@@ -157,8 +183,8 @@ mod tests {
     }
 
     #[test]
-    fn rows_of_another_bucket_or_without_a_key_or_size_fail_with_their_line() {
-        let list = b"key,bucket,message,size\nx,other,,\n,b,\"not UTF-8\",\n,b,,\ny,,,\nz,,,1.5\n";
+    fn rows_of_another_bucket_or_without_a_key_fail_with_their_line() {
+        let list = b"key,bucket,message,size\nx,other,,\n,b,\"not UTF-8\",\n,b,,\ny,,,\n\xff,,,\n";
         let found = rows(list, "auto", "");
         assert_eq!(
             found[0],
@@ -169,7 +195,7 @@ mod tests {
         assert_eq!(found[3], Ok("y".to_owned()));
         assert_eq!(
             found[4],
-            Err("6: InvalidRow: `1.5` is not a size in bytes".to_owned())
+            Err(r"6: InvalidRow: not UTF-8, as keys in S3 must be: `\xff`".to_owned())
         );
     }
 

@@ -147,25 +147,36 @@ fn entry(
     columns: &InventoryColumns,
     keys: KeyRules<'_>,
 ) -> Result<Entry, UnusableRow> {
-    let field = |position| csv::field(record, position);
-    let values = columns.object.try_map(field)?;
-    let key = decoded(values.key)?;
-    if field(columns.is_delete_marker)?.eq_ignore_ascii_case("true") {
+    let mut fields = csv::Fields::of(record);
+    let values = columns.object.map(|position| fields.text(position));
+    let (is_delete_marker, is_latest) = (
+        fields.text(columns.is_delete_marker),
+        fields.text(columns.is_latest),
+    );
+    let (key, undecodable) = match decoded(values.key) {
+        Ok(key) => (key, None),
+        Err(unusable) => (Cow::Borrowed(""), Some(unusable)),
+    };
+    let row = Columns {
+        key: Value::Text(&key),
+        ..values.map(Value::Text)
+    };
+    if let Some(unreadable) = fields.unreadable {
+        return Err(unreadable.without_key(keys.read(row), &key));
+    }
+    if is_delete_marker.eq_ignore_ascii_case("true") {
         return Err(UnusableRow::skipped(
-            key.into_owned(),
+            keys.read(row),
             SkipReason::DeleteMarker,
         ));
     }
-    if field(columns.is_latest)?.eq_ignore_ascii_case("false") {
-        return Err(UnusableRow::skipped(
-            key.into_owned(),
-            SkipReason::OldVersion,
-        ));
+    if is_latest.eq_ignore_ascii_case("false") {
+        return Err(UnusableRow::skipped(keys.read(row), SkipReason::OldVersion));
     }
-    keys.entry(Columns {
-        key: Value::Text(&key),
-        ..values.map(Value::Text)
-    })
+    if let Some(undecodable) = undecodable {
+        return Err(undecodable.without_key(keys.read(row), ""));
+    }
+    keys.entry(row)
 }
 
 /// Decodes a key. S3 writes a space as `+` and a plus as `%2B`.

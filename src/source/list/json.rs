@@ -1,5 +1,6 @@
-//! `json`: JSON lines, an array, or the output of `aws s3api list-objects-v2` or `s5cmd --json ls`. Each row is a key as a
-//! string, or an object with `Key` or `key`, and optionally `Size`, `ETag` and `VersionId`.
+//! `json`: JSON lines, an array, or the output of `aws s3api list-objects-v2`, `aws s3api list-object-versions` or
+//! `s5cmd --json ls`. Each row is a key as a string, or an object with `Key` or `key`, and optionally `Size`, `ETag` and
+//! `VersionId`.
 
 use std::borrow::Cow;
 use std::cell::Cell;
@@ -16,6 +17,7 @@ use super::columns::{self, Columns, KeyRules, excerpt};
 use super::format::{Emit, Format, List, ListProblem};
 use super::lines;
 use super::row_limit::RowLimit;
+use crate::outcome::SkipReason;
 use crate::row::{Entry, UnusableRow};
 
 pub static FORMAT: Format = Format {
@@ -97,11 +99,21 @@ fn read_document(list: &mut List<'_>, emit: Emit<'_>) -> Result<(), ListProblem>
     Ok(())
 }
 
+/// The kind of the elements in an array of a listing.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Section {
+    Objects,
+    /// `Versions`, of which only the latest are downloaded, as for an inventory.
+    Versions,
+    DeleteMarkers,
+}
+
 /// Emits and counts rows as they are found.
 struct Rows<'a> {
     keys: KeyRules<'a>,
     emit: Emit<'a>,
     count: u64,
+    section: Section,
     /// The line of the rows; `None` if rows are numbered instead.
     line: Option<u64>,
     since_row: Rc<Cell<usize>>,
@@ -113,6 +125,7 @@ impl<'a> Rows<'a> {
             keys,
             emit,
             count: 0,
+            section: Section::Objects,
             line: None,
             since_row: Rc::default(),
         }
@@ -219,12 +232,29 @@ impl<'de> Visitor<'de> for Value<'_, '_> {
         let mut object = Object::default();
         let mut is_row = !self.may_hold_rows;
         while let Some(name) = members.next_key::<Scalar<'de>>()? {
+            let section = match name.text() {
+                "Contents" => Some(Section::Objects),
+                "Versions" => Some(Section::Versions),
+                "DeleteMarkers" => Some(Section::DeleteMarkers),
+                _ => None,
+            };
+            if let Some(section) = section.filter(|_| self.may_hold_rows) {
+                self.rows.section = section;
+                members.next_value_seed(Value::top(self.rows))?;
+                self.rows.section = Section::Objects;
+                object.is_listing = true;
+                continue;
+            }
             let member = match name.text() {
-                "Contents" if self.may_hold_rows => {
-                    members.next_value_seed(Value::top(self.rows))?;
+                "IsTruncated" | "NextToken" if self.may_hold_rows => {
+                    let value: Scalar<'_> = members.next_value()?;
+                    if matches!(value, Scalar::True | Scalar::Text(_)) {
+                        self.rows.keys.findings.truncated();
+                    }
                     object.is_listing = true;
                     continue;
                 }
+                "IsLatest" => Some(&mut object.is_latest),
                 "key" => Some(&mut object.key_or_uri),
                 "type" => Some(&mut object.kind),
                 name => object.columns.json_member(name),
@@ -245,7 +275,7 @@ impl<'de> Visitor<'de> for Value<'_, '_> {
 }
 
 /// Members of a listing's page, even of an empty one.
-const OF_A_LISTING: [&str; 4] = ["KeyCount", "IsTruncated", "RequestCharged", "Prefix"];
+const OF_A_LISTING: [&str; 3] = ["KeyCount", "RequestCharged", "Prefix"];
 
 /// The members of an object that are used.
 #[derive(Default)]
@@ -255,6 +285,7 @@ struct Object<'de> {
     key_or_uri: Scalar<'de>,
     /// The member `type`.
     kind: Scalar<'de>,
+    is_latest: Scalar<'de>,
     is_listing: bool,
 }
 
@@ -263,14 +294,25 @@ impl Object<'_> {
         // s5cmd and mc print these types for a common prefix.
         let is_folder = matches!(self.kind.text(), "directory" | "folder");
         let has_key = !self.columns.key.text().is_empty() || !self.key_or_uri.text().is_empty();
-        if is_folder || (self.is_listing && !has_key) {
+        if is_folder {
+            return rows.keys.findings.folder();
+        }
+        if self.is_listing && !has_key {
             return;
         }
-        if has_key {
-            rows.push(self.entry(rows.keys));
-        } else {
-            rows.push_invalid("an object");
+        if !has_key {
+            return rows.push_invalid("an object");
         }
+        let skipped = match (rows.section, &self.is_latest) {
+            (Section::DeleteMarkers, _) => Some(SkipReason::DeleteMarker),
+            (Section::Versions, Scalar::False) => Some(SkipReason::OldVersion),
+            (Section::Objects | Section::Versions, _) => None,
+        };
+        let entry = self.entry(rows.keys);
+        rows.push(match (entry, skipped) {
+            (Ok(entry), Some(reason)) => Err(UnusableRow::skipped(entry, reason)),
+            (entry, _) => entry,
+        });
     }
 
     fn entry(&self, keys: KeyRules<'_>) -> Result<Entry, UnusableRow> {
@@ -288,6 +330,8 @@ impl Object<'_> {
 enum Scalar<'de> {
     Text(Cow<'de, str>),
     Number(u64),
+    True,
+    False,
     #[default]
     Other,
 }
@@ -296,7 +340,7 @@ impl Scalar<'_> {
     fn text(&self) -> &str {
         match self {
             Self::Text(text) => text,
-            Self::Number(_) | Self::Other => "",
+            Self::Number(_) | Self::True | Self::False | Self::Other => "",
         }
     }
 
@@ -343,8 +387,8 @@ impl<'de> Visitor<'de> for ScalarVisitor {
         Ok(Scalar::Other)
     }
 
-    fn visit_bool<E>(self, _: bool) -> Result<Self::Value, E> {
-        Ok(Scalar::Other)
+    fn visit_bool<E>(self, is_true: bool) -> Result<Self::Value, E> {
+        Ok(if is_true { Scalar::True } else { Scalar::False })
     }
 
     fn visit_unit<E>(self) -> Result<Self::Value, E> {
@@ -452,6 +496,26 @@ mod tests {
     }
 
     #[test]
+    fn versions_are_read_like_those_of_an_inventory() {
+        let list = r#"{"RequestCharged": null, "Versions": [
+            {"Key": "a", "VersionId": "v2", "IsLatest": true, "Size": 3},
+            {"Key": "a", "VersionId": "v1", "IsLatest": false, "Size": 2}
+          ], "DeleteMarkers": [{"Key": "gone", "VersionId": "v3", "IsLatest": true}]}"#;
+        let found = entries(list.as_bytes(), "auto");
+        assert_eq!(found.len(), 1);
+        let version = found[0].version_id.as_deref();
+        assert_eq!((version, found[0].size), (Some("v2"), Some(3)));
+        assert_eq!(
+            rows(list.as_bytes(), "auto", ""),
+            [
+                Ok("a".to_owned()),
+                Err("2: not the latest version".to_owned()),
+                Err("3: a delete marker".to_owned())
+            ]
+        );
+    }
+
+    #[test]
     fn empty_listings_have_no_rows() {
         for list in [
             "",
@@ -467,12 +531,12 @@ mod tests {
     #[test]
     fn values_that_do_not_name_an_object_fail_only_their_row() {
         let list = b"{\"key\":\"a\"}\n{\"nokey\":1}\n7\nnot json\n[[1]]\n\
-                     {\"Key\":\"z\",\"Size\":\"x\"}\n{\"Key\":5}\n{\"key\":\"b\"}\n";
+                     {\"Key\":5}\n{\"key\":\"b\"}\n";
         let found = rows(list, "auto", "");
         assert_eq!(found.first(), Some(&Ok("a".to_owned())));
         assert_eq!(found.last(), Some(&Ok("b".to_owned())));
         let failed_rows = &found[1..found.len() - 1];
-        assert_eq!(failed_rows.len(), 6);
+        assert_eq!(failed_rows.len(), 5);
         for (line, row) in (2..).zip(failed_rows) {
             let message = row.as_ref().unwrap_err();
             assert!(

@@ -31,14 +31,16 @@ fn read(list: &mut List<'_>, emit: Emit<'_>) -> Result<(), ListProblem> {
 }
 
 /// Passes each non-blank line, and its number from 1, to `each`; a line of more than `max` bytes is passed as an error.
+/// Returns whether the last line has a line ending.
 pub fn for_each(
     input: &mut dyn BufRead,
     ending: LineEnding,
     max: usize,
     mut each: impl FnMut(u64, Result<&[u8], UnusableRow>),
-) -> io::Result<()> {
+) -> io::Result<bool> {
     let end = ending.last_byte();
     let mut buffer = Vec::new();
+    let mut has_end = true;
     for number in 1.. {
         buffer.clear();
         let mut limited = Read::take(&mut *input, max as u64);
@@ -46,17 +48,19 @@ pub fn for_each(
             break;
         }
         if buffer.len() == max && buffer.last() != Some(&end) {
+            // Such a line is refused, so its own end does not matter.
             input.skip_until(end)?;
             let message = format!("the row has more than {max} bytes, so it is not a key");
             each(number, Err(UnusableRow::invalid(message)));
             continue;
         }
+        has_end = buffer.last() == Some(&end);
         let line = ending.strip(&buffer);
         if !line.is_empty() {
             each(number, Ok(line));
         }
     }
-    Ok(())
+    Ok(has_end)
 }
 
 #[cfg(test)]

@@ -6,7 +6,7 @@ use bytes::Bytes;
 
 use super::request::{Held, Request};
 use crate::meter::Wait;
-use crate::outcome::{Class, ErrorCode, Failure};
+use crate::outcome::{Class, ErrorCode, Failure, Sign};
 use crate::s3::{Body, GetResponse, Part};
 use crate::transfer::limit::Permit;
 use crate::transfer::retry::{PROGRESS, Round};
@@ -42,7 +42,11 @@ impl Reader {
     /// Reads the body of an answer that holds the whole object.
     pub fn of_whole(request: Request, response: GetResponse, held: Held) -> Self {
         Self {
-            identity: response.strong_etag().map(Arc::from).zip(response.length),
+            identity: response
+                .strong_etag()
+                .filter(|_| request.has_parts())
+                .map(Arc::from)
+                .zip(response.length),
             end: response.length,
             open: Some(Open {
                 body: response.body,
@@ -159,7 +163,10 @@ impl Reader {
     /// Charges a request or a body that failed; the next one begins at the position, where that is possible.
     async fn failed(&mut self, failed: Failure, round: Round) -> Result<(), Broken> {
         self.open = None;
-        let cannot_go_on = self.is_whole && failed.code == ErrorCode::RangeIgnored;
+        let cannot_go_on = self.is_whole && failed.sign == Sign::NoParts;
+        if cannot_go_on {
+            self.request.give_up_parts();
+        }
         // Nor is there, without an ETag, any knowing whether the rest is of the same object.
         if cannot_go_on || self.identity.is_none() && may_pass(&failed) {
             return Err(Broken::Restart(Failure {

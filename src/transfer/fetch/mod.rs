@@ -26,12 +26,14 @@ pub async fn fetch(
 ) -> Result<Fetched, Broken> {
     let (response, held) = request.unless_given_up(request.whole()).await?;
     check_etag(&request.entry, &response)?;
+    request.note(&response);
     let options = &request.shared.options;
     let is_large = |size: &u64| *size >= options.multipart_threshold.max(options.part_size + 1);
-    if let (Some(etag), Some(size), false) = (
+    if let (Some(etag), Some(size), false, true) = (
         response.strong_etag(),
         response.length.filter(is_large),
         path.is_folder(),
+        request.has_parts(),
     ) {
         let identity = (Arc::from(etag), size);
         // Boxed, so that small objects do not carry its size.

@@ -105,7 +105,7 @@ pub async fn fetch(
 /// Whether no later run can use what was fetched: the object is another one or gone, or its bytes are wrong.
 fn makes_parts_useless(broken: &Broken) -> bool {
     match broken {
-        Broken::Restart(_) => true,
+        Broken::Restart(_) | Broken::WithoutParts => true,
         Broken::NotModified => false,
         Broken::Final(failure) => match &failure.code {
             ErrorCode::ObjectChanged | ErrorCode::ChecksumMismatch => true,
