@@ -62,7 +62,7 @@ use report::{RecordPlace, RefusedPlace, Report, RunEnd};
 use s3::{ConnectError, Trust};
 use signal::{OnSignal, Stopped};
 use sink::Sink;
-use sink::files::{OptionalStep, OutputFolder};
+use sink::files::{OptionalStep, OutputFolder, PathRules};
 use source::ListOptions;
 use stop::{Phase, Stop};
 use transfer::{End, Limit, Shared, TransferOptions};
@@ -150,11 +150,15 @@ async fn download(config: Config, place: RecordPlace) -> anyhow::Result<ExitCode
     }
     let notes = report.list_notes();
     let rows = source::read(lists, options, move |note| notes.note(&note));
+    let paths = PathRules {
+        name_limit: output.name_limit(),
+        ..config.paths
+    };
     let sink = Arc::new(Sink::new(output, config.if_exists, Arc::clone(&meter)));
     let shared = Arc::new(Shared {
         client,
         sink,
-        paths: config.paths,
+        paths,
         options: TransferOptions {
             concurrency: budget.concurrency,
             ..config.transfer

@@ -197,18 +197,25 @@ impl InFlightObject {
         }
     }
 
-    /// Marks the object as a large one of `size` bytes, `resumed` of which an earlier run downloaded.
-    pub fn mark_large(&self, key: &str, size: u64, resumed: u64) {
-        self.meter.resumed.fetch_add(resumed, Relaxed);
-        self.resumed.store(resumed, Relaxed);
+    /// Marks the object as a large one of `size` bytes.
+    pub fn mark_large(&self, key: &str, size: u64) {
         let large = self.large.get_or_init(|| {
             Arc::new(LargeObject {
                 key: key.to_owned(),
                 size,
-                n_done: AtomicU64::new(resumed),
+                n_done: AtomicU64::new(0),
             })
         });
         self.meter.large().push(Arc::clone(large));
+    }
+
+    /// Counts `n` bytes of the object that an earlier run downloaded.
+    pub fn resumed(&self, n: u64) {
+        self.resumed.fetch_add(n, Relaxed);
+        self.meter.resumed.fetch_add(n, Relaxed);
+        if let Some(large) = self.large.get() {
+            large.n_done.fetch_add(n, Relaxed);
+        }
     }
 
     /// Counts the bytes received so far for good: the object is complete.
@@ -257,7 +264,9 @@ mod tests {
     fn large_objects_are_listed_while_they_are_downloaded() {
         let meter = Arc::new(Meter::default());
         let object = meter.object();
-        object.mark_large("k", 100, 30);
+        object.mark_large("k", 100);
+        object.resumed(10);
+        object.resumed(20);
         object.received(20);
         let large = meter.large_objects();
         assert_eq!(

@@ -16,7 +16,7 @@ use crate::printable::printable;
 use crate::report::console::{one_line, say};
 use crate::report::events::{Events, SummaryEvent};
 use crate::report::progress::Progress;
-use crate::report::text::output_prefix;
+use crate::report::text::{below_output, output_prefix};
 use crate::report::text::{bytes, count, listed, number, row_name};
 use crate::report::{ListNotes, MAX_PRINTED_FAILURES};
 use crate::row::{Entry, Place};
@@ -98,9 +98,10 @@ impl DryRunReport {
         }
         if let Some(stdout) = &mut self.stdout {
             let (key, path_shown) = (printable(&entry.key), printable(path.as_str()));
-            let end = if path.is_folder() { "/\n" } else { "\n" };
+            let [folder, below, slash] =
+                below_output(&self.output_prefix, &path_shown, path.is_folder());
             // Formatting would take longer than all else that is done with a row.
-            let written = [&key, " -> ", &self.output_prefix, &path_shown, end]
+            let written = [&key, " -> ", folder, below, slash, "\n"]
                 .iter()
                 .try_for_each(|text| stdout.write_all(text.as_bytes()));
             self.keep(written);

@@ -9,6 +9,7 @@ use serde::Serialize;
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 
+use super::text::below_output;
 use crate::meter::Counts;
 use crate::outcome::{Failure, Outcome, SkipReason, Verification};
 use crate::row::{Entry, Place};
@@ -149,8 +150,7 @@ impl Events {
     }
 
     fn path(&self, path: &LocalPath) -> String {
-        let slash = if path.is_folder() { "/" } else { "" };
-        format!("{}{path}{slash}", self.output_prefix)
+        below_output(&self.output_prefix, path.as_str(), path.is_folder()).concat()
     }
 }
 

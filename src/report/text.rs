@@ -118,9 +118,36 @@ pub fn output_prefix(output: &Path) -> String {
     }
 }
 
+/// What a path below the output folder is shown as: `prefix` is the output folder's, `path` may be the folder itself.
+pub fn below_output<'a>(prefix: &'a str, path: &'a str, is_folder: bool) -> [&'a str; 3] {
+    match (prefix, path) {
+        ("", "") => ["./", "", ""],
+        (prefix, "") => [prefix, "", ""],
+        (prefix, path) => [prefix, path, if is_folder { "/" } else { "" }],
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn paths_are_below_the_output_folder_or_it() {
+        let shown = |output, path, is_folder| {
+            below_output(&output_prefix(Path::new(output)), path, is_folder).concat()
+        };
+        for (output, path, is_folder, expected) in [
+            (".", "a/b", false, "a/b"),
+            (".", "a", true, "a/"),
+            (".", "", true, "./"),
+            ("out", "a/b", false, "out/a/b"),
+            ("out", "a", true, "out/a/"),
+            ("out", "", true, "out/"),
+            ("/", "", true, "/"),
+        ] {
+            assert_eq!(shown(output, path, is_folder), expected);
+        }
+    }
 
     #[test]
     fn numbers_read_well() {

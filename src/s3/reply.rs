@@ -181,12 +181,24 @@ fn check_part(
         );
         return Err(invalid(status, message));
     };
+    let times = headers
+        .last_modified
+        .and_then(date::parse)
+        .zip(part.last_modified);
+    if times.is_some_and(|(now, before)| now != before) {
+        return Err(changed("it has another `Last-Modified`"));
+    }
     if size.is_some_and(|size| size != part.size) {
         return Err(changed(format!(
             "it had {} bytes, and has {}",
             part.size,
             size.unwrap_or_default()
         )));
+    }
+    // Without an ETag the time and the size must say that it is the same object.
+    if headers.etag.is_none() && (times.is_none() || size.is_none()) {
+        let message = "a part that does not say which object it is of: it has no `ETag`";
+        return Err(invalid(status, message).without_parts());
     }
     if range != part.range || length.is_some_and(|length| length != range.end - range.start) {
         let message = format!(
@@ -332,11 +344,14 @@ mod tests {
         GetResponse::read(&head, framing, None)
     }
 
+    const TIME: &str = "Sun, 06 Nov 1994 08:49:37 GMT";
+
     fn read_part(status: u16, headers: &[(&str, &str)]) -> Result<GetResponse<()>, GetError> {
         let part = Part {
             range: 5..10,
             etag: "\"e\"",
             size: 20,
+            last_modified: date::parse(TIME),
         };
         let (head, framing) = head(status, headers);
         GetResponse::read(&head, framing, Some(&part))
@@ -389,10 +404,17 @@ mod tests {
                 "{value}"
             );
         }
-        assert!(
-            read_part(206, &[("content-range", "bytes 5-9/20")]).is_ok(),
-            "no ETag, no length"
-        );
+        // Without an ETag its time and the total must say whose part it is.
+        let range = ("content-range", "bytes 5-9/20");
+        let time = ("last-modified", TIME);
+        assert!(read_part(206, &[range, time]).is_ok());
+        for unknown in [&[range][..], &[("content-range", "bytes 5-9/*"), time]] {
+            let error = read_part(206, unknown).unwrap_err();
+            assert_eq!(error.sign, Sign::NoParts, "{unknown:?}");
+        }
+        let other = ("last-modified", "Mon, 07 Nov 1994 08:49:37 GMT");
+        let changed = read_part(206, &[etag, range, other]).unwrap_err();
+        assert_eq!(changed.code, ErrorCode::ObjectChanged);
         let cases: [(u16, Fields<'_>, ErrorCode); 11] = [
             (206, &[etag, length], ErrorCode::InvalidResponse),
             (
@@ -625,7 +647,7 @@ mod tests {
                     head.headers.append(http::HeaderName::from_static(name), value);
                 }
             }
-            let part = Part { range: 5..10, etag: "\"e\"", size: 20 };
+            let part = Part { range: 5..10, etag: "\"e\"", size: 20, last_modified: None };
             let framing = Framing::of(&head, length);
             for part in [None, Some(&part)] {
                 let _ = GetResponse::read(&head, framing, part);

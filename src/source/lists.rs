@@ -25,6 +25,8 @@ use crate::row::{Place, Row, UnusableRow};
 /// Most rows per batch. One read of a plain list yields about as many; one read of a compressed list may yield a thousand
 /// times more.
 const MAX_BATCH: usize = 1024;
+/// Bytes of keys after which a batch is sent: rows that are not valid keys may be long.
+const MAX_BATCH_BYTES: usize = 256 * 1024;
 /// Batches that may wait between the reading thread and the downloads.
 const BATCHES: usize = 2;
 
@@ -155,6 +157,7 @@ pub fn read(
     std::thread::spawn(move || {
         let batch = Rc::new(RefCell::new(Batch {
             rows: Vec::new(),
+            n_bytes: 0,
             sender: sender.clone(),
         }));
         let read = lists.into_iter().enumerate().try_for_each(|(index, list)| {
@@ -313,13 +316,16 @@ impl Totals {
 /// Rows that have been read but not yet sent.
 struct Batch {
     rows: Vec<Row>,
+    /// Bytes of their keys, which dominate the memory of long rows.
+    n_bytes: usize,
     sender: mpsc::Sender<Result<Vec<Row>, ListError>>,
 }
 
 impl Batch {
     fn push(&mut self, row: Row) {
+        self.n_bytes += row.key().len();
         self.rows.push(row);
-        if self.rows.len() >= MAX_BATCH {
+        if self.rows.len() >= MAX_BATCH || self.n_bytes >= MAX_BATCH_BYTES {
             // If the receiver is gone, the next read ends the list.
             self.send();
         }
@@ -330,6 +336,7 @@ impl Batch {
         if self.rows.is_empty() {
             return !self.sender.is_closed();
         }
+        self.n_bytes = 0;
         self.sender
             .blocking_send(Ok(std::mem::take(&mut self.rows)))
             .is_ok()
@@ -401,6 +408,27 @@ mod tests {
         let message = ended.unwrap_err().to_string();
         assert!(message.contains("as a decoder may"), "{message}");
         assert!(batches.blocking_recv().is_none());
+    }
+
+    #[test]
+    fn a_batch_of_long_rows_is_bounded_in_bytes() {
+        let row = "x".repeat(900_000) + "\n";
+        let list = row.repeat(20);
+        let input = Box::new(Cursor::new(zstd::encode_all(list.as_bytes(), 0).unwrap()));
+        let info = ListInfo::default();
+        let mut batches = read(
+            vec![OpenList { info, input }],
+            Arc::new(options("auto", "")),
+            |_| {},
+        );
+        let mut n_rows = 0;
+        while let Some(batch) = batches.blocking_recv() {
+            let batch = batch.unwrap();
+            let n_bytes: usize = batch.iter().map(|row| row.key().len()).sum();
+            assert!(n_bytes < MAX_BATCH_BYTES + row.len(), "{n_bytes}");
+            n_rows += batch.len();
+        }
+        assert_eq!(n_rows, 20);
     }
 
     #[test]

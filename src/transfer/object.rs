@@ -15,7 +15,7 @@ use crate::sink::files::LocalPath;
 
 /// Downloads an object within its budget of attempts.
 pub async fn download(shared: Arc<Shared>, entry: Arc<Entry>, path: Arc<LocalPath>) -> Outcome {
-    let if_modified_since = match shared.sink.admit(&path).await {
+    let if_modified_since = match shared.sink.admit(&path, entry.size).await {
         Ok(Admission::Fetch) => None,
         Ok(Admission::FetchIfNewer(time)) => Some(time),
         Ok(Admission::Skip(reason)) => return Outcome::Skipped(reason),
@@ -49,7 +49,12 @@ pub async fn download(shared: Arc<Shared>, entry: Arc<Entry>, path: Arc<LocalPat
                     return Outcome::Failed(failure);
                 }
             }
-            Err(Broken::NotModified) => return Outcome::Skipped(SkipReason::NotModified),
+            Err(Broken::NotModified) => {
+                return match request.shared.sink.remove_leftovers(&path).await {
+                    Ok(()) => Outcome::Skipped(SkipReason::NotModified),
+                    Err(failure) => Outcome::Failed(failure),
+                };
+            }
             Err(Broken::Final(failure)) => {
                 return Outcome::Failed(Failure {
                     attempts: request.budget.n_failed(),

@@ -262,6 +262,7 @@ async fn keys_versions_and_conditions_are_written_as_the_sdk_does() {
             range: 5..10,
             etag: "\"a  b\"",
             size: 20,
+            last_modified: None,
         }),
     };
     compare(&config, &place, &get).await;
@@ -348,6 +349,7 @@ fn signatures_are_those_of_the_crate() {
         range: 0..1,
         etag: "\"a   b\"",
         size: 2,
+        last_modified: None,
     };
     let since = Some(UNIX_EPOCH + Duration::from_secs(1));
     for authority in [
