@@ -2,14 +2,19 @@
 
 mod account;
 mod body;
+mod causes;
+mod checksum;
 mod class;
 mod client;
 mod date;
 mod error;
 mod error_body;
 mod get;
+mod headers;
 mod http;
+mod lesson;
 mod options;
+mod refusal;
 mod reply;
 mod session;
 mod sign;
@@ -17,9 +22,10 @@ mod sign;
 pub use self::http::tls::Trust;
 pub use account::endpoint::check as check_endpoint;
 pub use body::Body;
+pub use checksum::{Checksum, ChecksumAlgorithm};
 pub use client::Client;
 pub use error::GetError;
-pub use get::{Checksum, ChecksumAlgorithm, GetRequest, GetResponse, Part};
+pub use get::{GetRequest, GetResponse, Part};
 pub use options::{ConnectError, ConnectOptions};
 
 /// Reads bytes as a reply to a GET of an object and to one of a part of it, for fuzzing. The first line is the status, each
@@ -56,7 +62,7 @@ pub fn read_reply(bytes: &[u8]) {
             // Whatever it is, it must not panic.
             let _ = GetResponse::read(&head, reply::Framing::of(&head, length), part);
         }
-        let asked = error::Asked {
+        let asked = refusal::Asked {
             is_part: part.is_some(),
             server: "server",
             proxy: None,
