@@ -17,6 +17,7 @@ mod options;
 mod refusal;
 mod reply;
 mod session;
+mod sessions;
 mod sign;
 
 pub use self::http::tls::Trust;

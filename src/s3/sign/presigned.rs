@@ -19,7 +19,7 @@ use http::{HeaderName, HeaderValue, Request};
 use http_body_util::Full;
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 
-use super::{every_request_s_headers, not_built, range};
+use super::template::{every_request_s_headers, not_built, range};
 use crate::outcome::{Class, ErrorCode};
 use crate::s3::causes::{find_cause, one_line};
 use crate::s3::class::classify;
