@@ -74,6 +74,7 @@ impl TryFrom<Cli> for Config {
             paths: PathRules {
                 strip_prefix: cli.strip_prefix,
                 unsafe_keys: cli.unsafe_keys,
+                ..PathRules::default()
             },
             if_exists: cli.if_exists,
             failed,

@@ -60,11 +60,11 @@ use options::ProgressMode;
 use outcome::Failure;
 use report::{RecordPlace, RefusedPlace, Report, RunEnd};
 use s3::{ConnectError, Trust};
-use signal::Stopped;
+use signal::{OnSignal, Stopped};
 use sink::Sink;
-use sink::files::{OptionalStep, OutputFolder};
+use sink::files::{OptionalStep, OutputFolder, PathRules};
 use source::ListOptions;
-use stop::Stop;
+use stop::{Phase, Stop};
 use transfer::{End, Limit, Shared, TransferOptions};
 
 /// Threads for file work: as many as keep a disk busy, and few enough not to wait for one another in one folder.
@@ -136,19 +136,29 @@ async fn download(config: Config, place: RecordPlace) -> anyhow::Result<ExitCode
             "`--no-verify-ssl`: certificates are not checked, so that anyone on the way can read and change what is downloaded",
         );
     }
-    let signal = signal::listen(Arc::clone(&stop))?;
+    let signal = signal::listen(
+        Arc::clone(&stop),
+        OnSignal {
+            first: report.on_stop(),
+            last: report.on_last_resort(),
+        },
+    )?;
 
     let options = Arc::new(config.list);
     if config.progress != ProgressMode::None {
         count_in_background(&options, report.list_notes());
     }
     let notes = report.list_notes();
-    let rows = source::read(lists, options, move |taken| notes.taken(&taken));
+    let rows = source::read(lists, options, move |note| notes.note(&note));
+    let paths = PathRules {
+        name_limit: output.name_limit(),
+        ..config.paths
+    };
     let sink = Arc::new(Sink::new(output, config.if_exists, Arc::clone(&meter)));
     let shared = Arc::new(Shared {
         client,
         sink,
-        paths: config.paths,
+        paths,
         options: TransferOptions {
             concurrency: fit.concurrency,
             ..config.transfer
@@ -156,18 +166,28 @@ async fn download(config: Config, place: RecordPlace) -> anyhow::Result<ExitCode
         limit,
         meter: Arc::clone(&meter),
         stop,
+        has_parts: true.into(),
         on_request: report.on_request(),
     });
     let end = transfer::download_all(&shared, rows, &mut report).await;
     let mut exit = exit(end, &signal, &meter);
     if config.sync && exit.is_ok() {
-        exit = flush(&shared.sink).await.and(exit);
+        exit = tokio::select! {
+            flushed = flush(&shared.sink) => flushed.and(exit),
+            // Nobody waits for it any more.
+            () = shared.stop.reached(Phase::Abandoned) => exit,
+        };
     }
-    report.finish(&RunEnd {
-        exit_code: *exit.as_ref().unwrap_or(&ExitCode::Fatal),
-        error: exit.as_ref().err(),
-    })?;
-    exit
+    let (exit_code, error) = match exit {
+        Ok(exit_code) => (exit_code, None),
+        Err(error) => (ExitCode::Fatal, Some(error)),
+    };
+    Ok(report.finish(&RunEnd {
+        exit_code,
+        hint: error.as_ref().and_then(hint),
+        error,
+        stopped_by: signal.name(),
+    }))
 }
 
 /// What the end of the downloads means for the caller.
@@ -184,6 +204,9 @@ fn exit(end: End, signal: &Stopped, meter: &Meter) -> anyhow::Result<ExitCode> {
         )),
         End::ListBroken(error) => Err(error.into()),
         End::RecordFailed(error) => Err(error.into()),
+        End::Miscounted { n_read, n_ended } => Err(anyhow::anyhow!(
+            "a defect of s3pull, please report it: {n_read} rows were read, and {n_ended} of them ended"
+        )),
         // A terminal that is gone is why there is a signal.
         End::PrintFailed(error) => signal.exit_code().ok_or(error.into()),
     }

@@ -197,18 +197,25 @@ impl InFlightObject {
         }
     }
 
-    /// The object is a large one, of which an earlier run had fetched `resumed` bytes.
-    pub fn is_large(&self, key: &str, size: u64, resumed: u64) {
-        self.meter.resumed.fetch_add(resumed, Relaxed);
-        self.resumed.store(resumed, Relaxed);
+    /// The object is a large one.
+    pub fn mark_large(&self, key: &str, size: u64) {
         let large = self.large.get_or_init(|| {
             Arc::new(LargeObject {
                 key: key.to_owned(),
                 size,
-                n_done: AtomicU64::new(resumed),
+                n_done: AtomicU64::new(0),
             })
         });
         self.meter.large().push(Arc::clone(large));
+    }
+
+    /// An earlier run had fetched `n` bytes of it.
+    pub fn resumed(&self, n: u64) {
+        self.resumed.fetch_add(n, Relaxed);
+        self.meter.resumed.fetch_add(n, Relaxed);
+        if let Some(large) = self.large.get() {
+            large.n_done.fetch_add(n, Relaxed);
+        }
     }
 
     /// The bytes received so far are of use.
@@ -257,7 +264,9 @@ mod tests {
     fn large_objects_are_known_while_they_are_under_way() {
         let meter = Arc::new(Meter::default());
         let object = meter.object();
-        object.is_large("k", 100, 30);
+        object.mark_large("k", 100);
+        object.resumed(10);
+        object.resumed(20);
         object.received(20);
         let large = meter.large_objects();
         assert_eq!(

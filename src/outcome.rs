@@ -108,6 +108,11 @@ pub enum SkipReason {
     DeleteMarker,
 }
 
+/// Bytes of an error's code, or of a request's ID.
+const MAX_CODE: usize = 256;
+/// Bytes of a message.
+const MAX_MESSAGE: usize = 4096;
+
 /// A key that could not be downloaded: one row of the failed-keys CSV.
 #[derive(Debug, Clone, thiserror::Error)]
 #[error("{code}: {message}")]
@@ -124,6 +129,20 @@ pub struct Failure {
     pub message: String,
     /// How long the server asks to wait before another attempt.
     pub retry_after: Option<Duration>,
+    pub sign: Sign,
+}
+
+/// What a failure says of the server, besides its class.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Sign {
+    #[default]
+    Nothing,
+    /// No connection could be made.
+    NoConnection,
+    /// The server at the other end is not the one that was meant: its certificate is not trusted, or it speaks no TLS.
+    NoTrust,
+    /// It gives no parts of objects, or not by what it says of this one: the whole object can still be had.
+    NoParts,
 }
 
 impl Failure {
@@ -137,6 +156,26 @@ impl Failure {
             request_id: None,
             message: message.into(),
             retry_after: None,
+            sign: Sign::Nothing,
+        }
+    }
+
+    /// Cuts what a server or a list says to a length that every reader of a record accepts.
+    pub fn shorten(&mut self) {
+        let mut code = match &mut self.code {
+            ErrorCode::S3(code) => Some(code),
+            _ => None,
+        };
+        let texts = [
+            (code.take(), MAX_CODE),
+            (self.request_id.as_mut(), MAX_CODE),
+            (Some(&mut self.message), MAX_MESSAGE),
+        ];
+        for (text, max) in texts {
+            if let Some(text) = text.filter(|text| text.len() > max) {
+                text.truncate(text.floor_char_boundary(max));
+                text.push('…');
+            }
         }
     }
 
@@ -182,8 +221,6 @@ pub enum ErrorCode {
     ChecksumMismatch,
     /// Another object was put under the key during its download, each time it was tried.
     ObjectChanged,
-    /// The server sends the whole object when a part is asked for.
-    RangeIgnored,
     /// No usable credentials.
     Credentials,
     /// The row cannot be read as one of its format.
@@ -224,7 +261,6 @@ impl ErrorCode {
             Self::IncompleteBody => "IncompleteBody",
             Self::ChecksumMismatch => "ChecksumMismatch",
             Self::ObjectChanged => "ObjectChanged",
-            Self::RangeIgnored => "RangeIgnored",
             Self::Credentials => "Credentials",
             Self::InvalidRow => "InvalidRow",
             Self::InvalidKey => "InvalidKey",

@@ -1,15 +1,36 @@
-//! What SIGHUP, SIGINT and SIGTERM do: the first one winds the run down, a second SIGINT or SIGTERM ends it at once.
+//! What SIGHUP, SIGINT and SIGTERM do: the first one winds the run down, a second SIGINT or SIGTERM ends it within a
+//! second, whatever the file system and the readers of its output are doing.
+//!
+//! The same signal again within 100 ms is the same one: `timeout` and other wrappers send it to the process and to its
+//! group.
 //!
 //! A second SIGHUP does not: a shell passes on the one that it gets when its terminal is lost, and systemd may send one
 //! right after SIGTERM, so it does not mean that anybody is in a hurry.
 
 use std::sync::{Arc, OnceLock};
+use std::thread;
+use std::time::{Duration, Instant};
 
 #[cfg(unix)]
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use crate::exit_code::ExitCode;
 use crate::stop::{Phase, Stop};
+
+/// How soon the same signal is the same one.
+const ECHO: Duration = Duration::from_millis(100);
+
+/// How long the run gets to end by itself after a second signal, and then what is done in its place.
+const LAST_CHANCE: Duration = Duration::from_millis(700);
+const LAST_RESORT: Duration = Duration::from_millis(200);
+
+/// What is done beside stopping the run.
+pub struct OnSignal {
+    /// At the first signal, which asks for this exit code.
+    pub first: Box<dyn FnOnce(ExitCode) + Send>,
+    /// Before the process ends because the run does not end by itself after a second signal.
+    pub last: Box<dyn FnOnce() + Send>,
+}
 
 /// The signal that stopped the run, if one did.
 #[derive(Debug, Clone, Default)]
@@ -19,26 +40,54 @@ impl Stopped {
     pub fn exit_code(&self) -> Option<ExitCode> {
         self.0.get().copied()
     }
+
+    /// What people call it.
+    pub fn name(&self) -> Option<&'static str> {
+        match self.exit_code()? {
+            ExitCode::HungUp => Some("SIGHUP"),
+            ExitCode::Terminated => Some("SIGTERM"),
+            _ => Some("Ctrl-C"),
+        }
+    }
 }
 
 /// Waits for signals, for as long as the run lasts.
 ///
 /// # Errors
 /// When the system refuses to tell of signals.
-pub fn listen(stop: Arc<Stop>) -> std::io::Result<Stopped> {
+pub fn listen(stop: Arc<Stop>, on_signal: OnSignal) -> std::io::Result<Stopped> {
     let stopped = Stopped::default();
     let first = Arc::clone(&stopped.0);
     let mut signals = Signals::new()?;
     tokio::spawn(async move {
         let exit_code = signals.next().await;
+        let arrived = Instant::now();
         // This is the only place that sets it.
         let _ = first.set(exit_code);
         stop.because("the run was stopped by a signal".to_owned());
-        stop.wind_down();
-        while signals.next().await == ExitCode::HungUp {}
+        stop.wind_down_soon();
+        // What it prints may have to wait for a reader.
+        thread::spawn(move || (on_signal.first)(exit_code));
+        loop {
+            let next = signals.next().await;
+            let is_echo = next == exit_code && arrived.elapsed() < ECHO;
+            if next != ExitCode::HungUp && !is_echo {
+                break;
+            }
+        }
         stop.escalate(Phase::Abandoned);
+        thread::spawn(move || end_process(exit_code, on_signal.last));
     });
     Ok(stopped)
+}
+
+/// Ends the process if it is still there after a while.
+fn end_process(exit_code: ExitCode, last: impl FnOnce() + Send + 'static) {
+    thread::sleep(LAST_CHANCE);
+    // The file system may hang, so it is not waited for.
+    thread::spawn(last);
+    thread::sleep(LAST_RESORT);
+    std::process::exit(exit_code.code().into());
 }
 
 /// The signals that are listened to; `None` for one that was ignored when the process started.

@@ -1,12 +1,19 @@
 //! How a run comes to its end before the list does.
 
 use std::sync::{Arc, OnceLock};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use tokio::sync::watch;
 
 /// What running objects get to finish when the run winds down.
-const GRACE: Duration = Duration::from_secs(5);
+pub const GRACE: Duration = Duration::from_secs(5);
+
+/// How long the rest of the list is read after a signal. Docker kills after 10 s, and Kubernetes after 30.
+const LIST_AFTER_SIGNAL: Duration = Duration::from_secs(8);
+
+/// How long the rest of the list is still read when the run is abandoned. A list that is at hand and not too long is
+/// then recorded whole.
+const LAST_CALL: Duration = Duration::from_millis(400);
 
 /// How far a run is on its way to its end. It only ever goes forward.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -25,6 +32,10 @@ pub enum Phase {
 pub struct Stop {
     phase: watch::Sender<Phase>,
     reason: OnceLock<String>,
+    /// When it left its first phase.
+    began: OnceLock<Instant>,
+    /// Whether somebody outside waits for the end.
+    is_awaited: watch::Sender<bool>,
 }
 
 impl Default for Stop {
@@ -32,6 +43,8 @@ impl Default for Stop {
         Self {
             phase: watch::Sender::new(Phase::Running),
             reason: OnceLock::new(),
+            began: OnceLock::new(),
+            is_awaited: watch::Sender::new(false),
         }
     }
 }
@@ -41,6 +54,9 @@ impl Stop {
     pub fn escalate(&self, phase: Phase) {
         self.phase.send_if_modified(|current| {
             let is_later = phase > *current;
+            if is_later {
+                self.began.get_or_init(Instant::now);
+            }
             *current = phase.max(*current);
             is_later
         });
@@ -57,6 +73,38 @@ impl Stop {
             tokio::time::sleep(GRACE).await;
             stop.escalate(Phase::GivingUp);
         });
+    }
+
+    /// Winds down because of a signal: who sent it waits for the end.
+    ///
+    /// # Panics
+    /// Outside a runtime.
+    pub fn wind_down_soon(self: &Arc<Self>) {
+        self.is_awaited.send_replace(true);
+        self.wind_down();
+    }
+
+    /// How long the run has been on its way to its end, since `from` at the earliest.
+    pub fn ending_for(&self, from: Instant) -> Duration {
+        self.began
+            .get()
+            .map_or(Duration::ZERO, |began| from.max(*began).elapsed())
+    }
+
+    /// Waits until the rest of the list is not to be read any more, however fast it comes.
+    pub async fn list_is_over(&self) {
+        let abandoned = async {
+            self.reached(Phase::Abandoned).await;
+            tokio::time::sleep(LAST_CALL).await;
+        };
+        let awaited = async {
+            let _ = self.is_awaited.subscribe().wait_for(|is| *is).await;
+            tokio::time::sleep(LIST_AFTER_SIGNAL).await;
+        };
+        tokio::select! {
+            () = abandoned => {}
+            () = awaited => {}
+        }
     }
 
     pub fn phase(&self) -> Phase {

@@ -11,12 +11,12 @@ use crate::options::DEFAULT_FAILED;
 impl Cli {
     /// The command that tries the rows of `failed` again: what was typed, with that CSV as the list.
     pub fn retry_command(&self, failed: &Path) -> String {
-        let failed_word = shell_quoted(&failed.to_string_lossy());
+        let failed_name = failed.to_string_lossy();
         let mut words = self.words_for_retry.clone();
-        words.extend(["--keys".to_owned(), failed_word.clone()]);
+        words.extend(option("--keys", &failed_name));
         // A shard's own name comes from `--shard`, which the retry does not have.
         if self.failed.is_none() && failed != Path::new(DEFAULT_FAILED) {
-            words.extend(["--failed".to_owned(), failed_word]);
+            words.extend(option("--failed", &failed_name));
         }
         words.join(" ")
     }
@@ -50,13 +50,21 @@ pub fn words(options: &Command, matches: &ArgMatches) -> Vec<String> {
             ArgAction::SetTrue => words.push(flag),
             _ => {
                 for value in matches.get_raw(id).into_iter().flatten() {
-                    words.push(flag.clone());
-                    words.push(shell_quoted(&value.to_string_lossy()));
+                    words.extend(option(&flag, &value.to_string_lossy()));
                 }
             }
         }
     }
     words
+}
+
+/// An option and its value, in one word where the value would be taken for an option.
+fn option(flag: &str, value: &str) -> Vec<String> {
+    let quoted = shell_quoted(value);
+    if value.starts_with('-') && value != "-" {
+        return vec![format!("{flag}={quoted}")];
+    }
+    vec![flag.to_owned(), quoted]
 }
 
 /// `word` as a POSIX shell takes it.
@@ -102,6 +110,13 @@ mod tests {
             cli.retry_command(Path::new("f-1-of-4.csv")),
             "s3pull --bucket b --keys f-1-of-4.csv --failed f-1-of-4.csv"
         );
+    }
+
+    #[test]
+    fn values_that_look_like_options_stay_values() {
+        assert_eq!(option("--output", "-o"), ["--output=-o"]);
+        assert_eq!(option("--output", "-o x"), ["--output='-o x'"]);
+        assert_eq!(option("--output", "o"), ["--output", "o"]);
     }
 
     #[test]

@@ -24,18 +24,21 @@ use report::{DryRunEnd, DryRunReport};
 pub fn run(config: Config) -> anyhow::Result<ExitCode> {
     let lists = source::open(&config.list.sources)?;
     let kept = config.list.files().chain([config.failed.as_path()]);
+    let preview = Preview::open(&config.output, kept)
+        .with_context(|| format!("cannot use the output folder `{}`", config.output.display()))?;
     let mut check = Check {
-        preview: Preview::open(&config.output, kept).with_context(|| {
-            format!("cannot use the output folder `{}`", config.output.display())
-        })?,
-        paths: config.paths.clone(),
+        paths: PathRules {
+            name_limit: preview.name_limit(),
+            ..config.paths.clone()
+        },
+        preview,
         if_exists: config.if_exists,
         seen: Seen::default(),
     };
     let mut report = DryRunReport::start(&config);
     let notes = report.list_notes();
-    let on_taken = move |taken| notes.taken(&taken);
-    let mut batches = source::read(lists, Arc::new(config.list), on_taken);
+    let on_note = move |note| notes.note(&note);
+    let mut batches = source::read(lists, Arc::new(config.list), on_note);
     let mut broken = None;
     while let Some(batch) = batches.blocking_recv() {
         match batch {
@@ -72,14 +75,10 @@ impl Check {
                     let planned = self.plan(&entry);
                     (entry, None, planned)
                 }
-                Err(no_entry) => (
-                    Entry::of_key(no_entry.key),
-                    no_entry.bucket,
-                    Err(*no_entry.outcome),
-                ),
+                Err(no_entry) => (*no_entry.entry, no_entry.bucket, Err(*no_entry.outcome)),
             };
             match planned {
-                Ok(path) => report.planned(&entry, &path),
+                Ok(path) => report.planned(&entry, row.place, &path),
                 Err(outcome) => report.unplanned(&entry, bucket.as_deref(), row.place, &outcome),
             }
         }
@@ -92,7 +91,7 @@ impl Check {
             .paths
             .path_for(&entry.key, entry.dest.as_deref())
             .map_err(|no_path| Outcome::Failed(no_path.into()))?;
-        let is_there = self
+        let there = self
             .preview
             .check(&path)
             .map_err(|error| Outcome::Failed(error.into()))?;
@@ -105,8 +104,12 @@ impl Check {
                 return Err(Outcome::Failed(failure));
             }
         }
-        if is_there && self.if_exists == IfExists::Skip {
-            return Err(Outcome::Skipped(SkipReason::Exists));
+        if there.is_some() && self.if_exists == IfExists::Skip {
+            let there = self.preview.file_to_keep(&path);
+            let there = there.map_err(|error| Outcome::Failed(error.into()))?;
+            if there.is_some_and(|file| file.may_have(entry.size)) {
+                return Err(Outcome::Skipped(SkipReason::Exists));
+            }
         }
         Ok(path)
     }

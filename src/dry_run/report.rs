@@ -16,7 +16,7 @@ use crate::printable::printable;
 use crate::report::console::{one_line, say};
 use crate::report::events::{Events, SummaryEvent};
 use crate::report::progress::Progress;
-use crate::report::text::output_prefix;
+use crate::report::text::{below_output, output_prefix};
 use crate::report::text::{bytes, count, listed, number, row_name};
 use crate::report::{ListNotes, MAX_PRINTED_FAILURES};
 use crate::row::{Entry, Place};
@@ -73,9 +73,7 @@ impl DryRunReport {
             verbosity: config.verbosity,
             output: config.output.clone(),
             output_prefix: printable(&prefix).into_owned(),
-            events: config
-                .json
-                .then(|| Events::new(&config.list.bucket, &prefix)),
+            events: config.json.then(|| Events::new(&config.list, &prefix)),
             lists: config.list.sources.clone(),
             started: Instant::now(),
             plan: Plan::default(),
@@ -88,21 +86,22 @@ impl DryRunReport {
     }
 
     /// Prints a row that would be downloaded.
-    pub fn planned(&mut self, entry: &Entry, path: &LocalPath) {
+    pub fn planned(&mut self, entry: &Entry, place: Place, path: &LocalPath) {
         self.plan.n_planned += 1;
         match entry.size {
             Some(size) => self.plan.bytes = self.plan.bytes.saturating_add(size),
             None => self.plan.n_without_size += 1,
         }
         if let Some(events) = &mut self.events {
-            let written = events.planned(entry, path);
+            let written = events.planned(entry, place, path);
             self.keep(written);
         }
         if let Some(stdout) = &mut self.stdout {
             let (key, path_shown) = (printable(&entry.key), printable(path.as_str()));
-            let end = if path.is_folder() { "/\n" } else { "\n" };
+            let [folder, below, slash] =
+                below_output(&self.output_prefix, &path_shown, path.is_folder());
             // Formatting would take longer than all else that is done with a row.
-            let written = [&key, " -> ", &self.output_prefix, &path_shown, end]
+            let written = [&key, " -> ", folder, below, slash, "\n"]
                 .iter()
                 .try_for_each(|text| stdout.write_all(text.as_bytes()));
             self.keep(written);
@@ -118,7 +117,7 @@ impl DryRunReport {
         outcome: &Outcome,
     ) {
         if let Some(events) = &mut self.events {
-            let written = events.unplanned(entry, bucket, outcome);
+            let written = events.unplanned(entry, bucket, place, outcome);
             self.keep(written);
         }
         match outcome {
@@ -212,7 +211,12 @@ impl DryRunReport {
                 error: error.as_deref(),
                 // Nothing but a list that cannot be read ends a dry run early.
                 list_complete: end.error.is_none(),
-                ..SummaryEvent::of(&counts, &BTreeMap::new(), self.started.elapsed())
+                ..SummaryEvent::of(
+                    &counts,
+                    &self.plan.failed,
+                    &BTreeMap::new(),
+                    self.started.elapsed(),
+                )
             })
             .context("cannot print the last event")
     }

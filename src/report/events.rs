@@ -9,15 +9,19 @@ use serde::Serialize;
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 
+use super::text::below_output;
 use crate::meter::Counts;
 use crate::outcome::{Failure, Outcome, SkipReason, Verification};
-use crate::row::Entry;
+use crate::row::{Entry, Place};
 use crate::sink::files::LocalPath;
+use crate::source::{ListOptions, ListSource};
 use crate::transfer::Finished;
 
 /// Writes events, each of which at once leaves this process.
 pub struct Events {
     bucket: String,
+    /// What each list is called; `None` for keys of the command line.
+    lists: Vec<Option<String>>,
     /// What each path begins with.
     output_prefix: String,
     line: Vec<u8>,
@@ -29,6 +33,8 @@ struct ObjectEvent<'a> {
     r#type: &'static str,
     key: &'a str,
     bucket: &'a str,
+    list: Option<&'a str>,
+    line: u64,
     version_id: Option<&'a str>,
     path: Option<String>,
     status: &'static str,
@@ -60,6 +66,8 @@ pub struct SummaryEvent<'a> {
     pub skipped: u64,
     pub failed: u64,
     pub not_attempted: u64,
+    pub interrupted: u64,
+    pub errors: &'a BTreeMap<String, u64>,
     pub bytes: u64,
     pub duration_ms: u64,
     pub verified: BTreeMap<String, u64>,
@@ -72,9 +80,10 @@ pub struct SummaryEvent<'a> {
 }
 
 impl Events {
-    pub fn new(bucket: &str, output_prefix: &str) -> Self {
+    pub fn new(list: &ListOptions, output_prefix: &str) -> Self {
         Self {
-            bucket: bucket.to_owned(),
+            bucket: list.bucket.clone(),
+            lists: list.sources.iter().map(ListSource::typed).collect(),
             output_prefix: output_prefix.to_owned(),
             line: Vec::new(),
         }
@@ -87,6 +96,8 @@ impl Events {
         let bucket = finished.bucket.as_deref();
         let event = ObjectEvent {
             path: path.map(|path| self.path(path)),
+            list: name_of(&self.lists, finished.place),
+            line: finished.place.line,
             ..ObjectEvent::of(
                 &finished.entry,
                 bucket.unwrap_or(&self.bucket),
@@ -100,9 +111,11 @@ impl Events {
     ///
     /// # Errors
     /// When stdout cannot be written to.
-    pub fn planned(&mut self, entry: &Entry, path: &LocalPath) -> io::Result<()> {
+    pub fn planned(&mut self, entry: &Entry, place: Place, path: &LocalPath) -> io::Result<()> {
         let event = ObjectEvent {
             path: Some(self.path(path)),
+            list: name_of(&self.lists, place),
+            line: place.line,
             status: "planned",
             bytes: entry.size,
             etag: entry.etag.as_deref(),
@@ -119,9 +132,14 @@ impl Events {
         &mut self,
         entry: &Entry,
         bucket: Option<&str>,
+        place: Place,
         outcome: &Outcome,
     ) -> io::Result<()> {
-        let event = ObjectEvent::of(entry, bucket.unwrap_or(&self.bucket), outcome);
+        let event = ObjectEvent {
+            list: name_of(&self.lists, place),
+            line: place.line,
+            ..ObjectEvent::of(entry, bucket.unwrap_or(&self.bucket), outcome)
+        };
         write(&mut self.line, &event)
     }
 
@@ -132,8 +150,7 @@ impl Events {
     }
 
     fn path(&self, path: &LocalPath) -> String {
-        let slash = if path.is_folder() { "/" } else { "" };
-        format!("{}{path}{slash}", self.output_prefix)
+        below_output(&self.output_prefix, path.as_str(), path.is_folder()).concat()
     }
 }
 
@@ -175,6 +192,8 @@ impl<'a> ObjectEvent<'a> {
             r#type: "object",
             key: &entry.key,
             bucket,
+            list: None,
+            line: 0,
             version_id: entry.version_id.as_deref(),
             path: None,
             status: "",
@@ -201,9 +220,14 @@ impl<'a> ErrorEvent<'a> {
     }
 }
 
-impl SummaryEvent<'_> {
+impl<'a> SummaryEvent<'a> {
     /// The counts; the rest is for the caller to fill in.
-    pub fn of(counts: &Counts, verified: &BTreeMap<Verification, u64>, elapsed: Duration) -> Self {
+    pub fn of(
+        counts: &Counts,
+        errors: &'a BTreeMap<String, u64>,
+        verified: &BTreeMap<Verification, u64>,
+        elapsed: Duration,
+    ) -> Self {
         Self {
             r#type: "summary",
             rows: counts.n_done(),
@@ -212,6 +236,8 @@ impl SummaryEvent<'_> {
             skipped: counts.n_skipped,
             failed: counts.n_failed,
             not_attempted: 0,
+            interrupted: 0,
+            errors,
             bytes: counts.bytes,
             duration_ms: millis(elapsed),
             verified: verified
@@ -226,6 +252,10 @@ impl SummaryEvent<'_> {
             error: None,
         }
     }
+}
+
+fn name_of(lists: &[Option<String>], place: Place) -> Option<&str> {
+    lists.get(place.list)?.as_deref()
 }
 
 fn write(line: &mut Vec<u8>, event: &impl Serialize) -> io::Result<()> {

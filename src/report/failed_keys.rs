@@ -7,15 +7,17 @@
 use std::fs::File;
 use std::io::{self, ErrorKind, Write};
 use std::path::{Path, PathBuf};
+use std::sync::{Arc, Weak};
 
 use anyhow::Context;
 
 use crate::outcome::Failure;
+use crate::row::Place;
 use crate::sink::files::{PartialFile, UserFile, first_bytes, is_same_file, open_stream};
 use crate::source::ListOptions;
 use crate::transfer::Finished;
 
-const HEADER: [&str; 11] = [
+const HEADER: [&str; 12] = [
     "key",
     "bucket",
     "version_id",
@@ -27,6 +29,7 @@ const HEADER: [&str; 11] = [
     "size",
     "etag",
     "dest",
+    "source",
 ];
 
 /// Columns by which a failed-keys CSV of any version is known: the first ones of the first version.
@@ -34,6 +37,35 @@ const N_KNOWN_COLUMNS: usize = 8;
 
 /// More bytes than a header has, of this version or a later one.
 const MAX_HEADER: u64 = 1024;
+
+/// Bytes of a list's name in the CSV.
+const MAX_SOURCE: usize = 4096;
+
+/// Leaves what was written of the CSV beside its path when the run cannot be waited for.
+pub struct Rescue {
+    file: Weak<PartialFile>,
+    target: PathBuf,
+    lists: Vec<PathBuf>,
+}
+
+impl Rescue {
+    /// Where the rows are, unless there is none, or the CSV was put where it belongs.
+    pub fn leave(self) -> Option<PathBuf> {
+        let file = self.file.upgrade().filter(|file| !file.is_left())?;
+        if file.is_empty() {
+            file.forget();
+            return None;
+        }
+        let (left, _) = leave_beside(&file, &self.target, &self.lists);
+        Some(left)
+    }
+}
+
+/// Bytes of room on the disk that are taken ahead: of some ten thousand rows.
+const ROOM: u64 = 1 << 20;
+
+/// Bytes of rows that are kept while there is no room for them.
+const MAX_WAITING: usize = 1 << 20;
 
 /// Names that are tried for a record that does not cover the list.
 const MAX_NAMES: u32 = 1000;
@@ -130,22 +162,82 @@ fn cannot_write(path: &Path) -> String {
 
 /// What the CSV is written to.
 enum Output {
-    File(PartialFile),
+    File(Arc<PartialFile>),
     Stream(File),
 }
 
-impl Write for Output {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        match self {
-            Self::File(file) => file.write(bytes),
-            Self::Stream(stream) => stream.write(bytes),
-        }
+/// Writes whole rows, and keeps those for which there is no room at the moment.
+struct RowWriter {
+    output: Output,
+    /// Bytes of the file, which ends in a whole row.
+    n_written: u64,
+    n_rows_written: u64,
+    /// Rows that are still to be written.
+    waiting: Vec<u8>,
+    n_rows_waiting: u64,
+    /// Bytes of the file for which there is room on the disk.
+    n_reserved: u64,
+}
+
+impl RowWriter {
+    fn new(output: Output) -> Self {
+        let mut writer = Self {
+            output,
+            n_written: 0,
+            n_rows_written: 0,
+            waiting: Vec::new(),
+            n_rows_waiting: 0,
+            n_reserved: 0,
+        };
+        writer.reserve();
+        writer
     }
 
+    /// Adds a row, which may wait for [`flush`](Self::flush).
+    fn add<'a>(&mut self, columns: impl IntoIterator<Item = &'a str>) -> io::Result<()> {
+        // Its own buffer, whose usual size is that of many rows, is made for each.
+        let mut row = csv::WriterBuilder::new()
+            .buffer_capacity(512)
+            .from_writer(&mut self.waiting);
+        row.write_record(columns)?;
+        row.flush()
+    }
+
+    /// Writes the rows that wait. What cannot be written whole is cut off again, so that what is added later does not
+    /// join half a row.
     fn flush(&mut self) -> io::Result<()> {
-        match self {
-            Self::File(file) => file.flush(),
-            Self::Stream(stream) => stream.flush(),
+        if self.waiting.is_empty() {
+            return Ok(());
+        }
+        self.reserve();
+        match &mut self.output {
+            Output::File(file) => {
+                let end = self.n_written;
+                if let Err(error) = file.append(&self.waiting) {
+                    // Should that fail too, what is written next covers it.
+                    let _ = file.cut_at(end);
+                    return Err(error);
+                }
+            }
+            Output::Stream(stream) => stream.write_all(&self.waiting)?,
+        }
+        self.n_written += self.waiting.len() as u64;
+        self.n_rows_written += self.n_rows_waiting;
+        self.n_rows_waiting = 0;
+        self.waiting.clear();
+        Ok(())
+    }
+
+    /// Has the file system set room aside for the rows to come: a disk that objects fill up takes them all the same.
+    fn reserve(&mut self) {
+        let Output::File(file) = &self.output else {
+            return;
+        };
+        if self.n_written + self.waiting.len() as u64 + ROOM / 2 > self.n_reserved {
+            let wanted = self.n_written + self.waiting.len() as u64 + ROOM;
+            // What cannot be had is not asked for again with each row.
+            self.n_reserved = wanted;
+            file.reserve(wanted);
         }
     }
 }
@@ -174,25 +266,54 @@ pub enum Kept {
     Incomplete(PathBuf),
 }
 
+/// What has become of the CSV.
+#[derive(Debug)]
+pub struct RecordFinished {
+    pub kept: Kept,
+    /// Failed rows in it.
+    pub n_rows: u64,
+    /// Why it could not be written, or put where it belongs.
+    pub error: Option<anyhow::Error>,
+}
+
+impl RecordFinished {
+    /// Where the failed rows are, if there are any; `path` is `--failed`.
+    pub fn place<'a>(&'a self, path: &'a Path) -> Option<&'a Path> {
+        match &self.kept {
+            Kept::Nothing => None,
+            Kept::InPlace | Kept::Written => (self.n_rows > 0).then_some(path),
+            Kept::Incomplete(left) => Some(left),
+        }
+    }
+}
+
 pub struct FailedKeys {
     place: RecordPlace,
     bucket: String,
-    writer: csv::Writer<Output>,
+    /// What each list is called.
+    sources: Vec<String>,
+    writer: RowWriter,
     n_rows: u64,
 }
 
 impl FailedKeys {
     /// # Errors
     /// When no file can be made beside the CSV's path, or another run is writing one there.
-    pub fn create(place: RecordPlace, bucket: &str) -> anyhow::Result<Self> {
+    pub fn create(place: RecordPlace, list: &ListOptions) -> anyhow::Result<Self> {
+        let sources = list.sources.iter().map(|source| {
+            let mut source = source.typed().unwrap_or_else(|| "arguments".to_owned());
+            source.truncate(source.floor_char_boundary(MAX_SOURCE));
+            source
+        });
         let output = match &place.file {
-            UserFile::File(target) => PartialFile::beside(target).map(Output::File),
+            UserFile::File(target) => PartialFile::beside(target).map(Arc::new).map(Output::File),
             UserFile::Stream => open_stream(&place.path).map(Output::Stream),
             UserFile::InTheWay(_) => Err(ErrorKind::InvalidInput.into()),
         };
         Ok(Self {
-            writer: csv::Writer::from_writer(output.with_context(|| cannot_write(&place.path))?),
-            bucket: bucket.to_owned(),
+            writer: RowWriter::new(output.with_context(|| cannot_write(&place.path))?),
+            bucket: list.bucket.clone(),
+            sources: sources.collect(),
             n_rows: 0,
             place,
         })
@@ -204,7 +325,7 @@ impl FailedKeys {
 
     /// Why the file could not be locked, where its file system has no locks.
     pub fn lock_refused(&self) -> Option<&io::Error> {
-        match self.writer.get_ref() {
+        match &self.writer.output {
             Output::File(file) => file.lock_refused(),
             Output::Stream(_) => None,
         }
@@ -213,12 +334,14 @@ impl FailedKeys {
     /// Adds a row, which at once outlives this process.
     ///
     /// # Errors
-    /// When the file system refuses.
+    /// When the file system refuses. The row is then kept for another try, with the next row or at the end, unless
+    /// [`is_lost`](Self::is_lost) says otherwise.
     pub fn record(&mut self, finished: &Finished, failure: &Failure) -> io::Result<()> {
         if self.n_rows == 0 {
-            self.writer.write_record(HEADER)?;
+            self.writer.add(HEADER)?;
         }
         self.n_rows += 1;
+        let source = self.source(finished.place);
         let status = failure
             .status
             .map(|status| status.to_string())
@@ -228,7 +351,7 @@ impl FailedKeys {
             .size
             .map(|size| size.to_string())
             .unwrap_or_default();
-        self.writer.write_record([
+        self.writer.add([
             finished.entry.key.as_str(),
             finished.bucket.as_deref().unwrap_or(&self.bucket),
             finished.entry.version_id.as_deref().unwrap_or_default(),
@@ -240,59 +363,87 @@ impl FailedKeys {
             &size,
             finished.entry.etag.as_deref().unwrap_or_default(),
             finished.entry.dest.as_deref().unwrap_or_default(),
+            &source,
         ])?;
+        self.writer.n_rows_waiting += 1;
         self.writer.flush()
     }
 
+    /// Whether rows are gone that could not be written: a stream took a part of them, or too many wait.
+    pub fn is_lost(&self) -> bool {
+        match self.writer.output {
+            Output::Stream(_) => !self.writer.waiting.is_empty(),
+            Output::File(_) => self.writer.waiting.len() > MAX_WAITING,
+        }
+    }
+
+    /// `keys.txt:3`: the list, and the line that the row starts on.
+    fn source(&self, place: Place) -> String {
+        let list = self.sources.get(place.list).map_or("", String::as_str);
+        format!("{list}:{}", place.line)
+    }
+
     /// Puts the CSV where it belongs. Without failed rows there is one only if there was one before; a run that read
-    /// no row changes nothing.
-    ///
-    /// # Errors
-    /// When the file system refuses, or what is at the path is not a failed-keys CSV any more. What was written is then
-    /// left beside it, under a name that the error tells.
-    pub fn finish(mut self, end: RecordEnd) -> anyhow::Result<Kept> {
+    /// no row changes nothing. What cannot be put there is left beside it, under a name that is told.
+    pub fn finish(mut self, end: RecordEnd) -> RecordFinished {
+        let (kept, error) = self.close(end);
+        RecordFinished {
+            kept,
+            n_rows: self.writer.n_rows_written,
+            error,
+        }
+    }
+
+    fn close(&mut self, end: RecordEnd) -> (Kept, Option<anyhow::Error>) {
+        let has_rows = self.n_rows > 0;
         let UserFile::File(target) = &self.place.file else {
-            return Ok(if self.n_rows > 0 {
+            let written = self.writer.flush();
+            let kept = if has_rows {
                 Kept::Written
             } else {
                 Kept::Nothing
-            });
+            };
+            let written = written.with_context(|| cannot_write(&self.place.path));
+            return (kept, written.err());
         };
         let target = target.clone();
         let was_there = target.symlink_metadata().is_ok();
-        let has_rows = self.n_rows > 0;
-        if !has_rows {
-            let is_over = was_there && end.is_complete && end.n_read > 0;
-            if !is_over {
-                return Ok(Kept::Nothing);
+        let is_worth_it = has_rows || (was_there && end.is_complete && end.n_read > 0);
+        if !is_worth_it {
+            return (Kept::Nothing, None);
+        }
+        let put = self.write_out(has_rows, end.sync).and_then(|()| {
+            if end.is_complete {
+                self.put_in_place(&target)?;
             }
-            let written = self.writer.write_record(HEADER);
-            written.with_context(|| cannot_write(&self.place.path))?;
-        }
-        let written = self.write_out(end.sync);
-        if !end.is_complete {
-            // A row that could not be written is a reason why it is not complete, and was told.
-            return Ok(Kept::Incomplete(self.leave_beside(&target)?));
-        }
-        let put = written.and_then(|()| self.put_in_place(&target));
+            Ok(())
+        });
         match put {
-            Ok(()) => Ok(Kept::InPlace),
-            Err(error) if !has_rows => Err(error),
-            Err(error) => {
-                let left = self.leave_beside(&target)?;
-                Err(error.context(format!("the failed rows are in `{}`", left.display())))
+            Ok(()) if end.is_complete => (Kept::InPlace, None),
+            Err(error) if !has_rows => (Kept::Nothing, Some(error)),
+            put => {
+                let (left, error) = self.leave_beside(&target);
+                // Why it could not be written comes before where it is then left.
+                (Kept::Incomplete(left), put.err().or(error))
             }
         }
     }
 
-    fn write_out(&mut self, sync: bool) -> anyhow::Result<()> {
-        let written = self
-            .writer
-            .flush()
-            .and_then(|()| match self.writer.get_ref() {
-                Output::File(file) if sync => file.sync(),
-                Output::File(_) | Output::Stream(_) => Ok(()),
-            });
+    fn write_out(&mut self, has_rows: bool, sync: bool) -> anyhow::Result<()> {
+        let header = if has_rows {
+            Ok(())
+        } else {
+            self.writer.add(HEADER)
+        };
+        // Partial files that were in its way are gone by now.
+        let written = header.and_then(|()| self.writer.flush());
+        let written = written.and_then(|()| match &self.writer.output {
+            Output::File(file) => {
+                file.cut_at(self.writer.n_written)?;
+                if sync { file.sync() } else { Ok(()) }
+            }
+            Output::Stream(_) => Ok(()),
+        });
         written.with_context(|| cannot_write(&self.place.path))
     }
 
@@ -302,7 +453,7 @@ impl FailedKeys {
             // Not the usage error that it would have been at the start.
             anyhow::bail!("{}", RefusedPlace::Foreign(self.place.path.clone()));
         }
-        match self.writer.get_ref() {
+        match &self.writer.output {
             Output::File(file) => file
                 .commit(None)
                 .with_context(|| cannot_write(&self.place.path)),
@@ -310,21 +461,54 @@ impl FailedKeys {
         }
     }
 
-    /// Leaves what was written beside `target`, and says where.
-    fn leave_beside(&self, target: &Path) -> anyhow::Result<PathBuf> {
-        let is_no_loss = |path: &PathBuf| {
-            is_free_or_ours(path).is_ok_and(|is_free| is_free)
-                && !self.place.lists.iter().any(|list| is_same_file(list, path))
-        };
-        let left = (1..MAX_NAMES)
-            .map(|n| incomplete(target, n))
-            .find(is_no_loss)
-            .with_context(|| cannot_write(&self.place.path))?;
-        if let Output::File(file) = self.writer.get_ref() {
-            file.commit_as(&left).with_context(|| cannot_write(&left))?;
+    fn leave_beside(&self, target: &Path) -> (PathBuf, Option<anyhow::Error>) {
+        match &self.writer.output {
+            Output::File(file) => leave_beside(file, target, &self.place.lists),
+            Output::Stream(_) => (self.place.path.clone(), None),
         }
-        Ok(left)
     }
+
+    /// What is needed to leave the rows behind when the run cannot be waited for.
+    pub fn rescue(&self) -> Option<Rescue> {
+        match (&self.writer.output, &self.place.file) {
+            (Output::File(file), UserFile::File(target)) => Some(Rescue {
+                file: Arc::downgrade(file),
+                target: target.clone(),
+                lists: self.place.lists.clone(),
+            }),
+            _ => None,
+        }
+    }
+}
+
+/// Leaves `file` beside `target`, and says where; under its working name if no other can be had. None of `lists` is
+/// replaced.
+fn leave_beside(
+    file: &PartialFile,
+    target: &Path,
+    lists: &[PathBuf],
+) -> (PathBuf, Option<anyhow::Error>) {
+    let is_no_loss = |path: &PathBuf| {
+        is_free_or_ours(path).is_ok_and(|is_free| is_free)
+            && !lists.iter().any(|list| is_same_file(list, path))
+    };
+    let name = (1..MAX_NAMES)
+        .map(|n| incomplete(target, n))
+        .find(is_no_loss);
+    let left = match name {
+        Some(name) => file
+            .commit_as(&name)
+            .map(|()| name.clone())
+            .with_context(|| cannot_write(&name)),
+        None => Err(anyhow::anyhow!(
+            "{}: every name beside it is taken",
+            cannot_write(target)
+        )),
+    };
+    left.map_or_else(
+        |error| (target.with_file_name(file.keep_partial()), Some(error)),
+        |left| (left, None),
+    )
 }
 
 /// The `n`th name, from 1, for a record that does not cover the whole list: `NAME.incomplete`, `NAME.incomplete-2`, ….
@@ -375,7 +559,7 @@ mod tests {
         let first = HEADER[..N_KNOWN_COLUMNS].join(",");
         for ours in [
             format!("{header}\nk,b\n"),
-            format!("{header},line,list\n"),
+            format!("{header},more\n"),
             format!("\u{feff}{header}\r\n"),
             first.clone(),
         ] {

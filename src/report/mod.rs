@@ -3,38 +3,41 @@
 
 mod bottleneck;
 pub(crate) mod console;
+mod ending;
 pub(crate) mod events;
 mod failed_keys;
 pub(crate) mod progress;
 mod rate;
 mod summary;
+mod tally;
 pub(crate) mod text;
 
 use std::collections::BTreeMap;
 use std::io;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
-
-use anyhow::Context;
 
 use bottleneck::{Bottleneck, Measured};
 pub use console::error;
 use console::{one_line, say};
+use ending::Ending;
 use events::{Events, SummaryEvent};
 pub use failed_keys::{FailedKeys, RecordPlace, RefusedPlace};
-use failed_keys::{Kept, RecordEnd};
+use failed_keys::{Kept, RecordEnd, Rescue};
 use progress::Progress;
 use summary::Summary;
+use tally::Tally;
 use text::{output_prefix, row_name};
 
 use crate::config::Config;
 use crate::exit_code::ExitCode;
 use crate::meter::{Meter, Wait};
 use crate::options::Verbosity;
-use crate::outcome::{ErrorCode, Failure, Outcome, Verification};
+use crate::outcome::{Class, ErrorCode, Failure, Outcome, Verification};
 use crate::printable::printable;
 use crate::sink::files::OnWarning;
-use crate::source::{ListSource, Taken, Totals};
+use crate::source::{ListNote, ListSource, Taken, Totals};
+use crate::stop::GRACE;
 use crate::transfer::{Finished, Limit, ListEnd, Observer, ObserverError, OnRequest, RequestNote};
 
 /// Failures that are printed one by one; the CSV has them all.
@@ -50,8 +53,10 @@ pub struct Report {
     verbosity: Verbosity,
     started: Instant,
     verified: BTreeMap<Verification, u64>,
-    n_not_attempted: u64,
+    tally: Tally,
     n_printed_failures: u64,
+    /// How the first list is read.
+    format: Arc<OnceLock<&'static str>>,
     retry_command: String,
     lists: Vec<ListSource>,
     /// Objects of another size than their row says.
@@ -63,10 +68,14 @@ pub struct Report {
 }
 
 /// How the run ended.
-pub struct RunEnd<'a> {
+pub struct RunEnd {
     pub exit_code: ExitCode,
     /// Why it ended early, if it did.
-    pub error: Option<&'a anyhow::Error>,
+    pub error: Option<anyhow::Error>,
+    /// What to do about that, where it is known.
+    pub hint: Option<String>,
+    /// What stopped it, if it was a signal.
+    pub stopped_by: Option<&'static str>,
 }
 
 impl Report {
@@ -80,20 +89,21 @@ impl Report {
         limit: Limit,
         meter: Arc<Meter>,
     ) -> anyhow::Result<Self> {
-        let failed_keys = FailedKeys::create(place, &config.list.bucket)?;
+        let failed_keys = FailedKeys::create(place, &config.list)?;
         Ok(Self {
             progress: Progress::start(config.progress, limit.clone(), Arc::clone(&meter)),
             failed_keys,
             events: config
                 .json
-                .then(|| Events::new(&config.list.bucket, &output_prefix(&config.output))),
+                .then(|| Events::new(&config.list, &output_prefix(&config.output))),
             limit,
             meter,
             verbosity: config.verbosity,
             started: Instant::now(),
             verified: BTreeMap::new(),
-            n_not_attempted: 0,
+            tally: Tally::default(),
             n_printed_failures: 0,
+            format: Arc::default(),
             retry_command: config.retry_command.clone(),
             lists: config.list.sources.clone(),
             n_other_size: 0,
@@ -108,6 +118,7 @@ impl Report {
         ListNotes {
             progress: self.progress.clone(),
             verbosity: self.verbosity,
+            format: Arc::clone(&self.format),
         }
     }
 
@@ -127,6 +138,31 @@ impl Report {
         }))
     }
 
+    /// Says that the run is being stopped by the signal that asks for this exit code.
+    pub fn on_stop(&self) -> Box<dyn FnOnce(ExitCode) + Send> {
+        let (progress, limit, verbosity) =
+            (self.progress.clone(), self.limit.clone(), self.verbosity);
+        Box::new(move |exit_code| {
+            if verbosity > Verbosity::Quiet {
+                progress.println(&stopping_line(limit.n_objects() as u64, exit_code));
+            }
+        })
+    }
+
+    /// Leaves the failed rows where they are found when the run cannot be waited for.
+    pub fn on_last_resort(&self) -> Box<dyn FnOnce() + Send> {
+        let rescue = self.failed_keys.rescue();
+        Box::new(move || {
+            if let Some(left) = rescue.and_then(Rescue::leave) {
+                let left = left.to_string_lossy().into_owned();
+                say(&format!(
+                    "s3pull: stopped at once; the failed rows so far are in {}",
+                    printable(&left)
+                ));
+            }
+        })
+    }
+
     /// Why the failed-keys CSV could not be locked, where its file system has no locks.
     pub fn lock_refused(&self) -> Option<&io::Error> {
         self.failed_keys.lock_refused()
@@ -143,79 +179,81 @@ impl Report {
         })))
     }
 
-    /// Ends the report: the CSV at its final path, and the summary.
-    ///
-    /// # Errors
-    /// When the CSV cannot be put there, or the last event not be printed.
-    pub fn finish(self, end: &RunEnd<'_>) -> anyhow::Result<()> {
+    /// Ends the report: why the run ended early, the CSV at its final path, the summary and the last event. Returns the
+    /// exit code, which is another than that of `end` if one of these cannot be.
+    pub fn finish(self, end: &RunEnd) -> ExitCode {
         self.progress.stop();
+        let mut exit_code = end.exit_code;
+        let mut why = end.error.as_ref().map(one_line);
+        if let Some(error) = &end.error {
+            self::error(error, end.hint.as_deref());
+        }
         let counts = self.meter.counts();
         let measured = self.measured();
         let path = self.failed_keys.path().to_owned();
-        let kept = self.failed_keys.finish(RecordEnd {
+        let finished = self.failed_keys.finish(RecordEnd {
             n_read: counts.n_done(),
             is_complete: self.list_end == ListEnd::Whole && self.is_recorded,
             sync: self.sync,
-        })?;
+        });
+        if let Some(error) = &finished.error {
+            self::error(error, None);
+            exit_code = ExitCode::Fatal;
+            why.get_or_insert_with(|| one_line(error));
+        }
         if self.verbosity > Verbosity::Quiet {
-            let summary = summary::text(&Summary {
+            say(&summary::text(&Summary {
                 counts,
-                n_not_attempted: self.n_not_attempted,
+                tally: &self.tally,
+                stopped_by: end.stopped_by,
+                all_missing: self.tally.all_missing(&counts, self.format.get().copied()),
                 n_other_size: self.n_other_size,
                 verified: &self.verified,
                 throttling: measured.throttling,
                 elapsed: measured.elapsed,
                 bottleneck: &bottleneck::lines(&measured),
-            });
-            say(&summary);
+            }));
         }
-        let failed_rows = text::count(counts.n_failed, "failed row");
-        let shown = path.to_string_lossy();
-        let failed_keys = match kept {
-            Kept::InPlace if counts.n_failed > 0 => {
-                say(&format!(
-                    "s3pull: {failed_rows} in {}; try them again with:",
-                    printable(&shown)
-                ));
-                say(&format!("  {}", printable(&self.retry_command)));
-                Some(path)
-            }
-            Kept::Written => {
-                say(&format!(
-                    "s3pull: {failed_rows} written to {}",
-                    printable(&shown)
-                ));
-                Some(path)
-            }
-            Kept::Incomplete(left) => {
-                say(&format!(
-                    "s3pull: {failed_rows} in {}, which is not the whole list; nothing was changed at {}",
-                    printable(&left.to_string_lossy()),
-                    printable(&shown)
-                ));
-                Some(left)
-            }
-            Kept::InPlace | Kept::Nothing => None,
+        let is_fatal = end.error.as_ref().is_some_and(anyhow::Error::is::<Failure>);
+        let ending = Ending {
+            kept: &finished.kept,
+            n_rows: finished.n_rows,
+            n_permanent: self.tally.n_permanent,
+            path: &path,
+            retry_command: &self.retry_command,
+            is_hopeless: is_fatal && counts.n_downloaded == 0,
+            list_end: self.list_end,
         };
-        if let Some(lines) = rest_of_list(self.list_end) {
-            say(lines);
+        for line in ending::lines(&ending) {
+            say(&line);
         }
         let Some(mut events) = self.events else {
-            return Ok(());
+            return exit_code;
         };
-        let error = end.error.map(one_line);
-        events
-            .summary(&SummaryEvent {
-                not_attempted: self.n_not_attempted,
-                throttled_replies: measured.throttling.n_replies,
-                bottleneck: bottleneck::bottleneck(&measured).map(Bottleneck::as_str),
-                failed_keys: failed_keys.map(|path| path.display().to_string()),
-                list_complete: self.list_end == ListEnd::Whole,
-                exit_code: end.exit_code.code(),
-                error: error.as_deref(),
-                ..SummaryEvent::of(&counts, &self.verified, measured.elapsed)
-            })
-            .context("cannot print the last event")
+        let is_complete =
+            self.list_end == ListEnd::Whole && !matches!(finished.kept, Kept::Incomplete(_));
+        let printed = events.summary(&SummaryEvent {
+            not_attempted: self.tally.n_not_attempted,
+            interrupted: self.tally.n_interrupted,
+            throttled_replies: measured.throttling.n_replies,
+            bottleneck: bottleneck::bottleneck(&measured).map(Bottleneck::as_str),
+            failed_keys: finished.place(&path).map(|path| path.display().to_string()),
+            list_complete: is_complete,
+            exit_code: exit_code.code(),
+            error: why.as_deref(),
+            ..SummaryEvent::of(
+                &counts,
+                self.tally.codes(),
+                &self.verified,
+                measured.elapsed,
+            )
+        });
+        if let Err(error) = printed {
+            let error = anyhow::Error::new(error).context("cannot print the last event");
+            self::error(&error, None);
+            return ExitCode::Fatal;
+        }
+        exit_code
     }
 
     fn measured(&self) -> Measured {
@@ -233,9 +271,13 @@ impl Report {
     }
 
     fn print_failure(&mut self, finished: &Finished, failure: &Failure) {
-        // Why the run ended early is said once.
-        if failure.code == ErrorCode::NotAttempted {
-            self.n_not_attempted += 1;
+        // Why the run ended early is said once, and before all else.
+        if failure.class == Class::Fatal
+            || matches!(
+                failure.code,
+                ErrorCode::NotAttempted | ErrorCode::Interrupted
+            )
+        {
             return;
         }
         self.n_printed_failures += 1;
@@ -257,6 +299,7 @@ impl Report {
 
 impl Observer for Report {
     fn finished(&mut self, finished: &Finished) -> Result<(), ObserverError> {
+        let mut recorded = Ok(());
         match &finished.outcome {
             Outcome::Downloaded(downloaded) => {
                 *self.verified.entry(downloaded.verification).or_default() += 1;
@@ -282,11 +325,8 @@ impl Observer for Report {
                 }
             }
             Outcome::Failed(failure) => {
-                if let Err(error) = self.failed_keys.record(finished, failure) {
-                    self.is_recorded = false;
-                    let error = because("cannot write the failed-keys CSV", &error);
-                    return Err(ObserverError::NotRecorded(error));
-                }
+                self.tally.add(finished, failure);
+                recorded = self.failed_keys.record(finished, failure);
                 self.print_failure(finished, failure);
             }
         }
@@ -297,7 +337,15 @@ impl Observer for Report {
             })?;
             self.events = Some(events);
         }
-        Ok(())
+        recorded.map_err(|error| {
+            let error = because("cannot write the failed-keys CSV", &error);
+            if self.failed_keys.is_lost() {
+                self.is_recorded = false;
+                ObserverError::NotRecorded(error)
+            } else {
+                ObserverError::RecordWaits(error)
+            }
+        })
     }
 
     fn list_ended(&mut self, end: ListEnd) {
@@ -310,6 +358,8 @@ impl Observer for Report {
 pub struct ListNotes {
     progress: Progress,
     verbosity: Verbosity,
+    /// Is told how the first list is read.
+    format: Arc<OnceLock<&'static str>>,
 }
 
 impl ListNotes {
@@ -317,13 +367,25 @@ impl ListNotes {
         Self {
             progress,
             verbosity,
+            format: Arc::default(),
         }
     }
 
-    /// How a list is read, and why so.
-    pub fn taken(&self, taken: &Taken) {
-        if self.verbosity >= Verbosity::Verbose {
-            self.progress.println(&taken_line(taken));
+    /// How a list is read, and why so; or what is odd about it.
+    pub fn note(&self, note: &ListNote) {
+        match note {
+            ListNote::Taken(taken) => {
+                let _ = self.format.set(taken.format);
+                if self.verbosity >= Verbosity::Verbose {
+                    self.progress.println(&taken_line(taken));
+                }
+            }
+            ListNote::Warning(warning) => {
+                if self.verbosity > Verbosity::Quiet {
+                    self.progress
+                        .println(&format!("s3pull: warning: {}", printable(warning)));
+                }
+            }
         }
     }
 
@@ -346,6 +408,24 @@ fn taken_line(taken: &Taken) -> String {
     )
 }
 
+/// `s3pull: stopping: 5 objects get up to 5 s; press Ctrl-C again to stop now`
+fn stopping_line(n_objects: u64, exit_code: ExitCode) -> String {
+    let objects = match n_objects {
+        0 => String::new(),
+        1 => format!(": 1 object gets up to {} s", GRACE.as_secs()),
+        n => format!(
+            ": {} objects get up to {} s",
+            text::number(n),
+            GRACE.as_secs()
+        ),
+    };
+    let how = match exit_code {
+        ExitCode::Interrupted => "press Ctrl-C again",
+        _ => "send SIGTERM again",
+    };
+    format!("s3pull: stopping{objects}; {how} to stop now")
+}
+
 /// `s3pull: GET k bytes=0-9: 12 ms`
 fn request_line(note: &RequestNote<'_>) -> String {
     let range = match &note.range {
@@ -362,21 +442,6 @@ fn request_line(note: &RequestNote<'_>) -> String {
         text::duration(note.time)
     );
     printable(&line).into_owned()
-}
-
-/// What to do about the rows that were not read, if there are any.
-fn rest_of_list(end: ListEnd) -> Option<&'static str> {
-    match end {
-        ListEnd::Whole => None,
-        ListEnd::CutShort => Some(
-            "s3pull: warning: the key list was not read to its end: the keys of the rest are in no file and in no CSV\n\
-             s3pull: run the same command again for the whole list; `--if-exists skip` passes over the files that are there",
-        ),
-        ListEnd::Broken => Some(
-            "s3pull: warning: the key list was not read to its end: the keys of the rest are in no file and in no CSV\n\
-             s3pull: mend the list and run the same command again; `--if-exists skip` passes over the files that are there",
-        ),
-    }
 }
 
 fn because(what: &str, error: &io::Error) -> io::Error {

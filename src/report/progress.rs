@@ -310,7 +310,7 @@ mod tests {
     fn large_objects_under_way_are_not_one_row_like_others() {
         let meter = Arc::new(Meter::default());
         let object = meter.object();
-        object.is_large("k", 100 << 20, 0);
+        object.mark_large("k", 100 << 20);
         let totals = Totals {
             n_rows: 1_001,
             bytes: 0,

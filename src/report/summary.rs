@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use super::tally::Tally;
 use super::text::{bytes, count, duration, listed, number, per_second};
 use crate::meter::Counts;
 use crate::outcome::Verification;
@@ -11,8 +12,11 @@ use crate::transfer::Throttling;
 /// What is told of a run.
 pub struct Summary<'a> {
     pub counts: Counts,
-    /// Of the failed rows.
-    pub n_not_attempted: u64,
+    pub tally: &'a Tally,
+    /// What stopped the run, if it was a signal.
+    pub stopped_by: Option<&'static str>,
+    /// What is to be said when no key exists.
+    pub all_missing: Option<String>,
     /// Objects of another size than their row says.
     pub n_other_size: u64,
     /// Files by verdict.
@@ -32,16 +36,12 @@ pub fn text(summary: &Summary<'_>) -> String {
         elapsed,
         ..
     } = *summary;
-    let not_attempted = match summary.n_not_attempted {
-        0 => String::new(),
-        n => format!(" ({} of them not attempted)", number(n)),
-    };
-    let mut lines = vec![format!(
-        "s3pull: {} downloaded, {} skipped, {} failed{not_attempted}",
-        number(counts.n_downloaded),
-        number(counts.n_skipped),
-        number(counts.n_failed),
-    )];
+    let mut lines = vec![first_line(summary)];
+    let errors = summary.tally.errors();
+    if !errors.is_empty() {
+        lines.push(format!("errors: {}", listed(&errors)));
+    }
+    lines.extend(summary.all_missing.clone());
     if counts.n_downloaded > 0 {
         lines.push(format!(
             "{} in {}: {}/s, {}/s",
@@ -69,6 +69,34 @@ pub fn text(summary: &Summary<'_>) -> String {
     lines.join("\ns3pull: ")
 }
 
+/// `s3pull: stopped by Ctrl-C: 610 downloaded, 5 given up, 384 not tried`
+fn first_line(summary: &Summary<'_>) -> String {
+    let (counts, tally) = (&summary.counts, summary.tally);
+    let n_unfinished = tally.n_interrupted + tally.n_not_attempted;
+    // A run that came to its end says that nothing failed; one that did not has enough to say.
+    let has_ended = n_unfinished == 0 && summary.stopped_by.is_none();
+    let parts = [
+        (counts.n_downloaded, "downloaded", true),
+        (counts.n_skipped, "skipped", has_ended),
+        (
+            counts.n_failed.saturating_sub(n_unfinished),
+            "failed",
+            has_ended,
+        ),
+        (tally.n_interrupted, "given up", false),
+        (tally.n_not_attempted, "not tried", false),
+    ];
+    let parts: Vec<_> = parts
+        .into_iter()
+        .filter(|&(n, _, always)| always || n > 0)
+        .map(|(n, what, _)| format!("{} {what}", number(n)))
+        .collect();
+    let stopped = summary
+        .stopped_by
+        .map_or_else(String::new, |by| format!("stopped by {by}: "));
+    format!("s3pull: {stopped}{}", parts.join(", "))
+}
+
 fn replies(n: u64) -> String {
     if n == 1 {
         "1 reply".to_owned()
@@ -90,10 +118,12 @@ fn verdicts(verified: &BTreeMap<Verification, u64>) -> String {
 mod tests {
     use super::*;
 
-    fn summary(verified: &BTreeMap<Verification, u64>) -> Summary<'_> {
+    fn summary<'a>(verified: &'a BTreeMap<Verification, u64>, tally: &'a Tally) -> Summary<'a> {
         Summary {
             counts: Counts::default(),
-            n_not_attempted: 0,
+            tally,
+            stopped_by: None,
+            all_missing: None,
             n_other_size: 0,
             verified,
             throttling: Throttling {
@@ -119,7 +149,7 @@ mod tests {
         assert_eq!(
             text(&Summary {
                 counts,
-                ..summary(&verified)
+                ..summary(&verified, &Tally::default())
             }),
             "s3pull: 1,234 downloaded, 5 skipped, 2 failed\n\
              s3pull: 2.0 MiB in 2.00 s: 617 objects/s, 1.0 MiB/s\n\
@@ -130,7 +160,7 @@ mod tests {
     #[test]
     fn a_run_without_downloads_has_no_rate() {
         assert_eq!(
-            text(&summary(&BTreeMap::new())),
+            text(&summary(&BTreeMap::new(), &Tally::default())),
             "s3pull: 0 downloaded, 0 skipped, 0 failed"
         );
     }
@@ -142,6 +172,8 @@ mod tests {
             n_failed: 1_500,
             ..Counts::default()
         };
+        let mut tally = Tally::default();
+        (tally.n_interrupted, tally.n_not_attempted) = (5, 1_494);
         let throttling = Throttling {
             n_replies: 1_234,
             lowest: 8,
@@ -149,11 +181,11 @@ mod tests {
         assert_eq!(
             text(&Summary {
                 counts,
-                n_not_attempted: 1_499,
+                stopped_by: Some("Ctrl-C"),
                 throttling,
-                ..summary(&verified)
+                ..summary(&verified, &tally)
             }),
-            "s3pull: 0 downloaded, 0 skipped, 1,500 failed (1,499 of them not attempted)\n\
+            "s3pull: stopped by Ctrl-C: 0 downloaded, 1 failed, 5 given up, 1,494 not tried\n\
              s3pull: throttled: 1,234 replies asked for fewer requests; down to 8 in flight"
         );
     }

@@ -8,10 +8,23 @@ use crate::printable::printable;
 use crate::row::Place;
 use crate::source::ListSource;
 
+/// Bytes of a name that are shown.
+const MAX_NAME: usize = 1100;
+
+/// A name in quotes, so that blanks around it are seen.
+pub fn quoted(name: &str) -> String {
+    format!("\"{}\"", printable(shortened(name)))
+}
+
+/// The start of a name, which is all of it if it can be a key.
+fn shortened(name: &str) -> &str {
+    &name[..name.floor_char_boundary(MAX_NAME)]
+}
+
 /// What a row is called: its key, or where it stands among `lists` where there is none.
 pub fn row_name(key: &str, place: Place, lists: &[ListSource]) -> String {
     match lists.get(place.list) {
-        _ if !key.is_empty() => printable(key).into_owned(),
+        _ if !key.is_empty() => printable(shortened(key)).into_owned(),
         Some(list) if lists.len() > 1 => {
             printable(&format!("line {} of the list {}", place.line, list.name())).into_owned()
         }
@@ -105,9 +118,36 @@ pub fn output_prefix(output: &Path) -> String {
     }
 }
 
+/// What a path below the output folder is shown as: `prefix` is the output folder's, `path` may be the folder itself.
+pub fn below_output<'a>(prefix: &'a str, path: &'a str, is_folder: bool) -> [&'a str; 3] {
+    match (prefix, path) {
+        ("", "") => ["./", "", ""],
+        (prefix, "") => [prefix, "", ""],
+        (prefix, path) => [prefix, path, if is_folder { "/" } else { "" }],
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn paths_are_below_the_output_folder_or_it() {
+        let shown = |output, path, is_folder| {
+            below_output(&output_prefix(Path::new(output)), path, is_folder).concat()
+        };
+        for (output, path, is_folder, expected) in [
+            (".", "a/b", false, "a/b"),
+            (".", "a", true, "a/"),
+            (".", "", true, "./"),
+            ("out", "a/b", false, "out/a/b"),
+            ("out", "a", true, "out/a/"),
+            ("out", "", true, "out/"),
+            ("/", "", true, "/"),
+        ] {
+            assert_eq!(shown(output, path, is_folder), expected);
+        }
+    }
 
     #[test]
     fn numbers_read_well() {

@@ -8,7 +8,7 @@ use http::StatusCode;
 use super::class::classify;
 use super::http::pool::{ConnectProblem, TransportError};
 use super::lesson::Lesson;
-use crate::outcome::{Class, ErrorCode, Failure};
+use crate::outcome::{Class, ErrorCode, Failure, Sign};
 
 /// Why there is no object, or no more of it.
 #[derive(Debug, Clone)]
@@ -22,8 +22,7 @@ pub struct GetError {
     pub message: String,
     /// How long the server asks to wait.
     pub retry_after: Option<Duration>,
-    /// Whether this server gives no parts of this object, or of any: the whole one can still be had.
-    pub are_parts_unavailable: bool,
+    pub sign: Sign,
     /// Whether an S3 server wrote it.
     pub(super) is_of_s3: bool,
     /// What the client can learn from it, so that the same request is answered. Boxed: most errors have none.
@@ -39,7 +38,7 @@ impl GetError {
             request_id: None,
             message: message.into(),
             retry_after: None,
-            are_parts_unavailable: false,
+            sign: Sign::Nothing,
             is_of_s3: false,
             lesson: None,
         }
@@ -55,7 +54,7 @@ impl GetError {
     }
 
     pub(super) fn without_parts(mut self) -> Self {
-        self.are_parts_unavailable = true;
+        self.sign = Sign::NoParts;
         self
     }
 
@@ -87,7 +86,17 @@ impl GetError {
                     refused.status = Some(status);
                     return refused;
                 }
-                ConnectProblem::Other => ErrorCode::ConnectionFailed,
+                ConnectProblem::NoTrust => {
+                    let code = ErrorCode::ConnectionFailed;
+                    let mut untrusted = Self::new(Class::Permanent, code, message);
+                    untrusted.sign = Sign::NoTrust;
+                    return untrusted;
+                }
+                ConnectProblem::Other => {
+                    let mut unreachable = Self::transient(ErrorCode::ConnectionFailed, message);
+                    unreachable.sign = Sign::NoConnection;
+                    return unreachable;
+                }
             },
             TransportError::AnswerTimeout(_) => ErrorCode::Timeout,
             TransportError::Broken(_) => ErrorCode::ConnectionFailed,
@@ -131,6 +140,7 @@ impl From<GetError> for Failure {
             request_id,
             message,
             retry_after,
+            sign,
             ..
         } = error;
         Self {
@@ -141,6 +151,7 @@ impl From<GetError> for Failure {
             request_id,
             message,
             retry_after,
+            sign,
         }
     }
 }

@@ -27,6 +27,8 @@ pub struct Part<'a> {
     pub etag: &'a str,
     /// Bytes of the whole object.
     pub size: u64,
+    /// Another time is another object's.
+    pub last_modified: Option<SystemTime>,
 }
 
 /// An object, or the part that was asked for, its body still to be read.

@@ -57,6 +57,7 @@ pub fn read_reply(bytes: &[u8]) {
         range: 5..10,
         etag: "\"e\"",
         size: 20,
+        last_modified: None,
     };
     for part in [None, Some(&part)] {
         for length in [None, u64::try_from(rest.len()).ok()] {

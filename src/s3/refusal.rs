@@ -10,7 +10,7 @@ use super::error::{GetError, changed};
 use super::error_body::{ErrorBody, cut};
 use super::headers::text;
 use super::lesson::Lesson;
-use crate::outcome::ErrorCode;
+use crate::outcome::{ErrorCode, Sign};
 
 /// Bytes of a redirect's target that are shown.
 const MAX_TARGET: usize = 256;
@@ -58,7 +58,9 @@ impl GetError {
         error.request_id = header("x-amz-request-id").map(|id| cut(id, MAX_TARGET));
         error.retry_after = retry_after(head);
         // What is not implemented is the range, or the condition on it: the whole object was had.
-        error.are_parts_unavailable = asked.is_part && status == 501;
+        if asked.is_part && status == 501 {
+            error.sign = Sign::NoParts;
+        }
         error.is_of_s3 = is_of_s3;
         error
     }
@@ -210,11 +212,11 @@ mod tests {
         let part = |status| GetError::of_reply(&head(status, &[]), b"", &asked);
         for status in [412, 416] {
             assert_eq!(part(status).code, ErrorCode::ObjectChanged);
-            assert!(!part(status).are_parts_unavailable);
+            assert_eq!(part(status).sign, Sign::Nothing);
         }
-        assert!(part(501).are_parts_unavailable);
-        assert!(!of_reply(501, &[], "").are_parts_unavailable);
-        assert!(!part(500).are_parts_unavailable);
+        assert_eq!(part(501).sign, Sign::NoParts);
+        assert_eq!(of_reply(501, &[], "").sign, Sign::Nothing);
+        assert_eq!(part(500).sign, Sign::Nothing);
     }
 
     #[test]

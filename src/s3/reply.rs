@@ -115,9 +115,9 @@ fn check_part(
         )));
     }
     if status == StatusCode::OK {
-        let message = "the server ignores `Range`: it answered a part's request with the status of a whole object: \
-            raise `--multipart-threshold` above its objects' sizes";
-        let ignored = GetError::new(Class::Permanent, ErrorCode::RangeIgnored, message);
+        let message =
+            "the server ignores `Range`: it answered a part's request as one for the whole object";
+        let ignored = GetError::transient(ErrorCode::InvalidResponse, message);
         return Err(ignored.with_status(status).without_parts());
     }
     if status != StatusCode::PARTIAL_CONTENT {
@@ -131,12 +131,24 @@ fn check_part(
         );
         return Err(invalid(status, message));
     };
+    let times = headers
+        .last_modified
+        .and_then(date::parse)
+        .zip(part.last_modified);
+    if times.is_some_and(|(now, before)| now != before) {
+        return Err(changed("it has another `Last-Modified`"));
+    }
     if size.is_some_and(|size| size != part.size) {
         return Err(changed(format!(
             "it had {} bytes, and has {}",
             part.size,
             size.unwrap_or_default()
         )));
+    }
+    // Without an ETag the time and the size must say that it is the same object.
+    if headers.etag.is_none() && (times.is_none() || size.is_none()) {
+        let message = "a part that does not say which object it is of: it has no `ETag`";
+        return Err(invalid(status, message).without_parts());
     }
     if range != part.range || length.is_some_and(|length| length != range.end - range.start) {
         let message = format!(

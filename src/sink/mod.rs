@@ -2,6 +2,7 @@
 //! thread that may; dropping a writer leaves nothing of its object, but for parts that a later run can use.
 
 pub mod files;
+mod gathered;
 
 use std::sync::Arc;
 use std::time::SystemTime;
@@ -12,6 +13,7 @@ use crate::meter::{Meter, Wait};
 use crate::options::IfExists;
 use crate::outcome::{Class, ErrorCode, Failure, SkipReason};
 use files::{DonePart, Identity, LocalError, LocalPath, OutputFolder, PartialFile, ResumableFile};
+pub use gathered::Gathered;
 
 /// Bytes gathered before they are written. An object that is smaller is created, written and renamed in one
 /// blocking call, since the hop to a thread that may block costs more than the system calls.
@@ -43,22 +45,45 @@ impl Sink {
         }
     }
 
-    /// What to do about the object whose file would be at `path`.
+    /// What to do about an object of `size` bytes, as far as the row says, whose file would be at `path`.
     ///
     /// # Errors
     /// When what is there can be neither replaced nor looked at.
-    pub async fn admit(self: &Arc<Self>, path: &Arc<LocalPath>) -> Result<Admission, Failure> {
+    pub async fn admit(
+        self: &Arc<Self>,
+        path: &Arc<LocalPath>,
+        size: Option<u64>,
+    ) -> Result<Admission, Failure> {
         // A folder marker writes no file, so it replaces none.
         if self.if_exists == IfExists::Overwrite || path.is_folder() {
             return Ok(Admission::Fetch);
         }
         let (sink, path) = (Arc::clone(self), Arc::clone(path));
-        let time = blocking(&self.meter, move || sink.output.time_of_file(&path)).await?;
-        Ok(match (time, self.if_exists) {
-            (None, _) | (Some(_), IfExists::Overwrite) => Admission::Fetch,
-            (Some(time), IfExists::Newer) => Admission::FetchIfNewer(time),
-            (Some(_), IfExists::Skip) => Admission::Skip(SkipReason::Exists),
-        })
+        let looking = move || {
+            Ok(match (sink.output.file_at(&path)?, sink.if_exists) {
+                (None, _) | (Some(_), IfExists::Overwrite) => Admission::Fetch,
+                (Some(file), IfExists::Newer) => Admission::FetchIfNewer(file.modified),
+                (Some(file), IfExists::Skip) if !file.may_have(size) => Admission::Fetch,
+                (Some(_), IfExists::Skip) => {
+                    sink.output.remove_leftovers(&path);
+                    Admission::Skip(SkipReason::Exists)
+                }
+            })
+        };
+        blocking(&self.meter, looking).await
+    }
+
+    /// Removes what a killed run left beside the file at `path`, which is kept.
+    ///
+    /// # Errors
+    /// Only when that work itself is broken off.
+    pub async fn remove_leftovers(self: &Arc<Self>, path: &Arc<LocalPath>) -> Result<(), Failure> {
+        let (sink, path) = (Arc::clone(self), Arc::clone(path));
+        let removing = move || {
+            sink.output.remove_leftovers(&path);
+            Ok(())
+        };
+        blocking(&self.meter, removing).await
     }
 
     /// Begins an object whose bytes come in order. Nothing is made until there is something to write.
@@ -67,14 +92,13 @@ impl Sink {
             sink: Arc::clone(self),
             path: Arc::clone(path),
             file: None,
-            gathered: Vec::new(),
-            n_gathered: 0,
+            gathered: Gathered::default(),
             n_written: 0,
         }
     }
 
     /// Begins an object whose parts come in any order, or goes on with what an earlier run left of it: the parts that
-    /// are there come with it.
+    /// are there come with it. They are read once more: `on_found` is told the bytes of each.
     ///
     /// # Errors
     /// When the file cannot be made, or another process is writing it.
@@ -82,9 +106,10 @@ impl Sink {
         self: &Arc<Self>,
         path: &Arc<LocalPath>,
         identity: Identity,
+        on_found: impl FnMut(u64) + Send + 'static,
     ) -> Result<(PartWriter, Vec<DonePart>), Failure> {
         let (sink, path) = (Arc::clone(self), Arc::clone(path));
-        let beginning = move || sink.output.begin_resumable(&path, &identity);
+        let beginning = move || sink.output.begin_resumable(&path, &identity, on_found);
         let (file, done) = blocking(&self.meter, beginning).await?;
         let writer = PartWriter {
             file: Arc::new(file),
@@ -110,8 +135,7 @@ pub struct StreamWriter {
     path: Arc<LocalPath>,
     /// Made with the first write.
     file: Option<PartialFile>,
-    gathered: Vec<Bytes>,
-    n_gathered: usize,
+    gathered: Gathered,
     /// Bytes that are written.
     n_written: u64,
 }
@@ -133,18 +157,14 @@ impl StreamWriter {
             let code = ErrorCode::FolderMarkerHasContent;
             return Err(Failure::new(code, Class::Permanent, message));
         }
-        self.n_gathered += bytes.len();
         self.gathered.push(bytes);
-        if self.n_gathered < WRITE_SIZE {
+        let n_gathered = self.gathered.len();
+        if n_gathered < WRITE_SIZE {
             return Ok(());
         }
         let (sink, path) = (Arc::clone(&self.sink), Arc::clone(&self.path));
-        let (file, gathered, offset) = (
-            self.file.take(),
-            std::mem::take(&mut self.gathered),
-            self.n_written,
-        );
-        self.n_written += std::mem::take(&mut self.n_gathered) as u64;
+        let (file, gathered, offset) = (self.file.take(), self.gathered.take(), self.n_written);
+        self.n_written += n_gathered as u64;
         let writing = move || write(&sink.output, &path, file, &gathered, offset);
         self.file = Some(blocking(&self.sink.meter, writing).await?);
         Ok(())
@@ -159,10 +179,10 @@ impl StreamWriter {
             sink,
             path,
             file,
-            gathered,
+            mut gathered,
             n_written,
-            ..
         } = self;
+        let gathered = gathered.take();
         let meter = Arc::clone(&sink.meter);
         blocking(&meter, move || {
             if path.is_folder() {

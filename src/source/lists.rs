@@ -1,8 +1,10 @@
 //! Reads lists, one after the other, on a thread of its own, and hands on what arrives at once as one batch.
 
+use std::any::Any;
 use std::cell::RefCell;
 use std::fs::File;
 use std::io::{self, BufReader, Cursor, Read};
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
 use std::sync::Arc;
@@ -13,14 +15,17 @@ use super::list::FORMATS;
 use super::list::columns::KeyRules;
 use super::list::compression::Compression;
 use super::list::detect::detect;
+use super::list::findings::Findings;
 use super::list::format::{Emit, Format, List, Problem, READ_SIZE};
 use super::list::null;
 use super::list::sample::sample as read_sample;
 use super::options::{ListOptions, ListSource};
-use crate::row::{Place, Row};
+use crate::row::{NoEntry, Place, Row};
 
 /// Rows of a batch. A read of a plain list brings about as many; one of a compressed list may bring a thousand times more.
 const MAX_BATCH: usize = 1024;
+/// Bytes of a batch's keys, past which it gets no more rows: those that cannot be keys may be long.
+const MAX_BATCH_BYTES: usize = 256 * 1024;
 /// Batches between the reading thread and the downloads.
 const BATCHES: usize = 2;
 
@@ -59,6 +64,15 @@ pub struct Taken {
     pub compression: Option<Compression>,
 }
 
+/// What is told of a list while it is read.
+#[derive(Debug)]
+pub enum ListNote {
+    /// How it is read.
+    Taken(Taken),
+    /// At its end: what the user should know of it.
+    Warning(String),
+}
+
 /// What all lists hold together.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Totals {
@@ -70,6 +84,15 @@ pub struct Totals {
 }
 
 impl ListSource {
+    /// What it is called in records, as it was typed: `-` is stdin. `None` for keys of the command line.
+    pub fn typed(&self) -> Option<String> {
+        match self {
+            Self::Stdin => Some("-".to_owned()),
+            Self::File(path) => Some(path.to_string_lossy().into_owned()),
+            Self::Arguments(_) => None,
+        }
+    }
+
     /// What it is called in messages.
     pub fn name(&self) -> String {
         match self {
@@ -122,16 +145,17 @@ fn open_file(path: &Path) -> io::Result<File> {
 }
 
 /// Reads `lists` on a thread of its own. What arrives at once is one batch; the thread ends when the receiver is dropped.
-/// `on_taken` is told how each list is read.
+/// `on_note` is told how each list is read, and what is odd about it.
 pub fn read(
     lists: Vec<OpenList>,
     options: Arc<ListOptions>,
-    mut on_taken: impl FnMut(Taken) + Send + 'static,
+    mut on_note: impl FnMut(ListNote) + Send + 'static,
 ) -> mpsc::Receiver<Result<Vec<Row>, ListError>> {
     let (sender, receiver) = mpsc::channel(BATCHES);
     std::thread::spawn(move || {
         let batch = Rc::new(RefCell::new(Batch {
             rows: Vec::new(),
+            n_bytes: 0,
             sender: sender.clone(),
         }));
         let read = lists.into_iter().enumerate().try_for_each(|(index, list)| {
@@ -140,14 +164,12 @@ pub fn read(
                 batch: Rc::clone(&batch),
             };
             let mut emit = |row| batch.borrow_mut().push(row);
-            parse(
-                &list.about,
-                index,
-                input,
-                &options,
-                &mut on_taken,
-                &mut emit,
-            )
+            let about = &list.about;
+            // A thread that is gone would look like a list that is at its end.
+            let parsed = catch_unwind(AssertUnwindSafe(|| {
+                parse(about, index, input, &options, &mut on_note, &mut emit)
+            }));
+            parsed.unwrap_or_else(|panic| Err(about.error("read", Problem::panicked(&*panic))))
         });
         let is_wanted = batch.borrow_mut().send();
         if let (true, Err(error)) = (is_wanted, read) {
@@ -206,27 +228,34 @@ fn parse(
     index: usize,
     input: impl Read,
     options: &ListOptions,
-    mut on_taken: impl FnMut(Taken),
+    mut on_note: impl FnMut(ListNote),
     emit: &mut impl FnMut(Row),
 ) -> Result<(), ListError> {
-    let mut emit = |line, entry: Result<_, _>| {
+    let findings = Findings::default();
+    let mut emit = |line, entry: Result<_, NoEntry>| {
+        findings.row();
         let row = Row {
             place: Place { list: index, line },
-            entry,
+            entry: entry.map_err(NoEntry::shortened),
         };
         if options.shard.is_none_or(|shard| shard.has(row.key())) {
             emit(row);
         }
     };
-    parse_rows(about, input, options, &mut on_taken, &mut emit)
-        .map_err(|problem| about.error("read", problem))
+    parse_rows(about, input, options, &findings, &mut on_note, &mut emit)
+        .map_err(|problem| about.error("read", problem))?;
+    for warning in findings.warnings(&about.name) {
+        on_note(ListNote::Warning(warning));
+    }
+    Ok(())
 }
 
 fn parse_rows(
     about: &About,
     mut input: impl Read,
     options: &ListOptions,
-    on_taken: &mut impl FnMut(Taken),
+    findings: &Findings,
+    on_note: &mut impl FnMut(ListNote),
     emit: Emit<'_>,
 ) -> Result<(), Problem> {
     let mut sample = read_sample(&mut input)?;
@@ -239,12 +268,12 @@ fn parse_rows(
     }
     let asked = about.format.or(options.format);
     let detected = detect(&sample, asked, FORMATS, &options.bucket)?;
-    on_taken(Taken {
+    on_note(ListNote::Taken(Taken {
         list: about.name.clone(),
         format: detected.format.name,
         reason: detected.reason,
         compression,
-    });
+    }));
     let mut start = Cursor::new(sample);
     start.set_position(detected.bom_length);
     let mut list = List {
@@ -253,11 +282,20 @@ fn parse_rows(
         keys: KeyRules {
             prefix: &options.key_prefix,
             bucket: &options.bucket,
+            findings,
         },
         columns: options.columns.as_ref(),
         folder: about.folder.as_deref(),
     };
     (detected.format.read)(&mut list, emit)
+}
+
+impl Problem {
+    fn panicked(panic: &(dyn Any + Send)) -> Self {
+        let text = panic.downcast_ref::<&str>().copied();
+        let text = text.or_else(|| panic.downcast_ref::<String>().map(String::as_str));
+        Self::Panicked(text.unwrap_or("a panic").to_owned())
+    }
 }
 
 impl About {
@@ -283,13 +321,16 @@ impl Totals {
 /// Rows that were read but not yet sent.
 struct Batch {
     rows: Vec<Row>,
+    /// Bytes of their keys, which are most of what they take where they take much.
+    n_bytes: usize,
     sender: mpsc::Sender<Result<Vec<Row>, ListError>>,
 }
 
 impl Batch {
     fn push(&mut self, row: Row) {
+        self.n_bytes += row.key().len();
         self.rows.push(row);
-        if self.rows.len() >= MAX_BATCH {
+        if self.rows.len() >= MAX_BATCH || self.n_bytes >= MAX_BATCH_BYTES {
             // When nobody wants them any more, the next read says so.
             self.send();
         }
@@ -300,6 +341,7 @@ impl Batch {
         if self.rows.is_empty() {
             return !self.sender.is_closed();
         }
+        self.n_bytes = 0;
         self.sender
             .blocking_send(Ok(std::mem::take(&mut self.rows)))
             .is_ok()
@@ -349,6 +391,49 @@ mod tests {
         }
         drop(writer);
         assert!(batches.blocking_recv().is_none());
+    }
+
+    #[test]
+    fn a_panic_of_the_thread_is_a_broken_list_and_not_its_end() {
+        struct Defect;
+        impl Read for Defect {
+            fn read(&mut self, _: &mut [u8]) -> io::Result<usize> {
+                panic!("as a decoder may")
+            }
+        }
+        let list = OpenList {
+            about: About::default(),
+            input: Box::new(io::Read::chain(&b"first\n"[..], Defect)),
+        };
+        let mut batches = read(vec![list], Arc::new(options("auto", "")), |_| {});
+        let mut ended = batches.blocking_recv().unwrap();
+        while ended.is_ok() {
+            ended = batches.blocking_recv().unwrap();
+        }
+        let message = ended.unwrap_err().to_string();
+        assert!(message.contains("as a decoder may"), "{message}");
+        assert!(batches.blocking_recv().is_none());
+    }
+
+    #[test]
+    fn a_batch_of_long_rows_is_bounded_in_bytes() {
+        let row = "x".repeat(900_000) + "\n";
+        let list = row.repeat(20);
+        let input = Box::new(Cursor::new(zstd::encode_all(list.as_bytes(), 0).unwrap()));
+        let about = About::default();
+        let mut batches = read(
+            vec![OpenList { about, input }],
+            Arc::new(options("auto", "")),
+            |_| {},
+        );
+        let mut n_rows = 0;
+        while let Some(batch) = batches.blocking_recv() {
+            let batch = batch.unwrap();
+            let n_bytes: usize = batch.iter().map(|row| row.key().len()).sum();
+            assert!(n_bytes < MAX_BATCH_BYTES + row.len(), "{n_bytes}");
+            n_rows += batch.len();
+        }
+        assert_eq!(n_rows, 20);
     }
 
     #[test]

@@ -10,6 +10,6 @@ mod testing;
 
 #[cfg(any(test, fuzzing))]
 pub use lists::parse_bytes;
-pub use lists::{ListError, Taken, Totals, count, open, read};
+pub use lists::{ListError, ListNote, Taken, Totals, count, open, read};
 pub use options::{ListOptions, ListSource};
 pub use shard::{Shard, ShardError};

@@ -6,14 +6,16 @@ use std::time::Instant;
 use super::fetch::{self, Fetched, Request};
 use super::retry::Budget;
 use super::shared::{Broken, Shared};
-use crate::outcome::{Downloaded, Failure, ObjectInfo, Outcome, SkipReason, Verification};
+use crate::outcome::{
+    Downloaded, ErrorCode, Failure, ObjectInfo, Outcome, SkipReason, Verification,
+};
 use crate::row::Entry;
 use crate::sink::Admission;
 use crate::sink::files::LocalPath;
 
 /// Downloads an object within its budget of attempts.
 pub async fn download(shared: Arc<Shared>, entry: Arc<Entry>, path: Arc<LocalPath>) -> Outcome {
-    let if_modified_since = match shared.sink.admit(&path).await {
+    let if_modified_since = match shared.sink.admit(&path, entry.size).await {
         Ok(Admission::Fetch) => None,
         Ok(Admission::FetchIfNewer(time)) => Some(time),
         Ok(Admission::Skip(reason)) => return Outcome::Skipped(reason),
@@ -25,6 +27,7 @@ pub async fn download(shared: Arc<Shared>, entry: Arc<Entry>, path: Arc<LocalPat
         shared,
         entry,
         if_modified_since,
+        known: Arc::default(),
     };
     loop {
         match attempt(&request, &path).await {
@@ -37,12 +40,21 @@ pub async fn download(shared: Arc<Shared>, entry: Arc<Entry>, path: Arc<LocalPat
                     duration: started.elapsed(),
                 });
             }
+            Err(Broken::WithoutParts) => request.give_up_parts(),
             Err(Broken::Restart(failure)) => {
+                if failure.code == ErrorCode::ObjectChanged {
+                    request.doubt();
+                }
                 if let Err(failure) = request.budget.restart(failure) {
                     return Outcome::Failed(failure);
                 }
             }
-            Err(Broken::NotModified) => return Outcome::Skipped(SkipReason::NotModified),
+            Err(Broken::NotModified) => {
+                return match request.shared.sink.remove_leftovers(&path).await {
+                    Ok(()) => Outcome::Skipped(SkipReason::NotModified),
+                    Err(failure) => Outcome::Failed(failure),
+                };
+            }
             Err(Broken::Final(failure)) => {
                 return Outcome::Failed(Failure {
                     attempts: request.budget.n_failed(),

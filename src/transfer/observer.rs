@@ -23,6 +23,8 @@ pub trait Observer {
 pub enum ObserverError {
     /// The row is in no record, and no later row would be.
     NotRecorded(io::Error),
+    /// The row waits for room in the record, which the files that are given up may leave.
+    RecordWaits(io::Error),
     /// The row is recorded, but nobody learns of it. The rest of the list can still be recorded.
     NotPrinted(io::Error),
 }
@@ -65,4 +67,17 @@ pub enum End {
     RecordFailed(io::Error),
     /// What became of the rows could not be printed.
     PrintFailed(io::Error),
+    /// A defect: each row that was read must end once.
+    Miscounted { n_read: u64, n_ended: u64 },
+}
+
+impl End {
+    /// This end, unless that the rows could not be recorded is a worse one.
+    pub(super) fn or_record_failed(self, error: io::Error) -> Self {
+        match self {
+            // The same full disk may have been met before.
+            Self::Fatal(_) | Self::RecordFailed(_) => self,
+            _ => Self::RecordFailed(error),
+        }
+    }
 }

@@ -3,7 +3,7 @@
 use std::cell::{Cell, RefCell};
 use std::pin::pin;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use futures::{Stream, StreamExt, stream};
 use tokio::sync::mpsc;
@@ -17,12 +17,9 @@ use crate::row::Row;
 use crate::source::ListError;
 use crate::stop::{Phase, Stop};
 
-/// How long a list may be silent once the run is being stopped, before the rest of it is given up.
-const MAX_SILENCE_OF_LIST: Duration = Duration::from_secs(5);
-
-/// How long the rest of the list is still read when the run is abandoned. A list that is at hand and not too long is
-/// then recorded whole.
-const LAST_CALL: Duration = Duration::from_millis(250);
+/// How long the rest of the list is waited for in all, once the run is being stopped. Time in which there is a row at
+/// hand does not count.
+const MAX_WAIT_FOR_LIST: Duration = Duration::from_secs(5);
 
 /// Downloads what the rows name, until the list ends or the run is stopped. Each row that was read is told to
 /// `observer` once.
@@ -69,7 +66,12 @@ pub async fn download_all(
             Ok(()) => {}
             Err(ObserverError::NotRecorded(error)) => {
                 shared.stop.escalate(Phase::Abandoned);
-                end = End::RecordFailed(error);
+                end = end.or_record_failed(error);
+            }
+            Err(ObserverError::RecordWaits(error)) => {
+                shared.stop.because(format!("the run ended early: {error}"));
+                shared.stop.escalate(Phase::GivingUp);
+                end = end.or_record_failed(error);
             }
             Err(ObserverError::NotPrinted(error)) => {
                 shared.stop.because(format!("the run ended early: {error}"));
@@ -81,12 +83,12 @@ pub async fn download_all(
             }
         }
     }
+    let (n_read, n_ended) = (n_rows.get(), shared.meter.counts().n_done());
+    if n_read != n_ended {
+        list_end.set(ListEnd::Broken);
+        end = End::Miscounted { n_read, n_ended };
+    }
     observer.list_ended(list_end.get());
-    assert_eq!(
-        n_rows.get(),
-        shared.meter.counts().n_done(),
-        "every row that was read ends once"
-    );
     end
 }
 
@@ -123,33 +125,32 @@ fn is_of_every_key(shared: &Shared, failure: &Failure) -> bool {
 
 struct CutShort;
 
-/// The rows as they arrive. Once the run is being stopped the rest is still read, for the record, unless it stays away
-/// for too long or the run is abandoned: then only what takes no time.
+/// The rows as they arrive. Once the run is being stopped the rest is still read, for the record, unless it makes the
+/// run wait for too long in all, somebody waits for the end, or the run is abandoned.
 fn rows_until_abandoned(
     list: mpsc::Receiver<Result<Vec<Row>, ListError>>,
     stop: &Stop,
     list_end: &Cell<ListEnd>,
 ) -> impl Stream<Item = Result<Row, ListError>> {
-    let last_call = Box::pin(async {
-        stop.reached(Phase::Abandoned).await;
-        tokio::time::sleep(LAST_CALL).await;
-    });
-    let batches = stream::unfold((list, last_call), async |(mut list, mut last_call)| {
-        let silent_too_long = async {
+    let start = (list, Box::pin(stop.list_is_over()), MAX_WAIT_FOR_LIST);
+    let batches = stream::unfold(start, async |(mut list, mut is_over, patience)| {
+        let started = Instant::now();
+        let out_of_patience = async {
             stop.reached(Phase::WindingDown).await;
-            tokio::time::sleep(MAX_SILENCE_OF_LIST).await;
+            tokio::time::sleep(patience).await;
         };
         let batch = tokio::select! {
             biased;
-            () = &mut last_call => Err(CutShort),
+            () = &mut is_over => Err(CutShort),
             batch = list.recv() => Ok(batch),
-            () = silent_too_long => Err(CutShort),
+            () = out_of_patience => Err(CutShort),
         };
         let batch = batch.unwrap_or_else(|CutShort| {
             list_end.set(ListEnd::CutShort);
             None
         });
-        batch.map(|batch| (batch, (list, last_call)))
+        let patience = patience.saturating_sub(stop.ending_for(started));
+        batch.map(|batch| (batch, (list, is_over, patience)))
     });
     batches.flat_map(|batch| {
         let (rows, error) = match batch {

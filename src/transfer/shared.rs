@@ -4,6 +4,7 @@ use std::fmt;
 use std::num::{NonZeroU32, NonZeroU64, NonZeroUsize};
 use std::ops::Range;
 use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
 use super::limit::Limit;
@@ -41,6 +42,8 @@ pub struct Shared {
     pub limit: Limit,
     pub meter: Arc<Meter>,
     pub stop: Arc<Stop>,
+    /// Whether the server gives parts of objects: large ones are streamed once it was seen not to.
+    pub has_parts: AtomicBool,
     /// Is told of every request that was answered, or failed.
     pub on_request: Option<OnRequest>,
 }
@@ -71,6 +74,8 @@ pub struct RequestNote<'a> {
 pub enum Broken {
     /// What was fetched is of no use, for this reason: begin anew.
     Restart(Failure),
+    /// No parts can be had: begin anew, as one stream. That is nobody's failure.
+    WithoutParts,
     /// The file that is there is as new as the object.
     NotModified,
     /// The object fails.

@@ -40,7 +40,10 @@ pub fn start(
             path,
             work,
         } = started?;
-        let (outcome, has_path) = work.ended(&entry, path.as_ref()).await;
+        let (mut outcome, has_path) = work.ended(&entry, path.as_ref()).await;
+        if let Outcome::Failed(failure) = &mut outcome {
+            failure.shorten();
+        }
         Ok(Ended {
             finished: Finished {
                 place,
@@ -80,7 +83,7 @@ impl Started {
             Err(no_entry) => {
                 return Self {
                     place,
-                    entry: Arc::new(Entry::of_key(no_entry.key)),
+                    entry: Arc::from(no_entry.entry),
                     bucket: no_entry.bucket,
                     path: None,
                     work: Work::Nothing(no_entry.outcome),

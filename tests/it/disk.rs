@@ -158,6 +158,48 @@ fn quiet_runs_keep_quiet_about_optional_steps() {
 }
 
 #[test]
+fn a_disk_that_cannot_be_flushed_is_no_success_with_sync() {
+    let server = Server::start();
+    server.put_patterns(["a"], 1_000);
+    for (options, code) in [(["--sync"].as_slice(), 3), (&[], 0)] {
+        let folder = tempfile::tempdir().unwrap();
+        let faults = ["-e", "inject=syncfs:error=EIO"];
+        let Some(run) = with_faults(&server, folder.path(), &faults) else {
+            return;
+        };
+        let run = run.args(options.iter().copied()).keys(["a"]);
+        let run = run.run().expect(code);
+        assert_eq!(run.stderr.contains("cannot flush"), code == 3);
+        assert_eq!(run.read("a"), pattern("a", 1_000));
+    }
+}
+
+#[test]
+fn a_rename_that_fails_keeps_a_large_file_for_the_next_run() {
+    let server = Server::start();
+    let size = 5 * 1024 * 1024 + 5;
+    server.put_patterns(["k"], size);
+    let folder = tempfile::tempdir().unwrap();
+    let faults = ["-e", "inject=rename,renameat,renameat2:error=EIO"];
+    let Some(run) = with_faults(&server, folder.path(), &faults) else {
+        return;
+    };
+    let in_parts = ["--part-size", "1MiB", "--multipart-threshold", "2MiB"];
+    let run = run.args(in_parts).keys(["k"]).run();
+    assert!(
+        run.stderr.contains("kept as `.s3pull-k.part`"),
+        "{}",
+        run.stderr
+    );
+    let n_before = server.n_requests("k");
+    let next = server.s3pull().within(folder.path()).args(in_parts);
+    let next = next.keys(["k"]).run().expect(0);
+    assert!(next.read("k") == pattern("k", size));
+    // The one that finds out that it is still the same object.
+    assert_eq!(server.n_requests("k") - n_before, 1);
+}
+
+#[test]
 fn a_full_disk_ends_the_run() {
     let server = Server::start();
     let keys: Vec<_> = (0..40).map(|n| n.to_string()).collect();

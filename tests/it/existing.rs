@@ -45,6 +45,65 @@ fn existing_files_are_replaced_or_kept_without_a_request() {
 }
 
 #[test]
+fn skip_keeps_only_a_file_of_the_size_that_the_row_gives() {
+    let server = Server::start();
+    server.put_patterns(["same", "other", "unknown"], 1_000);
+    let old = "x".repeat(1_000);
+    let start = || {
+        server
+            .s3pull()
+            .file("same", &old)
+            .file("other", "cut off")
+            .file("unknown", "cut off")
+            .file("keys.csv", "key,size\nsame,1000\nother,1000\nunknown,\n")
+            .args(["--keys", "keys.csv", "--if-exists", "skip"])
+    };
+    let planned = start().arg("--dry-run").run().expect(0);
+    assert_eq!(planned.stdout, "other -> other\n");
+    let run = start().run().expect(0);
+    assert_eq!(run.read("same"), old.as_bytes());
+    assert_eq!(run.read("other"), pattern("other", 1_000));
+    assert_eq!(run.read("unknown"), b"cut off");
+    assert_eq!(server.log().len(), 1);
+}
+
+#[test]
+fn a_file_that_is_kept_has_nothing_of_a_killed_run_beside_it() {
+    let server = Server::start();
+    server.put_patterns(["k", "d/k"], 1_000);
+    for (mode, left) in [
+        ("skip", ["part", "journal"].as_slice()),
+        ("skip", &["journal"]),
+        ("newer", &["part"]),
+        ("newer", &["part", "journal"]),
+    ] {
+        let folder = tempfile::tempdir().unwrap();
+        std::fs::create_dir(folder.path().join("d")).unwrap();
+        for key in ["k", "d/k"] {
+            let file = folder.path().join(key);
+            std::fs::write(&file, "old").unwrap();
+            for suffix in left {
+                let name = format!(".s3pull-k.{suffix}");
+                std::fs::write(file.with_file_name(name), "left").unwrap();
+            }
+        }
+        let run = server
+            .s3pull()
+            .within(folder.path())
+            .keys(["k", "d/k"])
+            .args(["--if-exists", mode])
+            .run()
+            .expect(0);
+        assert_eq!(
+            run.files().into_keys().collect::<Vec<_>>(),
+            ["d/k", "k"],
+            "{mode} {left:?}"
+        );
+        assert_eq!(run.read("d/k"), b"old");
+    }
+}
+
+#[test]
 fn newer_replaces_what_is_older_than_its_object_with_one_get_each() {
     let server = Server::start();
     server.put_patterns(["older", "same", "newer", "none"], 1_000);

@@ -16,12 +16,14 @@ fn a_missing_key_is_a_row_of_the_csv() {
     let mut lines = csv.lines();
     assert_eq!(
         lines.next(),
-        Some("key,bucket,version_id,error,status,attempts,request_id,message,size,etag,dest")
+        Some(
+            "key,bucket,version_id,error,status,attempts,request_id,message,size,etag,dest,source"
+        )
     );
     let row = lines.next().unwrap();
     assert!(
         row.starts_with("missing,bucket,,NoSuchKey,404,1,")
-            && row.ends_with(",The specified key does not exist.,,,"),
+            && row.ends_with(",The specified key does not exist.,,,,-:2"),
         "{row}"
     );
     assert_eq!(lines.next(), None);
@@ -206,7 +208,7 @@ fn no_credentials_are_said_at_once_with_the_cure() {
 }
 
 #[test]
-fn nobody_listening_is_a_failure_of_the_key() {
+fn nobody_listening_ends_the_run_with_its_cause() {
     let run = S3pull::new()
         .args([
             "--bucket",
@@ -218,7 +220,7 @@ fn nobody_listening_is_a_failure_of_the_key() {
         ])
         .keys(["k"])
         .run()
-        .expect(1);
+        .expect(3);
     assert_eq!(
         run.failed(),
         [("k".to_owned(), "ConnectionFailed".to_owned())]

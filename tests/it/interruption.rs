@@ -1,7 +1,7 @@
 //! Stopped at any instant, nothing is half written and no row is lost.
 
 use std::io::Write;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use crate::harness::{Gate, Run, Running, Server, pattern};
 
@@ -235,4 +235,171 @@ fn a_list_that_goes_on_is_not_waited_for_and_that_is_said() {
     let csv = String::from_utf8(csv).unwrap();
     assert_eq!(csv.lines().count(), 2, "{csv}");
     assert!(csv.contains("\nheld,bucket,,Interrupted,"), "{csv}");
+}
+
+/// Runs that could last for ever are ended by this.
+const LONG: Duration = Duration::from_mins(1);
+
+fn summary_line(run: &Run) -> &str {
+    let mut lines = run.stderr.lines();
+    lines.find(|line| line.contains("downloaded")).unwrap()
+}
+
+#[test]
+fn one_signal_is_enough_for_an_object_and_a_list_that_never_end() {
+    let server = Server::start();
+    server.put_patterns(["held"], 100);
+    let _gate = server.gate("held");
+    let (running, mut stdin) = server.s3pull().start();
+    stdin.write_all(b"held\n").unwrap();
+    server.wait_for_requests(1);
+    running.signal("TERM");
+    let signalled = Instant::now();
+    let run = running.wait_with(stdin);
+    assert!(signalled.elapsed() < LONG, "{:?}", signalled.elapsed());
+    assert_eq!(run.code, Some(143), "{}", run.stderr);
+    assert!(
+        run.stderr.starts_with(
+            "s3pull: stopping: 1 object gets up to 5 s; send SIGTERM again to stop now\n"
+        ),
+        "{}",
+        run.stderr
+    );
+    assert_eq!(
+        summary_line(&run),
+        "s3pull: stopped by SIGTERM: 0 downloaded, 1 given up"
+    );
+    assert!(
+        run.stderr.contains("was not read to its end"),
+        "{}",
+        run.stderr
+    );
+}
+
+#[test]
+fn a_list_that_trickles_does_not_hold_up_the_end() {
+    let server = Server::start();
+    server.put_patterns(["held"], 100);
+    // After a signal, and after an end of the run's own.
+    for args in [&[] as &[_], &["--max-failures", "1"]] {
+        let gate = server.gate("held");
+        let (running, mut stdin) = server.s3pull().args(args.iter().copied()).start();
+        stdin.write_all(b"held\n").unwrap();
+        server.wait_for_requests(1);
+        if args.is_empty() {
+            running.signal("INT");
+        } else {
+            stdin.write_all(b"missing\n").unwrap();
+        }
+        gate.open();
+        let started = Instant::now();
+        let trickle = std::thread::spawn(move || {
+            let mut n = 0;
+            while started.elapsed() < LONG && writeln!(stdin, "late{n}").is_ok() {
+                n += 1;
+                std::thread::sleep(Duration::from_millis(50));
+            }
+        });
+        let run = running.wait();
+        assert!(started.elapsed() < LONG, "{args:?}: {}", run.stderr);
+        trickle.join().unwrap();
+        assert!(
+            run.stderr.contains("was not read to its end"),
+            "{}",
+            run.stderr
+        );
+        let csv = run.read("s3pull-failed.csv.incomplete");
+        let n_rows = String::from_utf8(csv)
+            .unwrap()
+            .matches(",NotAttempted,")
+            .count();
+        assert!(n_rows > 1, "{n_rows}");
+        assert!(
+            summary_line(&run).ends_with(&format!("{n_rows} not tried")),
+            "{}",
+            run.stderr
+        );
+    }
+}
+
+#[test]
+fn the_same_signal_twice_at_once_is_one() {
+    let server = Server::start();
+    let (running, gate) = held_run(&server);
+    // As `timeout` does.
+    let id = running.id().to_string();
+    let command = "kill -TERM \"$0\"; kill -TERM \"$0\"";
+    let sent = std::process::Command::new("sh")
+        .args(["-c", command, &id])
+        .status();
+    assert!(sent.unwrap().success());
+    gate.open();
+    let run = running.wait().expect(143);
+    assert_eq!(run.read("held"), pattern("held", 100));
+    assert_accounted_for(&run, 3);
+}
+
+#[test]
+fn quiet_runs_stop_without_a_word() {
+    let server = Server::start();
+    server.put_patterns(["held"], 100);
+    let gate = server.gate("held");
+    let (running, mut stdin) = server.s3pull().arg("-q").start();
+    stdin.write_all(b"held\n").unwrap();
+    drop(stdin);
+    server.wait_for_requests(1);
+    running.signal("INT");
+    gate.open();
+    let run = running.wait().expect(130);
+    assert_eq!(run.stderr, "");
+}
+
+/// As under a disk that does not answer: the process ends all the same, and the rows are under a name that a user sees.
+#[cfg(target_os = "linux")]
+#[test]
+fn a_second_signal_ends_the_process_whatever_the_disk_does() {
+    let server = Server::start();
+    server.put_patterns(["held"], 100);
+    let _gate = server.gate("held");
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join(".s3pull-s3pull-failed.csv.part");
+    let path = path.to_str().unwrap();
+    // In microseconds. (strace itself cannot let go of the process before that, so how soon it ends is not looked at.)
+    let faults = [
+        "-P",
+        path,
+        "-e",
+        "inject=fsync,fdatasync:delay_enter=5000000",
+    ];
+    let Some(run) = crate::disk::with_faults(&server, folder.path(), &faults) else {
+        return;
+    };
+    let (running, mut stdin) = run.arg("--sync").start();
+    stdin.write_all(b"held\n").unwrap();
+    drop(stdin);
+    server.wait_for_requests(1);
+    let pid = child_of(running.id());
+    for signal in ["INT", "TERM"] {
+        let sent = std::process::Command::new("kill")
+            .args([&format!("-{signal}"), &pid])
+            .status();
+        assert!(sent.unwrap().success());
+    }
+    let run = running.wait();
+    let csv = String::from_utf8(run.read("s3pull-failed.csv.incomplete")).unwrap();
+    assert!(csv.contains("\nheld,bucket,,Interrupted,"), "{csv}");
+    assert!(
+        run.stderr
+            .contains("the failed rows so far are in s3pull-failed.csv.incomplete"),
+        "{}",
+        run.stderr
+    );
+}
+
+/// The process that strace has started.
+#[cfg(target_os = "linux")]
+fn child_of(id: u32) -> String {
+    let children = format!("/proc/{id}/task/{id}/children");
+    let children = std::fs::read_to_string(children).unwrap();
+    children.split_whitespace().next().unwrap().to_owned()
 }

@@ -1,5 +1,7 @@
 //! Large objects: in parallel parts, verified as a whole, never stitched from two versions.
 
+use std::time::Duration;
+
 use crate::harness::{Fault, Object, Quirks, S3pull, Server, pattern};
 
 const MIB: usize = 1024 * 1024;
@@ -259,33 +261,52 @@ fn broken_parts_are_paid_from_one_budget() {
 }
 
 #[test]
-fn a_server_without_ranges_is_a_clear_error() {
-    let ignoring = server(8 * MIB);
-    ignoring.quirks(Quirks {
+fn objects_of_a_server_without_ranges_are_streamed() {
+    let server = Server::start();
+    let keys: Vec<_> = (0..8).map(|n| n.to_string()).collect();
+    server.put_patterns(keys.iter().map(String::as_str), 8 * MIB);
+    server.quirks(Quirks {
         ignores_range: true,
         ..Quirks::default()
     });
     // The first GET must still be under way when helpers ask for parts.
-    ignoring.script("k", [Fault::Stall(MIB as u64)]);
-    let run = in_parts(&ignoring)
-        .args(["-j", "4", "--timeout", "20"])
-        .keys(["k"])
+    server.script("0", [Fault::Slow(Duration::from_millis(5))]);
+    let run = in_parts(&server)
+        .args(["-j", "4", "--max-attempts", "1"])
+        .keys(keys.iter().map(String::as_str))
         .run()
-        .expect(1);
-    assert_eq!(run.failed(), [("k".to_owned(), "RangeIgnored".to_owned())]);
+        .expect(0);
+    for key in &keys {
+        assert!(run.read(key) == pattern(key, 8 * MIB));
+    }
+    // Once it is known, nothing asks for parts any more.
     assert!(
-        run.stderr.contains("raise `--multipart-threshold`"),
-        "{}",
-        run.stderr
+        server.log().len() <= 8 + 8,
+        "{} requests",
+        server.log().len()
     );
-    let partial = server(8 * MIB);
-    partial.script("k", [Fault::Stall(MIB as u64), Fault::As(200)]);
-    let run = in_parts(&partial)
-        .args(["-j", "2", "--timeout", "20"])
-        .keys(["k"])
-        .run()
-        .expect(1);
-    assert_eq!(run.failed(), [("k".to_owned(), "RangeIgnored".to_owned())]);
+    assert_eq!(run.files().len(), 8, "{:?}", run.files().keys());
+}
+
+#[test]
+fn a_part_that_is_refused_by_an_odd_server_does_not_fail_its_object() {
+    // The whole object in place of a part; no such thing as a range; a condition that never holds.
+    for fault in [
+        Fault::As(200),
+        Fault::Status(501, "NotImplemented"),
+        Fault::Status(412, "PreconditionFailed"),
+    ] {
+        let server = server(8 * MIB);
+        let shown = format!("{fault:?}");
+        server.script("k", [Fault::Slow(Duration::from_millis(5))]);
+        server.spoil_parts(fault);
+        let run = in_parts(&server)
+            .args(["-j", "4", "--max-attempts", "4"])
+            .keys(["k"])
+            .run();
+        assert_eq!(run.code, Some(0), "{shown}: {}", run.stderr);
+        assert!(run.read("k") == pattern("k", 8 * MIB), "{shown}");
+    }
 }
 
 #[test]

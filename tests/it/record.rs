@@ -6,7 +6,7 @@ use std::path::Path;
 use crate::harness::{Gate, Run, Running, Server};
 
 const HEADER: &str =
-    "key,bucket,version_id,error,status,attempts,request_id,message,size,etag,dest\n";
+    "key,bucket,version_id,error,status,attempts,request_id,message,size,etag,dest,source\n";
 const CSV: &str = "s3pull-failed.csv";
 const INCOMPLETE: &str = "s3pull-failed.csv.incomplete";
 
@@ -14,7 +14,7 @@ const INCOMPLETE: &str = "s3pull-failed.csv.incomplete";
 fn csv_of<'a>(keys: impl IntoIterator<Item = &'a str>) -> String {
     let rows = keys
         .into_iter()
-        .map(|key| format!("{key},bucket,,NotAttempted,,0,,stopped,,,\n"));
+        .map(|key| format!("{key},bucket,,NotAttempted,,0,,stopped,,,,\n"));
     HEADER.to_owned() + &rows.collect::<String>()
 }
 
@@ -67,8 +67,7 @@ fn a_record_of_half_a_list_replaces_nothing_and_is_left_beside_it() {
         assert_says(&run, "`--if-exists skip`");
         assert!(!run.stderr.contains("--keys"), "{}", run.stderr);
         if args.contains(&"--json") {
-            let summary: serde_json::Value =
-                serde_json::from_str(run.stdout.lines().last().unwrap()).unwrap();
+            let summary = last_event(&run);
             assert_eq!(summary["list_complete"], false);
             assert_eq!(summary["failed_keys"], INCOMPLETE);
         }
@@ -104,7 +103,7 @@ fn a_short_list_is_recorded_whole_after_two_signals() {
     let server = Server::start();
     server.put_patterns(["k0"], 100);
     let _gate = server.gate("k0");
-    let keys: Vec<_> = (0..5_000).map(|n| format!("k{n}")).collect();
+    let keys: Vec<_> = (0..2_000).map(|n| format!("k{n}")).collect();
     let list = csv_of(keys.iter().map(String::as_str));
     let run = server.s3pull().file(CSV, &list);
     let (running, _stdin) = run.args(["--keys", CSV, "-j", "1"]).start();
@@ -113,7 +112,7 @@ fn a_short_list_is_recorded_whole_after_two_signals() {
     running.signal("TERM");
     let run = running.wait();
     assert!(matches!(run.code, Some(130 | 143)), "{:?}", run.code);
-    assert_eq!(run.failed().len(), 5_000);
+    assert_eq!(run.failed().len(), 2_000);
     assert_eq!(run.files().len(), 1, "{:?}", run.files().keys());
 }
 
@@ -273,7 +272,7 @@ fn a_file_that_came_to_the_csv_s_path_during_the_run_is_not_replaced() {
 #[test]
 fn a_failed_keys_csv_of_any_version_is_replaced() {
     let server = Server::start();
-    let newer = HEADER.replace("dest", "dest,line,list") + "k,,,,,,,,,,,3,\n";
+    let newer = HEADER.replace("source", "source,more") + "k,,,,,,,,,,,,\n";
     let first_columns = "key,bucket,version_id,error,status,attempts,request_id,message\n";
     let quoted = HEADER.trim_end().replace(',', "\",\"");
     for content in [
@@ -341,6 +340,400 @@ fn a_folder_is_refused_with_the_cure() {
         assert_says(&run, "\nhint: `--failed` names a file");
     }
     assert_eq!(server.log().len(), 0);
+}
+
+#[test]
+fn a_fatal_error_comes_first_and_alone() {
+    let server = Server::start();
+    let keys: Vec<_> = (0..20).map(|n| format!("k{n}")).collect();
+    for key in &keys {
+        server.script(key, [crate::harness::Fault::Status(404, "NoSuchBucket")]);
+    }
+    let run = server.s3pull().keys(keys.iter().map(String::as_str));
+    let run = run.args(["-j", "8"]).run().expect(3);
+    let lines: Vec<_> = run.stderr.lines().collect();
+    assert!(
+        lines[0].starts_with("s3pull: error: NoSuchBucket"),
+        "{}",
+        run.stderr
+    );
+    assert!(lines[1].starts_with("hint: "), "{}", run.stderr);
+    assert!(
+        lines[2].starts_with("s3pull: 0 downloaded, "),
+        "{}",
+        run.stderr
+    );
+    assert_eq!(run.stderr.matches("error:").count(), 1, "{}", run.stderr);
+    for repeated in ["Interrupted:", "failed: k", "--bucket bucket"] {
+        assert!(!run.stderr.contains(repeated), "{}", run.stderr);
+    }
+    assert_says(
+        &run,
+        "20 failed rows in s3pull-failed.csv; run the same command again",
+    );
+    assert_eq!(run.failed().len(), 20);
+}
+
+#[test]
+fn a_run_that_is_stopped_says_what_was_done_and_what_was_not() {
+    let server = Server::start();
+    let folder = tempfile::tempdir().unwrap();
+    server.put_patterns(["a", "held"], 100);
+    let gate = server.gate("held");
+    let (running, mut stdin) = server
+        .s3pull()
+        .within(folder.path())
+        .args(["-j", "1", "--json"])
+        .start();
+    stdin.write_all(b"a\nmissing\nheld\n").unwrap();
+    server.wait_for_requests(3);
+    running.signal("INT");
+    running.signal("TERM");
+    stdin.write_all(b"x\ny\n").unwrap();
+    drop(stdin);
+    let run = running.wait();
+    drop(gate);
+    let by = if run.code == Some(130) {
+        "Ctrl-C"
+    } else {
+        "SIGTERM"
+    };
+    assert_says(
+        &run,
+        &format!(
+            "s3pull: stopped by {by}: 1 downloaded, 1 failed, 1 given up, 2 not tried\ns3pull: "
+        ),
+    );
+    assert_says(&run, "s3pull: errors: NoSuchKey (1)\n");
+    let summary = last_event(&run);
+    for (member, n) in [("failed", 4), ("interrupted", 1), ("not_attempted", 2)] {
+        assert_eq!(summary[member], n, "{member}");
+    }
+    assert_eq!(
+        summary["errors"],
+        serde_json::json!({"NoSuchKey": 1, "Interrupted": 1, "NotAttempted": 2})
+    );
+}
+
+fn last_event(run: &Run) -> serde_json::Value {
+    serde_json::from_str(run.stdout.lines().last().unwrap()).unwrap()
+}
+
+#[test]
+fn a_list_of_which_no_key_exists_is_told_as_it_was_read() {
+    let server = Server::start();
+    server.put_patterns(["k"], 10);
+    let row = |name: &str| format!("2024-01-02 03:04:05          3 {name}\n");
+    for (list, said) in [
+        (
+            "a \nb\nc\n".to_owned(),
+            "none of the 3 keys exists; the list was read as `lines`, and its first key is \"a \": mind the blank",
+        ),
+        (
+            [row("a"), row("b"), row("c")].concat(),
+            "read as `aws-s3-ls`, and its first key is \"a\": if the listing leaves out what was listed, put it back with `--key-prefix`",
+        ),
+        (
+            "a\tb\tc\nd\te\ng\th\n".to_owned(),
+            "\"a\\tb\\tc\": put one key on each line",
+        ),
+    ] {
+        let run = server.s3pull().stdin(list).run().expect(1);
+        assert_says(&run, said);
+    }
+    for list in ["a\nb\n", "a\nb\nc\nk\n"] {
+        let run = server.s3pull().stdin(list).run().expect(1);
+        assert!(!run.stderr.contains("keys exists"), "{}", run.stderr);
+    }
+}
+
+/// The run's file that holds the rows until it ends.
+const PARTIAL: &str = ".s3pull-s3pull-failed.csv.part";
+
+#[test]
+fn each_row_outlives_the_process_as_soon_as_it_failed() {
+    let server = Server::start();
+    let folder = tempfile::tempdir().unwrap();
+    let (mut running, mut stdin, _gate) = with_open_list(&server, folder.path(), &[]);
+    for key in ["missing1", "missing2"] {
+        writeln!(stdin, "{key}").unwrap();
+        let is_there = || {
+            let text = std::fs::read_to_string(folder.path().join(PARTIAL)).unwrap_or_default();
+            text.contains(&format!("\n{key},"))
+        };
+        let started = std::time::Instant::now();
+        while !is_there() {
+            assert!(started.elapsed().as_secs() < 60, "{key} is not there");
+            std::thread::yield_now();
+        }
+    }
+    running.kill();
+    drop(running.wait_with(stdin));
+    assert_eq!(
+        keys_in(&folder.path().join(PARTIAL)),
+        ["missing1", "missing2"]
+    );
+}
+
+#[cfg(target_os = "linux")]
+mod full_disk {
+    use super::*;
+    use crate::disk::with_faults;
+    use crate::harness::S3pull;
+
+    fn missing(n: usize) -> Vec<String> {
+        (0..n).map(|n| format!("missing{n}")).collect()
+    }
+
+    #[test]
+    fn a_record_that_cannot_be_whole_ends_in_a_whole_row_and_all_is_told() {
+        let server = Server::start();
+        // The list is longer than what is kept in memory, and much more than the file may hold.
+        for n in [500, 20_000] {
+            let command = format!(
+                "trap '' XFSZ; ulimit -f 16; exec {} --bucket bucket --json -j 4 --keys -",
+                env!("CARGO_BIN_EXE_s3pull")
+            );
+            let run = S3pull::of("sh")
+                .args(["-c", &command])
+                .env("AWS_ENDPOINT_URL_S3", &server.url())
+                .keys(missing(n).iter().map(String::as_str))
+                .run()
+                .expect(3);
+            assert_says(&run, "s3pull: error: cannot write the failed-keys CSV");
+            let left = run.folder().join(INCOMPLETE);
+            let n_rows = keys_in(&left).len();
+            assert!(n_rows > 10, "{n_rows}");
+            assert_says(&run, &format!("{n_rows} failed rows in {INCOMPLETE}"));
+            assert!(std::fs::read(left).unwrap().ends_with(b"\n"));
+            let summary = last_event(&run);
+            assert_eq!(summary["type"], "summary");
+            assert_eq!(summary["exit_code"], 3);
+            assert_eq!(summary["list_complete"], false);
+            assert_eq!(summary["failed_keys"], INCOMPLETE);
+            assert_says(&run, "0 downloaded");
+        }
+    }
+
+    #[test]
+    fn rows_for_which_there_was_no_room_are_recorded_once_there_is() {
+        let server = Server::start();
+        server.put_patterns(["k"], 10);
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join(PARTIAL);
+        let path = path.to_str().unwrap();
+        let faults = ["-P", path, "-e", "inject=write:error=ENOSPC:when=2..4"];
+        let Some(run) = with_faults(&server, folder.path(), &faults) else {
+            return;
+        };
+        let keys = missing(200);
+        let run = run.args(["-j", "4"]).keys(keys.iter().map(String::as_str));
+        let run = run.run().expect(3);
+        assert_says(
+            &run,
+            "s3pull: error: cannot write the failed-keys CSV: No space left",
+        );
+        assert_eq!(run.failed().len(), 200, "{}", run.stderr);
+        assert_eq!(run.files().len(), 1, "{:?}", run.files().keys());
+        assert!(
+            run.failed()
+                .iter()
+                .any(|(_, error)| error == "NotAttempted")
+        );
+    }
+
+    #[test]
+    fn a_record_that_cannot_be_synced_is_not_put_in_place() {
+        let server = Server::start();
+        let old = csv_of(["of an earlier run"]);
+        let folder = tempfile::tempdir().unwrap();
+        std::fs::write(folder.path().join(CSV), &old).unwrap();
+        let path = folder.path().join(PARTIAL);
+        let path = path.to_str().unwrap();
+        let faults = ["-P", path, "-e", "inject=fsync,fdatasync:error=EIO"];
+        let Some(run) = with_faults(&server, folder.path(), &faults) else {
+            return;
+        };
+        let run = run.arg("--sync").keys(["missing"]).run().expect(3);
+        assert_eq!(run.read(CSV), old.as_bytes());
+        assert_eq!(keys_in(&folder.path().join(INCOMPLETE)), ["missing"]);
+        assert_says(&run, "Input/output error");
+        assert_says(&run, "0 downloaded, 0 skipped, 1 failed");
+    }
+
+    #[test]
+    fn a_record_that_can_have_no_name_stays_under_its_working_name_and_that_is_told() {
+        let server = Server::start();
+        let folder = tempfile::tempdir().unwrap();
+        let faults = ["-e", "inject=rename,renameat,renameat2:error=EIO"];
+        let Some(run) = with_faults(&server, folder.path(), &faults) else {
+            return;
+        };
+        let run = run.keys(["missing"]).run().expect(3);
+        assert_eq!(keys_in(&folder.path().join(PARTIAL)), ["missing"]);
+        assert_says(&run, &format!("1 failed row in {PARTIAL}"));
+    }
+}
+
+/// The rows of a failed-keys CSV, without what differs from run to run.
+fn rows_in(path: &Path) -> Vec<Vec<String>> {
+    let mut reader = csv::Reader::from_path(path).unwrap();
+    let names = reader.headers().unwrap().clone();
+    let of_the_row = |name: &str| !matches!(name, "request_id" | "source");
+    let rows = reader.records().map(Result::unwrap).map(|row| {
+        let columns = names.iter().zip(row.iter());
+        let columns = columns.filter(|(name, _)| of_the_row(name));
+        columns.map(|(_, text)| text.to_owned()).collect()
+    });
+    let mut rows: Vec<Vec<String>> = rows.collect();
+    rows.sort();
+    rows
+}
+
+/// Runs the command that `run` printed.
+fn retry(server: &Server, run: &Run) -> Run {
+    use crate::harness::S3pull;
+    let command = run
+        .stderr
+        .lines()
+        .find_map(|line| line.strip_prefix("  s3pull "));
+    let command = format!("{} {}", env!("CARGO_BIN_EXE_s3pull"), command.unwrap());
+    S3pull::of("sh")
+        .again(run)
+        .args(["-c", &command])
+        .env("AWS_ENDPOINT_URL_S3", &server.url())
+        .run()
+}
+
+#[cfg(unix)]
+#[test]
+fn a_failed_row_keeps_all_it_said_through_every_retry() {
+    let server = Server::start();
+    let list = "key,bucket,version_id,size,etag,dest\n\
+                missing,,v1,7,abc,to/there\n\
+                other,elsewhere,v2,8,def,d\n\
+                x/../y,bucket,v3,9,ghi,\n\
+                k,,v4,1,,../out\n\
+                bad size,bucket,v5,1.0e3,jkl,e\n\
+                ,bucket,v6,2,mno,f\n\
+                \"line\nbreak, \"\"quoted\"\" \",,v7,3,pqr,g\n"
+        .to_owned()
+        + &format!("{},,v8,4,stu,h\n", "k".repeat(1025))
+        + &format!("long,,v9,5,vwx,{}\n", "d".repeat(100_000));
+    let folder = tempfile::tempdir().unwrap();
+    let first = server.s3pull().within(folder.path()).file("list.csv", list);
+    let first = first.args(["--keys", "list.csv", "--key-prefix=p/"]);
+    let first = first.run().expect(1);
+    let rows = rows_in(&first.folder().join(CSV));
+    assert_eq!(rows.len(), 9);
+    let of = |code: &str, version: &str| {
+        let row = rows.iter().find(|row| row[2] == version).unwrap();
+        assert_eq!(row[3], code, "{row:?}");
+        row.clone()
+    };
+    let missing = of("NoSuchKey", "v1");
+    assert_eq!(missing[0], "p/missing");
+    assert_eq!(missing[7..], ["7", "abc", "to/there"].map(str::to_owned));
+    let other = of("WrongBucket", "v2");
+    assert_eq!(other[..2], ["p/other", "elsewhere"].map(str::to_owned));
+    assert_eq!(other[7..], ["8", "def", "d"].map(str::to_owned));
+    assert_eq!(of("UnsafeKey", "v3")[0], "p/x/../y");
+    assert_eq!(of("UnsafeKey", "v4")[9], "../out");
+    assert_eq!(
+        of("NoSuchKey", "v5")[7..],
+        ["", "jkl", "e"].map(str::to_owned)
+    );
+    of("InvalidRow", "v9");
+    let mut run = first;
+    for _ in 0..2 {
+        run = retry(&server, &run).expect(1);
+        let again = rows_in(&run.folder().join(CSV));
+        for (row, again) in rows.iter().zip(&again) {
+            // But for the count in the message of a key that was cut.
+            let is_same = row == again || row[3] == "InvalidKey" && row[7..] == again[7..];
+            assert!(is_same, "{:?}", &again[2..7]);
+        }
+        assert_eq!(again.len(), rows.len());
+    }
+}
+
+#[test]
+fn a_record_can_be_read_back_whatever_the_row_and_the_server_said() {
+    let server = Server::start();
+    let message: &str = "m\"".repeat(30_000).leak();
+    let code: &str = "C".repeat(2_000).leak();
+    server.put_patterns(["k"], 10);
+    server.script("k", [crate::harness::Fault::Message(403, code, message)]);
+    // As JSON, whose rows may be longer than those of a CSV.
+    let long = "\\\"".repeat(1 << 20);
+    let list = format!(
+        "{{\"Key\":\"k\"}}\n{{\"Key\":\"{long}\"}}\n{{\"Key\":\"a\",\"VersionId\":\"{long}\"}}\n\
+         {{\"Key\":\"b\",\"Bucket\":\"{long}\"}}\n"
+    );
+    let run = server.s3pull().file("list", list).args(["--keys", "list"]);
+    let run = run.run().expect(1);
+    let codes = |run: &Run| -> Vec<String> {
+        run.failed()
+            .into_iter()
+            .map(|(_, code)| code.chars().take(20).collect())
+            .collect()
+    };
+    let first = codes(&run);
+    assert_eq!(first.len(), 4);
+    assert!(run.read(CSV).len() < 500_000, "{}", run.read(CSV).len());
+    server.script("k", [crate::harness::Fault::Message(403, code, message)]);
+    let again = server.s3pull().again(&run).args(["--keys", CSV]);
+    let again = again.run().expect(1);
+    assert_eq!(codes(&again), first);
+    assert!(again.stderr.len() < 100_000, "{}", again.stderr.len());
+}
+
+#[test]
+fn a_list_that_is_not_all_there_is_told_with_the_cure() {
+    let server = Server::start();
+    server.put_patterns(["k"], 3);
+    let pre = "                           PRE a/\n";
+    let object = "2024-01-02 03:04:05          3 k";
+    for (list, warning) in [
+        (String::new(), "has no rows: check"),
+        ("\n\n".to_owned(), "has no rows: check"),
+        (
+            pre.to_owned(),
+            "names 1 folder, and its objects are not downloaded: make the list with `aws s3 ls --recursive`",
+        ),
+        (format!("{pre}{pre}{object}\n"), "names 2 folders"),
+        (object.to_owned(), "has no line end"),
+        (
+            "{\"key\":\"s3://bucket/sub/\",\"type\":\"directory\"}\n".to_owned(),
+            "names 1 folder",
+        ),
+        (
+            "{\"Contents\": [{\"Key\": \"k\"}],\n \"IsTruncated\": true}".to_owned(),
+            "cut off",
+        ),
+        (
+            "{\"Contents\": [{\"Key\": \"k\"}],\n \"NextToken\": \"x\"}".to_owned(),
+            "cut off",
+        ),
+        (
+            "key,size\nk,1.0e3\nk,\nk,-1\n".to_owned(),
+            "2 rows of the key list on stdin with a size that is not a number of bytes, such as `1.0e3`",
+        ),
+    ] {
+        let run = server.s3pull().stdin(list.clone()).run().expect(0);
+        assert_says(&run, "s3pull: warning: ");
+        assert_says(&run, warning);
+        let quiet = server.s3pull().stdin(list).arg("-q").run().expect(0);
+        assert_eq!(quiet.stderr, "");
+    }
+    for list in [
+        format!("{object}\n"),
+        "k".to_owned(),
+        "{\"Contents\": [{\"Key\": \"k\"}],\n \"IsTruncated\": false}".to_owned(),
+    ] {
+        let run = server.s3pull().stdin(list).run().expect(0);
+        assert!(!run.stderr.contains("warning"), "{}", run.stderr);
+    }
 }
 
 #[cfg(unix)]

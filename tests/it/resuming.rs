@@ -192,3 +192,51 @@ fn a_failed_object_leaves_only_what_can_be_used() {
         "no part was whole"
     );
 }
+
+#[test]
+fn a_connection_that_died_while_parts_were_read_again_is_no_failed_attempt() {
+    let (server, folder) = (Server::start(), tempfile::tempdir().unwrap());
+    let mut running = stuck_run(&server, folder.path());
+    running.kill();
+    running.wait();
+    let partial = folder.path().join(PARTIAL);
+    let mut bytes = std::fs::read(&partial).unwrap();
+    // So that the first part is fetched from the first answer.
+    bytes[0] ^= 1;
+    std::fs::write(&partial, bytes).unwrap();
+    server.script("k", [Fault::Cut(700_000)]);
+    let run = in_parts(&server, folder.path())
+        .keys(["k"])
+        .args(["--max-attempts", "1"])
+        .run()
+        .expect(0);
+    assert!(run.read("k") == pattern("k", SIZE), "the bytes differ");
+}
+
+#[test]
+fn the_same_bytes_put_again_are_another_object() {
+    let (server, folder) = (Server::start(), tempfile::tempdir().unwrap());
+    let mut running = stuck_run(&server, folder.path());
+    running.kill();
+    running.wait();
+    // As after another object with the same ETag was put.
+    let later = "Sun, 13 Sep 2020 12:26:41 GMT";
+    server.script("k", (0..100).map(|_| Fault::Header("last-modified", later)));
+    assert!(second_run(&server, folder.path()) >= SIZE as u64);
+}
+
+#[test]
+fn a_part_with_another_time_is_not_mixed_in() {
+    let (server, folder) = (Server::start(), tempfile::tempdir().unwrap());
+    server.put_patterns(["k"], 4 * MIB);
+    let later = "Sun, 13 Sep 2020 12:26:41 GMT";
+    // The first answer is the object's start; the next one is a part's.
+    server.script(
+        "k",
+        [Fault::Stall(1_000), Fault::Header("last-modified", later)],
+    );
+    in_parts(&server, folder.path()).keys(["k"]).run().expect(0);
+    let log = server.log();
+    let n_whole = log.iter().filter(|one| !one.headers.contains_key("range"));
+    assert_eq!(n_whole.count(), 2);
+}

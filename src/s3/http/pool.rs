@@ -71,6 +71,8 @@ pub enum ConnectProblem {
     TooManyOpenFiles,
     /// The proxy answered `CONNECT` with this status.
     RefusedByProxy(u16),
+    /// The certificate is not trusted, or there is no TLS at the other end: no other attempt will fare better.
+    NoTrust,
     /// Anything else that may pass.
     Other,
 }
@@ -233,6 +235,8 @@ fn failure(url: &Uri, proxy: Option<String>, error: &BoxError) -> ConnectFailure
             }
         }
     } else if let Some(error) = find_cause::<rustls::Error>(error) {
+        // A connection that breaks during the handshake is an I/O error.
+        kind = ConnectProblem::NoTrust;
         tls_failure(url, error)
     } else if let Some(NotResolved { host, source }) = find_cause::<NotResolved>(error) {
         if open_files::is_exhausted(source) {

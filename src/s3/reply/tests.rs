@@ -4,6 +4,7 @@ use http::HeaderValue;
 use proptest::prelude::*;
 
 use super::*;
+use crate::outcome::Sign;
 use crate::s3::checksum::ChecksumAlgorithm;
 use crate::s3::headers::{number, text};
 
@@ -30,11 +31,14 @@ fn read(status: u16, headers: &[(&str, &str)]) -> Result<GetResponse<()>, GetErr
     GetResponse::read(&head, framing, None)
 }
 
+const TIME: &str = "Sun, 06 Nov 1994 08:49:37 GMT";
+
 fn read_part(status: u16, headers: &[(&str, &str)]) -> Result<GetResponse<()>, GetError> {
     let part = Part {
         range: 5..10,
         etag: "\"e\"",
         size: 20,
+        last_modified: date::parse(TIME),
     };
     let (head, framing) = head(status, headers);
     GetResponse::read(&head, framing, Some(&part))
@@ -87,10 +91,17 @@ fn a_part_is_the_one_that_was_asked_for() {
             "{value}"
         );
     }
-    assert!(
-        read_part(206, &[("content-range", "bytes 5-9/20")]).is_ok(),
-        "no ETag, no length"
-    );
+    // Without an ETag its time and the total must say whose part it is.
+    let range = ("content-range", "bytes 5-9/20");
+    let time = ("last-modified", TIME);
+    assert!(read_part(206, &[range, time]).is_ok());
+    for unknown in [&[range][..], &[("content-range", "bytes 5-9/*"), time]] {
+        let error = read_part(206, unknown).unwrap_err();
+        assert_eq!(error.sign, Sign::NoParts, "{unknown:?}");
+    }
+    let other = ("last-modified", "Mon, 07 Nov 1994 08:49:37 GMT");
+    let changed = read_part(206, &[etag, range, other]).unwrap_err();
+    assert_eq!(changed.code, ErrorCode::ObjectChanged);
     let cases: [(u16, Fields<'_>, ErrorCode); 11] = [
         (206, &[etag, length], ErrorCode::InvalidResponse),
         (
@@ -130,13 +141,13 @@ fn a_part_is_the_one_that_was_asked_for() {
         (
             200,
             &[etag, ("content-length", "20")],
-            ErrorCode::RangeIgnored,
+            ErrorCode::InvalidResponse,
         ),
         // `rclone serve s3`.
         (
             200,
             &[etag, length, ("content-range", "bytes 5-9/20")],
-            ErrorCode::RangeIgnored,
+            ErrorCode::InvalidResponse,
         ),
         (200, &[("etag", "\"f\"")], ErrorCode::ObjectChanged),
         (204, &[etag], ErrorCode::InvalidResponse),
@@ -144,7 +155,8 @@ fn a_part_is_the_one_that_was_asked_for() {
     for (status, headers, code) in cases {
         let error = read_part(status, headers).unwrap_err();
         assert_eq!(error.code, code, "{status} {headers:?}");
-        assert_eq!(error.are_parts_unavailable, code == ErrorCode::RangeIgnored);
+        let is_ignored = status == 200 && code == ErrorCode::InvalidResponse;
+        assert_eq!(error.sign == Sign::NoParts, is_ignored);
     }
 }
 
@@ -197,7 +209,8 @@ fn the_strongest_whole_checksum_is_taken() {
     );
     assert_eq!(taken(&[crc32, ("x-amz-checksum-type", "COMPOSITE")]), None);
     assert_eq!(taken(&[("x-amz-checksum-crc32", "AAAAAQ==-2")]), None);
-    let part = read_part(206, &[crc32, ("content-range", "bytes 5-9/20")]).unwrap();
+    let range = ("content-range", "bytes 5-9/20");
+    let part = read_part(206, &[crc32, range, ("etag", "\"e\"")]).unwrap();
     assert_eq!(
         part.checksum, None,
         "what comes with a part may be the whole object's"
@@ -304,7 +317,7 @@ proptest! {
                 head.headers.append(http::HeaderName::from_static(name), value);
             }
         }
-        let part = Part { range: 5..10, etag: "\"e\"", size: 20 };
+        let part = Part { range: 5..10, etag: "\"e\"", size: 20, last_modified: None };
         let framing = Framing::of(&head, length);
         for part in [None, Some(&part)] {
             let _ = GetResponse::read(&head, framing, part);

@@ -273,6 +273,7 @@ async fn keys_versions_and_conditions_are_written_as_the_sdk_does() {
             range: 5..10,
             etag: "\"a  b\"",
             size: 20,
+            last_modified: None,
         }),
     };
     compare(&config, &place, &get).await;

@@ -37,7 +37,16 @@ pub fn run_start(folder: &Dir) -> SystemTime {
 
 /// What the file system says when it is: the time of a file made for that.
 fn probe(folder: &Dir) -> io::Result<SystemTime> {
-    sys::probe(folder).map(|metadata| changed(&metadata))
+    let present = sys::probe(folder).map(|metadata| changed(&metadata));
+    #[cfg(test)]
+    let present = present.map(super::faults::as_the_clock_says);
+    present
+}
+
+/// Whether a file in `folder` was changed for the last time later than it is now by the file system's own clock: that
+/// clock was ahead once, before the run, and is right again. (Where it cannot be asked, no file counts as such.)
+pub fn is_ahead(changed: SystemTime, folder: &Dir) -> bool {
+    probe(folder).is_ok_and(|present| changed > present)
 }
 
 /// Whether a file was changed for the last time before the run, beyond doubt.

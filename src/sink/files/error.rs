@@ -31,6 +31,13 @@ pub enum LocalError {
         path: String,
         source: io::Error,
     },
+    #[error(
+        "{error}; the object is downloaded and kept as `{}`: the next run goes on from there", .partial_name.escape_debug()
+    )]
+    NotPutInPlace {
+        error: Box<Self>,
+        partial_name: String,
+    },
     #[error("cannot {action} `{path}`: {source}")]
     Io {
         action: &'static str,
@@ -97,6 +104,22 @@ impl LocalError {
         }
     }
 
+    /// What it means for the row and for the run.
+    fn meaning(&self) -> (ErrorCode, Class) {
+        match self {
+            Self::Conflict(_) => (ErrorCode::PathConflict, Class::Permanent),
+            Self::Full { .. } => (ErrorCode::DiskFull, Class::Fatal),
+            Self::Gone { .. } => (ErrorCode::OutputFolderGone, Class::Fatal),
+            Self::NotPutInPlace { error, .. } => error.meaning(),
+            Self::Io { source, .. } => match source.kind() {
+                // A folder of another file system than the output folder's.
+                ErrorKind::InvalidFilename => (ErrorCode::UnsafeKey, Class::Permanent),
+                ErrorKind::ReadOnlyFilesystem => (ErrorCode::WriteFailed, Class::Fatal),
+                _ => (ErrorCode::WriteFailed, Class::Permanent),
+            },
+        }
+    }
+
     /// Whether the cause passes when other files are closed.
     pub(super) fn is_out_of_handles(&self) -> bool {
         matches!(self, Self::Io { source, .. } if open_files::is_exhausted(source))
@@ -105,15 +128,7 @@ impl LocalError {
 
 impl From<LocalError> for Failure {
     fn from(error: LocalError) -> Self {
-        let (code, class) = match &error {
-            LocalError::Conflict(_) => (ErrorCode::PathConflict, Class::Permanent),
-            LocalError::Full { .. } => (ErrorCode::DiskFull, Class::Fatal),
-            LocalError::Gone { .. } => (ErrorCode::OutputFolderGone, Class::Fatal),
-            LocalError::Io { source, .. } => match source.kind() {
-                ErrorKind::ReadOnlyFilesystem => (ErrorCode::WriteFailed, Class::Fatal),
-                _ => (ErrorCode::WriteFailed, Class::Permanent),
-            },
-        };
+        let (code, class) = error.meaning();
         Self::new(code, class, error.to_string())
     }
 }

@@ -6,8 +6,8 @@
 //! file, each part is read again and compared before it counts.
 
 use std::fs::File;
-use std::io::{self, ErrorKind, Read, Write};
-use std::time::SystemTime;
+use std::io::{self, ErrorKind, Read};
+use std::time::{SystemTime, UNIX_EPOCH};
 
 use bytes::Bytes;
 use crc_fast::{CrcAlgorithm, Digest};
@@ -15,13 +15,12 @@ use crc_fast::{CrcAlgorithm, Digest};
 use super::error::LocalError;
 use super::partial::{JOURNAL_SUFFIX, PartialFile};
 use super::sys;
-use super::sys::read_exact_at;
 use super::warnings::OptionalStep;
 
 /// Bytes read at once when parts are checked.
 const READ_SIZE: usize = 1024 * 1024;
 /// First word of a journal; another format would have another number.
-const FORMAT: &str = "s3pull-journal-1";
+const FORMAT: &str = "s3pull-journal-2";
 /// The longest journal that is looked at: that of 10,000 parts is a third of this, in bytes.
 const MAX_JOURNAL: u64 = 1024 * 1024;
 
@@ -31,6 +30,8 @@ pub struct Identity {
     pub etag: String,
     /// Bytes of the object.
     pub size: u64,
+    pub last_modified: Option<SystemTime>,
+    pub version_id: Option<String>,
     /// Bytes of a part; the last one may be shorter.
     pub part_size: u64,
     /// The CRC that the parts' checksums are.
@@ -53,9 +54,10 @@ impl ResumableFile {
     /// Begins the file, or goes on with it; with the parts that are there and good.
     pub(super) fn open(
         partial: PartialFile,
+        journal: File,
         identity: &Identity,
+        on_found: impl FnMut(u64),
     ) -> Result<(Self, Vec<DonePart>), LocalError> {
-        let journal = partial.open_beside(JOURNAL_SUFFIX)?;
         let size = identity.size;
         let file = Self {
             partial,
@@ -65,9 +67,10 @@ impl ResumableFile {
         let mut done = Vec::new();
         if file.partial.n_left() > 0 {
             let claimed = file.read_journal(identity)?;
-            done = good_parts(file.partial.file(), identity, claimed);
+            done = good_parts(file.partial.file(), identity, claimed, on_found);
         }
         if done.is_empty() {
+            file.partial.remove_when_dropped();
             file.begin_anew(identity)?;
         } else {
             if file.partial.n_left() > size {
@@ -85,10 +88,8 @@ impl ResumableFile {
     }
 
     fn begin_anew(&self, identity: &Identity) -> Result<(), LocalError> {
-        let begun = self
-            .journal
-            .set_len(0)
-            .and_then(|()| (&self.journal).write_all(header(identity).as_bytes()));
+        let begun = sys::set_length(&self.journal, 0)
+            .and_then(|()| sys::append(&self.journal, header(identity).as_bytes()));
         begun.map_err(|source| self.partial.error("write the journal of", source))?;
         self.partial.empty()
     }
@@ -113,8 +114,8 @@ impl ResumableFile {
     /// # Errors
     /// When the file system refuses.
     pub fn record(&self, (index, checksum): DonePart) -> Result<(), LocalError> {
-        // One write a line, at the end of the file: lines of several threads do not mix.
-        let written = (&self.journal).write_all(format!("{index} {checksum:016x}\n").as_bytes());
+        let line = format!("{index} {checksum:016x}\n");
+        let written = sys::append(&self.journal, line.as_bytes());
         written.map_err(|source| self.partial.error("write the journal of", source))?;
         self.partial.leave();
         Ok(())
@@ -132,14 +133,24 @@ impl ResumableFile {
     /// Gives the file its time and its final name; nothing else of it is left.
     ///
     /// # Errors
-    /// As [`PartialFile::commit`].
+    /// As [`PartialFile::commit`]. The file stays for a later run then, unless it can never be at its path.
     pub fn commit(&self, modified: Option<SystemTime>) -> Result<(), LocalError> {
         // The parts are checked one by one, so whatever is behind the last one is not the object's.
-        self.partial.set_length(self.size)?;
-        self.partial.remove_beside(JOURNAL_SUFFIX);
-        let committed = self.partial.commit(modified);
-        // Without its journal no run can use it.
-        committed.inspect_err(|_| self.partial.forget())
+        let length_set = self.partial.set_length(self.size);
+        match length_set.and_then(|()| self.partial.commit(modified)) {
+            Err(error) if !self.partial.is_forgotten() => {
+                self.partial.leave();
+                Err(LocalError::NotPutInPlace {
+                    error: Box::new(error),
+                    partial_name: self.partial.name().to_owned(),
+                })
+            }
+            // Removed last: as long as it is there, the file can be used.
+            committed => {
+                self.partial.remove_beside(JOURNAL_SUFFIX);
+                committed
+            }
+        }
     }
 
     /// Removes the file and its journal: no run can use them.
@@ -161,11 +172,16 @@ fn header(identity: &Identity) -> String {
     let Identity {
         etag,
         size,
+        last_modified,
+        version_id,
         part_size,
         algorithm,
     } = identity;
-    // The ETag comes last and quoted: it may hold blanks.
-    format!("{FORMAT} {algorithm} {size} {part_size} {etag:?}\n")
+    // S3's times are whole seconds.
+    let modified = last_modified.and_then(|time| time.duration_since(UNIX_EPOCH).ok());
+    let modified = modified.map(|since_1970| since_1970.as_secs());
+    // What may hold blanks is quoted.
+    format!("{FORMAT} {algorithm} {size} {part_size} {modified:?} {version_id:?} {etag:?}\n")
 }
 
 /// The parts that a journal of `identity` claims; none if it is of anything else. A last line that was cut off counts
@@ -197,15 +213,24 @@ fn parse_line(line: &[u8]) -> Option<DonePart> {
     Some((index.parse().ok()?, u64::from_str_radix(checksum, 16).ok()?))
 }
 
-/// Those of the claimed parts whose bytes are what the journal says.
-fn good_parts(file: &File, identity: &Identity, claimed: Vec<DonePart>) -> Vec<DonePart> {
+/// Those of the claimed parts whose bytes are what the journal says; `on_found` is told the length of each.
+fn good_parts(
+    file: &File,
+    identity: &Identity,
+    claimed: Vec<DonePart>,
+    mut on_found: impl FnMut(u64),
+) -> Vec<DonePart> {
     let is_good = |&(index, checksum): &DonePart| {
         let start = index as u64 * identity.part_size;
         let end = (start + identity.part_size).min(identity.size);
         let mut crc = Digest::new(identity.algorithm);
         // A part that cannot be read is fetched again.
-        read_range(file, start, end, |bytes| crc.update(bytes)).is_ok()
-            && crc.finalize() == checksum
+        let is_good = read_range(file, start, end, |bytes| crc.update(bytes)).is_ok()
+            && crc.finalize() == checksum;
+        if is_good {
+            on_found(end - start);
+        }
+        is_good
     };
     claimed.into_iter().filter(is_good).collect()
 }
@@ -215,7 +240,7 @@ fn read_range(file: &File, start: u64, end: u64, mut each: impl FnMut(&[u8])) ->
     let mut offset = start;
     while offset < end {
         let n_wanted = usize::try_from(end - offset).map_or(READ_SIZE, |rest| rest.min(READ_SIZE));
-        read_exact_at(file, &mut buffer[..n_wanted], offset)?;
+        sys::read_exact_at(file, &mut buffer[..n_wanted], offset)?;
         each(&buffer[..n_wanted]);
         offset += n_wanted as u64;
     }
@@ -243,6 +268,8 @@ mod tests {
         Identity {
             etag: "\"a b\"".to_owned(),
             size: 2500,
+            last_modified: Some(UNIX_EPOCH + std::time::Duration::from_secs(1_600_000_000)),
+            version_id: Some("v 1".to_owned()),
             part_size: 1000,
             algorithm: CrcAlgorithm::Crc64Nvme,
         }
@@ -251,7 +278,7 @@ mod tests {
     fn open(folder: &Path, identity: &Identity) -> (ResumableFile, Vec<DonePart>) {
         OutputFolder::open(folder, 8)
             .unwrap()
-            .begin_resumable(&LocalPath::of_key("k").unwrap(), identity)
+            .begin_resumable(&LocalPath::of_key("k").unwrap(), identity, |_| {})
             .unwrap()
     }
 
@@ -334,6 +361,24 @@ mod tests {
             },
             Identity {
                 size: 2501,
+                ..identity()
+            },
+            Identity {
+                last_modified: identity()
+                    .last_modified
+                    .map(|time| time + std::time::Duration::from_secs(1)),
+                ..identity()
+            },
+            Identity {
+                last_modified: None,
+                ..identity()
+            },
+            Identity {
+                version_id: Some("v 2".to_owned()),
+                ..identity()
+            },
+            Identity {
+                version_id: None,
                 ..identity()
             },
             Identity {

@@ -9,7 +9,7 @@ use cap_std::fs::{Dir, OpenOptions};
 
 use super::error::LocalError;
 use super::path::LocalPath;
-use super::path::name::{MAX_NAME, RESERVED_PREFIX};
+use super::path::name::{NameLimit, RESERVED_PREFIX};
 use super::sys::{self, FileId, Lock};
 
 /// Rounds of finding a file that others remove or finish meanwhile.
@@ -46,8 +46,8 @@ impl TakeError {
 }
 
 /// `.s3pull-NAME.SUFFIX`, with the name's checksum in its place where it is too long for that.
-pub fn reserved_name(name: &str, suffix: &str) -> String {
-    if RESERVED_PREFIX.len() + name.len() + suffix.len() <= MAX_NAME {
+pub fn reserved_name(name: &str, suffix: &str, limit: NameLimit) -> String {
+    if RESERVED_PREFIX.len() + name.len() + suffix.len() <= limit.bytes() {
         return format!("{RESERVED_PREFIX}{name}{suffix}");
     }
     let sum = crc_fast::crc64_nvme(name.as_bytes());
@@ -57,7 +57,7 @@ pub fn reserved_name(name: &str, suffix: &str) -> String {
 /// What is to be done with a file that is there already.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Found {
-    /// A new one takes its place.
+    /// What is in it is of no use, so a new one may take its place.
     Replace,
     /// It is used as it is, where this program can have left it.
     Resume,
@@ -86,7 +86,7 @@ pub fn take(folder: &Dir, name: &str, if_found: Found, in_use: &InUse) -> Result
     for _ in 0..MAX_ROUNDS {
         let (file, opened) = open_or_make(folder, name, &options)?;
         let locked = sys::lock(&file)?;
-        let metadata = file.metadata()?;
+        let metadata = sys::stat(&file)?;
         let unlocked = match locked {
             Lock::Held => None,
             Lock::HeldElsewhere => return Err(TakeError::Busy),
@@ -101,8 +101,9 @@ pub fn take(folder: &Dir, name: &str, if_found: Found, in_use: &InUse) -> Result
         }
         let is_new = opened == Opened::Made && metadata.len() == 0 && sys::has_one_name(&metadata);
         has_predecessor |= !is_new;
-        // Windows keeps the name of a removed file until it is closed: there the old file is used, and emptied.
-        let may_reuse = if_found == Found::Resume || cfg!(windows);
+        // A file that another process may write to without a lock gets out of its way. (Windows keeps the name of a
+        // removed file until it is closed.)
+        let may_reuse = if_found == Found::Resume || unlocked.is_none() || cfg!(windows);
         if is_new || may_reuse && is_reusable(folder, &metadata, opened)? {
             return Ok(Taken {
                 file,
@@ -122,7 +123,7 @@ pub fn open_to_append(folder: &Dir, name: &str) -> Result<File, TakeError> {
     options.read(true).append(true);
     for _ in 0..MAX_ROUNDS {
         let (file, opened) = open_or_make(folder, name, &options)?;
-        if opened == Opened::Made || is_reusable(folder, &file.metadata()?, opened)? {
+        if opened == Opened::Made || is_reusable(folder, &sys::stat(&file)?, opened)? {
             return Ok(file);
         }
         sys::remove(folder, name)?;
@@ -222,12 +223,15 @@ mod tests {
 
     #[test]
     fn names_of_our_own_fit_and_stay_reserved() {
-        for length in [1, 241, 242, 243, 255] {
-            let name = reserved_name(&"x".repeat(length), ".part");
-            assert!(
-                name.len() <= MAX_NAME && name.starts_with(RESERVED_PREFIX),
-                "{length}"
-            );
+        for limit in [48, 143, 255] {
+            for length in [1, 20, 34, 35, 36, 128, 143, 241, 242, 243, 255] {
+                for suffix in [".part", ".journal"] {
+                    let name = "x".repeat(length);
+                    let name = reserved_name(&name, suffix, NameLimit::of_bytes(limit));
+                    assert!(name.starts_with(RESERVED_PREFIX), "{length}");
+                    assert!(name.len() as u64 <= limit, "{limit} {length}");
+                }
+            }
         }
     }
 }

@@ -3,6 +3,10 @@
 
 mod clock;
 mod error;
+#[cfg(all(test, target_os = "linux"))]
+mod every_refusal;
+#[cfg(test)]
+mod faults;
 mod journal;
 mod lock;
 mod output;

@@ -5,22 +5,53 @@ use std::collections::HashMap;
 use std::io::{self, ErrorKind};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::{SystemTime, UNIX_EPOCH};
 
 use cap_std::ambient_authority;
 use cap_std::fs::{Dir, Metadata};
 
 use super::error::{LocalError, leads_out};
 use super::journal::{DonePart, Identity, ResumableFile};
-use super::partial::{PartialFile, folder_of};
+use super::lock::reserved_name;
+use super::partial::{JOURNAL_SUFFIX, PARTIAL_SUFFIX, PartialFile, folder_of};
 use super::path::LocalPath;
+use super::path::name::NameLimit;
 use super::publish::{Commits, check_replaceable};
 use super::sys;
 use super::warnings::Warnings;
 
-/// What is waited where this process has too many files open, and how often: a minute in all.
-const WAIT: Duration = Duration::from_millis(20);
-const MAX_WAITS: u32 = 3_000;
+/// A file that is at a path already.
+#[derive(Debug, Clone, Copy)]
+pub struct FileThere {
+    pub modified: SystemTime,
+    /// Bytes; `None` for a symlink that leads out of the output folder.
+    pub size: Option<u64>,
+}
+
+impl FileThere {
+    pub(super) fn of(file: &Metadata) -> Self {
+        Self {
+            modified: time_of(file),
+            size: Some(file.len()),
+        }
+    }
+
+    /// A link that counts as itself.
+    pub(super) fn of_link(link: &Metadata) -> Self {
+        Self {
+            modified: time_of(link),
+            size: None,
+        }
+    }
+
+    /// Whether it can be the file of an object of `size` bytes, as far as that is known.
+    pub fn may_have(&self, size: Option<u64>) -> bool {
+        let (Some(one), Some(other)) = (self.size, size) else {
+            return true;
+        };
+        one == other
+    }
+}
 
 /// The folder that the files go to.
 #[derive(Debug)]
@@ -48,7 +79,7 @@ impl OutputFolder {
 
     /// Opens `path` to look at it only: nothing is made there.
     pub(super) fn open_to_look(path: &Path) -> io::Result<Self> {
-        Self::open_with(path, 0, |_| Commits::never())
+        Self::open_with(path, 0, Commits::never)
     }
 
     fn open_with(
@@ -92,22 +123,27 @@ impl OutputFolder {
         }
     }
 
+    /// The longest name that the folder's file system takes.
+    pub fn name_limit(&self) -> NameLimit {
+        self.commits.name_limit
+    }
+
     /// The warnings of the run's file work.
     pub fn warnings(&self) -> &Warnings {
         &self.commits.warnings
     }
 
-    /// The time of the file that is at `path` already; `None` if there is none. Nothing is opened.
+    /// The file that is at `path` already; `None` if there is none. Nothing is opened.
     ///
     /// # Errors
     /// When something else is there, a file is where the path needs a folder, or it cannot be looked at.
-    pub fn time_of_file(&self, path: &LocalPath) -> Result<Option<SystemTime>, LocalError> {
+    pub fn file_at(&self, path: &LocalPath) -> Result<Option<FileThere>, LocalError> {
         self.waiting_for_handles(|| self.look(path))
     }
 
     /// Only "not found" says that nothing is there: after any other error there may be a file that must be kept. That
     /// holds for a name that is too long, too: it may be the one that a symlink leads to.
-    fn look(&self, path: &LocalPath) -> Result<Option<SystemTime>, LocalError> {
+    pub(super) fn look(&self, path: &LocalPath) -> Result<Option<FileThere>, LocalError> {
         let error = |source| LocalError::io(&self.root, "look at", path.as_str(), source);
         let (at_path, is_link) = match sys::metadata(&self.root, path.as_str()) {
             // A symlink that leads out is not followed, but it is there.
@@ -118,13 +154,41 @@ impl OutputFolder {
         };
         match at_path {
             Ok(metadata) => {
-                if !(is_link && metadata.is_symlink()) {
+                let is_known = !(is_link && metadata.is_symlink());
+                if is_known {
                     check_replaceable(&metadata, path)?;
                 }
-                Ok(Some(time_of(&metadata)))
+                let there = if is_known {
+                    FileThere::of(&metadata)
+                } else {
+                    FileThere::of_link(&metadata)
+                };
+                Ok(Some(there))
             }
             Err(source) if source.kind() == ErrorKind::NotFound => Ok(None),
             Err(source) => Err(error(source)),
+        }
+    }
+
+    /// Removes what a killed run left beside the file at `path`, which stays as it is: no run would use it. What another
+    /// process is using stays too.
+    pub fn remove_leftovers(&self, path: &LocalPath) {
+        let Ok(folder) = self.folder(path) else {
+            return;
+        };
+        let is_there = |suffix| {
+            let found = sys::symlink_metadata(
+                &folder,
+                &reserved_name(path.name(), suffix, self.name_limit()),
+            );
+            found.is_ok_and(|metadata| metadata.is_file())
+        };
+        if is_there(PARTIAL_SUFFIX) || is_there(JOURNAL_SUFFIX) {
+            // Taken as for a download, which it ends at once. What cannot be removed was there before.
+            let taken = PartialFile::create(folder, Some(Arc::clone(&self.commits)), path);
+            if let Ok(file) = taken {
+                file.remove_beside(JOURNAL_SUFFIX);
+            }
         }
     }
 
@@ -136,7 +200,7 @@ impl OutputFolder {
         if path.as_str().is_empty() {
             return Ok(());
         }
-        self.root.create_dir_all(path.as_str()).map_err(|source| {
+        sys::make_folder(&self.root, path.as_str()).map_err(|source| {
             LocalError::io(&self.root, "make the folder", path.as_str(), source).or_gone()
         })
     }
@@ -152,7 +216,7 @@ impl OutputFolder {
     }
 
     /// Begins the file of a large object, or goes on with what a run that was stopped left of it: the parts that are
-    /// there come with it.
+    /// there come with it. They are read once more, which may take a while: `on_found` is told the bytes of each.
     ///
     /// # Errors
     /// As [`OutputFolder::begin`].
@@ -160,38 +224,21 @@ impl OutputFolder {
         &self,
         path: &LocalPath,
         identity: &Identity,
+        on_found: impl FnMut(u64),
     ) -> Result<(ResumableFile, Vec<DonePart>), LocalError> {
         let partial = self.in_folder(path, |folder| {
             PartialFile::take(folder, Some(Arc::clone(&self.commits)), path)
         })?;
-        ResumableFile::open(partial, identity)
+        let journal = self.waiting_for_handles(|| partial.open_beside(JOURNAL_SUFFIX))?;
+        ResumableFile::open(partial, journal, identity, on_found)
     }
 
     /// Has the file system write everything to its disk, and waits for it.
     ///
     /// # Errors
     /// When the file system could not.
-    #[cfg(any(target_os = "linux", target_os = "android"))]
     pub fn sync(&self) -> io::Result<()> {
-        use rustix::fs::{Mode, OFlags, openat, syncfs};
-        // The folder's own handle is good for paths only.
-        let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
-        Ok(syncfs(openat(&self.root, ".", flags, Mode::empty())?)?)
-    }
-
-    /// Has all file systems write everything to their disks.
-    ///
-    /// # Errors
-    /// Where there is no such call.
-    #[cfg(not(any(target_os = "linux", target_os = "android")))]
-    pub fn sync(&self) -> io::Result<()> {
-        #[cfg(unix)]
-        {
-            rustix::fs::sync();
-            Ok(())
-        }
-        #[cfg(not(unix))]
-        Err(ErrorKind::Unsupported.into())
+        sys::flush(&self.root)
     }
 
     pub(super) fn root(&self) -> &Dir {
@@ -232,17 +279,14 @@ impl OutputFolder {
         &self,
         work: impl Fn() -> Result<T, LocalError>,
     ) -> Result<T, LocalError> {
-        for _ in 0..MAX_WAITS {
-            match work() {
-                Err(error) if error.is_out_of_handles() => {
-                    // The cached folders are handles too; the other ones are closed by those who use them.
-                    self.folders().clear();
-                    std::thread::sleep(WAIT);
-                }
-                done => return done,
+        sys::waiting_for_handles(work, |error| {
+            let is_out = error.is_out_of_handles();
+            if is_out {
+                // The cached folders are handles too; the other ones are closed by those who use them.
+                self.folders().clear();
             }
-        }
-        work()
+            is_out
+        })
     }
 
     /// The folder of `path`, made and opened, or as it was opened lately.
@@ -257,8 +301,8 @@ impl OutputFolder {
         let error = |source| LocalError::io(&self.root, "make the folder", folder, source);
         let opened = match sys::open_folder(&self.root, folder) {
             Err(source) if source.kind() == ErrorKind::NotFound => {
-                self.root.create_dir_all(folder).map_err(error)?;
-                self.root.open_dir(folder).map_err(error)?
+                sys::make_folder(&self.root, folder).map_err(error)?;
+                sys::open_folder(&self.root, folder).map_err(error)?
             }
             opened => opened.map_err(error)?,
         };

@@ -6,9 +6,7 @@
 
 use std::ffi::OsStr;
 use std::fs::File;
-#[cfg(unix)]
-use std::io::IoSlice;
-use std::io::{self, ErrorKind, Write};
+use std::io::{self, ErrorKind, Seek, SeekFrom, Write};
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
@@ -21,11 +19,12 @@ use cap_std::fs::Dir;
 use super::error::LocalError;
 use super::lock::{Claim, Found, InUse, TakeError, open_to_append, reserved_name, take};
 use super::path::LocalPath;
+use super::path::name::NameLimit;
 use super::publish::{Commits, Put, replace};
 use super::sys;
 use super::warnings::OptionalStep;
 
-const PARTIAL_SUFFIX: &str = ".part";
+pub(super) const PARTIAL_SUFFIX: &str = ".part";
 pub(super) const JOURNAL_SUFFIX: &str = ".journal";
 
 /// A file that is not whole yet; removed again when dropped, unless it was committed or is to be left.
@@ -43,6 +42,8 @@ pub struct PartialFile {
     /// Bytes in the file when it was taken, which another run left.
     n_left: u64,
     is_left: AtomicBool,
+    /// It was removed.
+    is_forgotten: AtomicBool,
 }
 
 impl PartialFile {
@@ -53,12 +54,12 @@ impl PartialFile {
         path: &LocalPath,
     ) -> Result<Self, LocalError> {
         let (file, has_predecessor) = Self::begin(folder, commits, path, Found::Replace)?;
-        if file.n_left > 0 {
-            file.empty()?;
-        }
         if has_predecessor {
             // What a killed run knew of its parts is of no use now.
             file.remove_beside(JOURNAL_SUFFIX);
+        }
+        if file.n_left > 0 {
+            file.empty()?;
         }
         Ok(file)
     }
@@ -69,7 +70,12 @@ impl PartialFile {
         commits: Option<Arc<Commits>>,
         path: &LocalPath,
     ) -> Result<Self, LocalError> {
-        Self::begin(folder, commits, path, Found::Resume).map(|(file, _)| file)
+        let (file, _) = Self::begin(folder, commits, path, Found::Resume)?;
+        if file.n_left > 0 {
+            // Until it is known to be of no use.
+            file.leave();
+        }
+        Ok(file)
     }
 
     /// The file, and whether another run had left one.
@@ -79,7 +85,11 @@ impl PartialFile {
         path: &LocalPath,
         if_found: Found,
     ) -> Result<(Self, bool), LocalError> {
-        let partial_name = reserved_name(path.name(), PARTIAL_SUFFIX);
+        let partial_name = reserved_name(
+            path.name(),
+            PARTIAL_SUFFIX,
+            name_limit(commits.as_deref(), &folder),
+        );
         let in_use = commits
             .as_ref()
             .map_or_else(InUse::default, |commits| commits.in_use.clone());
@@ -94,6 +104,7 @@ impl PartialFile {
             path: path.clone(),
             n_left: taken.n_bytes,
             is_left: AtomicBool::new(false),
+            is_forgotten: AtomicBool::new(false),
         };
         if let Some(error) = file.lock_refused() {
             file.warn(OptionalStep::Lock, error);
@@ -115,8 +126,41 @@ impl PartialFile {
     /// # Errors
     /// When the file system refuses.
     pub fn write_at(&self, chunks: &[Bytes], offset: u64) -> Result<(), LocalError> {
-        write_all_vectored_at(&self.file, chunks, offset)
-            .map_err(|source| self.error("write", source))
+        sys::write_at(&self.file, chunks, offset).map_err(|source| self.error("write", source))
+    }
+
+    /// Adds `bytes` to a file that is written from its start to its end.
+    ///
+    /// # Errors
+    /// When the file system refuses; some of them may be written then.
+    pub fn append(&self, bytes: &[u8]) -> io::Result<()> {
+        (&self.file).write_all(bytes)
+    }
+
+    /// Cuts the file off at `n_bytes`, gives back the room behind it, and goes on from there.
+    ///
+    /// # Errors
+    /// When the file system refuses.
+    pub fn cut_at(&self, n_bytes: u64) -> io::Result<()> {
+        (&self.file).seek(SeekFrom::Start(n_bytes))?;
+        self.file.set_len(n_bytes)
+    }
+
+    /// Has room set aside for a file of `n_bytes`, where the file system can do so; its length stays.
+    pub fn reserve(&self, n_bytes: u64) {
+        // An optional step: without it a full disk shows with the next write.
+        let _ = sys::preallocate(&self.file, n_bytes);
+    }
+
+    /// Whether nothing is in the file, or that cannot be found out.
+    pub fn is_empty(&self) -> bool {
+        self.file.metadata().map_or(true, |file| file.len() == 0)
+    }
+
+    /// Leaves the file under its working name, and returns that name.
+    pub fn keep_partial(&self) -> &str {
+        self.leave();
+        &self.partial_name
     }
 
     /// Has the file's bytes written to the disk, and waits for it.
@@ -143,11 +187,15 @@ impl PartialFile {
         }
         let put = match &self.commits {
             Some(commits) => commits.put(&self.file, folder, name, &self.path)?,
-            None => replace(folder, name, &self.path)?,
+            None => replace(folder, name, &self.path).map(|()| Put::Renamed)?,
         };
         match put {
             Put::Renamed => self.leave(),
             Put::SameWasThere => self.forget(),
+            Put::Refused(error) => {
+                self.forget();
+                return Err(error);
+            }
         }
         Ok(())
     }
@@ -180,17 +228,31 @@ impl PartialFile {
         self.is_left.store(true, Relaxed);
     }
 
-    pub(super) fn is_left(&self) -> bool {
+    /// Takes [`leave`](Self::leave) back.
+    pub(super) fn remove_when_dropped(&self) {
+        self.is_left.store(false, Relaxed);
+    }
+
+    pub fn is_left(&self) -> bool {
         self.is_left.load(Relaxed)
     }
 
+    pub(super) fn is_forgotten(&self) -> bool {
+        self.is_forgotten.load(Relaxed)
+    }
+
+    pub(super) fn name(&self) -> &str {
+        &self.partial_name
+    }
+
     /// Removes the file now, whoever may still be writing to it: they write to a file without a name.
-    pub(super) fn forget(&self) {
+    pub fn forget(&self) {
         self.leave();
+        self.is_forgotten.store(true, Relaxed);
         // Without a lock another process may have put its own file under the name.
         if self.unlocked.is_none() || self.is_still_named().unwrap_or(false) {
             // What cannot be removed is taken over by the next run.
-            let _ = self.folder.remove_file(&self.partial_name);
+            let _ = sys::remove(&self.folder, &self.partial_name);
         }
     }
 
@@ -209,45 +271,41 @@ impl PartialFile {
 
     /// Cuts the file off, or fills it up with zeros, at `n_bytes`.
     pub(super) fn set_length(&self, n_bytes: u64) -> Result<(), LocalError> {
-        self.file
-            .set_len(n_bytes)
+        sys::set_length(&self.file, n_bytes)
             .map_err(|source| self.error("set the length of", source))
     }
 
     fn is_still_named(&self) -> Result<bool, LocalError> {
-        let named = self
-            .file
-            .metadata()
+        let named = sys::stat(&self.file)
             .and_then(|metadata| sys::is_still_named(&self.folder, &self.partial_name, &metadata));
         named.map_err(|source| self.error("look at", source))
     }
 
     /// Opens, or makes, this program's own file `suffix` beside this one, to add to it. Its lock covers that file too.
     pub(super) fn open_beside(&self, suffix: &str) -> Result<File, LocalError> {
-        let name = reserved_name(self.path.name(), suffix);
+        let name = reserved_name(
+            self.path.name(),
+            suffix,
+            name_limit(self.commits.as_deref(), &self.folder),
+        );
         open_to_append(&self.folder, &name)
             .map_err(|error| error.of_file(&self.folder, "make a journal for", &self.path))
     }
 
     pub(super) fn remove_beside(&self, suffix: &str) {
         // It is there only after a run that was killed; what cannot be removed is overwritten later.
-        let _ = self
-            .folder
-            .remove_file(reserved_name(self.path.name(), suffix));
+        let _ = sys::remove(
+            &self.folder,
+            &reserved_name(
+                self.path.name(),
+                suffix,
+                name_limit(self.commits.as_deref(), &self.folder),
+            ),
+        );
     }
 
     pub(super) fn error(&self, action: &'static str, source: io::Error) -> LocalError {
         LocalError::io(&self.folder, action, self.path.as_str(), source)
-    }
-}
-
-impl Write for PartialFile {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.file.write(bytes)
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        self.file.flush()
     }
 }
 
@@ -257,6 +315,11 @@ impl Drop for PartialFile {
             self.forget();
         }
     }
+}
+
+/// The longest name in `folder`, as the run knows it or the file system says.
+fn name_limit(commits: Option<&Commits>, folder: &Dir) -> NameLimit {
+    commits.map_or_else(|| sys::name_limit(folder), |commits| commits.name_limit)
 }
 
 /// The last part of a path of the user's.
@@ -277,6 +340,7 @@ fn without_action(error: LocalError) -> io::Error {
         LocalError::Io { source, .. }
         | LocalError::Full { source, .. }
         | LocalError::Gone { source, .. } => source,
+        LocalError::NotPutInPlace { error, .. } => without_action(*error),
         LocalError::Conflict(message) => io::Error::other(message),
     }
 }
@@ -287,42 +351,6 @@ pub(super) fn folder_of(path: &Path) -> &Path {
         Some(folder) if !folder.as_os_str().is_empty() => folder,
         _ => Path::new("."),
     }
-}
-
-/// As `write_all_at`, but for many pieces in few system calls.
-#[cfg(unix)]
-fn write_all_vectored_at(file: &File, chunks: &[Bytes], mut offset: u64) -> io::Result<()> {
-    let mut slices: Vec<_> = chunks.iter().map(|chunk| IoSlice::new(chunk)).collect();
-    let mut slices = slices.as_mut_slice();
-    IoSlice::advance_slices(&mut slices, 0);
-    while !slices.is_empty() {
-        // As many as one call takes: IOV_MAX is 1,024 on Linux and macOS.
-        let n_slices = slices.len().min(1024);
-        match rustix::io::pwritev(file, &slices[..n_slices], offset) {
-            Ok(0) => return Err(ErrorKind::WriteZero.into()),
-            Ok(n_written) => {
-                offset += n_written as u64;
-                IoSlice::advance_slices(&mut slices, n_written);
-            }
-            Err(rustix::io::Errno::INTR) => {}
-            Err(error) => return Err(error.into()),
-        }
-    }
-    Ok(())
-}
-
-#[cfg(windows)]
-fn write_all_vectored_at(file: &File, chunks: &[Bytes], mut offset: u64) -> io::Result<()> {
-    use std::os::windows::fs::FileExt;
-    for chunk in chunks {
-        let mut rest = &chunk[..];
-        while !rest.is_empty() {
-            let n_written = file.seek_write(rest, offset)?;
-            offset += n_written as u64;
-            rest = &rest[n_written..];
-        }
-    }
-    Ok(())
 }
 
 #[cfg(test)]
@@ -385,7 +413,9 @@ mod tests {
     fn a_stale_partial_is_taken_over_and_a_live_one_is_a_conflict() {
         let (folder, dir) = folder();
         std::fs::write(
-            folder.path().join(reserved_name("a", PARTIAL_SUFFIX)),
+            folder
+                .path()
+                .join(reserved_name("a", PARTIAL_SUFFIX, NameLimit::default())),
             "left by a killed run",
         )
         .unwrap();
@@ -405,7 +435,9 @@ mod tests {
         std::fs::write(folder.path().join("victim"), "kept").unwrap();
         std::fs::hard_link(
             folder.path().join("victim"),
-            folder.path().join(reserved_name("a", PARTIAL_SUFFIX)),
+            folder
+                .path()
+                .join(reserved_name("a", PARTIAL_SUFFIX, NameLimit::default())),
         )
         .unwrap();
         let file = PartialFile::create(dir, None, &path("a")).unwrap();
@@ -422,7 +454,9 @@ mod tests {
         std::fs::write(folder.path().join("victim"), "kept").unwrap();
         std::os::unix::fs::symlink(
             "victim",
-            folder.path().join(reserved_name("a", PARTIAL_SUFFIX)),
+            folder
+                .path()
+                .join(reserved_name("a", PARTIAL_SUFFIX, NameLimit::default())),
         )
         .unwrap();
         assert!(matches!(

@@ -7,8 +7,9 @@ use cap_std::ambient_authority;
 use cap_std::fs::Dir;
 
 use super::error::{LocalError, free_bytes};
-use super::output::OutputFolder;
+use super::output::{FileThere, OutputFolder};
 use super::path::LocalPath;
+use super::path::name::NameLimit;
 use super::publish::check_replaceable;
 use super::sys;
 
@@ -55,13 +56,13 @@ impl Preview {
         })
     }
 
-    /// Whether a file is at `path`.
+    /// The file that is at `path`; `None` if there is none.
     ///
     /// # Errors
     /// [`LocalError::Conflict`] where no file can come to be at `path`; others where that cannot be seen.
-    pub fn check(&mut self, path: &LocalPath) -> Result<bool, LocalError> {
+    pub fn check(&mut self, path: &LocalPath) -> Result<Option<FileThere>, LocalError> {
         let Some(output) = &self.output else {
-            return Ok(false);
+            return Ok(None);
         };
         output.check_kept(path)?;
         if path.folder() != self.folder {
@@ -72,26 +73,46 @@ impl Preview {
                     .strip_prefix(self.folder.as_str())
                     .is_some_and(|rest| rest.starts_with('/'));
             if is_below_missing {
-                return Ok(false);
+                return Ok(None);
             }
             self.found = look(output.root(), path.folder())?;
             path.folder().clone_into(&mut self.folder);
         }
         let folder = match &self.found {
-            Folder::Missing => return Ok(false),
+            Folder::Missing => return Ok(None),
             Folder::There(folder) => folder,
         };
         match sys::symlink_metadata(folder, path.name()) {
             // A link is replaced, whatever it leads to.
-            Ok(metadata) if metadata.is_symlink() => Ok(true),
-            Ok(metadata) if path.is_folder() && metadata.is_dir() => Ok(false),
+            Ok(metadata) if metadata.is_symlink() => Ok(Some(FileThere::of_link(&metadata))),
+            Ok(metadata) if path.is_folder() && metadata.is_dir() => Ok(None),
             Ok(_) if path.is_folder() => Err(LocalError::Conflict(format!(
                 "a file is where `{path}` needs a folder"
             ))),
-            Ok(metadata) => check_replaceable(&metadata, path).map(|()| true),
-            Err(error) if error.kind() == ErrorKind::NotFound => Ok(false),
+            Ok(metadata) => {
+                check_replaceable(&metadata, path).map(|()| Some(FileThere::of(&metadata)))
+            }
+            Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
             Err(error) => Err(LocalError::io(folder, "look at", path.as_str(), error)),
         }
+    }
+
+    /// The file that a run would find at `path` to keep: as [`Preview::check`] says, but a link counts as what it leads to.
+    ///
+    /// # Errors
+    /// As [`OutputFolder::file_at`].
+    pub fn file_to_keep(&self, path: &LocalPath) -> Result<Option<FileThere>, LocalError> {
+        match &self.output {
+            Some(output) => output.file_at(path),
+            None => Ok(None),
+        }
+    }
+
+    /// The longest name that the file system takes, where the output folder is there already.
+    pub fn name_limit(&self) -> NameLimit {
+        self.output
+            .as_ref()
+            .map_or_else(NameLimit::default, OutputFolder::name_limit)
     }
 
     /// Bytes that are free where the files would go.

@@ -14,12 +14,14 @@ use std::time::SystemTime;
 
 use cap_std::fs::{Dir, Metadata, OpenOptions};
 
-use super::clock::{changed, is_before, run_start};
+use super::clock::{changed, is_ahead, is_before, run_start};
 use super::error::LocalError;
 use super::lock::InUse;
 use super::path::LocalPath;
-use super::sys::read_exact_at;
+use super::path::name::NameLimit;
+use super::sys;
 use super::warnings::Warnings;
+use crate::open_files;
 
 /// Bytes compared at once.
 const COMPARE_SIZE: usize = 256 * 1024;
@@ -34,6 +36,7 @@ pub struct Commits {
     /// The partial files that are written without a lock.
     pub in_use: InUse,
     pub warnings: Warnings,
+    pub name_limit: NameLimit,
 }
 
 /// What became of a partial file.
@@ -41,6 +44,8 @@ pub enum Put {
     Renamed,
     /// A file of this run's with the same bytes is at its path: it is not needed.
     SameWasThere,
+    /// A file that this run must not replace is at its path: it can never be put there.
+    Refused(LocalError),
 }
 
 /// What is in the way of a new file.
@@ -49,6 +54,8 @@ enum InTheWay {
     /// Something from before the run.
     Old,
     OfThisRun(File),
+    /// A file that no key may replace.
+    Kept,
 }
 
 impl Commits {
@@ -56,6 +63,7 @@ impl Commits {
     pub fn new(folder: &Dir) -> Self {
         Self {
             run_start: run_start(folder),
+            name_limit: sys::name_limit(folder),
             kept: Mutex::default(),
             in_use: InUse::default(),
             warnings: Warnings::default(),
@@ -63,9 +71,10 @@ impl Commits {
     }
 
     /// For a folder that no file will be put into.
-    pub fn never() -> Self {
+    pub fn never(folder: &Dir) -> Self {
         Self {
             run_start: SystemTime::UNIX_EPOCH,
+            name_limit: sys::name_limit(folder),
             kept: Mutex::default(),
             in_use: InUse::default(),
             warnings: Warnings::default(),
@@ -86,7 +95,7 @@ impl Commits {
         path: &LocalPath,
     ) -> Result<Put, LocalError> {
         loop {
-            let refused = match rename_to_free(folder, partial_name, path.name()) {
+            let refused = match sys::rename_to_free(folder, partial_name, path.name()) {
                 // One system call, where nothing is there.
                 Ok(()) => return Ok(Put::Renamed),
                 Err(error) => error,
@@ -101,13 +110,16 @@ impl Commits {
             match self.in_the_way(folder, path, &kept)? {
                 // What was there is gone: another download may just be quicker.
                 InTheWay::Nothing if refused.kind() == ErrorKind::AlreadyExists => {}
-                InTheWay::Nothing | InTheWay::Old => return replace(folder, partial_name, path),
+                InTheWay::Nothing | InTheWay::Old => {
+                    return replace(folder, partial_name, path).map(|()| Put::Renamed);
+                }
+                InTheWay::Kept => return Ok(Put::Refused(LocalError::is_kept(path))),
                 InTheWay::OfThisRun(committed) => {
                     // It stays, so there is no reason to hold up others while it is read.
                     drop(kept);
                     return match is_same_content(file, &committed) {
                         Ok(true) => Ok(Put::SameWasThere),
-                        Ok(false) => Err(other_content(path)),
+                        Ok(false) => Ok(Put::Refused(other_content(path))),
                         Err(error) => Err(put_error(folder, path, error)),
                     };
                 }
@@ -121,7 +133,7 @@ impl Commits {
         path: &LocalPath,
         kept: &[std::fs::Metadata],
     ) -> Result<InTheWay, LocalError> {
-        let metadata = match folder.symlink_metadata(path.name()) {
+        let metadata = match sys::symlink_metadata(folder, path.name()) {
             Ok(metadata) => metadata,
             Err(error) if error.kind() == ErrorKind::NotFound => return Ok(InTheWay::Nothing),
             Err(error) => return Err(put_error(folder, path, error)),
@@ -131,15 +143,17 @@ impl Commits {
             return Ok(InTheWay::Old);
         }
         check_replaceable(&metadata, path)?;
-        if kept.iter().any(|kept| is_same_file(kept, &metadata)) {
-            return Err(LocalError::is_kept(path));
+        if kept.iter().any(|kept| sys::is_same_file(kept, &metadata)) {
+            return Ok(InTheWay::Kept);
         }
-        if is_before(changed(&metadata), self.run_start) {
+        let changed = changed(&metadata);
+        if is_before(changed, self.run_start) || is_ahead(changed, folder) {
             return Ok(InTheWay::Old);
         }
-        let opened = folder.open_with(path.name(), &open_for_comparison());
-        opened
-            .map(|file| InTheWay::OfThisRun(file.into_std()))
+        // A symlink by now would be none of this run's files.
+        let open = || sys::open(folder, path.name(), OpenOptions::new().read(true));
+        sys::waiting_for_handles(open, open_files::is_exhausted)
+            .map(InTheWay::OfThisRun)
             .map_err(|error| put_error(folder, path, error))
     }
 
@@ -149,11 +163,8 @@ impl Commits {
 }
 
 /// Renames a partial file over whatever is at its final path.
-pub fn replace(folder: &Dir, partial_name: &str, path: &LocalPath) -> Result<Put, LocalError> {
-    match folder.rename(partial_name, folder, path.name()) {
-        Ok(()) => Ok(Put::Renamed),
-        Err(error) => Err(put_error(folder, path, error)),
-    }
+pub fn replace(folder: &Dir, partial_name: &str, path: &LocalPath) -> Result<(), LocalError> {
+    sys::rename(folder, partial_name, path.name()).map_err(|error| put_error(folder, path, error))
 }
 
 /// Refuses what is no file: a rename would fail on a folder, but take a named pipe's place.
@@ -161,34 +172,10 @@ pub fn check_replaceable(metadata: &Metadata, path: &LocalPath) -> Result<(), Lo
     if metadata.is_file() {
         return Ok(());
     }
-    let kind = kind(metadata);
+    let kind = sys::kind(metadata);
     Err(LocalError::Conflict(format!(
         "a {kind} is where the file `{path}` would go"
     )))
-}
-
-#[cfg(unix)]
-fn kind(metadata: &Metadata) -> &'static str {
-    use cap_std::fs::FileTypeExt;
-    let kind = metadata.file_type();
-    if kind.is_dir() {
-        "folder"
-    } else if kind.is_fifo() {
-        "named pipe"
-    } else if kind.is_socket() {
-        "socket"
-    } else {
-        "device"
-    }
-}
-
-#[cfg(not(unix))]
-fn kind(metadata: &Metadata) -> &'static str {
-    if metadata.is_dir() {
-        "folder"
-    } else {
-        "device"
-    }
 }
 
 fn other_content(path: &LocalPath) -> LocalError {
@@ -201,47 +188,9 @@ fn put_error(folder: &Dir, path: &LocalPath, source: io::Error) -> LocalError {
     LocalError::io(folder, "put in place", path.as_str(), source)
 }
 
-/// Fails with `AlreadyExists` where something has the name, and with `Unsupported` where it cannot be told so.
-#[cfg(any(target_os = "linux", target_os = "macos"))]
-fn rename_to_free(folder: &Dir, from: &str, to: &str) -> io::Result<()> {
-    use rustix::fs::{RenameFlags, renameat_with};
-    use rustix::io::Errno;
-    // Both are single names in an open folder: there is nothing that a symlink could redirect.
-    let unsupported = [Errno::INVAL, Errno::NOSYS, Errno::NOTSUP, Errno::OPNOTSUPP];
-    match renameat_with(folder, from, folder, to, RenameFlags::NOREPLACE) {
-        Err(error) if unsupported.contains(&error) => Err(ErrorKind::Unsupported.into()),
-        renamed => Ok(renamed?),
-    }
-}
-
-#[cfg(not(any(target_os = "linux", target_os = "macos")))]
-fn rename_to_free(_: &Dir, _: &str, _: &str) -> io::Result<()> {
-    Err(ErrorKind::Unsupported.into())
-}
-
-/// Were it a pipe by now, opening it must not wait for its other end; were it a symlink, it is none of this run's files.
-#[cfg(unix)]
-fn open_for_comparison() -> OpenOptions {
-    use cap_std::fs::OpenOptionsExt;
-    use rustix::fs::OFlags;
-    let flags = OFlags::NOFOLLOW | OFlags::NONBLOCK;
-    let mut options = OpenOptions::new();
-    options
-        .read(true)
-        .custom_flags(i32::try_from(flags.bits()).unwrap_or_default());
-    options
-}
-
-#[cfg(not(unix))]
-fn open_for_comparison() -> OpenOptions {
-    let mut options = OpenOptions::new();
-    options.read(true);
-    options
-}
-
 fn is_same_content(one: &File, other: &File) -> io::Result<bool> {
-    let length = one.metadata()?.len();
-    if other.metadata()?.len() != length {
+    let length = sys::stat(one)?.len();
+    if sys::stat(other)?.len() != length {
         return Ok(false);
     }
     let at_once = |left: u64| usize::try_from(left).map_or(COMPARE_SIZE, |n| n.min(COMPARE_SIZE));
@@ -249,27 +198,14 @@ fn is_same_content(one: &File, other: &File) -> io::Result<bool> {
     let mut offset = 0;
     while offset < length {
         let n = at_once(length - offset);
-        read_exact_at(one, &mut of_one[..n], offset)?;
-        read_exact_at(other, &mut of_other[..n], offset)?;
+        sys::read_exact_at(one, &mut of_one[..n], offset)?;
+        sys::read_exact_at(other, &mut of_other[..n], offset)?;
         if of_one[..n] != of_other[..n] {
             return Ok(false);
         }
         offset += n as u64;
     }
     Ok(true)
-}
-
-/// Whether a file is a kept one under whatever name.
-#[cfg(unix)]
-fn is_same_file(kept: &std::fs::Metadata, there: &Metadata) -> bool {
-    use cap_std::fs::MetadataExt as _;
-    use std::os::unix::fs::MetadataExt as _;
-    (kept.dev(), kept.ino()) == (there.dev(), there.ino())
-}
-
-#[cfg(not(unix))]
-fn is_same_file(_: &std::fs::Metadata, _: &Metadata) -> bool {
-    false
 }
 
 #[cfg(all(test, unix))]
@@ -415,7 +351,7 @@ mod tests {
                 message,
                 format!("{kind} is where the file `{key}` would go")
             );
-            conflict(output.time_of_file(&path(key)).map(drop));
+            conflict(output.file_at(&path(key)).map(drop));
         }
         assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 3);
     }

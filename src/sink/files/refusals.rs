@@ -9,12 +9,12 @@ use bytes::Bytes;
 use crc_fast::CrcAlgorithm;
 use rustix::io::Errno;
 
-use super::sys::faults::{Call, Faults, fail, inject};
+use super::faults::{Call, Faults, fail, inject, limit_names, set_clock_back};
 use super::warnings::OnWarning;
 use super::{DonePart, Identity, LocalError, LocalPath, OutputFolder, Preview, ResumableFile};
 
-const PARTIAL: &str = ".s3pull-k.part";
-const JOURNAL: &str = ".s3pull-k.journal";
+pub const PARTIAL: &str = ".s3pull-k.part";
+pub const JOURNAL: &str = ".s3pull-k.journal";
 const HAS_NO_LOCKS: [Errno; 7] = [
     Errno::NOLCK,
     Errno::INVAL,
@@ -29,13 +29,13 @@ fn path(key: &str) -> LocalPath {
     LocalPath::of_key(key).unwrap()
 }
 
-struct Run {
-    output: OutputFolder,
+pub struct Run {
+    pub output: OutputFolder,
     warnings: Arc<Mutex<Vec<String>>>,
 }
 
 impl Run {
-    fn new(folder: &Path) -> Self {
+    pub fn new(folder: &Path) -> Self {
         let output = OutputFolder::open(folder, 8).unwrap();
         let warnings = Arc::new(Mutex::new(Vec::new()));
         let lines = Arc::clone(&warnings);
@@ -45,28 +45,28 @@ impl Run {
         Self { output, warnings }
     }
 
-    fn put(&self, key: &str, content: &'static str) -> Result<(), LocalError> {
+    pub fn put(&self, key: &str, content: &'static str) -> Result<(), LocalError> {
         let file = self.output.begin(&path(key))?;
         file.write_at(&[Bytes::from_static(content.as_bytes())], 0)?;
         file.commit(Some(modified()))
     }
 
     fn open(&self) -> Result<(ResumableFile, Vec<DonePart>), LocalError> {
-        self.output.begin_resumable(&path("k"), &identity())
+        self.output.begin_resumable(&path("k"), &identity(), |_| {})
     }
 
     /// Leaves a partial file with its first part.
-    fn leave_part(&self) {
+    pub fn leave_part(&self) {
         let (file, _) = self.open().unwrap();
         write_part(&file, 0);
     }
 
     /// Writes the parts that are missing; returns those that were resumed.
-    fn put_large(&self) -> Result<Vec<DonePart>, LocalError> {
+    pub fn put_large(&self) -> Result<Vec<DonePart>, LocalError> {
         let (file, done) = self.open()?;
         for index in 0..2 {
             if done.iter().all(|&(is_done, _)| is_done != index) {
-                write_part(&file, index);
+                try_write_part(&file, index)?;
             }
         }
         file.commit(Some(modified()))?;
@@ -91,6 +91,8 @@ fn identity() -> Identity {
     Identity {
         etag: "\"e\"".to_owned(),
         size: 1500,
+        last_modified: Some(modified()),
+        version_id: None,
         part_size: 1000,
         algorithm: CrcAlgorithm::Crc64Nvme,
     }
@@ -103,14 +105,18 @@ fn part(index: usize) -> Vec<u8> {
     }
 }
 
-fn write_part(file: &ResumableFile, index: usize) {
+fn try_write_part(file: &ResumableFile, index: usize) -> Result<(), LocalError> {
     let bytes = Bytes::from(part(index));
     let crc = crc_fast::crc64_nvme(&bytes);
-    file.write_at(&[bytes], index as u64 * 1000).unwrap();
-    file.record((index, crc)).unwrap();
+    file.write_at(&[bytes], index as u64 * 1000)?;
+    file.record((index, crc))
 }
 
-fn names(folder: &Path) -> Vec<String> {
+fn write_part(file: &ResumableFile, index: usize) {
+    try_write_part(file, index).unwrap();
+}
+
+pub fn names(folder: &Path) -> Vec<String> {
     let names = std::fs::read_dir(folder).unwrap();
     let mut names: Vec<_> = names
         .map(|entry| entry.unwrap().file_name().into_string().unwrap())
@@ -119,11 +125,11 @@ fn names(folder: &Path) -> Vec<String> {
     names
 }
 
-fn read(folder: &Path, name: &str) -> Vec<u8> {
+pub fn read(folder: &Path, name: &str) -> Vec<u8> {
     std::fs::read(folder.join(name)).unwrap()
 }
 
-fn whole() -> Vec<u8> {
+pub fn whole() -> Vec<u8> {
     [part(0), part(1)].concat()
 }
 
@@ -438,16 +444,13 @@ fn only_not_found_says_that_no_file_is_there() {
         for errno in LOOKS {
             let run = Run::new(folder.path());
             let _faults = fail(Call::Look, errno);
-            let time = run.output.time_of_file(&path(key));
+            let time = run.output.file_at(&path(key));
             assert!(time.is_err(), "{key} {errno}: {time:?}");
         }
     }
     let run = Run::new(folder.path());
     for key in ["new", "new/k"] {
-        assert!(
-            matches!(run.output.time_of_file(&path(key)), Ok(None)),
-            "{key}"
-        );
+        assert!(matches!(run.output.file_at(&path(key)), Ok(None)), "{key}");
     }
 }
 
@@ -456,14 +459,14 @@ fn a_symlink_that_leads_out_is_there_and_what_is_behind_one_is_in_doubt() {
     let (folder, outside) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
     std::os::unix::fs::symlink(outside.path(), folder.path().join("out")).unwrap();
     let run = Run::new(folder.path());
-    assert!(matches!(run.output.time_of_file(&path("out")), Ok(Some(_))));
+    assert!(matches!(run.output.file_at(&path("out")), Ok(Some(_))));
     assert!(matches!(
-        run.output.time_of_file(&path("out/k")),
+        run.output.file_at(&path("out/k")),
         Err(LocalError::Conflict(_))
     ));
     for errno in LOOKS {
         let _faults = fail(Call::LookAtLink, errno);
-        assert!(run.output.time_of_file(&path("out")).is_err(), "{errno}");
+        assert!(run.output.file_at(&path("out")).is_err(), "{errno}");
     }
 }
 
@@ -481,7 +484,7 @@ fn a_look_waits_until_other_files_are_closed() {
             }
             _ => Ok(()),
         });
-        assert!(matches!(run.output.time_of_file(&path("k")), Ok(Some(_))));
+        assert!(matches!(run.output.file_at(&path("k")), Ok(Some(_))));
     }
 }
 
@@ -499,9 +502,9 @@ fn a_preview_claims_nothing_of_what_it_could_not_look_at() {
                 assert!(is_there.is_err(), "{call:?} {errno}: {is_there:?}");
             }
             drop(faults);
-            assert!(preview.check(&path("d/k")).unwrap());
-            assert!(!preview.check(&path("d/new")).unwrap());
-            assert!(!preview.check(&path("new/k")).unwrap());
+            assert!(preview.check(&path("d/k")).unwrap().is_some());
+            assert!(preview.check(&path("d/new")).unwrap().is_none());
+            assert!(preview.check(&path("new/k")).unwrap().is_none());
         }
     }
 }
@@ -517,4 +520,130 @@ fn a_file_system_that_is_read_only_by_now_fails_the_row_and_keeps_the_old_file()
     });
     assert!(run.put("k", "new").is_err());
     assert_eq!(read(folder.path(), "k"), b"old");
+}
+
+/// What is left of a large file whose last step failed; the parts that the next run finds are all of them.
+fn is_kept_whole(folder: &Path, put: Result<Vec<DonePart>, LocalError>) {
+    let message = put.unwrap_err().to_string();
+    assert!(message.contains("kept as `.s3pull-k.part`"), "{message}");
+    assert_eq!(names(folder), [JOURNAL, PARTIAL]);
+    assert_eq!(Run::new(folder).put_large().unwrap().len(), 2);
+    assert_eq!(read(folder, "k"), whole());
+    assert_eq!(names(folder), ["k"]);
+}
+
+#[test]
+fn a_large_file_whose_last_step_fails_is_kept_whole_for_the_next_run() {
+    for errno in [Errno::IO, Errno::NOSPC, Errno::ACCESS, Errno::STALE] {
+        let folder = tempfile::tempdir().unwrap();
+        let run = Run::new(folder.path());
+        let faults = fail(Call::Rename, errno);
+        let put = run.put_large();
+        drop(faults);
+        is_kept_whole(folder.path(), put);
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let run = Run::new(folder.path());
+    std::fs::create_dir(folder.path().join("k")).unwrap();
+    let put = run.put_large();
+    std::fs::remove_dir(folder.path().join("k")).unwrap();
+    is_kept_whole(folder.path(), put);
+}
+
+#[test]
+fn a_large_file_that_can_never_be_at_its_path_is_not_kept() {
+    let folder = tempfile::tempdir().unwrap();
+    let run = Run::new(folder.path());
+    run.put("k", "of this run").unwrap();
+    assert!(matches!(run.put_large(), Err(LocalError::Conflict(_))));
+    assert_eq!(read(folder.path(), "k"), b"of this run");
+    assert_eq!(names(folder.path()), ["k"]);
+}
+
+#[test]
+fn what_was_left_of_a_large_file_outlives_a_lack_of_handles() {
+    for errno in [Errno::MFILE, Errno::NFILE] {
+        let folder = tempfile::tempdir().unwrap();
+        Run::new(folder.path()).leave_part();
+        let run = Run::new(folder.path());
+        let (mut since, mut n_opened) = (None, 0);
+        // The partial file can be opened, its journal only after a while.
+        let _faults = inject(move |call| {
+            n_opened += usize::from(call == Call::Open);
+            if call == Call::Open && n_opened > 2 {
+                let since = since.get_or_insert_with(std::time::Instant::now);
+                if since.elapsed() < Duration::from_millis(300) {
+                    return Err(errno.into());
+                }
+            }
+            Ok(())
+        });
+        assert_eq!(run.put_large().unwrap().len(), 1, "{errno}");
+        assert_eq!(read(folder.path(), "k"), whole());
+    }
+}
+
+#[test]
+fn a_file_is_compared_with_this_runs_once_there_are_handles_for_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let run = Run::new(folder.path());
+    run.put("k", "same").unwrap();
+    let (mut since, mut is_refused) = (None, false);
+    let _faults = inject(move |call| {
+        is_refused |= call == Call::Rename;
+        if call == Call::Open && is_refused {
+            let since = since.get_or_insert_with(std::time::Instant::now);
+            if since.elapsed() < Duration::from_millis(300) {
+                return Err(Errno::MFILE.into());
+            }
+        }
+        Ok(())
+    });
+    run.put("k", "same").unwrap();
+}
+
+#[test]
+fn a_symlink_that_takes_a_files_place_before_it_is_compared_is_not_followed() {
+    let folder = tempfile::tempdir().unwrap();
+    let run = Run::new(folder.path());
+    run.put("k", "same").unwrap();
+    std::fs::write(folder.path().join("victim"), "same").unwrap();
+    let path = folder.path().join("k");
+    let mut is_refused = false;
+    let _faults = inject(move |call| {
+        is_refused |= call == Call::Rename;
+        if call == Call::Open && is_refused {
+            std::fs::remove_file(&path).unwrap();
+            std::os::unix::fs::symlink("victim", &path).unwrap();
+        }
+        Ok(())
+    });
+    assert!(run.put("k", "same").is_err());
+}
+
+#[test]
+fn a_file_from_when_the_clock_was_ahead_is_replaced() {
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::write(folder.path().join("k"), "of the future").unwrap();
+    set_clock_back(Duration::from_hours(1));
+    Run::new(folder.path()).put("k", "new").unwrap();
+    set_clock_back(Duration::ZERO);
+    assert_eq!(read(folder.path(), "k"), b"new");
+    assert_eq!(names(folder.path()), ["k"]);
+}
+
+#[test]
+fn own_names_fit_where_names_are_shorter() {
+    let folder = tempfile::tempdir().unwrap();
+    limit_names(143);
+    let run = Run::new(folder.path());
+    let key = "x".repeat(143);
+    let file = run.output.begin(&path(&key)).unwrap();
+    assert!(names(folder.path()).iter().all(|name| name.len() <= 143));
+    file.commit(None).unwrap();
+    assert_eq!(names(folder.path()), [key.as_str()]);
+    let begun = run.output.begin_resumable(&path(&key), &identity(), |_| {});
+    assert!(names(folder.path()).iter().all(|name| name.len() <= 143));
+    assert_eq!(names(folder.path()).len(), 3);
+    drop(begun);
 }

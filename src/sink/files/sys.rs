@@ -2,14 +2,17 @@
 //! Unit tests can make each call fail, or do something just before it.
 
 use std::fs::{File, FileTimes, TryLockError};
-use std::io::{self, ErrorKind};
-use std::time::SystemTime;
+#[cfg(unix)]
+use std::io::IoSlice;
+use std::io::{self, ErrorKind, Write};
+use std::time::{Duration, SystemTime};
 
+use bytes::Bytes;
 use cap_std::fs::{Dir, Metadata, OpenOptions};
 
-use super::path::name::RESERVED_PREFIX;
 #[cfg(test)]
-use faults::{Call, before};
+use super::faults::{Call, before};
+use super::path::name::{NameLimit, RESERVED_PREFIX};
 
 /// How often a call is repeated that signals interrupt, before that counts as its failure.
 const MAX_INTERRUPTIONS: usize = 100;
@@ -98,6 +101,24 @@ pub fn preallocate(_: &File, _: u64) -> io::Result<()> {
     Ok(())
 }
 
+/// What is waited where this process has too many files open, and how often: a minute in all.
+const HANDLES_WAIT: Duration = Duration::from_millis(20);
+const MAX_HANDLES_WAITS: u32 = 3_000;
+
+/// Does `work` again while `is_out_of_handles` says that it failed for too many open files, which others close meanwhile.
+pub fn waiting_for_handles<T, E>(
+    work: impl Fn() -> Result<T, E>,
+    is_out_of_handles: impl Fn(&E) -> bool,
+) -> Result<T, E> {
+    for _ in 0..MAX_HANDLES_WAITS {
+        match work() {
+            Err(error) if is_out_of_handles(&error) => std::thread::sleep(HANDLES_WAIT),
+            done => return done,
+        }
+    }
+    work()
+}
+
 fn retried<T>(mut call: impl FnMut() -> io::Result<T>) -> io::Result<T> {
     for _ in 0..MAX_INTERRUPTIONS {
         match call() {
@@ -106,6 +127,161 @@ fn retried<T>(mut call: impl FnMut() -> io::Result<T>) -> io::Result<T> {
         }
     }
     call()
+}
+
+/// Writes `chunks` at `offset`: many pieces in few system calls.
+#[cfg(unix)]
+pub fn write_at(file: &File, chunks: &[Bytes], mut offset: u64) -> io::Result<()> {
+    let mut slices: Vec<_> = chunks.iter().map(|chunk| IoSlice::new(chunk)).collect();
+    let mut slices = slices.as_mut_slice();
+    IoSlice::advance_slices(&mut slices, 0);
+    while !slices.is_empty() {
+        #[cfg(test)]
+        before(Call::Write)?;
+        // As many as one call takes: IOV_MAX is 1,024 on Linux and macOS.
+        let n_slices = slices.len().min(1024);
+        match rustix::io::pwritev(file, &slices[..n_slices], offset) {
+            Ok(0) => return Err(ErrorKind::WriteZero.into()),
+            Ok(n_written) => {
+                offset += n_written as u64;
+                IoSlice::advance_slices(&mut slices, n_written);
+            }
+            Err(rustix::io::Errno::INTR) => {}
+            Err(error) => return Err(error.into()),
+        }
+    }
+    Ok(())
+}
+
+#[cfg(windows)]
+pub fn write_at(file: &File, chunks: &[Bytes], mut offset: u64) -> io::Result<()> {
+    use std::os::windows::fs::FileExt;
+    for chunk in chunks {
+        let mut rest = &chunk[..];
+        while !rest.is_empty() {
+            let n_written = file.seek_write(rest, offset)?;
+            offset += n_written as u64;
+            rest = &rest[n_written..];
+        }
+    }
+    Ok(())
+}
+
+/// Fills `buffer` with what is at `offset`.
+#[cfg(unix)]
+pub fn read_exact_at(file: &File, buffer: &mut [u8], offset: u64) -> io::Result<()> {
+    #[cfg(test)]
+    before(Call::Read)?;
+    std::os::unix::fs::FileExt::read_exact_at(file, buffer, offset)
+}
+
+#[cfg(windows)]
+pub fn read_exact_at(file: &File, mut buffer: &mut [u8], mut offset: u64) -> io::Result<()> {
+    while !buffer.is_empty() {
+        match std::os::windows::fs::FileExt::seek_read(file, buffer, offset)? {
+            0 => return Err(ErrorKind::UnexpectedEof.into()),
+            n_read => {
+                buffer = &mut buffer[n_read..];
+                offset += n_read as u64;
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Adds `line` to a file that was opened to append to: lines of several threads do not mix.
+pub fn append(mut file: &File, line: &[u8]) -> io::Result<()> {
+    #[cfg(test)]
+    before(Call::Append)?;
+    file.write_all(line)
+}
+
+/// Cuts the file off, or fills it up with zeros, at `n_bytes`.
+pub fn set_length(file: &File, n_bytes: u64) -> io::Result<()> {
+    retried(|| {
+        #[cfg(test)]
+        before(Call::SetLength)?;
+        file.set_len(n_bytes)
+    })
+}
+
+/// What an open file is like.
+pub fn stat(file: &File) -> io::Result<std::fs::Metadata> {
+    #[cfg(test)]
+    before(Call::Stat)?;
+    file.metadata()
+}
+
+/// Renames `from` to `to`, in one folder, unless something has that name. Fails with `AlreadyExists` where something has
+/// it, and with `Unsupported` where the file system cannot do that.
+#[cfg(any(target_os = "linux", target_os = "macos"))]
+pub fn rename_to_free(folder: &Dir, from: &str, to: &str) -> io::Result<()> {
+    use rustix::fs::{RenameFlags, renameat_with};
+    use rustix::io::Errno;
+    #[cfg(test)]
+    before(Call::Rename)?;
+    // Both are single names in an open folder: there is nothing that a symlink could redirect.
+    let unsupported = [Errno::INVAL, Errno::NOSYS, Errno::NOTSUP, Errno::OPNOTSUPP];
+    match renameat_with(folder, from, folder, to, RenameFlags::NOREPLACE) {
+        Err(error) if unsupported.contains(&error) => Err(ErrorKind::Unsupported.into()),
+        renamed => Ok(renamed?),
+    }
+}
+
+#[cfg(not(any(target_os = "linux", target_os = "macos")))]
+pub fn rename_to_free(_: &Dir, _: &str, _: &str) -> io::Result<()> {
+    Err(ErrorKind::Unsupported.into())
+}
+
+/// Renames `from` to `to`, in one folder, in the place of whatever has that name.
+pub fn rename(folder: &Dir, from: &str, to: &str) -> io::Result<()> {
+    #[cfg(test)]
+    before(Call::Rename)?;
+    folder.rename(from, folder, to)
+}
+
+/// Whether two files are one, under whatever names.
+#[cfg(unix)]
+pub fn is_same_file(one: &std::fs::Metadata, other: &Metadata) -> bool {
+    use cap_std::fs::MetadataExt;
+    file_id(one) == Some((other.dev(), other.ino()))
+}
+
+#[cfg(not(unix))]
+pub fn is_same_file(_: &std::fs::Metadata, _: &Metadata) -> bool {
+    false
+}
+
+/// What is no file, in a word or two.
+#[cfg(unix)]
+pub fn kind(metadata: &Metadata) -> &'static str {
+    use cap_std::fs::FileTypeExt;
+    let kind = metadata.file_type();
+    if kind.is_dir() {
+        "folder"
+    } else if kind.is_fifo() {
+        "named pipe"
+    } else if kind.is_socket() {
+        "socket"
+    } else {
+        "device"
+    }
+}
+
+#[cfg(not(unix))]
+pub fn kind(metadata: &Metadata) -> &'static str {
+    if metadata.is_dir() {
+        "folder"
+    } else {
+        "device"
+    }
+}
+
+/// Makes the folder `path` and those that it is in, where they are not there.
+pub fn make_folder(folder: &Dir, path: &str) -> io::Result<()> {
+    #[cfg(test)]
+    before(Call::MakeFolder)?;
+    folder.create_dir_all(path)
 }
 
 /// What is at `path`, through symlinks.
@@ -172,9 +348,8 @@ pub fn remove(folder: &Dir, name: &str) -> io::Result<()> {
 /// Whether the open file is the one that `name` stands for: its last owner may have renamed or removed it.
 #[cfg(unix)]
 pub fn is_still_named(folder: &Dir, name: &str, file: &std::fs::Metadata) -> io::Result<bool> {
-    use cap_std::fs::MetadataExt;
     match symlink_metadata(folder, name) {
-        Ok(named) => Ok(file_id(file) == Some((named.dev(), named.ino()))),
+        Ok(named) => Ok(is_same_file(file, &named)),
         Err(error) if error.kind() == ErrorKind::NotFound => Ok(false),
         Err(error) => Err(error),
     }
@@ -228,6 +403,45 @@ pub fn is_like_new(_: &Dir, _: &std::fs::Metadata) -> io::Result<bool> {
     Ok(true)
 }
 
+/// The longest name that `folder` takes.
+#[cfg(unix)]
+pub fn name_limit(folder: &Dir) -> NameLimit {
+    #[cfg(test)]
+    if let Some(limit) = super::faults::name_limit() {
+        return limit;
+    }
+    rustix::fs::fstatvfs(folder).map_or_else(
+        |_| NameLimit::default(),
+        |state| NameLimit::of_bytes(state.f_namemax),
+    )
+}
+
+#[cfg(not(unix))]
+pub fn name_limit(_: &Dir) -> NameLimit {
+    NameLimit::default()
+}
+
+/// Has the folder's file system write everything to its disk, and waits for it.
+#[cfg(any(target_os = "linux", target_os = "android"))]
+pub fn flush(folder: &Dir) -> io::Result<()> {
+    use rustix::fs::{Mode, OFlags, openat, syncfs};
+    // The folder's own handle is good for paths only.
+    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
+    Ok(syncfs(openat(folder, ".", flags, Mode::empty())?)?)
+}
+
+/// Has all file systems write everything to their disks, where there is such a call.
+#[cfg(not(any(target_os = "linux", target_os = "android")))]
+pub fn flush(_: &Dir) -> io::Result<()> {
+    #[cfg(unix)]
+    {
+        rustix::fs::sync();
+        Ok(())
+    }
+    #[cfg(not(unix))]
+    Err(ErrorKind::Unsupported.into())
+}
+
 /// What a file made now in `folder` is like; it is gone again.
 pub fn probe(folder: &Dir) -> io::Result<Metadata> {
     if let Ok(file) = make_nameless(folder) {
@@ -252,87 +466,4 @@ fn make_nameless(folder: &Dir) -> io::Result<cap_std::fs::File> {
 #[cfg(not(target_os = "linux"))]
 fn make_nameless(_: &Dir) -> io::Result<cap_std::fs::File> {
     Err(ErrorKind::Unsupported.into())
-}
-
-/// What unit tests have happen just before a call: an error in its place, or what another process might do.
-/// Reads exactly as many bytes as `buffer` holds, from `offset` on.
-///
-/// # Errors
-/// When the file ends before, or the file system refuses.
-#[cfg(unix)]
-pub fn read_exact_at(file: &File, buffer: &mut [u8], offset: u64) -> io::Result<()> {
-    std::os::unix::fs::FileExt::read_exact_at(file, buffer, offset)
-}
-
-#[cfg(windows)]
-pub fn read_exact_at(file: &File, mut buffer: &mut [u8], mut offset: u64) -> io::Result<()> {
-    while !buffer.is_empty() {
-        match std::os::windows::fs::FileExt::seek_read(file, buffer, offset)? {
-            0 => return Err(ErrorKind::UnexpectedEof.into()),
-            n_read => {
-                buffer = &mut buffer[n_read..];
-                offset += n_read as u64;
-            }
-        }
-    }
-    Ok(())
-}
-
-#[cfg(test)]
-pub mod faults {
-    use std::cell::RefCell;
-    use std::io;
-
-    #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-    pub enum Call {
-        Open,
-        Lock,
-        Look,
-        LookAtLink,
-        OpenFolder,
-        Preallocate,
-        Remove,
-        SetTimes,
-    }
-
-    type Hook = Box<dyn FnMut(Call) -> io::Result<()>>;
-
-    thread_local! {
-        static HOOK: RefCell<Option<Hook>> = const { RefCell::new(None) };
-    }
-
-    /// Faults of this thread's calls, until it is dropped.
-    #[must_use]
-    pub struct Faults;
-
-    impl Drop for Faults {
-        fn drop(&mut self) {
-            HOOK.set(None);
-        }
-    }
-
-    pub fn inject(hook: impl FnMut(Call) -> io::Result<()> + 'static) -> Faults {
-        HOOK.set(Some(Box::new(hook)));
-        Faults
-    }
-
-    /// Every `call` fails with `errno`.
-    pub fn fail(call: Call, errno: rustix::io::Errno) -> Faults {
-        inject(move |called| {
-            if called == call {
-                return Err(errno.into());
-            }
-            Ok(())
-        })
-    }
-
-    pub fn before(call: Call) -> io::Result<()> {
-        // The hook is taken out meanwhile, so that it can call what it stands before.
-        let Some(mut hook) = HOOK.take() else {
-            return Ok(());
-        };
-        let done = hook(call);
-        HOOK.set(Some(hook));
-        done
-    }
 }

@@ -21,10 +21,10 @@ pub static FORMAT: Format = Format {
 fn parse(line: &[u8]) -> Option<Line<'_>> {
     const PREFIX: &[u8] = b"                           PRE ";
     if is_summary(line) {
-        return Some(Line::NoObject);
+        return Some(Line::Total);
     }
     if line.starts_with(PREFIX) && line.ends_with(b"/") {
-        return Some(Line::NoObject);
+        return Some(Line::Folder);
     }
     let (date, rest) = line.split_at_checked(19)?;
     let rest = rest.strip_prefix(b" ").filter(|_| is_date(date))?;

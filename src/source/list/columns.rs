@@ -2,8 +2,9 @@
 
 use std::str::FromStr;
 
+use super::findings::Findings;
 use crate::outcome::ErrorCode;
-use crate::row::{Entry, NoEntry};
+use crate::row::{Entry, MAX_COLUMN, NoEntry};
 
 /// The longest key that S3 can hold, in bytes of UTF-8 (S3 user guide, "Naming Amazon S3 objects").
 const MAX_KEY: usize = 1024;
@@ -25,6 +26,7 @@ pub struct KeyRules<'a> {
     /// Put before keys, though not before those of an `s3://` URI.
     pub prefix: &'a str,
     pub bucket: &'a str,
+    pub findings: &'a Findings,
 }
 
 impl KeyRules<'_> {
@@ -43,7 +45,7 @@ impl KeyRules<'_> {
         };
         let whole = KeyRules {
             prefix: "",
-            bucket: self.bucket,
+            ..*self
         };
         match uri.split_once('/') {
             Some((bucket, key)) if !bucket.is_empty() => whole.entry(Columns {
@@ -70,7 +72,8 @@ impl KeyRules<'_> {
 
     /// The object that a row's columns name.
     pub fn entry(&self, columns: Columns<'_>) -> Result<Entry, NoEntry> {
-        let Columns { key, bucket, .. } = columns;
+        let entry = self.read(columns);
+        let bucket = columns.bucket;
         if !bucket.is_empty() && bucket != self.bucket {
             let message = format!(
                 "the row is for bucket `{bucket}`, this run is for `{}`",
@@ -78,27 +81,54 @@ impl KeyRules<'_> {
             );
             return Err(NoEntry {
                 bucket: Some(bucket.to_owned()),
-                ..NoEntry::failed(key, ErrorCode::WrongBucket, message)
+                ..NoEntry::failed(entry, ErrorCode::WrongBucket, message)
             });
         }
-        let length = self.prefix.len() + key.len();
+        let length = entry.key.len();
         if length == 0 {
-            return Err(NoEntry::invalid("the key is empty"));
+            return Err(NoEntry::invalid("the key is empty").without_key(entry, ""));
         }
-        let mut whole = String::with_capacity(length);
-        whole.push_str(self.prefix);
-        whole.push_str(key);
         if length > MAX_KEY {
             let message = format!("the key has {length} bytes, S3 allows {MAX_KEY}");
-            return Err(NoEntry::failed(&whole, ErrorCode::InvalidKey, message));
+            return Err(NoEntry::failed(entry, ErrorCode::InvalidKey, message));
         }
-        Ok(Entry {
+        let columns = [
+            ("version_id", &entry.version_id),
+            ("etag", &entry.etag),
+            ("dest", &entry.dest),
+        ];
+        let too_long = columns.into_iter().find_map(|(name, text)| {
+            let length = text.as_ref().map_or(0, String::len);
+            (length > MAX_COLUMN).then(|| format!("its `{name}` has more than {MAX_COLUMN} bytes"))
+        });
+        match too_long {
+            Some(message) => Err(NoEntry::invalid(message).of_entry(entry)),
+            None => Ok(entry),
+        }
+    }
+
+    /// What a row's columns say, whether or not that is an object's.
+    pub fn read(&self, columns: Columns<'_>) -> Entry {
+        let Columns { key, .. } = columns;
+        let mut whole = String::with_capacity(self.prefix.len() + key.len());
+        whole.push_str(self.prefix);
+        whole.push_str(key);
+        Entry {
             key: whole,
             version_id: given(columns.version_id),
             size: columns.size,
             etag: given(columns.etag.trim_matches('"')),
             dest: given(columns.dest),
-        })
+        }
+    }
+
+    /// Bytes, as a list gives them. An empty column says nothing, and neither does one that is not a number.
+    pub fn size(&self, text: &str) -> Option<u64> {
+        let size = text.parse().ok();
+        if size.is_none() && !text.is_empty() {
+            self.findings.bad_size(text);
+        }
+        size
     }
 }
 
@@ -109,20 +139,6 @@ fn given(text: &str) -> Option<String> {
 pub fn utf8(bytes: &[u8]) -> Result<&str, NoEntry> {
     std::str::from_utf8(bytes)
         .map_err(|_| NoEntry::invalid(format!("not UTF-8, as S3's keys are: `{}`", excerpt(bytes))))
-}
-
-/// Bytes, as a list gives them; an empty column says nothing.
-pub fn size(text: &str) -> Result<Option<u64>, NoEntry> {
-    if text.is_empty() {
-        return Ok(None);
-    }
-    match text.parse() {
-        Ok(size) => Ok(Some(size)),
-        Err(_) => Err(NoEntry::invalid(format!(
-            "`{}` is no size in bytes",
-            excerpt(text.as_bytes())
-        ))),
-    }
 }
 
 /// The start of `text`, for a message.

@@ -5,7 +5,7 @@ use std::io::Read;
 
 use csv::{ByteRecord, ReaderBuilder};
 
-use super::columns::{Columns, KeyRules, size, utf8};
+use super::columns::{Columns, KeyRules, utf8};
 use super::format::{Emit, Format, List, Problem};
 use super::row_limit::Counted;
 use crate::row::{Entry, NoEntry};
@@ -101,32 +101,54 @@ pub fn for_each_record(
 }
 
 fn entry(record: &ByteRecord, positions: &Positions, keys: KeyRules<'_>) -> Result<Entry, NoEntry> {
-    let field = |position| field(record, position);
-    let key = field(Some(positions.key))?;
-    if key.is_empty() {
+    let mut fields = Fields::of(record);
+    let columns = Columns {
+        key: fields.text(Some(positions.key)),
+        bucket: fields.text(positions.bucket),
+        version_id: fields.text(positions.version_id),
+        size: keys.size(fields.text(positions.size)),
+        etag: fields.text(positions.etag),
+        dest: fields.text(positions.dest),
+    };
+    if let Some(unreadable) = fields.unreadable {
+        return Err(unreadable.without_key(keys.read(columns), columns.key));
+    }
+    if columns.key.is_empty() {
         // A row that failed for want of a key keeps its story when its CSV is the list.
-        let message = field(positions.message)?;
-        return Err(NoEntry::invalid(if message.is_empty() {
+        let message = fields.text(positions.message);
+        let message = if message.is_empty() {
             "the key is empty"
         } else {
             message
-        }));
+        };
+        return Err(NoEntry::invalid(message).without_key(keys.read(columns), ""));
     }
-    let size = size(field(positions.size)?).map_err(|error| error.of_key(key))?;
-    keys.entry(Columns {
-        key,
-        bucket: field(positions.bucket)?,
-        version_id: field(positions.version_id)?,
-        size,
-        etag: field(positions.etag)?,
-        dest: field(positions.dest)?,
-    })
+    keys.entry(columns)
 }
 
-/// A record's column; empty where there is none.
-pub fn field(record: &ByteRecord, position: Option<usize>) -> Result<&str, NoEntry> {
-    let field = position.and_then(|position| record.get(position));
-    utf8(field.unwrap_or_default())
+/// The columns of a record as text. What is not UTF-8 reads as empty, and is remembered.
+pub struct Fields<'a> {
+    record: &'a ByteRecord,
+    /// The failure of the first column that is not UTF-8.
+    pub unreadable: Option<NoEntry>,
+}
+
+impl<'a> Fields<'a> {
+    pub fn of(record: &'a ByteRecord) -> Self {
+        Self {
+            record,
+            unreadable: None,
+        }
+    }
+
+    /// A column; empty where there is none.
+    pub fn text(&mut self, position: Option<usize>) -> &'a str {
+        let field = position.and_then(|position| self.record.get(position));
+        utf8(field.unwrap_or_default()).unwrap_or_else(|error| {
+            self.unreadable.get_or_insert(error);
+            ""
+        })
+    }
 }
 
 /// Whether a list's first line is a header: two columns or more, `key` among them. A lone `key` may just as well be a key.
@@ -169,8 +191,8 @@ mod tests {
     }
 
     #[test]
-    fn rows_of_another_bucket_or_without_a_key_or_size_fail_with_their_line() {
-        let list = b"key,bucket,message,size\nx,other,,\n,b,\"not UTF-8\",\n,b,,\ny,,,\nz,,,1.5\n";
+    fn rows_of_another_bucket_or_without_a_key_fail_with_their_line() {
+        let list = b"key,bucket,message,size\nx,other,,\n,b,\"not UTF-8\",\n,b,,\ny,,,\n\xff,,,\n";
         let found = rows(list, "auto", "");
         assert_eq!(
             found[0],
@@ -181,7 +203,7 @@ mod tests {
         assert_eq!(found[3], Ok("y".to_owned()));
         assert_eq!(
             found[4],
-            Err("6: InvalidRow: `1.5` is no size in bytes".to_owned())
+            Err(r"6: InvalidRow: not UTF-8, as S3's keys are: `\xff`".to_owned())
         );
     }
 

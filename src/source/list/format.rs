@@ -52,4 +52,6 @@ pub enum Problem {
     NotJson(serde_json::Error),
     #[error("{0}")]
     Inventory(String),
+    #[error("a defect of s3pull, please report it: {0}")]
+    Panicked(String),
 }

@@ -11,7 +11,7 @@ use std::io::{BufReader, Read};
 use ::csv::ByteRecord;
 use percent_encoding::percent_decode_str;
 
-use super::columns::{Columns, InventoryColumns, KeyRules, size};
+use super::columns::{Columns, InventoryColumns, KeyRules};
 use super::compression::Compression;
 use super::csv;
 use super::format::READ_SIZE;
@@ -144,23 +144,36 @@ fn entry(
     columns: &InventoryColumns,
     keys: KeyRules<'_>,
 ) -> Result<Entry, NoEntry> {
-    let field = |position| csv::field(record, position);
-    let key = decoded(field(Some(columns.key))?)?;
-    if field(columns.is_delete_marker)?.eq_ignore_ascii_case("true") {
-        return Err(NoEntry::skipped(key.into_owned(), SkipReason::DeleteMarker));
-    }
-    if field(columns.is_latest)?.eq_ignore_ascii_case("false") {
-        return Err(NoEntry::skipped(key.into_owned(), SkipReason::OldVersion));
-    }
-    let size = size(field(columns.size)?).map_err(|error| error.of_key(&key))?;
-    keys.entry(Columns {
+    let mut fields = csv::Fields::of(record);
+    let (key, undecodable) = match decoded(fields.text(Some(columns.key))) {
+        Ok(key) => (key, None),
+        Err(no_entry) => (Cow::Borrowed(""), Some(no_entry)),
+    };
+    let row = Columns {
         key: &key,
-        bucket: field(columns.bucket)?,
-        version_id: field(columns.version_id)?,
-        size,
-        etag: field(columns.etag)?,
+        bucket: fields.text(columns.bucket),
+        version_id: fields.text(columns.version_id),
+        size: keys.size(fields.text(columns.size)),
+        etag: fields.text(columns.etag),
         dest: "",
-    })
+    };
+    let (is_delete_marker, is_latest) = (
+        fields.text(columns.is_delete_marker),
+        fields.text(columns.is_latest),
+    );
+    if let Some(unreadable) = fields.unreadable {
+        return Err(unreadable.without_key(keys.read(row), &key));
+    }
+    if is_delete_marker.eq_ignore_ascii_case("true") {
+        return Err(NoEntry::skipped(keys.read(row), SkipReason::DeleteMarker));
+    }
+    if is_latest.eq_ignore_ascii_case("false") {
+        return Err(NoEntry::skipped(keys.read(row), SkipReason::OldVersion));
+    }
+    if let Some(undecodable) = undecodable {
+        return Err(undecodable.without_key(keys.read(row), ""));
+    }
+    keys.entry(row)
 }
 
 /// S3 writes a blank as `+` and a plus as `%2B`.

@@ -1,5 +1,5 @@
-//! `json`: JSON lines, an array, or what `aws s3api list-objects-v2` or `s5cmd --json ls` print. An object is its key as a
-//! string, or an object with `Key` or `key`, and optionally `Size`, `ETag` and `VersionId`.
+//! `json`: JSON lines, an array, or what `aws s3api list-objects-v2`, `aws s3api list-object-versions` or `s5cmd --json ls`
+//! print. An object is its key as a string, or an object with `Key` or `key`, and optionally `Size`, `ETag` and `VersionId`.
 
 use std::borrow::Cow;
 use std::cell::Cell;
@@ -12,10 +12,11 @@ use serde::de::{
 };
 use serde_json::error::Category;
 
-use super::columns::{Columns, KeyRules, excerpt, size};
+use super::columns::{Columns, KeyRules, excerpt};
 use super::format::{Emit, Format, List, Problem};
 use super::lines;
 use super::row_limit::Counted;
+use crate::outcome::SkipReason;
 use crate::row::{Entry, NoEntry};
 
 pub static FORMAT: Format = Format {
@@ -97,11 +98,21 @@ fn read_document(list: &mut List<'_>, emit: Emit<'_>) -> Result<(), Problem> {
     Ok(())
 }
 
+/// What the elements of a listing's array are.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Section {
+    Objects,
+    /// `Versions`, of which the latest ones are meant, as of an inventory.
+    Versions,
+    DeleteMarkers,
+}
+
 /// Where rows go as they are found.
 struct Rows<'a> {
     keys: KeyRules<'a>,
     emit: Emit<'a>,
     count: u64,
+    section: Section,
     /// Where the rows are, if not each is one of its own.
     line: Option<u64>,
     since_row: Rc<Cell<usize>>,
@@ -113,6 +124,7 @@ impl<'a> Rows<'a> {
             keys,
             emit,
             count: 0,
+            section: Section::Objects,
             line: None,
             since_row: Rc::default(),
         }
@@ -219,12 +231,20 @@ impl<'de> Visitor<'de> for Value<'_, '_> {
         let mut object = Object::default();
         let mut is_row = !self.may_hold_rows;
         while let Some(name) = members.next_key::<Scalar<'de>>()? {
+            let section = match name.text() {
+                "Contents" => Some(Section::Objects),
+                "Versions" => Some(Section::Versions),
+                "DeleteMarkers" => Some(Section::DeleteMarkers),
+                _ => None,
+            };
+            if let Some(section) = section.filter(|_| self.may_hold_rows) {
+                self.rows.section = section;
+                members.next_value_seed(Value::top(self.rows))?;
+                self.rows.section = Section::Objects;
+                object.is_listing = true;
+                continue;
+            }
             let member = match name.text() {
-                "Contents" if self.may_hold_rows => {
-                    members.next_value_seed(Value::top(self.rows))?;
-                    object.is_listing = true;
-                    continue;
-                }
                 "Key" => &mut object.key,
                 "key" => &mut object.key_or_uri,
                 "Bucket" | "bucket" => &mut object.bucket,
@@ -233,6 +253,15 @@ impl<'de> Visitor<'de> for Value<'_, '_> {
                 "VersionId" | "version_id" => &mut object.version_id,
                 "dest" => &mut object.dest,
                 "type" => &mut object.kind,
+                "IsLatest" => &mut object.is_latest,
+                "IsTruncated" | "NextToken" if self.may_hold_rows => {
+                    let value: Scalar<'_> = members.next_value()?;
+                    if matches!(value, Scalar::True | Scalar::Text(_)) {
+                        self.rows.keys.findings.truncated();
+                    }
+                    object.is_listing = true;
+                    continue;
+                }
                 name => {
                     object.is_listing |= OF_A_LISTING.contains(&name);
                     members.next_value::<IgnoredAny>()?;
@@ -251,7 +280,7 @@ impl<'de> Visitor<'de> for Value<'_, '_> {
 }
 
 /// Members that an answer to a request for a listing has, even if nothing was listed.
-const OF_A_LISTING: [&str; 4] = ["KeyCount", "IsTruncated", "RequestCharged", "Prefix"];
+const OF_A_LISTING: [&str; 3] = ["KeyCount", "RequestCharged", "Prefix"];
 
 /// The members of an object that matter.
 #[derive(Default)]
@@ -265,6 +294,7 @@ struct Object<'de> {
     version_id: Scalar<'de>,
     dest: Scalar<'de>,
     kind: Scalar<'de>,
+    is_latest: Scalar<'de>,
     is_listing: bool,
 }
 
@@ -273,21 +303,32 @@ impl Object<'_> {
         // What s5cmd and mc print of a common prefix.
         let is_folder = matches!(self.kind.text(), "directory" | "folder");
         let has_key = !self.key.text().is_empty() || !self.key_or_uri.text().is_empty();
-        if is_folder || (self.is_listing && !has_key) {
+        if is_folder {
+            return rows.keys.findings.folder();
+        }
+        if self.is_listing && !has_key {
             return;
         }
-        if has_key {
-            rows.push(self.entry(rows.keys));
-        } else {
-            rows.push_invalid("an object");
+        if !has_key {
+            return rows.push_invalid("an object");
         }
+        let skipped = match (rows.section, &self.is_latest) {
+            (Section::DeleteMarkers, _) => Some(SkipReason::DeleteMarker),
+            (Section::Versions, Scalar::False) => Some(SkipReason::OldVersion),
+            (Section::Objects | Section::Versions, _) => None,
+        };
+        let entry = self.entry(rows.keys);
+        rows.push(match (entry, skipped) {
+            (Ok(entry), Some(reason)) => Err(NoEntry::skipped(entry, reason)),
+            (entry, _) => entry,
+        });
     }
 
     fn entry(&self, keys: KeyRules<'_>) -> Result<Entry, NoEntry> {
         let key = self.key.text();
         let size = match &self.size {
             Scalar::Number(size) => Some(*size),
-            other => size(other.text()).map_err(|error| error.of_key(key))?,
+            other => keys.size(other.text()),
         };
         let columns = Columns {
             key,
@@ -310,6 +351,8 @@ impl Object<'_> {
 enum Scalar<'de> {
     Text(Cow<'de, str>),
     Number(u64),
+    True,
+    False,
     #[default]
     Other,
 }
@@ -318,7 +361,7 @@ impl Scalar<'_> {
     fn text(&self) -> &str {
         match self {
             Self::Text(text) => text,
-            Self::Number(_) | Self::Other => "",
+            Self::Number(_) | Self::True | Self::False | Self::Other => "",
         }
     }
 }
@@ -358,8 +401,8 @@ impl<'de> Visitor<'de> for ScalarVisitor {
         Ok(Scalar::Other)
     }
 
-    fn visit_bool<E>(self, _: bool) -> Result<Self::Value, E> {
-        Ok(Scalar::Other)
+    fn visit_bool<E>(self, is_true: bool) -> Result<Self::Value, E> {
+        Ok(if is_true { Scalar::True } else { Scalar::False })
     }
 
     fn visit_unit<E>(self) -> Result<Self::Value, E> {
@@ -467,6 +510,26 @@ mod tests {
     }
 
     #[test]
+    fn versions_are_read_as_those_of_an_inventory_are() {
+        let list = r#"{"RequestCharged": null, "Versions": [
+            {"Key": "a", "VersionId": "v2", "IsLatest": true, "Size": 3},
+            {"Key": "a", "VersionId": "v1", "IsLatest": false, "Size": 2}
+          ], "DeleteMarkers": [{"Key": "gone", "VersionId": "v3", "IsLatest": true}]}"#;
+        let found = entries(list.as_bytes(), "auto");
+        assert_eq!(found.len(), 1);
+        let version = found[0].version_id.as_deref();
+        assert_eq!((version, found[0].size), (Some("v2"), Some(3)));
+        assert_eq!(
+            rows(list.as_bytes(), "auto", ""),
+            [
+                Ok("a".to_owned()),
+                Err("2: Skipped(OldVersion)".to_owned()),
+                Err("3: Skipped(DeleteMarker)".to_owned())
+            ]
+        );
+    }
+
+    #[test]
     fn nothing_listed_is_no_row() {
         for list in [
             "",
@@ -482,12 +545,12 @@ mod tests {
     #[test]
     fn values_that_name_no_object_are_failed_rows_and_stop_nothing() {
         let list = b"{\"key\":\"a\"}\n{\"nokey\":1}\n7\nnot json\n[[1]]\n\
-                     {\"Key\":\"z\",\"Size\":\"x\"}\n{\"Key\":5}\n{\"key\":\"b\"}\n";
+                     {\"Key\":5}\n{\"key\":\"b\"}\n";
         let found = rows(list, "auto", "");
         assert_eq!(found.first(), Some(&Ok("a".to_owned())));
         assert_eq!(found.last(), Some(&Ok("b".to_owned())));
         let told = &found[1..found.len() - 1];
-        assert_eq!(told.len(), 6);
+        assert_eq!(told.len(), 5);
         for (line, row) in (2..).zip(told) {
             let message = row.as_ref().unwrap_err();
             assert!(

@@ -30,14 +30,16 @@ fn read(list: &mut List<'_>, emit: Emit<'_>) -> Result<(), Problem> {
 }
 
 /// Hands each line that is not blank, and its number from 1, to `each`; one of more than `max` bytes as an error.
+/// Returns whether the last line had its end.
 pub fn for_each(
     input: &mut dyn BufRead,
     ending: LineEnding,
     max: usize,
     mut each: impl FnMut(u64, Result<&[u8], NoEntry>),
-) -> io::Result<()> {
+) -> io::Result<bool> {
     let end = ending.last_byte();
     let mut buffer = Vec::new();
+    let mut has_end = true;
     for number in 1.. {
         buffer.clear();
         let mut limited = Read::take(&mut *input, max as u64);
@@ -45,17 +47,19 @@ pub fn for_each(
             break;
         }
         if buffer.len() == max && buffer.last() != Some(&end) {
+            // (A line so long is refused, so its own end does not matter.)
             input.skip_until(end)?;
             let message = format!("the row has more than {max} bytes, which is no key");
             each(number, Err(NoEntry::invalid(message)));
             continue;
         }
+        has_end = buffer.last() == Some(&end);
         let line = ending.strip(&buffer);
         if !line.is_empty() {
             each(number, Ok(line));
         }
     }
-    Ok(())
+    Ok(has_end)
 }
 
 #[cfg(test)]

@@ -14,8 +14,10 @@ pub enum Line<'a> {
         /// Bytes; `None` where they were rounded.
         size: Option<u64>,
     },
-    /// A common prefix, or a total: no object.
-    NoObject,
+    /// A common prefix, whose objects are not in the listing.
+    Folder,
+    /// A total.
+    Total,
 }
 
 /// Reads what `program` printed. `parse` tells what a line is, `None` if it is none of a listing's.
@@ -26,10 +28,11 @@ pub fn read(
     parse: impl Fn(&[u8]) -> Option<Line<'_>>,
 ) -> Result<(), Problem> {
     let (keys, ending) = (list.keys, list.line_ending);
-    lines::for_each(&mut *list.input, ending, lines::MAX_LINE, |line, text| {
+    let has_end = lines::for_each(&mut *list.input, ending, lines::MAX_LINE, |line, text| {
         let entry = match text.map(|text| (text, parse(text))) {
             Ok((_, Some(Line::Object { name, size }))) => keys.listed(name, size),
-            Ok((_, Some(Line::NoObject))) => return,
+            Ok((_, Some(Line::Folder))) => return keys.findings.folder(),
+            Ok((_, Some(Line::Total))) => return,
             Ok((text, None)) => {
                 let text = excerpt(text);
                 Err(NoEntry::invalid(format!(
@@ -40,6 +43,9 @@ pub fn read(
         };
         emit(line, entry);
     })?;
+    if !has_end {
+        keys.findings.last_line_open();
+    }
     Ok(())
 }
 

@@ -6,6 +6,7 @@ pub mod columns;
 pub mod compression;
 mod csv;
 pub mod detect;
+pub mod findings;
 pub mod format;
 mod inventory;
 mod json;

@@ -35,7 +35,7 @@ fn parse(line: &[u8]) -> Option<Line<'_>> {
         {
             let size = std::str::from_utf8(column).ok()?.parse().ok();
             return match column {
-                b"DIR" => Some(Line::NoObject),
+                b"DIR" => Some(Line::Folder),
                 _ if has_date => Some(Line::Object { name, size }),
                 _ => None,
             };
@@ -136,11 +136,11 @@ mod tests {
             ),
             (
                 "                                  DIR  sub/",
-                Some(Line::NoObject),
+                Some(Line::Folder),
             ),
             (
                 "2024/01/02 03:04:05               DIR  marker/",
-                Some(Line::NoObject),
+                Some(Line::Folder),
             ),
         ];
         for (line, expected) in cases {

@@ -1,23 +1,45 @@
 //! The bytes of an object, or of a range of it, in order. Where a body breaks, it goes on at the missing byte.
 
 use std::sync::Arc;
+use std::time::SystemTime;
 
 use bytes::Bytes;
 
 use super::request::{Held, Request};
 use crate::meter::Wait;
-use crate::outcome::{Class, ErrorCode, Failure};
+use crate::outcome::{Class, ErrorCode, Failure, Sign};
 use crate::s3::{Body, GetResponse, Part};
 use crate::transfer::limit::Permit;
 use crate::transfer::retry::{PROGRESS, Round};
 use crate::transfer::shared::Broken;
 
+/// What tells an object from every other one that was, or will be, under its key.
+#[derive(Debug, Clone)]
+pub struct ObjectVersion {
+    /// With its quotes.
+    pub etag: Arc<str>,
+    /// Bytes.
+    pub size: u64,
+    pub last_modified: Option<SystemTime>,
+}
+
+impl ObjectVersion {
+    /// That of an answer which says enough.
+    pub fn of(response: &GetResponse) -> Option<Self> {
+        Some(Self {
+            etag: response.strong_etag()?.into(),
+            size: response.length?,
+            last_modified: response.last_modified,
+        })
+    }
+}
+
 /// Reads from a position to an end.
 #[derive(Debug)]
 pub struct Reader {
     request: Request,
-    /// ETag and size of the object, with which more of it can be asked for.
-    identity: Option<(Arc<str>, u64)>,
+    /// With which more of the object can be asked for.
+    version: Option<ObjectVersion>,
     position: u64,
     /// `None` where the server does not say how long the object is.
     end: Option<u64>,
@@ -28,6 +50,8 @@ pub struct Reader {
     left_over: Bytes,
     /// Bytes that arrived since there was progress to speak of.
     n_since_progress: u64,
+    /// The open body was left idle by this program: that it breaks is no failure of the object's.
+    is_stale: bool,
 }
 
 /// A body that is being read, with what it needs and how it is charged when it breaks.
@@ -42,7 +66,7 @@ impl Reader {
     /// Reads the body of an answer that holds the whole object.
     pub fn of_whole(request: Request, response: GetResponse, held: Held) -> Self {
         Self {
-            identity: response.strong_etag().map(Arc::from).zip(response.length),
+            version: ObjectVersion::of(&response).filter(|_| request.has_parts()),
             end: response.length,
             open: Some(Open {
                 body: response.body,
@@ -57,12 +81,12 @@ impl Reader {
     /// Reads a range of an object that is known, beginning with a request under `permit`.
     pub async fn of_range(
         request: Request,
-        identity: (Arc<str>, u64),
+        version: ObjectVersion,
         range: std::ops::Range<u64>,
         permit: Permit,
     ) -> Result<Self, Broken> {
         let mut reader = Self {
-            identity: Some(identity),
+            version: Some(version),
             position: range.start,
             end: Some(range.end),
             ..Self::new(request)
@@ -77,14 +101,20 @@ impl Reader {
     fn new(request: Request) -> Self {
         Self {
             request,
-            identity: None,
+            version: None,
             position: 0,
             end: None,
             open: None,
             is_whole: false,
             left_over: Bytes::new(),
             n_since_progress: 0,
+            is_stale: false,
         }
+    }
+
+    /// The open body was not read for a while, in which the server may have closed its connection.
+    pub fn has_waited(&mut self) {
+        self.is_stale = true;
     }
 
     /// The next bytes, none of them at or behind `limit`; `None` at the end.
@@ -159,9 +189,15 @@ impl Reader {
     /// Charges a request or a body that failed; the next one begins at the position, where that is possible.
     async fn failed(&mut self, failed: Failure, round: Round) -> Result<(), Broken> {
         self.open = None;
-        let cannot_go_on = self.is_whole && failed.code == ErrorCode::RangeIgnored;
+        if std::mem::take(&mut self.is_stale) && self.version.is_some() && may_pass(&failed) {
+            return Ok(());
+        }
+        let cannot_go_on = self.is_whole && failed.sign == Sign::NoParts;
+        if cannot_go_on {
+            self.request.give_up_parts();
+        }
         // Nor is there, without an ETag, any knowing whether the rest is of the same object.
-        if cannot_go_on || self.identity.is_none() && may_pass(&failed) {
+        if cannot_go_on || self.version.is_none() && may_pass(&failed) {
             return Err(Broken::Restart(Failure {
                 class: Class::Transient,
                 ..failed
@@ -197,11 +233,12 @@ impl Reader {
 
     /// Asks for what is missing, from the position on.
     async fn open(&mut self, permit: Permit, round: Round) -> Result<(), Failure> {
-        let part = match (&self.identity, self.end) {
-            (Some((etag, size)), Some(end)) => Some(Part {
+        let part = match (&self.version, self.end) {
+            (Some(version), Some(end)) => Some(Part {
                 range: self.position..end,
-                etag,
-                size: *size,
+                etag: &version.etag,
+                size: version.size,
+                last_modified: version.last_modified,
             }),
             _ => None,
         };

@@ -15,6 +15,7 @@ use crate::row::Entry;
 use crate::s3::GetResponse;
 use crate::sink::files::LocalPath;
 use crate::transfer::shared::Broken;
+use body::ObjectVersion;
 pub use fetched::Fetched;
 pub use request::Request;
 
@@ -26,16 +27,17 @@ pub async fn fetch(
 ) -> Result<Fetched, Broken> {
     let (response, held) = request.unless_given_up(request.whole()).await?;
     check_etag(&request.entry, &response)?;
+    request.note(&response);
     let options = &request.shared.options;
-    let is_large = |size: &u64| *size >= options.multipart_threshold.max(options.part_size + 1);
-    if let (Some(etag), Some(size), false) = (
-        response.strong_etag(),
-        response.length.filter(is_large),
-        path.is_folder(),
-    ) {
-        let identity = (Arc::from(etag), size);
+    let is_large = |version: &ObjectVersion| {
+        version.size >= options.multipart_threshold.max(options.part_size + 1)
+    };
+    if !path.is_folder()
+        && request.has_parts()
+        && let Some(version) = ObjectVersion::of(&response).filter(is_large)
+    {
         // Boxed, so that small objects do not carry its size.
-        let fetching = parts::fetch(request, path, received, identity, response, held);
+        let fetching = parts::fetch(request, path, received, version, response, held);
         return Box::pin(fetching).await;
     }
     let streaming = whole::fetch(request, path, received, response, held);

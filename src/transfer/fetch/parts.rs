@@ -10,7 +10,7 @@ use crc_fast::Digest;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
-use super::body::Reader;
+use super::body::{ObjectVersion, Reader};
 use super::fetched::{Fetched, info};
 use super::plan::{Plan, Unclaimed};
 use super::request::{Held, Request, interrupted};
@@ -18,7 +18,7 @@ use crate::meter::InFlightObject;
 use crate::outcome::{Class, ErrorCode, Failure, Verification};
 use crate::s3::GetResponse;
 use crate::sink::files::{Identity, LocalPath};
-use crate::sink::{PartWriter, WRITE_SIZE, Writer};
+use crate::sink::{Gathered, PartWriter, WRITE_SIZE, Writer};
 use crate::stop::Phase;
 use crate::transfer::checksum::{Expected, Verifier};
 use crate::transfer::limit::Permit;
@@ -27,11 +27,12 @@ use crate::transfer::shared::Broken;
 /// A large object under way, shared by everything that fetches parts of it.
 struct Object {
     request: Request,
-    /// ETag and size.
-    identity: (Arc<str>, u64),
+    version: ObjectVersion,
     plan: Plan,
     expected: Expected,
     writer: PartWriter,
+    /// The first answer's connection was idle while parts of an earlier run were read again.
+    has_waited: bool,
     received: Arc<InFlightObject>,
     unclaimed: Mutex<Unclaimed>,
     /// Of the finished parts, by index.
@@ -45,39 +46,42 @@ pub async fn fetch(
     request: &Request,
     path: &Arc<LocalPath>,
     received: &Arc<InFlightObject>,
-    identity: (Arc<str>, u64),
+    version: ObjectVersion,
     response: GetResponse,
     held: Held,
 ) -> Result<Fetched, Broken> {
     let options = &request.shared.options;
     let object_info = info(&response);
     let expected = Expected::new(options.verify, &response);
-    let plan = Plan::new(identity.1, options.part_size);
+    let plan = Plan::new(version.size, options.part_size);
     let (writer, done) = {
         let identity = Identity {
-            etag: identity.0.to_string(),
+            etag: version.etag.to_string(),
             size: plan.size,
+            last_modified: version.last_modified,
+            version_id: response.version_id.clone(),
             part_size: plan.part_size,
             algorithm: expected.part_algorithm(),
         };
-        request.shared.sink.parts(path, identity).await?
+        received.mark_large(&request.entry.key, plan.size);
+        let received = Arc::clone(received);
+        let on_found = move |n_bytes| received.resumed(n_bytes);
+        // To read again what a killed run left may take minutes.
+        let sink = &request.shared.sink;
+        let beginning = async { Ok(sink.parts(path, identity, on_found).await?) };
+        request.unless_given_up(beginning).await?
     };
-    let range_length = |&(index, _): &(usize, u64)| {
-        let range = plan.range(index);
-        range.end - range.start
-    };
-    let resumed = done.iter().map(range_length).sum();
-    received.is_large(&request.entry.key, plan.size, resumed);
     let mut crcs = vec![None; plan.n_parts()];
     for &(index, crc) in &done {
         crcs[index] = Some(crc);
     }
     let object = Arc::new(Object {
         request: request.clone(),
-        identity,
+        version,
         plan,
         expected,
         writer,
+        has_waited: !done.is_empty(),
         received: Arc::clone(received),
         unclaimed: Mutex::new(Unclaimed::new(
             plan.n_parts(),
@@ -105,7 +109,7 @@ pub async fn fetch(
 /// Whether no later run can use what was fetched: the object is another one or gone, or its bytes are wrong.
 fn makes_parts_useless(broken: &Broken) -> bool {
     match broken {
-        Broken::Restart(_) => true,
+        Broken::Restart(_) | Broken::WithoutParts => true,
         Broken::NotModified => false,
         Broken::Final(failure) => match &failure.code {
             ErrorCode::ObjectChanged | ErrorCode::ChecksumMismatch => true,
@@ -171,6 +175,9 @@ async fn from_the_front(
     brings_first: bool,
 ) -> Result<(), Broken> {
     let mut reader = Reader::of_whole(object.request.clone(), response, held);
+    if object.has_waited {
+        reader.has_waited();
+    }
     let mut index = 0;
     let mut is_ours = brings_first;
     while is_ours {
@@ -189,7 +196,7 @@ async fn from_the_front(
 /// Fetches a part that was claimed, by a GET of its own.
 async fn one_part(object: Arc<Object>, index: usize, permit: Permit) -> Result<(), Broken> {
     let (request, range) = (object.request.clone(), object.plan.range(index));
-    let opening = Reader::of_range(request, object.identity.clone(), range, permit);
+    let opening = Reader::of_range(request, object.version.clone(), range, permit);
     let mut reader = object.unless_cancelled(opening).await??;
     object.take_part(index, &mut reader).await
 }
@@ -223,7 +230,7 @@ impl Object {
     async fn take_part(&self, index: usize, reader: &mut Reader) -> Result<(), Broken> {
         let range = self.plan.range(index);
         let mut crc = Digest::new(self.expected.part_algorithm());
-        let mut gathered = Vec::new();
+        let mut gathered = Gathered::default();
         let (mut start, mut position) = (range.start, range.start);
         while position < range.end {
             let next = self.unless_cancelled(reader.next_before(range.end)).await?;
@@ -235,13 +242,15 @@ impl Object {
             position += bytes.len() as u64;
             gathered.push(bytes);
             if position - start >= WRITE_SIZE as u64 && position < range.end {
-                let gathered = std::mem::take(&mut gathered);
+                let gathered = gathered.take();
                 self.writer.write(gathered, start).await?;
                 start = position;
             }
         }
         let done = (index, crc.finalize());
-        self.writer.finish_part(gathered, start, done).await?;
+        self.writer
+            .finish_part(gathered.take(), start, done)
+            .await?;
         self.crcs.lock().unwrap_or_else(PoisonError::into_inner)[index] = Some(done.1);
         self.request.budget.progressed();
         Ok(())

@@ -1,11 +1,12 @@
 //! The requests of one object: when they may start, and how their failures are charged.
 
-use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
 use crate::meter::Wait;
 use crate::open_files;
-use crate::outcome::{Class, ErrorCode, Failure};
+use crate::outcome::{Class, ErrorCode, Failure, Sign};
 use crate::row::Entry;
 use crate::s3::{GetError, GetRequest, GetResponse, Part};
 use crate::stop::Phase;
@@ -21,6 +22,19 @@ pub struct Request {
     pub budget: Arc<Budget>,
     /// The time of the file that is there, which the object must be newer than.
     pub if_modified_since: Option<SystemTime>,
+    /// What earlier attempts showed of the object.
+    pub known: Arc<Mutex<Known>>,
+}
+
+/// What attempts at an object showed.
+#[derive(Debug, Default)]
+pub struct Known {
+    /// ETag, size and time as the last whole answer stated them.
+    stated: Option<(Option<String>, Option<u64>, Option<SystemTime>)>,
+    /// A part's answer spoke of another object.
+    is_doubted: bool,
+    /// It has to be fetched as one stream.
+    without_parts: bool,
 }
 
 /// A permit, and the round of the request that was sent under it.
@@ -90,6 +104,39 @@ impl Request {
         }
     }
 
+    /// Takes note of what an answer states of the object. One that states the same as before, although a part's answer
+    /// spoke of another object, comes from a server whose parts cannot be relied on.
+    pub fn note(&self, response: &GetResponse) {
+        let stated = (
+            response.etag.clone(),
+            response.length,
+            response.last_modified,
+        );
+        let mut known = self.known();
+        let is_same = known.stated.as_ref() == Some(&stated);
+        known.without_parts |= is_same && std::mem::take(&mut known.is_doubted);
+        known.stated = Some(stated);
+    }
+
+    /// A part's answer spoke of another object.
+    pub fn doubt(&self) {
+        self.known().is_doubted = true;
+    }
+
+    /// Fetches the object as one stream from now on.
+    pub fn give_up_parts(&self) {
+        self.known().without_parts = true;
+    }
+
+    /// Whether parts of the object may be asked for.
+    pub fn has_parts(&self) -> bool {
+        self.shared.has_parts.load(Relaxed) && !self.known().without_parts
+    }
+
+    fn known(&self) -> MutexGuard<'_, Known> {
+        self.known.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     /// S3's times are whole seconds, and so is what counts of the file's.
     fn is_not_newer(&self, response: &GetResponse) -> bool {
         let seconds = |time: SystemTime| time.duration_since(UNIX_EPOCH).map(|time| time.as_secs());
@@ -144,6 +191,10 @@ impl Request {
         let failed = failed.into();
         if failed.code == ErrorCode::ObjectChanged {
             return Err(Broken::Restart(failed));
+        }
+        if failed.sign == Sign::NoParts {
+            self.shared.has_parts.store(false, Relaxed);
+            return Err(Broken::WithoutParts);
         }
         if failed.code == ErrorCode::TooManyOpenFiles {
             // No fault of the object's: others that are under way will close theirs.

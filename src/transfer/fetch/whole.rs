@@ -6,7 +6,7 @@ use super::body::Reader;
 use super::fetched::{Fetched, info};
 use super::request::{Held, Request};
 use crate::meter::InFlightObject;
-use crate::outcome::Verification;
+use crate::outcome::{Class, ErrorCode, Failure, Verification};
 use crate::s3::GetResponse;
 use crate::sink::Writer;
 use crate::sink::files::LocalPath;
@@ -23,6 +23,7 @@ pub async fn fetch(
 ) -> Result<Fetched, Broken> {
     let shared = &request.shared;
     let object = info(&response);
+    let ends_with_connection = response.ends_with_connection;
     let mut verifier = Verifier::new(Expected::new(shared.options.verify, &response));
     let mut reader = Reader::of_whole(request.clone(), response, held);
     let mut writer = shared.sink.stream(path);
@@ -35,6 +36,12 @@ pub async fn fetch(
     }
     let verification = match verifier.finish(bytes) {
         Ok(_) if writer.is_folder() => Verification::Folder,
+        // The end of such a body is the end of the connection, whoever ended that.
+        Ok(Verification::Length | Verification::Unverified) if ends_with_connection => {
+            let message = "nothing tells whether the body is whole: the server states no length and no checksum that `--verify` compares";
+            let code = ErrorCode::InvalidResponse;
+            return Err(Failure::new(code, Class::Permanent, message).into());
+        }
         Ok(verification) => verification,
         Err(mismatch) => return Err(Broken::Restart(mismatch)),
     };

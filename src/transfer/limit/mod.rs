@@ -228,6 +228,11 @@ impl Limit {
         n_given.saturating_sub(self.0.permits.available_permits())
     }
 
+    /// Objects that are under way.
+    pub fn n_objects(&self) -> usize {
+        self.0.n_objects.load(SeqCst)
+    }
+
     /// How much the server slowed the run down so far.
     pub fn throttling(&self) -> Throttling {
         self.pace().throttling()

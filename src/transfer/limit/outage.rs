@@ -10,7 +10,7 @@
 
 use std::time::{Duration, Instant};
 
-use crate::outcome::{Class, ErrorCode, Failure};
+use crate::outcome::{Class, ErrorCode, Failure, Sign};
 
 /// Between two requests that try, at first and at most.
 const FIRST_INTERVAL: Duration = Duration::from_millis(200);
@@ -85,11 +85,16 @@ impl Outage {
         now: Instant,
         max_outage: Duration,
     ) -> Result<Charge, Failure> {
+        if failure.sign == Sign::NoTrust && good_at.is_none() {
+            return Err(Failure {
+                class: Class::Fatal,
+                ..failure.clone()
+            });
+        }
         if !may_be_of_an_outage(failure) || good_at.is_some_and(|good_at| good_at >= began) {
             return Ok(Charge::Object);
         }
-        let is_unreachable =
-            failure.code == ErrorCode::ConnectionFailed && failure.status.is_none();
+        let is_unreachable = failure.sign == Sign::NoConnection;
         let has_company = self.suspect.as_ref().is_some_and(|suspect| suspect != key);
         if self.out.is_none() {
             if !is_unreachable && !has_company {
@@ -179,7 +184,10 @@ mod tests {
     const HOUR: Duration = Duration::from_hours(1);
 
     fn refused() -> Failure {
-        Failure::new(ErrorCode::ConnectionFailed, Class::Transient, "refused")
+        Failure {
+            sign: Sign::NoConnection,
+            ..Failure::new(ErrorCode::ConnectionFailed, Class::Transient, "refused")
+        }
     }
 
     fn status(status: u16, class: Class) -> Failure {

@@ -17,8 +17,10 @@ const START: usize = 16;
 /// Parts of the last refused number that the permits return to quickly, of [`EIGHTHS`].
 const QUICK_UP_TO: usize = 7;
 const EIGHTHS: usize = 8;
-/// Rounds of good replies for one more permit, above that.
+/// Rounds of good replies for one more permit, above that, and the fewest replies that are enough: where the server takes
+/// one or two requests at once, each step up costs a refusal.
 const SLOW_ROUNDS: usize = 4;
+const MIN_SLOW_REPLIES: usize = 24;
 /// The first interval where no good reply tells the server's rate.
 const FIRST_INTERVAL: Duration = Duration::from_millis(500);
 /// The longest interval.
@@ -206,7 +208,7 @@ impl Pace {
         let n_needed = match (is_start, is_quick) {
             (true, _) => 1,
             (false, true) => self.n_permits,
-            (false, false) => self.n_permits * SLOW_ROUNDS,
+            (false, false) => (self.n_permits * SLOW_ROUNDS).max(MIN_SLOW_REPLIES),
         };
         if self.n_answered < n_needed {
             return false;

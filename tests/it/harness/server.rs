@@ -45,6 +45,8 @@ struct State {
     /// How long each answer takes, in milliseconds.
     latency: AtomicU64,
     n_refused: AtomicUsize,
+    /// What every request for a part gets.
+    part_fault: Mutex<Option<Fault>>,
     /// Chooses a fault for each request that is not scripted.
     chance: Mutex<Option<Chance>>,
     in_flight: AtomicUsize,
@@ -137,6 +139,7 @@ impl Server {
             capacity: AtomicUsize::new(usize::MAX),
             latency: AtomicU64::new(0),
             n_refused: AtomicUsize::new(0),
+            part_fault: Mutex::default(),
             chance: Mutex::default(),
             in_flight: AtomicUsize::new(0),
             peak: AtomicUsize::new(0),
@@ -204,6 +207,11 @@ impl Server {
             .entry(key.to_owned())
             .or_default()
             .extend(faults);
+    }
+
+    /// Every request for a part gets this fault.
+    pub fn spoil_parts(&self, fault: Fault) {
+        *self.state.part_fault.lock().unwrap() = Some(fault);
     }
 
     /// The next `n` requests for `key` are served well.
@@ -452,6 +460,9 @@ async fn answer(
         .get_mut(&key)
         .and_then(VecDeque::pop_front)
         .flatten();
+    let is_part = request.headers().contains_key(http::header::RANGE);
+    let of_part = || state.part_fault.lock().unwrap().clone();
+    let fault = fault.or_else(|| if is_part { of_part() } else { None });
     let fault = fault.or_else(|| {
         state
             .chance

@@ -74,6 +74,7 @@ fn signatures_are_those_of_the_crate() {
         range: 0..1,
         etag: "\"a   b\"",
         size: 2,
+        last_modified: None,
     };
     let since = Some(UNIX_EPOCH + Duration::from_secs(1));
     for authority in [

@@ -7,25 +7,25 @@
 
 use std::fmt::Write;
 
-use super::name::{MAX_NAME, Platform, is_reserved};
+use super::name::{NameLimit, Platform, is_reserved};
 
-/// Bytes of a piece of a segment that is too long, before its ends are looked at: a first character may take 8 bytes
-/// more when it is encoded, a last one 2, and the `%` behind it 1.
-const MAX_PIECE: usize = MAX_NAME - 11;
+/// By how much a piece of a segment that is too long stays below the longest name, before its ends are looked at: a first
+/// character may take 8 bytes more when it is encoded, a last one 2, and the `%` behind it 1.
+const ENDS: usize = 11;
 
 /// The path of `key`, a key without its trailing `/`.
-pub fn encode(key: &str, platform: Platform) -> String {
+pub fn encode(key: &str, platform: Platform, limit: NameLimit) -> String {
     let mut path = String::with_capacity(key.len() + 16);
     for (n, segment) in key.split('/').enumerate() {
         if n > 0 {
             path.push('/');
         }
-        encode_segment(segment, platform, &mut path);
+        encode_segment(segment, platform, limit, &mut path);
     }
     path
 }
 
-fn encode_segment(segment: &str, platform: Platform, path: &mut String) {
+fn encode_segment(segment: &str, platform: Platform, limit: NameLimit, path: &mut String) {
     if segment.is_empty() {
         path.push('%');
         return;
@@ -34,11 +34,11 @@ fn encode_segment(segment: &str, platform: Platform, path: &mut String) {
     loop {
         let name_start = path.len();
         encode_name(rest, platform, path);
-        if path.len() - name_start <= MAX_NAME {
+        if path.len() - name_start <= limit.bytes() {
             return;
         }
         path.truncate(name_start);
-        let (piece, behind) = rest.split_at(piece_length(rest, platform));
+        let (piece, behind) = rest.split_at(piece_length(rest, platform, limit));
         encode_name(piece, platform, path);
         path.push_str("%/");
         rest = behind;
@@ -46,7 +46,7 @@ fn encode_segment(segment: &str, platform: Platform, path: &mut String) {
 }
 
 /// Bytes of `text` that fit into a name and leave some for the next.
-fn piece_length(text: &str, platform: Platform) -> usize {
+fn piece_length(text: &str, platform: Platform, limit: NameLimit) -> usize {
     let mut n_encoded = 0;
     let fits = |c: &char| {
         n_encoded += if must_encode(*c, platform) {
@@ -54,7 +54,7 @@ fn piece_length(text: &str, platform: Platform) -> usize {
         } else {
             c.len_utf8()
         };
-        n_encoded <= MAX_PIECE
+        n_encoded <= limit.bytes() - ENDS
     };
     text.chars().take_while(fits).map(char::len_utf8).sum()
 }
@@ -134,6 +134,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+    use crate::sink::files::path::name::MAX_NAME;
     use crate::sink::files::path::name::fault;
 
     const PLATFORMS: [Platform; 2] = [Platform::Unix, Platform::Windows];
@@ -157,7 +158,7 @@ mod tests {
         ];
         for platform in PLATFORMS {
             for (key, path) in both {
-                assert_eq!(encode(key, platform), path, "{key:?}");
+                assert_eq!(encode(key, platform, NameLimit::default()), path, "{key:?}");
             }
         }
         let windows = [
@@ -171,22 +172,29 @@ mod tests {
             ("tab\t", "tab%09"),
         ];
         for (key, path) in windows {
-            assert_eq!(encode(key, Platform::Windows), path);
-            assert_eq!(encode(key, Platform::Unix), key);
+            assert_eq!(encode(key, Platform::Windows, NameLimit::default()), path);
+            assert_eq!(encode(key, Platform::Unix, NameLimit::default()), key);
         }
     }
 
     #[test]
     fn a_segment_that_is_too_long_is_several_names() {
-        assert_eq!(encode(&"x".repeat(255), Platform::Unix), "x".repeat(255));
-        let path = encode(&format!("{}/b", "x".repeat(300)), Platform::Unix);
+        assert_eq!(
+            encode(&"x".repeat(255), Platform::Unix, NameLimit::default()),
+            "x".repeat(255)
+        );
+        let path = encode(
+            &format!("{}/b", "x".repeat(300)),
+            Platform::Unix,
+            NameLimit::default(),
+        );
         let names: Vec<_> = path.split('/').collect();
         assert_eq!(
             names,
             [&format!("{}%", "x".repeat(244)), &"x".repeat(56), "b"]
         );
         // 100 bytes that take 300.
-        let path = encode(&"%".repeat(100), Platform::Unix);
+        let path = encode(&"%".repeat(100), Platform::Unix, NameLimit::default());
         assert_eq!(path, format!("{}%/{}", "%25".repeat(81), "%25".repeat(19)));
     }
 
@@ -223,7 +231,7 @@ mod tests {
         #[test]
         fn every_key_has_a_safe_path_of_its_own(key in keys()) {
             for platform in PLATFORMS {
-                let path = encode(&key, platform);
+                let path = encode(&key, platform, NameLimit::default());
                 for name in path.split('/') {
                     prop_assert_eq!(fault(name, platform), None, "{}", name);
                     prop_assert!((1..=MAX_NAME).contains(&name.len()), "{}", name);
@@ -237,7 +245,7 @@ mod tests {
         #[test]
         fn what_is_decoded_is_safe_to_encode(path in r"[%./a2E]{0,10}") {
             if let Some(key) = decode(&path) {
-                prop_assert_eq!(decode(&encode(&key, Platform::Unix)), Some(key));
+                prop_assert_eq!(decode(&encode(&key, Platform::Unix, NameLimit::default())), Some(key));
             }
         }
     }
@@ -260,7 +268,10 @@ mod tests {
             );
         }
         for key in keys {
-            if let Some(other) = paths.insert(encode(&key, Platform::Unix), key.clone()) {
+            if let Some(other) = paths.insert(
+                encode(&key, Platform::Unix, NameLimit::default()),
+                key.clone(),
+            ) {
                 panic!("{key:?} and {other:?}");
             }
         }

@@ -10,7 +10,7 @@ use std::fmt;
 
 use crate::options::UnsafeKeys;
 use encode::encode;
-use name::{MAX_NAME, Platform, fault, is_plain};
+use name::{NameLimit, Platform, fault, is_plain};
 
 /// How this run's keys become paths.
 #[derive(Debug, Clone, Default)]
@@ -18,6 +18,8 @@ pub struct PathRules {
     /// Taken off every key first; may be empty.
     pub strip_prefix: String,
     pub unsafe_keys: UnsafeKeys,
+    /// Of the output folder's file system.
+    pub name_limit: NameLimit,
 }
 
 /// A path below the output folder: segments joined by `/`, none of them empty, `.` or `..`. Only a folder marker's may be
@@ -86,8 +88,8 @@ impl PathRules {
 
     fn below_output(&self, path: &str, platform: Platform) -> Result<LocalPath, NoPath> {
         match self.unsafe_keys {
-            UnsafeKeys::Fail => Ok(LocalPath::for_platform(path, platform)?),
-            UnsafeKeys::Encode => Ok(LocalPath::encoded(path, platform)),
+            UnsafeKeys::Fail => Ok(LocalPath::for_platform(path, platform, self.name_limit)?),
+            UnsafeKeys::Encode => Ok(LocalPath::encoded(path, platform, self.name_limit)),
         }
     }
 }
@@ -98,22 +100,22 @@ impl LocalPath {
     /// # Errors
     /// [`UnsafeKey`], with the segment and what is wrong with it.
     pub fn of_key(key: &str) -> Result<Self, UnsafeKey> {
-        Self::for_platform(key, Platform::current())
+        Self::for_platform(key, Platform::current(), NameLimit::default())
     }
 
-    fn for_platform(key: &str, platform: Platform) -> Result<Self, UnsafeKey> {
+    fn for_platform(key: &str, platform: Platform, limit: NameLimit) -> Result<Self, UnsafeKey> {
         let (path, is_folder) = without_slash(key);
-        if !is_plain(path, platform) {
+        if !is_plain(path, platform, limit) {
             for segment in path.split('/') {
-                check_segment(segment, platform)?;
+                check_segment(segment, platform, limit)?;
             }
         }
         Ok(Self::new(path.to_owned(), is_folder))
     }
 
-    fn encoded(key: &str, platform: Platform) -> Self {
+    fn encoded(key: &str, platform: Platform, limit: NameLimit) -> Self {
         let (path, is_folder) = without_slash(key);
-        Self::new(encode(path, platform), is_folder)
+        Self::new(encode(path, platform, limit), is_folder)
     }
 
     fn new(path: String, is_folder: bool) -> Self {
@@ -159,13 +161,15 @@ fn without_slash(key: &str) -> (&str, bool) {
     }
 }
 
-fn check_segment(segment: &str, platform: Platform) -> Result<(), UnsafeKey> {
+fn check_segment(segment: &str, platform: Platform, limit: NameLimit) -> Result<(), UnsafeKey> {
     if segment.is_empty() {
         return Err(UnsafeKey("it has an empty segment".to_owned()));
     }
-    if segment.len() > MAX_NAME {
+    let limit = limit.bytes();
+    if segment.len() > limit {
         let length = segment.len();
-        let message = format!("a segment has {length} bytes, file systems take {MAX_NAME}");
+        let message =
+            format!("a segment has {length} bytes, the file system takes names of {limit}");
         return Err(UnsafeKey(message));
     }
     match fault(segment, platform) {
@@ -182,7 +186,7 @@ mod tests {
     use super::*;
 
     fn on(platform: Platform, key: &str) -> Result<LocalPath, UnsafeKey> {
-        LocalPath::for_platform(key, platform)
+        LocalPath::for_platform(key, platform, NameLimit::default())
     }
 
     #[test]
@@ -256,6 +260,7 @@ mod tests {
         let rules = |prefix: &str, unsafe_keys| PathRules {
             strip_prefix: prefix.to_owned(),
             unsafe_keys,
+            ..PathRules::default()
         };
         for unsafe_keys in [UnsafeKeys::Fail, UnsafeKeys::Encode] {
             let path_of =
@@ -284,6 +289,31 @@ mod tests {
     }
 
     #[test]
+    fn names_are_as_long_as_the_file_system_takes_them() {
+        for limit in [143, 168, 255] {
+            let mut rules = PathRules {
+                name_limit: NameLimit::of_bytes(limit),
+                ..PathRules::default()
+            };
+            let limit = usize::try_from(limit).unwrap();
+            let (fits, too_long) = ("x".repeat(limit), "x".repeat(limit + 1));
+            for folder in ["", "a/", "ü/"] {
+                assert!(rules.path_of(&format!("{folder}{fits}")).is_ok());
+                let error = rules.path_of(&format!("{folder}{too_long}")).unwrap_err();
+                assert!(error.to_string().contains(&limit.to_string()), "{error}");
+            }
+            rules.unsafe_keys = UnsafeKeys::Encode;
+            let key = format!("a/{}/b", "ü%".repeat(500));
+            let path = rules.path_of(&key).unwrap();
+            assert!(path.as_str().split('/').all(|name| name.len() <= limit));
+            assert_eq!(encode::decode(path.as_str()).unwrap(), key);
+        }
+        for nonsense in [0, 12, 1_530] {
+            assert_eq!(NameLimit::of_bytes(nonsense), NameLimit::default());
+        }
+    }
+
+    #[test]
     fn encoded_folder_markers_are_folders() {
         let rules = PathRules {
             unsafe_keys: UnsafeKeys::Encode,
@@ -304,9 +334,9 @@ mod tests {
     proptest::proptest! {
         #[test]
         fn what_is_plain_is_safe(path in "[a./ %\\x00é~]{0,6}") {
-            if is_plain(&path, Platform::Unix) {
+            if is_plain(&path, Platform::Unix, NameLimit::default()) {
                 for segment in path.split('/') {
-                    proptest::prop_assert!(check_segment(segment, Platform::Unix).is_ok());
+                    proptest::prop_assert!(check_segment(segment, Platform::Unix, NameLimit::default()).is_ok());
                 }
             }
         }

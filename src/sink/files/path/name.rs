@@ -4,6 +4,33 @@
 pub const RESERVED_PREFIX: &str = ".s3pull-";
 /// The longest file name that common file systems take, in bytes.
 pub const MAX_NAME: usize = 255;
+/// The shortest limit that is believed: this program's own names fit into it.
+const MIN_LIMIT: usize = 48;
+
+/// The longest name that the file system takes, in bytes: fewer than [`MAX_NAME`] on one that encrypts names.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct NameLimit(usize);
+
+impl NameLimit {
+    /// As the file system says, within reason: what holds on common ones holds on all.
+    pub fn of_bytes(n_bytes: u64) -> Self {
+        let n_bytes = usize::try_from(n_bytes).unwrap_or(MAX_NAME);
+        match n_bytes {
+            MIN_LIMIT..=MAX_NAME => Self(n_bytes),
+            _ => Self(MAX_NAME),
+        }
+    }
+
+    pub fn bytes(self) -> usize {
+        self.0
+    }
+}
+
+impl Default for NameLimit {
+    fn default() -> Self {
+        Self(MAX_NAME)
+    }
+}
 
 /// The naming rules to keep.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -56,8 +83,8 @@ impl Platform {
 
 /// Whether all segments of `path` are safe at a glance, as those of nearly all keys are: short, of plain characters,
 /// none of them empty or beginning with a dot. One that is not may be safe all the same.
-pub fn is_plain(path: &str, platform: Platform) -> bool {
-    if platform != Platform::Unix || path.len() > MAX_NAME {
+pub fn is_plain(path: &str, platform: Platform, limit: NameLimit) -> bool {
+    if platform != Platform::Unix || path.len() > limit.bytes() {
         return false;
     }
     let mut is_start = true;

@@ -1,0 +1,94 @@
+//! What unit tests have happen just before a call of the file system: an error in its place, or what another process
+//! might do then.
+
+use std::cell::{Cell, RefCell};
+use std::io;
+use std::time::{Duration, SystemTime};
+
+use super::path::name::NameLimit;
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Call {
+    Append,
+    Lock,
+    Look,
+    LookAtLink,
+    MakeFolder,
+    Open,
+    OpenFolder,
+    Preallocate,
+    Read,
+    Remove,
+    Rename,
+    SetLength,
+    SetTimes,
+    Stat,
+    Write,
+}
+
+type Hook = Box<dyn FnMut(Call) -> io::Result<()>>;
+
+thread_local! {
+    static HOOK: RefCell<Option<Hook>> = const { RefCell::new(None) };
+}
+
+/// Faults of this thread's calls, until it is dropped.
+#[must_use]
+pub struct Faults;
+
+impl Drop for Faults {
+    fn drop(&mut self) {
+        HOOK.set(None);
+    }
+}
+
+pub fn inject(hook: impl FnMut(Call) -> io::Result<()> + 'static) -> Faults {
+    HOOK.set(Some(Box::new(hook)));
+    Faults
+}
+
+/// Every `call` fails with `errno`.
+pub fn fail(call: Call, errno: rustix::io::Errno) -> Faults {
+    inject(move |called| {
+        if called == call {
+            return Err(errno.into());
+        }
+        Ok(())
+    })
+}
+
+pub fn before(call: Call) -> io::Result<()> {
+    // The hook is taken out meanwhile, so that it can call what it stands before.
+    let Some(mut hook) = HOOK.take() else {
+        return Ok(());
+    };
+    let done = hook(call);
+    HOOK.set(Some(hook));
+    done
+}
+
+thread_local! {
+    static CLOCK_LAG: Cell<Duration> = const { Cell::new(Duration::ZERO) };
+}
+
+/// The file system's clock goes wrong by `lag` from now on: for this thread it is as much earlier.
+pub fn set_clock_back(lag: Duration) {
+    CLOCK_LAG.set(lag);
+}
+
+pub fn as_the_clock_says(time: SystemTime) -> SystemTime {
+    time - CLOCK_LAG.get()
+}
+
+thread_local! {
+    static NAME_LIMIT: Cell<Option<NameLimit>> = const { Cell::new(None) };
+}
+
+/// The file system takes names of `n_bytes` from now on, for this thread.
+pub fn limit_names(n_bytes: u64) {
+    NAME_LIMIT.set(Some(NameLimit::of_bytes(n_bytes)));
+}
+
+pub fn name_limit() -> Option<NameLimit> {
+    NAME_LIMIT.get()
+}

@@ -1,0 +1,88 @@
+//! What in a list calls for a warning: counted while the list is read, and said once, at its end.
+
+use std::cell::{Cell, RefCell};
+
+/// What was found in one list that a user should know of.
+#[derive(Debug, Default)]
+pub struct Findings {
+    n_rows: Cell<u64>,
+    n_folders: Cell<u64>,
+    n_bad_sizes: Cell<u64>,
+    first_bad_size: RefCell<String>,
+    is_truncated: Cell<bool>,
+    is_last_line_open: Cell<bool>,
+}
+
+impl Findings {
+    pub fn row(&self) {
+        self.n_rows.set(self.n_rows.get() + 1);
+    }
+
+    /// A row that stands for a folder, whose objects are not in the list.
+    pub fn folder(&self) {
+        self.n_folders.set(self.n_folders.get() + 1);
+    }
+
+    /// A `size` that is not a number of bytes.
+    pub fn bad_size(&self, text: &str) {
+        if self.n_bad_sizes.get() == 0 {
+            *self.first_bad_size.borrow_mut() =
+                text.chars().take(40).flat_map(char::escape_debug).collect();
+        }
+        self.n_bad_sizes.set(self.n_bad_sizes.get() + 1);
+    }
+
+    /// The list says of itself that there is more.
+    pub fn truncated(&self) {
+        self.is_truncated.set(true);
+    }
+
+    /// The last line of a listing has no line end.
+    pub fn last_line_open(&self) {
+        self.is_last_line_open.set(true);
+    }
+
+    /// The warnings about `list`, as it is called in messages.
+    pub fn warnings(&self, list: &str) -> Vec<String> {
+        let mut warnings = Vec::new();
+        let n_folders = self.n_folders.get();
+        if n_folders > 0 {
+            let (folders, their) = match n_folders {
+                1 => ("1 folder".to_owned(), "its"),
+                n => (format!("{n} folders"), "their"),
+            };
+            warnings.push(format!(
+                "the key list {list} names {folders}, and {their} objects are not downloaded: make the list with `aws s3 ls --recursive`, or `s5cmd ls` with a `*` at the end"
+            ));
+        } else if self.n_rows.get() == 0 {
+            warnings.push(format!(
+                "the key list {list} has no rows: check the command that made it"
+            ));
+        }
+        if self.is_truncated.get() {
+            warnings.push(format!(
+                "the key list {list} is a listing that was cut off (`IsTruncated` or `NextToken`): make it without `--no-paginate` and `--max-items`"
+            ));
+        }
+        if self.is_last_line_open.get() {
+            warnings.push(format!(
+                "the last line of the key list {list} has no line end: if the listing was interrupted, that key and those after it are missing; list again"
+            ));
+        }
+        match self.n_bad_sizes.get() {
+            0 => {}
+            n => {
+                let rows = if n == 1 {
+                    "1 row".to_owned()
+                } else {
+                    format!("{n} rows")
+                };
+                warnings.push(format!(
+                    "{rows} of the key list {list} with a size that is not a number of bytes, such as `{}`: those sizes are ignored",
+                    self.first_bad_size.borrow()
+                ));
+            }
+        }
+        warnings
+    }
+}
