@@ -6,7 +6,8 @@ use bytes::Bytes;
 use http_body_util::BodyExt;
 use hyper::body::Incoming;
 
-use super::error::{GetError, one_line};
+use super::causes::one_line;
+use super::error::GetError;
 use crate::outcome::ErrorCode;
 
 /// A body that delivers fewer bytes than this within the timeout counts as stalled.

@@ -4,6 +4,7 @@ use std::ops::Range;
 use std::time::SystemTime;
 
 use super::body::Body;
+use super::checksum::Checksum;
 
 /// What to get.
 #[derive(Debug, Clone)]
@@ -47,24 +48,6 @@ pub struct GetResponse<B = Body> {
     /// broken one.
     pub ends_with_connection: bool,
     pub body: B,
-}
-
-/// A checksum of a whole object.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Checksum {
-    pub algorithm: ChecksumAlgorithm,
-    /// Big-endian, as long as the algorithm makes it.
-    pub value: Vec<u8>,
-}
-
-/// The checksum algorithms of S3 that a stream can be checked with, fastest and strongest first.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum ChecksumAlgorithm {
-    Crc64Nvme,
-    Crc32c,
-    Crc32,
-    Sha256,
-    Sha1,
 }
 
 impl GetResponse<()> {

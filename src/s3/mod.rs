@@ -2,16 +2,22 @@
 
 mod account;
 mod body;
+mod causes;
+mod checksum;
 mod class;
 mod client;
 mod date;
 mod error;
 mod error_body;
 mod get;
+mod headers;
 mod http;
+mod lesson;
 mod options;
+mod refusal;
 mod reply;
 mod session;
+mod sessions;
 mod sign;
 
 pub use self::http::tls::Trust;
@@ -19,9 +25,10 @@ pub use account::endpoint::check as check_endpoint;
 pub use body::Body;
 #[cfg(test)]
 pub use body::Step;
+pub use checksum::{Checksum, ChecksumAlgorithm};
 pub use client::Client;
 pub use error::GetError;
-pub use get::{Checksum, ChecksumAlgorithm, GetRequest, GetResponse, Part};
+pub use get::{GetRequest, GetResponse, Part};
 pub use options::{ConnectError, ConnectOptions};
 
 /// Reads bytes as a reply to a GET of an object and to one of a part of it, for fuzzing. The first line is the status, each
@@ -59,7 +66,7 @@ pub fn read_reply(bytes: &[u8]) {
             // Whatever it is, it must not panic.
             let _ = GetResponse::read(&head, reply::Framing::of(&head, length), part);
         }
-        let asked = error::Asked {
+        let asked = refusal::Asked {
             is_part: part.is_some(),
             server: "server",
             proxy: None,

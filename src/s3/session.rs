@@ -8,9 +8,9 @@ use aws_credential_types::Credentials;
 
 use super::account::endpoint::{Endpoint, Place, s3_config};
 use super::options::ConnectOptions;
-use super::sign::presigned;
 use super::sign::sigv4::Key;
-use super::sign::{Signer, Template};
+use super::sign::template::Template;
+use super::sign::{Signer, presigned};
 
 /// How long before their end credentials are renewed.
 const RENEWAL: Duration = Duration::from_mins(5);

@@ -17,7 +17,7 @@ use aws_sdk_s3::config::Region;
 use aws_smithy_runtime_api::client::result::ConnectorError;
 
 use super::profile::Profile;
-use crate::s3::error::{find_cause, one_line};
+use crate::s3::causes::{find_cause, one_line};
 use crate::s3::http::sdk::SdkClient;
 use crate::s3::options::{ConnectError, ConnectOptions};
 

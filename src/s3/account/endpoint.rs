@@ -11,7 +11,7 @@ use http::uri::{Authority, Scheme};
 use http::{HeaderValue, Uri};
 
 use crate::options::AddressingStyle;
-use crate::s3::error::one_line;
+use crate::s3::causes::one_line;
 
 /// The key of the request that is never sent: what stands before it in the URL stands before every key.
 const KEY: &str = "k";

@@ -5,7 +5,7 @@ use aws_runtime::env_config::section::EnvConfigSections;
 use aws_runtime::env_config::source;
 use aws_types::os_shim_internal::{Env, Fs};
 
-use crate::s3::error::one_line;
+use crate::s3::causes::one_line;
 use crate::s3::options::ConnectError;
 
 /// Profiles that one may refer to, one after the other, before it is taken for a circle.

@@ -1,5 +1,6 @@
 //! How requests travel: one pool of HTTP/1.1 connections for everything, with its resolver, proxies and trust.
 
+pub mod address;
 pub mod dns;
 pub mod pool;
 pub mod proxy;

@@ -21,11 +21,12 @@ use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::{TokioExecutor, TokioTimer};
 use tower_service::Service;
 
+use super::address::host_and_port;
 use super::dns::{CachingResolver, NotResolved};
 use super::proxy::{BoxError, Proxies, ProxyConnector, ProxyRefusal, Stream};
 use super::tls::Tls;
 use crate::open_files;
-use crate::s3::error::{find_cause, one_line};
+use crate::s3::causes::{find_cause, one_line};
 
 /// S3 drops connections that were idle for about 20 s; a request sent at that moment would be lost.
 const IDLE_TIMEOUT: Duration = Duration::from_secs(15);
@@ -217,17 +218,6 @@ impl Service<Uri> for TimedConnector {
             }
         })
     }
-}
-
-/// `host:port`, without what else a URL holds.
-pub fn host_and_port(url: &Uri) -> String {
-    let host = url.host().unwrap_or_default();
-    let default = if url.scheme_str() == Some("https") {
-        443
-    } else {
-        80
-    };
-    format!("{host}:{}", url.port_u16().unwrap_or(default))
 }
 
 /// What failed on the way to `url`, through `proxy` where there is one.

@@ -13,8 +13,8 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tower_service::Service;
 
+use super::address::host_and_port;
 use super::dns::CachingResolver;
-use super::pool::host_and_port;
 
 pub type BoxError = Box<dyn std::error::Error + Send + Sync>;
 

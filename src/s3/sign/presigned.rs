@@ -19,10 +19,11 @@ use http::{HeaderName, HeaderValue, Request};
 use http_body_util::Full;
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 
-use super::{every_request_s_headers, not_built, range};
+use super::template::{every_request_s_headers, not_built, range};
 use crate::outcome::{Class, ErrorCode};
+use crate::s3::causes::{find_cause, one_line};
 use crate::s3::class::classify;
-use crate::s3::error::{GetError, find_cause, one_line};
+use crate::s3::error::GetError;
 use crate::s3::get::GetRequest;
 
 /// How long a request can be sent after it was made: it is sent at once.

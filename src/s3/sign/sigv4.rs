@@ -3,6 +3,9 @@
 //! `aws-sigv4` does the same for any request. It derives the day's key for each, and costs more than all the rest of a GET
 //! of a small object; the tests hold what is made here against it.
 
+#[cfg(test)]
+mod tests;
+
 use std::fmt::Write;
 use std::sync::{Arc, PoisonError, RwLock};
 

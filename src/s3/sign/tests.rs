@@ -1,4 +1,4 @@
-//! What is sent is what the SDK would send, and signed as `aws-sigv4` signs it.
+//! What is sent is what the SDK would send.
 
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, UNIX_EPOCH};
@@ -7,29 +7,29 @@ use aws_config::{BehaviorVersion, SdkConfig};
 use aws_credential_types::Credentials;
 use aws_sdk_s3::config::{Region, StalledStreamProtectionConfig};
 use aws_sdk_s3::types::{ChecksumMode, RequestPayer};
-use aws_sigv4::http_request::{
-    PayloadChecksumKind, PercentEncodingMode, SignableBody, SignableRequest, SigningSettings,
-    UriPathNormalizationMode, sign,
-};
-use aws_sigv4::sign::v4;
 use aws_smithy_runtime_api::client::http::{
     HttpClient, HttpConnector, HttpConnectorFuture, HttpConnectorSettings, SharedHttpConnector,
 };
 use aws_smithy_runtime_api::client::orchestrator::HttpRequest;
 use aws_smithy_runtime_api::client::result::ConnectorError;
 use aws_smithy_runtime_api::client::runtime_components::RuntimeComponents;
-use proptest::prelude::*;
+use bytes::Bytes;
+use http::uri::{Authority, Scheme};
+use http::{HeaderMap, Request, Uri};
+use http_body_util::Full;
 
 use super::sigv4::Key;
+use super::template::{Template, range};
 use super::*;
 use crate::options::AddressingStyle;
-use crate::s3::account::endpoint::{Place, s3_config};
+use crate::outcome::{Class, ErrorCode};
+use crate::s3::account::endpoint::{Endpoint, Place, s3_config};
 use crate::s3::get::Part;
 
 /// 2024-02-29 23:59:59 UTC.
-const NOW: u64 = 1_709_251_199;
+pub(super) const NOW: u64 = 1_709_251_199;
 
-fn credentials() -> Credentials {
+pub(super) fn credentials() -> Credentials {
     Credentials::new(
         "AKIDEXAMPLE",
         "s/e+c r€t",
@@ -46,13 +46,24 @@ fn sdk_config(region: &str) -> aws_types::sdk_config::Builder {
         .stalled_stream_protection(StalledStreamProtectionConfig::disabled())
 }
 
-fn whole(key: &str) -> GetRequest<'_> {
+pub(super) fn whole(key: &str) -> GetRequest<'_> {
     GetRequest {
         key,
         version_id: None,
         if_modified_since: None,
         part: None,
     }
+}
+
+pub(super) fn template(authority: &'static str) -> Template {
+    let endpoint = Endpoint {
+        scheme: Scheme::HTTP,
+        authority: Authority::from_static(authority),
+        prefix: "/b/".to_owned(),
+        region: "eu-west-1".to_owned(),
+        service: "s3".to_owned(),
+    };
+    Template::new(&endpoint, true)
 }
 
 /// Keeps the request that the SDK would send.
@@ -278,124 +289,6 @@ async fn keys_versions_and_conditions_are_written_as_the_sdk_does() {
     );
 }
 
-/// Takes the signature off a request, and has `aws-sigv4` make it again.
-fn signed_by_the_crate(mut request: Request<Full<Bytes>>, service: &str) -> Request<Full<Bytes>> {
-    for name in [
-        "authorization",
-        "x-amz-date",
-        "x-amz-content-sha256",
-        "x-amz-security-token",
-    ] {
-        request.headers_mut().remove(name);
-    }
-    let mut settings = SigningSettings::default();
-    settings.percent_encoding_mode = PercentEncodingMode::Single;
-    settings.uri_path_normalization_mode = UriPathNormalizationMode::Disabled;
-    settings.payload_checksum_kind = PayloadChecksumKind::XAmzSha256;
-    settings.excluded_headers = Some(vec!["user-agent".into(), "accept-encoding".into()]);
-    let identity = credentials().into();
-    let params = v4::SigningParams::builder()
-        .identity(&identity)
-        .region("eu-west-1")
-        .name(service)
-        .time(UNIX_EPOCH + Duration::from_secs(NOW))
-        .settings(settings)
-        .build()
-        .unwrap()
-        .into();
-    let (uri, headers) = (request.uri().to_string(), request.headers().clone());
-    let headers = headers
-        .iter()
-        .map(|(name, value)| (name.as_str(), value.to_str().unwrap()));
-    let signable = SignableRequest::new("GET", uri, headers, SignableBody::Bytes(b"")).unwrap();
-    let (instructions, _) = sign(signable, &params).unwrap().into_parts();
-    instructions.apply_to_request_http1x(&mut request);
-    request
-}
-
-fn template(authority: &'static str) -> Template {
-    let endpoint = Endpoint {
-        scheme: Scheme::HTTP,
-        authority: Authority::from_static(authority),
-        prefix: "/b/".to_owned(),
-        region: "eu-west-1".to_owned(),
-        service: "s3".to_owned(),
-    };
-    Template::new(&endpoint, true)
-}
-
-fn assert_signed_alike(template: &Template, service: &str, get: &GetRequest<'_>) {
-    let key = Key::new(&credentials(), "eu-west-1", service).unwrap();
-    let mut request = template.request(get).unwrap();
-    key.sign(&mut request, NOW);
-    let theirs = signed_by_the_crate(request.clone(), service);
-    for name in [
-        "authorization",
-        "x-amz-date",
-        "x-amz-content-sha256",
-        "x-amz-security-token",
-    ] {
-        assert_eq!(
-            request.headers().get(name),
-            theirs.headers().get(name),
-            "{get:?}"
-        );
-    }
-}
-
-#[test]
-fn signatures_are_those_of_the_crate() {
-    let part = Part {
-        range: 0..1,
-        etag: "\"a   b\"",
-        size: 2,
-        last_modified: None,
-    };
-    let since = Some(UNIX_EPOCH + Duration::from_secs(1));
-    for authority in [
-        "localhost:9000",
-        "example.com",
-        "example.com:80",
-        "[::1]:9000",
-    ] {
-        for service in ["s3", "s3-outposts"] {
-            for (version_id, if_modified_since, part) in [
-                (None, None, None),
-                (Some("v 1"), since, None),
-                (None, None, Some(part.clone())),
-            ] {
-                let get = GetRequest {
-                    key: "a b/ü/..//+%",
-                    version_id,
-                    if_modified_since,
-                    part,
-                };
-                assert_signed_alike(&template(authority), service, &get);
-            }
-        }
-    }
-}
-
-#[test]
-fn the_day_s_key_follows_the_day() {
-    let key = Key::new(&credentials(), "eu-west-1", "s3").unwrap();
-    let authorization = |now| {
-        let mut request = template("localhost:9000").request(&whole("k")).unwrap();
-        key.sign(&mut request, now);
-        request.headers()["authorization"]
-            .to_str()
-            .unwrap()
-            .to_owned()
-    };
-    let first = authorization(NOW);
-    let next = authorization(NOW + 1);
-    assert!(
-        first.contains("/20240229/") && next.contains("/20240301/"),
-        "{first}\n{next}"
-    );
-    assert_eq!(authorization(NOW), first);
-}
-
 #[test]
 fn a_key_that_no_url_can_hold_fails_alone() {
     let error = template("localhost")
@@ -405,12 +298,4 @@ fn a_key_that_no_url_can_hold_fails_alone() {
         (error.class, error.code),
         (Class::Permanent, ErrorCode::InvalidKey)
     );
-}
-
-proptest! {
-    #[test]
-    fn any_key_is_signed_alike(key in "\\PC{1,60}", version_id in proptest::option::of("[ -~]{1,20}")) {
-        let get = GetRequest { version_id: version_id.as_deref(), ..whole(&key) };
-        assert_signed_alike(&template("localhost:9000"), "s3", &get);
-    }
 }

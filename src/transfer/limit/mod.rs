@@ -213,6 +213,11 @@ impl Limit {
         self.0.good_at.store(nanos.max(1), SeqCst);
         if self.0.is_out.swap(false, SeqCst) {
             lock(&self.0.outage).end();
+            let mut pace = self.pace();
+            pace.start_over();
+            self.0.is_paced.store(false, SeqCst);
+            self.follow(&pace);
+            drop(pace);
             self.0.outage_changed.notify_waiters();
         }
     }

@@ -1,0 +1,31 @@
+//! Checksums that S3 returns.
+
+/// A checksum of a whole object.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Checksum {
+    pub algorithm: ChecksumAlgorithm,
+    /// Big-endian, as long as the algorithm makes it.
+    pub value: Vec<u8>,
+}
+
+/// The checksum algorithms of S3 that a stream can be checked with, fastest and strongest first.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ChecksumAlgorithm {
+    Crc64Nvme,
+    Crc32c,
+    Crc32,
+    Sha256,
+    Sha1,
+}
+
+impl ChecksumAlgorithm {
+    /// Bytes of a value.
+    pub(super) fn length(self) -> usize {
+        match self {
+            Self::Crc64Nvme => 8,
+            Self::Crc32c | Self::Crc32 => 4,
+            Self::Sha256 => 32,
+            Self::Sha1 => 20,
+        }
+    }
+}

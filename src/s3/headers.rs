@@ -1,0 +1,140 @@
+//! The headers of replies that matter, and what their values mean.
+
+use std::ops::Range;
+
+use http::{HeaderMap, HeaderValue};
+
+use super::checksum::{Checksum, ChecksumAlgorithm};
+
+/// The headers that matter, the first of each name. One that is not text counts as absent.
+#[derive(Debug, Default)]
+pub struct Headers<'a> {
+    pub etag: Option<&'a str>,
+    pub version_id: Option<&'a str>,
+    pub last_modified: Option<&'a str>,
+    pub content_range: Option<&'a str>,
+    pub content_encoding: Option<&'a str>,
+    encryption: Option<&'a str>,
+    customer_algorithm: Option<&'a str>,
+    checksum_type: Option<&'a str>,
+    crc64nvme: Option<&'a str>,
+    crc32c: Option<&'a str>,
+    crc32: Option<&'a str>,
+    sha256: Option<&'a str>,
+    sha1: Option<&'a str>,
+}
+
+impl<'a> Headers<'a> {
+    pub fn read(headers: &'a HeaderMap) -> Self {
+        let mut read = Self::default();
+        for (name, value) in headers {
+            let place = match name.as_str() {
+                "etag" => &mut read.etag,
+                "x-amz-version-id" => &mut read.version_id,
+                "last-modified" => &mut read.last_modified,
+                "content-range" => &mut read.content_range,
+                "content-encoding" => &mut read.content_encoding,
+                "x-amz-server-side-encryption" => &mut read.encryption,
+                "x-amz-server-side-encryption-customer-algorithm" => &mut read.customer_algorithm,
+                "x-amz-checksum-type" => &mut read.checksum_type,
+                "x-amz-checksum-crc64nvme" => &mut read.crc64nvme,
+                "x-amz-checksum-crc32c" => &mut read.crc32c,
+                "x-amz-checksum-crc32" => &mut read.crc32,
+                "x-amz-checksum-sha256" => &mut read.sha256,
+                "x-amz-checksum-sha1" => &mut read.sha1,
+                _ => continue,
+            };
+            if place.is_none() {
+                *place = text(value);
+            }
+        }
+        read
+    }
+}
+
+/// A header's value without the white space around it, if there is one.
+pub fn text(value: &HeaderValue) -> Option<&str> {
+    let text = value.to_str().ok()?.trim();
+    (!text.is_empty()).then_some(text)
+}
+
+/// Range and size of `bytes 0-9/20`; the size may be `*`.
+pub fn parse_content_range(text: &str) -> Option<(Range<u64>, Option<u64>)> {
+    let (unit, range) = text.split_once(|c: char| c.is_ascii_whitespace() || c == '=')?;
+    if !unit.eq_ignore_ascii_case("bytes") {
+        return None;
+    }
+    let (range, size) = range.split_once('/')?;
+    let (first, last) = range.split_once('-')?;
+    let (first, last) = (number(first)?, number(last)?);
+    let size = match size.trim() {
+        "*" => None,
+        size => Some(number(size)?),
+    };
+    (first <= last).then_some((first..last.checked_add(1)?, size))
+}
+
+/// A number without a sign.
+pub fn number(text: &str) -> Option<u64> {
+    let text = text.trim();
+    let is_plain = text.bytes().all(|byte| byte.is_ascii_digit());
+    is_plain.then(|| text.parse().ok()).flatten()
+}
+
+/// The first checksum that can be compared with the whole body: a composite one, of a multipart upload's parts, can't.
+pub fn checksum_of(headers: &Headers<'_>) -> Option<Checksum> {
+    let is_composite = |kind: &str| kind.eq_ignore_ascii_case("COMPOSITE");
+    if headers.checksum_type.is_some_and(is_composite) {
+        return None;
+    }
+    let values = [
+        (ChecksumAlgorithm::Crc64Nvme, headers.crc64nvme),
+        (ChecksumAlgorithm::Crc32c, headers.crc32c),
+        (ChecksumAlgorithm::Crc32, headers.crc32),
+        (ChecksumAlgorithm::Sha256, headers.sha256),
+        (ChecksumAlgorithm::Sha1, headers.sha1),
+    ];
+    values.into_iter().find_map(|(algorithm, value)| {
+        // A composite value ends in `-N`, which is no base64.
+        let value = base64_simd::STANDARD.decode_to_vec(value?).ok()?;
+        (value.len() == algorithm.length()).then_some(Checksum { algorithm, value })
+    })
+}
+
+/// The MD5 that the ETag may be: never where it is a multipart upload's, or the object is encrypted with a key of its own
+/// (S3 API reference, "Object", `ETag`).
+pub fn md5_of(headers: &Headers<'_>) -> Option<[u8; 16]> {
+    let is_plain =
+        matches!(headers.encryption, None | Some("AES256")) && headers.customer_algorithm.is_none();
+    let etag = headers
+        .etag
+        .filter(|_| is_plain)?
+        .strip_prefix('"')?
+        .strip_suffix('"')?;
+    let is_hex = etag.len() == 32 && etag.bytes().all(|byte| byte.is_ascii_hexdigit());
+    let value = u128::from_str_radix(etag, 16).ok().filter(|_| is_hex)?;
+    Some(value.to_be_bytes())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn content_ranges_are_read_as_numbers() {
+        assert_eq!(parse_content_range("bytes 0-9/20"), Some((0..10, Some(20))));
+        assert_eq!(parse_content_range("BYTES 5-5/*"), Some((5..6, None)));
+        for bad in [
+            "",
+            "bytes */20",
+            "bytes 0-9",
+            "0-9/20",
+            "bytes a-b/c",
+            "bytes 9-0/20",
+            "bytes +0-9/20",
+            "bytes 0-18446744073709551615/1",
+        ] {
+            assert_eq!(parse_content_range(bad), None, "{bad}");
+        }
+    }
+}

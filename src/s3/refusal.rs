@@ -1,0 +1,250 @@
+//! What a reply with an error's status means: pure, so that any reply can be tried on it.
+
+use std::time::Duration;
+
+use http::response::Parts;
+use http::{Uri, header};
+
+use super::class::classify;
+use super::error::{GetError, changed};
+use super::error_body::{ErrorBody, cut};
+use super::headers::text;
+use super::lesson::Lesson;
+use crate::outcome::{ErrorCode, Sign};
+
+/// Bytes of a redirect's target that are shown.
+const MAX_TARGET: usize = 256;
+
+/// What is known of a request whose reply is an error.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Asked<'a> {
+    /// A part was asked for.
+    pub is_part: bool,
+    /// `host:port`.
+    pub server: &'a str,
+    /// The proxy for it, as `host:port`.
+    pub proxy: Option<&'a str>,
+    /// Whether the server has answered as S3 does before.
+    pub is_known_as_s3: bool,
+}
+
+impl GetError {
+    /// What a reply with an error's status means; `body` is its body, or the beginning of it.
+    pub(super) fn of_reply(head: &Parts, body: &[u8], asked: &Asked<'_>) -> Self {
+        let status = head.status.as_u16();
+        // A part that is no longer there is one of an object that is no longer the same.
+        if asked.is_part && matches!(status, 412 | 416) {
+            return changed(format!("status {status}")).with_status(head.status);
+        }
+        let header = |name: &str| head.headers.get(name).and_then(text);
+        let parsed = ErrorBody::parse(body);
+        let is_of_s3 = header("x-amz-request-id").is_some() || parsed.is_some();
+        let body = parsed.unwrap_or_default();
+        let code = body.code.as_deref();
+        let class = classify(code, status);
+        let mut message = match &body.message {
+            Some(message) => message.clone(),
+            None => without_s3_error(status, is_of_s3 || asked.is_known_as_s3, asked),
+        };
+        if head.status.is_redirection()
+            && let Some(target) = target(head, &body)
+        {
+            message = format!("{message} (it redirects to `{target}`)");
+        }
+        let code = code.map_or_else(|| format!("Http{status}"), str::to_owned);
+        let mut error = Self::new(class, ErrorCode::S3(code), message)
+            .with_status(head.status)
+            .with_lesson(Lesson::of(head, &body));
+        error.request_id = header("x-amz-request-id").map(|id| cut(id, MAX_TARGET));
+        error.retry_after = retry_after(head);
+        // What is not implemented is the range, or the condition on it: the whole object was had.
+        if asked.is_part && status == 501 {
+            error.sign = Sign::NoParts;
+        }
+        error.is_of_s3 = is_of_s3;
+        error
+    }
+}
+
+/// What to say of a reply that has no message of its own.
+fn without_s3_error(status: u16, is_s3: bool, asked: &Asked<'_>) -> String {
+    let server = asked.server;
+    match (status, asked.proxy) {
+        (407, Some(proxy)) => format!("the proxy `{proxy}` refuses its credentials (status 407)"),
+        (407, None) => format!("a proxy before `{server}` wants credentials (status 407)"),
+        (401, _) => format!("`{server}` refuses the credentials (status 401)"),
+        // A gateway before a server that is down or busy says nothing about what the server is.
+        (408 | 429 | 500.., _) => format!("the server answered with status {status}"),
+        _ if is_s3 => format!("the server answered with status {status}"),
+        _ => format!(
+            "`{server}` does not look like an S3 server (it answered with status {status} and no S3 error)"
+        ),
+    }
+}
+
+/// Where a redirect points: scheme and host alone, for what else there is may be signed.
+fn target(head: &Parts, body: &ErrorBody) -> Option<String> {
+    let location = head.headers.get(header::LOCATION).and_then(text);
+    let of_location = location.and_then(|location| {
+        let uri: Uri = location.parse().ok()?;
+        let host = uri.host()?;
+        let port = uri
+            .port()
+            .map(|port| format!(":{port}"))
+            .unwrap_or_default();
+        Some(format!("{}://{host}{port}", uri.scheme_str()?))
+    });
+    let target = of_location.or_else(|| body.endpoint.clone())?;
+    let is_plain = target.chars().all(|c| c.is_ascii_graphic());
+    is_plain.then(|| cut(&target, MAX_TARGET))
+}
+
+/// `x-amz-retry-after` in milliseconds, or `Retry-After` in seconds; its form with a date is for longer waits than these.
+fn retry_after(head: &Parts) -> Option<Duration> {
+    let number = |name: &str| head.headers.get(name).and_then(text)?.parse().ok();
+    let of_aws = number("x-amz-retry-after").map(Duration::from_millis);
+    of_aws.or_else(|| number("retry-after").map(Duration::from_secs))
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::outcome::Class;
+
+    const ASKED: Asked<'static> = Asked {
+        is_part: false,
+        server: "s3.example:443",
+        proxy: None,
+        is_known_as_s3: false,
+    };
+
+    fn head(status: u16, headers: &[(&str, &str)]) -> Parts {
+        let mut builder = http::Response::builder().status(status);
+        for (name, value) in headers {
+            builder = builder.header(*name, *value);
+        }
+        builder.body(()).unwrap().into_parts().0
+    }
+
+    fn of_reply(status: u16, headers: &[(&str, &str)], body: &str) -> GetError {
+        GetError::of_reply(&head(status, headers), body.as_bytes(), &ASKED)
+    }
+
+    fn error(inner: &str) -> String {
+        format!("<Error>{inner}</Error>")
+    }
+
+    #[test]
+    fn a_redirect_names_host_and_nothing_else() {
+        let message = |headers: &[(&str, &str)], body: &str| of_reply(307, headers, body).message;
+        let signed = [(
+            "location",
+            "https://other.example:8443/b/k?X-Amz-Signature=abc",
+        )];
+        let told = message(&signed, "");
+        assert!(
+            told.ends_with("(it redirects to `https://other.example:8443`)"),
+            "{told}"
+        );
+        let told = message(
+            &[],
+            &error("<Code>TemporaryRedirect</Code><Endpoint>b.example</Endpoint>"),
+        );
+        assert!(told.ends_with("(it redirects to `b.example`)"), "{told}");
+        assert!(!message(&[("location", "/elsewhere")], "").contains("redirects"));
+        assert!(!of_reply(404, &signed, "").message.contains("redirects"));
+    }
+
+    #[test]
+    fn what_does_not_look_like_s3_is_said_to() {
+        let phrase = "`s3.example:443` does not look like an S3 server";
+        assert!(of_reply(404, &[], "<html></html>").message.contains(phrase));
+        assert!(of_reply(403, &[], "").message.contains(phrase));
+        assert!(
+            !of_reply(404, &[], "<Error></Error>")
+                .message
+                .contains(phrase)
+        );
+        assert!(
+            !of_reply(404, &[("x-amz-request-id", "1")], "")
+                .message
+                .contains(phrase)
+        );
+        assert!(!of_reply(502, &[], "<html></html>").message.contains(phrase));
+        let known = Asked {
+            is_known_as_s3: true,
+            ..ASKED
+        };
+        let later = GetError::of_reply(&head(404, &[]), b"", &known);
+        assert_eq!(later.message, "the server answered with status 404");
+        assert_eq!(later.code.as_str(), "Http404");
+    }
+
+    #[test]
+    fn refused_credentials_are_called_so() {
+        let refused = of_reply(401, &[], "");
+        assert_eq!(refused.class, Class::Fatal);
+        assert!(
+            refused.message.contains("refuses the credentials"),
+            "{}",
+            refused.message
+        );
+        let asked = Asked {
+            proxy: Some("proxy:3128"),
+            ..ASKED
+        };
+        let refused = GetError::of_reply(&head(407, &[]), b"", &asked);
+        assert_eq!(refused.class, Class::Fatal);
+        assert_eq!(
+            refused.message,
+            "the proxy `proxy:3128` refuses its credentials (status 407)"
+        );
+    }
+
+    #[test]
+    fn parts_that_cannot_be_had_are_told_from_a_changed_object() {
+        let asked = Asked {
+            is_part: true,
+            ..ASKED
+        };
+        let part = |status| GetError::of_reply(&head(status, &[]), b"", &asked);
+        for status in [412, 416] {
+            assert_eq!(part(status).code, ErrorCode::ObjectChanged);
+            assert_eq!(part(status).sign, Sign::Nothing);
+        }
+        assert_eq!(part(501).sign, Sign::NoParts);
+        assert_eq!(of_reply(501, &[], "").sign, Sign::Nothing);
+        assert_eq!(part(500).sign, Sign::Nothing);
+    }
+
+    #[test]
+    fn waits_are_read_in_milliseconds_or_seconds() {
+        let wait = |headers: &[(&str, &str)]| of_reply(503, headers, "").retry_after;
+        assert_eq!(
+            wait(&[("x-amz-retry-after", "1500")]),
+            Some(Duration::from_millis(1500))
+        );
+        assert_eq!(
+            wait(&[("retry-after", " 2 ")]),
+            Some(Duration::from_secs(2))
+        );
+        assert_eq!(
+            wait(&[("retry-after", "Sun, 06 Nov 1994 08:49:37 GMT")]),
+            None
+        );
+    }
+
+    proptest! {
+        #[test]
+        fn no_reply_panics(status in 100_u16..1000, body in proptest::collection::vec(any::<u8>(), 0..200), value in "[ -~]{0,60}") {
+            let headers = ["location", "date", "x-amz-bucket-region", "retry-after", "x-amz-request-id"];
+            let headers = headers.map(|name| (name, value.as_str()));
+            let reply = head(status, &headers);
+            for is_part in [false, true] {
+                let _ = GetError::of_reply(&reply, &body, &Asked { is_part, ..ASKED });
+            }
+        }
+    }
+}

@@ -1,0 +1,235 @@
+//! The session in use: credentials are renewed ahead of their end, and what a refusal teaches makes another session.
+
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::sync::{Arc, PoisonError, RwLock};
+use std::time::{Duration, SystemTime};
+
+use aws_config::SdkConfig;
+use aws_credential_types::Credentials;
+use tokio::sync::Mutex;
+
+use super::account::credentials;
+use super::account::profile::Profile;
+use super::error::GetError;
+use super::http::sdk::SdkClient;
+use super::lesson::Lesson;
+use super::options::{ConnectError, ConnectOptions};
+use super::session::{Facts, Freshness, Session};
+use crate::outcome::{Class, ErrorCode};
+
+/// How long to wait before credentials are asked for again that could not be renewed ahead of their end.
+const RENEWAL_INTERVAL: Duration = Duration::from_secs(10);
+
+/// The session in use, and what other ones are made from.
+pub struct Sessions {
+    options: ConnectOptions,
+    http: SdkClient,
+    profile: Profile,
+    sdk_config: SdkConfig,
+    /// The endpoint that was configured, if there is one.
+    url: Option<String>,
+    session: RwLock<Arc<Session>>,
+    /// Held while the session is replaced.
+    replacing: Mutex<()>,
+    /// Held while credentials are loaded; holds the number of the renewal after which no newer ones were found.
+    renewing: Arc<Mutex<Option<u64>>>,
+    /// When credentials are asked for again that could not be renewed, in seconds since 1970 by the server's clock.
+    renew_again_at: AtomicU64,
+}
+
+impl Sessions {
+    /// Loads the credentials and makes the first session, for `region`.
+    ///
+    /// # Errors
+    /// When there are no credentials, or no request can be made for the bucket.
+    pub async fn new(
+        options: ConnectOptions,
+        http: SdkClient,
+        profile: Profile,
+        sdk_config: SdkConfig,
+        url: Option<String>,
+        region: String,
+    ) -> Result<Self, ConnectError> {
+        let credentials = if options.sign_requests {
+            Some(credentials::load(&options, &region, &profile, &http).await?)
+        } else {
+            None
+        };
+        let facts = Facts {
+            region,
+            clock: 0,
+            credentials,
+            loaded: SystemTime::now(),
+            n_renewals: 0,
+        };
+        let session = Session::new(&options, &sdk_config, url.as_deref(), facts).await;
+        let session = session.map_err(|why| ConnectError::Bucket {
+            bucket: options.bucket.clone(),
+            why,
+        })?;
+        Ok(Self {
+            options,
+            http,
+            profile,
+            sdk_config,
+            url,
+            session: RwLock::new(Arc::new(session)),
+            replacing: Mutex::default(),
+            renewing: Arc::default(),
+            renew_again_at: AtomicU64::new(0),
+        })
+    }
+
+    pub fn current(&self) -> Arc<Session> {
+        let session = self.session.read().unwrap_or_else(PoisonError::into_inner);
+        Arc::clone(&session)
+    }
+
+    /// The session to use now. Credentials that end soon are renewed in the background, and waited for only when they are
+    /// over.
+    pub async fn fresh(self: &Arc<Self>) -> Result<Arc<Session>, GetError> {
+        let session = self.current();
+        match session.freshness(session.now()) {
+            Freshness::Fresh => {}
+            Freshness::Ending => self.renew_in_background(session.now()),
+            Freshness::Over => {
+                let _renewing = self.renewing.lock().await;
+                let session = self.current();
+                if session.freshness(session.now()) != Freshness::Over {
+                    return Ok(session);
+                }
+                if let Err(error) = self.load_credentials().await {
+                    let message = format!("the AWS credentials have expired: {error}");
+                    return Err(GetError::new(Class::Fatal, ErrorCode::Credentials, message));
+                }
+                return Ok(self.current());
+            }
+        }
+        Ok(session)
+    }
+
+    /// Asks for new credentials, unless that is under way or failed just now.
+    fn renew_in_background(self: &Arc<Self>, now: u64) {
+        if now < self.renew_again_at.load(Relaxed) {
+            return;
+        }
+        let Ok(renewing) = Arc::clone(&self.renewing).try_lock_owned() else {
+            return;
+        };
+        let sessions = Arc::clone(self);
+        tokio::spawn(async move {
+            let _renewing = renewing;
+            // The old ones serve meanwhile, so that a failure is nothing to report.
+            if !sessions.load_credentials().await.unwrap_or(false) {
+                let again_at = sessions.current().now() + RENEWAL_INTERVAL.as_secs();
+                sessions.renew_again_at.store(again_at, Relaxed);
+            }
+        });
+    }
+
+    /// Asks the credential chain again, from its start. `true` if it has other ones than those in use.
+    async fn load_credentials(&self) -> Result<bool, ConnectError> {
+        let Self {
+            options,
+            http,
+            profile,
+            ..
+        } = self;
+        let used = self.current();
+        let new = credentials::load(options, &used.facts.region, profile, http).await?;
+        let is_same = |old: &Credentials| {
+            new.access_key_id() == old.access_key_id()
+                && new.session_token() == old.session_token()
+                && new.secret_access_key() == old.secret_access_key()
+                && new.expiry() == old.expiry()
+        };
+        if used.facts.credentials.as_ref().is_some_and(is_same) {
+            return Ok(false);
+        }
+        let replaced = self.replace(|facts| {
+            Some(Facts {
+                credentials: Some(new),
+                loaded: SystemTime::now(),
+                n_renewals: facts.n_renewals + 1,
+                ..facts.clone()
+            })
+        });
+        Ok(replaced.await)
+    }
+
+    /// Puts a session of other facts in the place of the present one.
+    async fn replace(&self, change: impl FnOnce(&Facts) -> Option<Facts>) -> bool {
+        let Self {
+            options,
+            sdk_config,
+            url,
+            ..
+        } = self;
+        let _replacing = self.replacing.lock().await;
+        let Some(facts) = change(&self.current().facts) else {
+            return false;
+        };
+        let Ok(session) = Session::new(options, sdk_config, url.as_deref(), facts).await else {
+            return false;
+        };
+        let mut place = self.session.write().unwrap_or_else(PoisonError::into_inner);
+        *place = Arc::new(session);
+        true
+    }
+
+    /// Learns from the refusal of a request that `used` made. `true` if the same request may now be answered: it is sent
+    /// again at once and without charge. Of many requests that are refused together, the first changes something.
+    pub async fn has_learned(&self, used: &Session, lesson: &Lesson) -> bool {
+        if lesson.was_head_too_large {
+            return true;
+        }
+        if let Some(region) = lesson
+            .region
+            .as_ref()
+            .filter(|name| **name != used.facts.region)
+        {
+            // Another request may have moved there meanwhile.
+            if self.current().facts.region == *region {
+                return true;
+            }
+            return self
+                .replace(|facts| {
+                    Some(Facts {
+                        region: region.clone(),
+                        ..facts.clone()
+                    })
+                })
+                .await;
+        }
+        if lesson.are_credentials_expired {
+            return self.has_renewed(used).await;
+        }
+        match lesson.time {
+            Some(time) if used.facts.with_server_time(time).is_some() => {
+                // Where it is known already, the same facts are left.
+                self.replace(|facts| facts.with_server_time(time)).await
+                    || self.current().facts.clock != used.facts.clock
+            }
+            _ => false,
+        }
+    }
+
+    /// Asks for new credentials, once for all requests that were refused for the same ones.
+    async fn has_renewed(&self, used: &Session) -> bool {
+        if used.facts.credentials.is_none() {
+            return false;
+        }
+        let mut renewing = self.renewing.lock().await;
+        if self.current().facts.n_renewals != used.facts.n_renewals {
+            return true;
+        }
+        if *renewing == Some(used.facts.n_renewals) {
+            return false;
+        }
+        let is_renewed = self.load_credentials().await.unwrap_or(false);
+        if !is_renewed {
+            *renewing = Some(used.facts.n_renewals);
+        }
+        is_renewed
+    }
+}

@@ -1,0 +1,120 @@
+//! Requests without a signature.
+
+use bytes::Bytes;
+use http::header::{ACCEPT_ENCODING, HOST, IF_MATCH, IF_MODIFIED_SINCE, RANGE, USER_AGENT};
+use http::uri::{Authority, PathAndQuery, Scheme};
+use http::{HeaderMap, HeaderName, HeaderValue, Request, Uri};
+use http_body_util::Full;
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
+
+use crate::outcome::{Class, ErrorCode};
+use crate::s3::account::endpoint::Endpoint;
+use crate::s3::date;
+use crate::s3::error::GetError;
+use crate::s3::get::GetRequest;
+
+const USER_AGENT_VALUE: HeaderValue =
+    HeaderValue::from_static(concat!("s3pull/", env!("CARGO_PKG_VERSION")));
+/// Gateways may compress for whoever does not say this; no object is compressed on the way then.
+const IDENTITY: HeaderValue = HeaderValue::from_static("identity");
+
+/// What stays as it is in a query; all else is percent-encoded (SigV4, `UriEncode`).
+const QUERY: &AsciiSet = &NON_ALPHANUMERIC
+    .remove(b'-')
+    .remove(b'_')
+    .remove(b'.')
+    .remove(b'~');
+/// What stays as it is in a path.
+const PATH: &AsciiSet = &QUERY.remove(b'/');
+
+/// What the requests of a session have in common, and where they go.
+#[derive(Debug)]
+pub struct Template {
+    scheme: Scheme,
+    authority: Authority,
+    /// From the root to where the key begins, with `/` at both ends.
+    prefix: String,
+    headers: HeaderMap,
+}
+
+impl Template {
+    pub fn new(endpoint: &Endpoint, requester_pays: bool) -> Self {
+        let mut headers = every_request_s_headers();
+        headers.insert(HOST, endpoint.host_header());
+        headers.insert(
+            HeaderName::from_static("x-amz-checksum-mode"),
+            HeaderValue::from_static("ENABLED"),
+        );
+        if requester_pays {
+            headers.insert(
+                HeaderName::from_static("x-amz-request-payer"),
+                HeaderValue::from_static("requester"),
+            );
+        }
+        Self {
+            scheme: endpoint.scheme.clone(),
+            authority: endpoint.authority.clone(),
+            prefix: endpoint.prefix.clone(),
+            headers,
+        }
+    }
+
+    /// The request without a signature.
+    ///
+    /// # Errors
+    /// When the key cannot stand in a URL.
+    pub fn request(&self, get: &GetRequest<'_>) -> Result<Request<Full<Bytes>>, GetError> {
+        let mut path = String::with_capacity(self.prefix.len() + get.key.len() + 64);
+        path.push_str(&self.prefix);
+        path.extend(utf8_percent_encode(get.key, PATH));
+        if let Some(version_id) = get.version_id {
+            path.push_str("?versionId=");
+            path.extend(utf8_percent_encode(version_id, QUERY));
+        }
+        let mut parts = http::uri::Parts::default();
+        parts.scheme = Some(self.scheme.clone());
+        parts.authority = Some(self.authority.clone());
+        let path = PathAndQuery::from_maybe_shared(Bytes::from(path));
+        parts.path_and_query = Some(path.map_err(|error| not_built(&error))?);
+        let mut request = Request::new(Full::default());
+        *request.uri_mut() = Uri::from_parts(parts).map_err(|error| not_built(&error))?;
+        *request.headers_mut() = self.headers.clone();
+        insert_conditions(request.headers_mut(), get)?;
+        Ok(request)
+    }
+}
+
+/// The headers that say nothing about what is asked for, and are not signed.
+pub fn every_request_s_headers() -> HeaderMap {
+    // Room for the others too.
+    let mut headers = HeaderMap::with_capacity(16);
+    headers.insert(USER_AGENT, USER_AGENT_VALUE);
+    headers.insert(ACCEPT_ENCODING, IDENTITY);
+    headers
+}
+
+fn insert_conditions(headers: &mut HeaderMap, get: &GetRequest<'_>) -> Result<(), GetError> {
+    if let Some(part) = &get.part {
+        let range = HeaderValue::try_from(range(part.range.start, part.range.end));
+        headers.insert(RANGE, range.map_err(|error| not_built(&error))?);
+        let etag = HeaderValue::from_str(part.etag);
+        headers.insert(IF_MATCH, etag.map_err(|error| not_built(&error))?);
+    }
+    if let Some(since) = get.if_modified_since {
+        // Rounded down, so that an object is rather fetched than missed.
+        let since = HeaderValue::try_from(date::http_date(since));
+        headers.insert(IF_MODIFIED_SINCE, since.map_err(|error| not_built(&error))?);
+    }
+    Ok(())
+}
+
+/// `Range` of the bytes from `start`, and before `end`.
+pub fn range(start: u64, end: u64) -> String {
+    format!("bytes={start}-{}", end - 1)
+}
+
+/// A request that cannot be made is one row's failure: other keys may do.
+pub fn not_built(error: &dyn std::error::Error) -> GetError {
+    let message = format!("no request can be made for this key: {error}");
+    GetError::new(Class::Permanent, ErrorCode::InvalidKey, message)
+}
