@@ -114,8 +114,8 @@ fn small_objects(server: &Server, concurrency: &str) -> (S3pull, Vec<String>) {
 #[test]
 fn an_outage_of_the_run_is_charged_to_no_key() {
     let outages: [fn(&Server); 2] = [
-        |server| server.restart(Duration::from_secs(8)),
-        |server| server.refuse_for(Duration::from_secs(8)),
+        |server| server.restart(Duration::from_secs(5)),
+        |server| server.refuse_for(Duration::from_secs(5)),
     ];
     for concurrency in ["64"] {
         for outage in outages {
