@@ -250,11 +250,17 @@ fn an_object_that_is_replaced_once_comes_right_and_is_charged_once() {
 #[test]
 fn an_object_that_is_replaced_for_ever_fails_after_its_attempts() {
     let server = server();
-    let others = [object("one"), object("another")];
+    let others: Vec<_> = (0..12)
+        .map(|n| {
+            let mut other = Object::new(pattern(&n.to_string(), 20 * MIB));
+            other.etag = Some(n.to_string());
+            other
+        })
+        .collect();
     let mut n = 0;
     server.by_chance(move || {
         n += 1;
-        (n % 8 == 0).then(|| Fault::Replace(Box::new(others[n / 8 % 2].clone())))
+        (n % 8 == 0).then(|| Fault::Replace(Box::new(others[n / 8 % 12].clone())))
     });
     let run = in_parts(&server, "16")
         .args(["--max-attempts", "3"])
