@@ -5,30 +5,8 @@
 //! server's. The table goes to stdout, all figures to `target/bench/downloads.json`, and with `chart` a chart of
 //! throughput over concurrency to `benches/throughput.svg`.
 //!
-//! # Where the rest goes
-//!
-//! Instructions of an object of 10 KiB at `-j 8` over plain HTTP, as `valgrind --tool=callgrind` counts them: the
-//! difference of runs of 2,000 and 500 objects, by 1,500. System calls are not in it.
-//!
-//! | layer | instructions | share |
-//! | --- | --- | --- |
-//! | SHA-256 of the signature, in software: a CPU with SHA instructions, which callgrind has not, takes a tenth | 103,200 | 25 % |
-//! | the SDK's request machinery: plugins, interceptors, endpoint rules, parsing the answer | 82,900 | 20 % |
-//! | moving memory, most of it the SDK's builders and its output of 40 members | 41,200 | 10 % |
-//! | the allocator | 39,400 | 10 % |
-//! | header maps and URIs (the `http` crate), which the SDK converts from one to another | 34,300 | 8 % |
-//! | formatting, hash maps, UTF-8, vectors and other parts of std, nearly all of it for the above | 70,100 | 17 % |
-//! | the rest of signing | 12,700 | 3 % |
-//! | hyper | 9,800 | 2 % |
-//! | tokio | 7,200 | 2 % |
-//! | s3pull | 6,900 | 2 % |
-//! | opening, naming and renaming files (cap-std, rustix) | 800 | 0 % |
-//! | all | 408,500 | 100 % |
-//!
-//! So the next step would be to build and sign a GET without the SDK, behind `s3::Client::get`: what it sends is the same
-//! for every key but for the path, the date and the signature. What was gained so far: an object's future, of 16 KiB, was
-//! moved ten times on its way to a thread, and is boxed now (569,000 instructions before, 408,500 after); the system's
-//! authorities are loaded with the first TLS connection (5 million instructions and some MiB of a start without one).
+//! With `serve`, only the server runs, and prints its URL: `benches/README.md` shows where the instructions of an object
+//! go.
 
 #![expect(
     clippy::unwrap_used,
@@ -171,6 +149,13 @@ fn main() {
             ca: Some(PathBuf::from(ca)).filter(|ca| !ca.as_os_str().is_empty()),
         };
         yardsticks::run(name, job);
+        return;
+    }
+    if args.iter().any(|arg| arg == "serve") {
+        let server = Server::start(Duration::ZERO, None);
+        println!("{}", server.url());
+        // Serves until the end of stdin.
+        std::io::copy(&mut std::io::stdin(), &mut std::io::sink()).unwrap();
         return;
     }
     let bench = Bench::new();
