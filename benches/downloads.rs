@@ -1,9 +1,9 @@
-//! Speed, CPU and memory of downloads: `cargo bench --bench downloads`, or with the names of some loads behind `--`.
+//! Measures speed, CPU and memory of downloads: `cargo bench --bench downloads`, or with the names of some loads after `--`.
 //!
-//! The real binary downloads from a server in this process that costs next to nothing ([`server`]), to memory if that is
-//! to be had; beside it, the floor and the naive loop ([`yardsticks`]) do the same. CPU is the process's own, without the
-//! server's. The table goes to stdout, all figures to `target/bench/downloads.json`, and with `chart` a chart of
-//! throughput over concurrency to `benches/throughput.svg`.
+//! The real binary downloads from a server in this process that uses almost no CPU ([`server`]), to a file system in memory
+//! if there is one; a bare HTTP client and a naive loop ([`yardsticks`]) do the same for comparison. CPU is that of the
+//! process, without the server. The table is printed on stdout, all figures are written to `target/bench/downloads.json`, and
+//! with `chart` a chart of throughput by concurrency is written to `benches/throughput.svg`.
 //!
 //! With `serve`, only the server runs, and prints its URL: `benches/README.md` shows where the instructions of an object
 //! go.
@@ -11,7 +11,7 @@
 #![expect(
     clippy::unwrap_used,
     clippy::print_stdout,
-    reason = "a benchmark prints, and ends when it cannot go on"
+    reason = "a benchmark prints its results and panics if it cannot continue"
 )]
 
 mod chart;
@@ -28,7 +28,7 @@ use measure::Cost;
 use server::Server;
 use tokio_rustls::TlsAcceptor;
 
-/// Where files go: to memory, if that is to be had.
+/// The folder in memory that files are written to, if it exists.
 const IN_MEMORY: &str = "/dev/shm";
 const TOOLS: [&str; 3] = ["s3pull", "hyper", "naive"];
 
@@ -182,7 +182,7 @@ fn main() {
     println!("\nall figures: {}", path.display());
 }
 
-/// What all loads share.
+/// The parts that all loads share.
 struct Bench {
     folder: tempfile::TempDir,
     tls: TlsAcceptor,
@@ -206,7 +206,7 @@ impl Bench {
         Self { folder, tls }
     }
 
-    /// The median cost of `n_runs` of each tool, taken in turns.
+    /// The median cost of `n_runs` runs of each tool, which alternate.
     fn compare(&self, load: &Load, n_runs: usize) -> Vec<(&'static str, Cost)> {
         let server = Server::start(load.latency, load.tls.then(|| self.tls.clone()));
         let keys: Vec<_> = (0..load.n_objects)
@@ -289,7 +289,7 @@ impl Bench {
             .unwrap()
     }
 
-    /// Objects a second over concurrency, from a server 30 ms away.
+    /// Objects per second by concurrency, from a server 30 ms away.
     fn chart(&self) {
         const MAX: usize = 256;
         let mut series = TOOLS.map(|name| chart::Series {
@@ -301,7 +301,7 @@ impl Bench {
             let load = Load {
                 name: "chart",
                 concurrency,
-                // Some two seconds, or as long as it takes.
+                // Each run takes some two seconds, or longer at low concurrency.
                 n_objects: (concurrency * 60).min(SMALL.n_objects),
                 latency: FAR,
                 ..SMALL
@@ -312,13 +312,13 @@ impl Bench {
                 series.points.push((concurrency, rate));
             }
         }
-        let title = "10 KiB objects a second over concurrency, 30 ms from the server";
+        let title = "Objects of 10 KiB per second by concurrency, 30 ms from the server";
         let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("benches/throughput.svg");
         std::fs::write(path, chart::svg(title, MAX, &series)).unwrap();
     }
 }
 
-/// Files below `folder`, and their bytes.
+/// The number of files below `folder`, and their total bytes.
 fn contents(folder: &Path) -> (usize, u64) {
     let mut found = (0, 0);
     for entry in std::fs::read_dir(folder).unwrap() {
@@ -345,10 +345,10 @@ fn line(load: &Load, tool: &str, cost: &Cost) -> String {
     let (user, system) = (cost.user.as_secs_f64(), cost.system.as_secs_f64());
     let cpu = if load.size < 1 << 20 {
         let micros = |seconds: f64| seconds * 1e6 / load.n_objects as f64;
-        format!("{:.0} + {:.0} µs an object", micros(user), micros(system))
+        format!("{:.0} + {:.0} µs per object", micros(user), micros(system))
     } else {
-        let a_gib = |seconds: f64| seconds * (1_u64 << 30) as f64 / bytes as f64;
-        format!("{:.2} + {:.2} s a GiB", a_gib(user), a_gib(system))
+        let per_gib = |seconds: f64| seconds * (1_u64 << 30) as f64 / bytes as f64;
+        format!("{:.2} + {:.2} s per GiB", per_gib(user), per_gib(system))
     };
     format!(
         "{} | {tool} | {:.0} | {:.0} | {cpu} | {:.1}",

@@ -1,19 +1,19 @@
-//! How fast lists are read, and in how much memory: `cargo bench --bench key_lists`.
+//! Measures how fast lists are read, and how much memory that takes: `cargo bench --bench key_lists`.
 //!
-//! Ten million rows a format through the real binary's `--dry-run`, which reads, maps, checks and prints each. Then how
-//! long after a row was written to a pipe that stays open its download is asked for. Peak memory is Linux's `VmHWM`, looked
-//! at every 10 ms.
+//! The real binary reads, maps, checks and prints ten million rows per format with `--dry-run`. A last measurement is the
+//! time from writing a row to a pipe that stays open until its GET arrives. Peak memory is Linux's `VmHWM`, sampled every
+//! few milliseconds.
 
 #![expect(
     clippy::unwrap_used,
     clippy::print_stdout,
-    reason = "a benchmark prints, and ends when it cannot go on"
+    reason = "a benchmark prints its results and panics if it cannot continue"
 )]
 
 #[expect(
     dead_code,
     unused_imports,
-    reason = "shared with the tests, which use the rest"
+    reason = "the harness is shared with the tests, which use the rest"
 )]
 #[path = "../tests/it/harness/mod.rs"]
 mod harness;
@@ -28,10 +28,10 @@ use std::time::{Duration, Instant};
 use harness::Server;
 
 const N_ROWS: u64 = 10_000_000;
-/// Where lists are written: in memory, if that is to be had.
+/// The folder in memory that lists are written to, if it exists.
 const IN_MEMORY: &str = "/dev/shm";
 
-/// A format: its name, what stands before its rows, and a row.
+/// A format: its name, its header, and a function that writes a row.
 type Format = (&'static str, &'static str, fn(&mut dyn Write, u64));
 
 const FORMATS: [Format; 4] = [
@@ -59,7 +59,7 @@ fn main() {
         tempfile::tempdir().unwrap()
     };
     println!("{N_ROWS} rows, read, mapped, checked and printed to /dev/null");
-    println!("format     | from | rows/s    | CPU ns a row | peak MiB");
+    println!("format     | from | rows/s    | CPU ns/row   | peak MiB");
     for (format, header, write_row) in FORMATS {
         let path = folder.path().join(format);
         let mut out = BufWriter::new(File::create(&path).unwrap());
@@ -98,7 +98,7 @@ fn dry_run(list: &Path) -> Command {
     command
 }
 
-/// Runs to the end, with the file `piped` on stdin, and prints a line.
+/// Runs `command` to its end, with the file `piped` on stdin, and prints its figures.
 fn report(format: &str, from: &str, command: &mut Command, piped: Option<&Path>) {
     let mut writer = None;
     let (cost, mut child, status) = measure::cost(|| {
@@ -113,15 +113,15 @@ fn report(format: &str, from: &str, command: &mut Command, piped: Option<&Path>)
     if let Some(writer) = writer {
         writer.join().unwrap();
     }
-    let mut told = String::new();
+    let mut stderr = String::new();
     child
         .stderr
         .take()
         .unwrap()
-        .read_to_string(&mut told)
+        .read_to_string(&mut stderr)
         .unwrap();
-    let is_right = status.success() && told.contains("10,000,000 rows: 10,000,000 to download");
-    assert!(is_right, "{told}");
+    let is_right = status.success() && stderr.contains("10,000,000 rows: 10,000,000 to download");
+    assert!(is_right, "{stderr}");
     #[expect(clippy::cast_precision_loss, reason = "shown rounded")]
     let (n_rows, peak_kib) = (N_ROWS as f64, cost.peak_kib as f64);
     println!(
@@ -136,7 +136,7 @@ fn copy(path: &Path, mut to: impl Write) {
     std::io::copy(&mut File::open(path).unwrap(), &mut to).unwrap();
 }
 
-/// How long after its row was written to an open pipe a key is asked for.
+/// Measures the time from writing a row to an open pipe until its GET arrives.
 fn first_row() {
     const N_RUNS: usize = 9;
     let mut times: Vec<_> = (0..N_RUNS)
@@ -144,7 +144,7 @@ fn first_row() {
             let server = Server::start();
             server.put_patterns(["key"], 100);
             let (running, mut pipe) = server.s3pull().start();
-            // Long enough for it to be up and wait for its list.
+            // This is long enough for the process to start and wait for its list.
             std::thread::sleep(Duration::from_millis(500));
             let started = Instant::now();
             pipe.write_all(b"key\n").unwrap();

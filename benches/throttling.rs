@@ -1,18 +1,18 @@
-//! What throttling costs: a server that takes N requests at once and refuses more with 503, downloaded from by a run that
-//! asks for N, and by runs that ask for more and have to find out.
+//! Measures the cost of throttling: a server accepts N requests at once and refuses more with 503. One run uses a concurrency
+//! of N; others use more and have to find the limit.
 //!
 //!     cargo bench --bench throttling
 
 #![expect(
     clippy::unwrap_used,
     clippy::print_stdout,
-    reason = "a benchmark prints, and ends when it cannot go on"
+    reason = "a benchmark prints its results and panics if it cannot continue"
 )]
 
 #[expect(
     dead_code,
     unused_imports,
-    reason = "shared with the tests, which use the rest"
+    reason = "the harness is shared with the tests, which use the rest"
 )]
 #[path = "../tests/it/harness/mod.rs"]
 mod harness;
@@ -28,7 +28,7 @@ const N_RUNS: usize = 3;
 
 fn main() {
     println!(
-        "a server that takes {CAPACITY} requests at once and answers each after {LATENCY:?}; {N_KEYS} objects\n"
+        "a server that accepts {CAPACITY} requests at once and answers each after {LATENCY:?}; {N_KEYS} objects\n"
     );
     println!("  -j   objects/s   refused");
     for concurrency in [CAPACITY, 64, 256] {
@@ -42,7 +42,7 @@ fn main() {
     }
 }
 
-/// Objects a second, and the share of requests that were refused.
+/// Returns objects per second, and the share of requests that were refused.
 #[expect(clippy::cast_precision_loss, reason = "small numbers")]
 fn run(concurrency: usize) -> (f64, f64) {
     let server = Server::start();

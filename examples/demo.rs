@@ -1,11 +1,11 @@
-//! The main job, on an S3 server inside this process: nothing to set up.
+//! Demonstrates a run and a retry with an S3 server inside this process, so that no setup is needed.
 //!
 //!     cargo run --release --example demo
 //!
-//! Some thousand small objects and a few large ones are downloaded, a key that is not there fails, and the failed-keys
-//! CSV brings it in once it is. The files stay for a look.
+//! Some thousand small objects and a few large ones are downloaded, and a key that does not exist fails. After its object is
+//! added, a second run downloads it from the failed-keys CSV. The files are left in place so that you can inspect them.
 
-#![expect(clippy::print_stdout, reason = "a demonstration talks")]
+#![expect(clippy::print_stdout, reason = "a demonstration prints what it does")]
 
 use std::ffi::OsString;
 use std::fs;
@@ -61,7 +61,7 @@ fn main() -> anyhow::Result<()> {
     };
 
     println!(
-        "A bucket of {N_SMALL} small objects and {N_LARGE} large ones; the list names one more, `{LATE}`.\n"
+        "The bucket contains {N_SMALL} small objects and {N_LARGE} large ones; the list names one more, `{LATE}`.\n"
     );
     let first = run(job(&list))?;
     ensure!(
@@ -74,7 +74,7 @@ fn main() -> anyhow::Result<()> {
         "\nThe failed-keys CSV:\n\n{}",
         fs::read_to_string(folder.join("failed.csv"))?
     );
-    println!("Now `{LATE}` arrives in the bucket, and the CSV is the list of the second run.\n");
+    println!("Now `{LATE}` is added to the bucket, and the CSV is the list of the second run.\n");
     put(store.path(), LATE, b"{\"late\": true}\n")?;
     let second = run(job(&folder.join("failed.csv")))?;
     ensure!(
@@ -105,7 +105,7 @@ fn run(command: Vec<OsString>) -> anyhow::Result<ExitCode> {
     let shown: Vec<_> = command.iter().map(|word| word.to_string_lossy()).collect();
     println!("$ {}", shown.join(" "));
     let Invocation::Download(cli) = Invocation::parse_from(command)? else {
-        bail!("the command is no download");
+        bail!("the command is not a download");
     };
     Ok(s3pull::run(Config::try_from(*cli)?))
 }
@@ -153,7 +153,7 @@ async fn serve(listener: TcpListener, service: S3Service) {
         tokio::spawn(async move {
             let connection = hyper::server::conn::http1::Builder::new()
                 .serve_connection(TokioIo::new(stream), service);
-            // A client that leaves is no failure of the server.
+            // A client that disconnects is not an error of the server.
             let _ = connection.await;
         });
     }

@@ -1,10 +1,10 @@
-//! Tells `--version` which commit it was built from, when that can be known.
+//! Gives `--version` the commit that the binary is built from, if it is known.
 
 use std::path::Path;
 use std::process::Command;
 
 fn main() {
-    // Without a line of this kind every changed file of the package would run this again.
+    // Without this line, a change to any file of the package would run this script again.
     println!("cargo::rerun-if-changed=src/build.rs");
     let commit = commit().map_or_else(String::new, |commit| format!(" ({commit})"));
     println!(
@@ -13,15 +13,15 @@ fn main() {
     );
 }
 
-/// The commit's short hash and date. An unpacked crate has none, even inside some other repository.
+/// The commit's short hash and date. An unpacked crate has none, even inside another repository.
 fn commit() -> Option<String> {
     if !Path::new(".git").exists() {
         return None;
     }
-    // Each commit, checkout and reset writes to one of these. In a work tree they are not below `.git`, which is a file.
+    // Each commit, checkout and reset writes to one of these. In a linked work tree, `.git` is a file and they are elsewhere.
     for name in ["HEAD", "logs/HEAD"] {
         let path = git(&["rev-parse", "--git-path", name])?;
-        // Cargo takes a path that is not there for one that has changed.
+        // Cargo treats a missing path as one that has changed.
         if Path::new(&path).exists() {
             println!("cargo::rerun-if-changed={path}");
         }

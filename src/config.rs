@@ -1,4 +1,4 @@
-//! What is needed: the command line, checked against itself and filled up. All cross-option checks stand here.
+//! The resolved configuration: the command line, validated, with defaults filled in. All checks across options are here.
 
 use std::io::IsTerminal;
 use std::path::PathBuf;
@@ -19,21 +19,21 @@ pub struct Config {
     pub paths: PathRules,
     pub if_exists: IfExists,
     pub failed: PathBuf,
-    /// Nothing is requested or written.
+    /// Whether rows are only checked, without requests and without writing files.
     pub dry_run: bool,
-    /// Whether the run ends with its files on the disk.
+    /// Whether files are flushed to disk before success is reported.
     pub sync: bool,
-    /// Whether events go to stdout.
+    /// Whether events are printed on stdout.
     pub json: bool,
     pub transfer: TransferOptions,
     pub s3: ConnectOptions,
     pub progress: ProgressMode,
     pub verbosity: Verbosity,
-    /// The command that tries the failed keys again.
+    /// The command that retries the failed keys.
     pub retry_command: String,
 }
 
-/// A command line that contradicts itself or leaves out what is needed. The message names the option and the fix.
+/// A command line that contradicts itself or lacks something. The message names the option and the fix.
 #[derive(Debug, thiserror::Error)]
 #[error("{0}")]
 pub struct UsageError(String);
@@ -118,7 +118,7 @@ impl TryFrom<Cli> for Config {
     }
 }
 
-/// The lists in the order in which they were given, and then the keys of the command line.
+/// The lists in the order of the command line, followed by the keys that it contains.
 fn sources(lists: Vec<PathBuf>, keys: Vec<String>) -> Result<Vec<ListSource>, UsageError> {
     let mut sources: Vec<_> = lists
         .into_iter()
@@ -142,7 +142,7 @@ fn sources(lists: Vec<PathBuf>, keys: Vec<String>) -> Result<Vec<ListSource>, Us
     }
     if sources.is_empty() && std::io::stdin().is_terminal() {
         return Err(UsageError(
-            "no key list: give one with `--keys FILE`, or pipe one in (`aws s3 ls … --recursive | s3pull …`)".into(),
+            "no key list: use `--keys FILE`, or pipe a list in (`aws s3 ls … --recursive | s3pull …`)".into(),
         ));
     }
     if sources.is_empty() {
@@ -151,13 +151,13 @@ fn sources(lists: Vec<PathBuf>, keys: Vec<String>) -> Result<Vec<ListSource>, Us
     Ok(sources)
 }
 
-/// Takes `b`, `s3://b`, `s3://b/` or an access point ARN.
+/// Accepts `b`, `s3://b`, `s3://b/` or an access point ARN.
 fn checked_bucket(typed: &str) -> Result<String, UsageError> {
     let name = typed.strip_prefix("s3://").unwrap_or(typed);
     let name = name.strip_suffix('/').unwrap_or(name);
     if let Some(bucket) = meant_bucket(name) {
         return Err(UsageError(format!(
-            "`--bucket {}` is not a bucket's name: give `--bucket {bucket}`",
+            "`--bucket {}` is not a bucket name: use `--bucket {bucket}`",
             typed.escape_debug()
         )));
     }
@@ -166,26 +166,26 @@ fn checked_bucket(typed: &str) -> Result<String, UsageError> {
     }
     if let Some((bucket, prefix)) = name.split_once('/') {
         return Err(UsageError(format!(
-            "`--bucket {typed}` holds more than a bucket: give `--bucket {bucket}`, and `--key-prefix {prefix}/` if the list's keys lack it"
+            "`--bucket {typed}` contains more than a bucket name: use `--bucket {bucket}`, and `--key-prefix {prefix}/` if the keys of the list lack it"
         )));
     }
     let is_allowed = |c: char| c.is_ascii_alphanumeric() || ".-_".contains(c);
     if name.is_empty() || !name.chars().all(is_allowed) {
         return Err(UsageError(format!(
-            "`--bucket {}` is no bucket name: letters, digits, `.`, `-` and `_` are allowed",
+            "`--bucket {}` is not a valid bucket name: only letters, digits, `.`, `-` and `_` are allowed",
             typed.escape_debug()
         )));
     }
     Ok(name.to_owned())
 }
 
-/// The bucket that was meant by its ARN, by one of its URLs, or by `s3:/b`.
+/// The bucket that a bucket's ARN, a bucket's URL or `s3:/b` names.
 fn meant_bucket(typed: &str) -> Option<&str> {
     let is_name = |name: &&str| {
         let is_allowed = |c: char| c.is_ascii_alphanumeric() || ".-_".contains(c);
         !name.is_empty() && name.chars().all(is_allowed)
     };
-    // arn:aws:s3:::b, or arn:aws:s3:::b/prefix; an access point's has a region and an account.
+    // The ARN of a bucket is arn:aws:s3:::b or arn:aws:s3:::b/prefix; that of an access point has a region and an account.
     if let Some((_, name)) = typed
         .split_once(":s3:::")
         .filter(|_| typed.starts_with("arn:"))
@@ -204,12 +204,12 @@ fn meant_bucket(typed: &str) -> Option<&str> {
     of_host.filter(is_name).or_else(|| in_path.filter(is_name))
 }
 
-/// A part is written in pieces of 1 MiB, and S3 stores none larger than 5 GiB.
+/// A part is written in pieces of 1 MiB, and S3 does not store parts larger than 5 GiB.
 fn checked_part_size(ByteSize(typed): ByteSize) -> Result<u64, UsageError> {
     const ALLOWED: std::ops::RangeInclusive<u64> = 1 << 20..=5 << 30;
     if !ALLOWED.contains(&typed) {
         return Err(UsageError(format!(
-            "`--part-size` of {typed} bytes cannot be used: give 1MiB to 5GiB"
+            "`--part-size` of {typed} bytes is out of range: use 1MiB to 5GiB"
         )));
     }
     Ok(typed)
@@ -233,7 +233,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn bucket_is_taken_in_the_forms_people_type() {
+    fn buckets_are_accepted_in_every_common_form() {
         for typed in ["b", "s3://b", "s3://b/", "b/"] {
             assert_eq!(checked_bucket(typed).unwrap(), "b", "{typed}");
         }
@@ -242,7 +242,7 @@ mod tests {
     }
 
     #[test]
-    fn bucket_with_a_prefix_names_the_option_that_takes_it() {
+    fn the_error_for_a_bucket_with_a_prefix_names_the_right_options() {
         let message = checked_bucket("s3://b/photos/2024/")
             .unwrap_err()
             .to_string();
@@ -253,14 +253,14 @@ mod tests {
     }
 
     #[test]
-    fn bucket_names_that_cannot_be_are_refused() {
+    fn invalid_bucket_names_are_refused() {
         for typed in ["", "s3://", "a b", "b\n", "ü"] {
             assert!(checked_bucket(typed).is_err(), "{typed:?}");
         }
     }
 
     #[test]
-    fn what_is_typed_in_place_of_a_bucket_s_name_is_recognised() {
+    fn arns_and_urls_of_buckets_are_recognised() {
         for typed in [
             "arn:aws:s3:::photos",
             "arn:aws-cn:s3:::photos/2024/*",
@@ -273,14 +273,14 @@ mod tests {
         ] {
             let message = checked_bucket(typed).unwrap_err().to_string();
             assert!(
-                message.contains("give `--bucket photos`"),
+                message.contains("use `--bucket photos`"),
                 "{typed}: {message}"
             );
         }
     }
 
     #[test]
-    fn part_sizes_that_cannot_serve_are_refused() {
+    fn part_sizes_out_of_range_are_refused() {
         assert!(
             checked_part_size(ByteSize(1 << 20)).is_ok()
                 && checked_part_size(ByteSize(5 << 30)).is_ok()

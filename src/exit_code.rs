@@ -1,15 +1,15 @@
-//! What the process tells its caller. The exit code never says more than is true.
+//! The exit codes of the process. A code never claims more success than there was.
 
 /// The process's exit code.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ExitCode {
-    /// Every key was downloaded, or was already there.
+    /// Every key was downloaded or skipped.
     Success,
-    /// The run finished; some keys failed and stand in the failed-keys CSV.
+    /// The run finished; some keys failed and are in the failed-keys CSV.
     SomeKeysFailed,
     /// Wrong usage; nothing was done.
     Usage,
-    /// The run could not start or could not go on.
+    /// The run could not start or continue.
     Fatal,
     /// Stopped by SIGHUP (128 + 1).
     HungUp,

@@ -1,10 +1,10 @@
-//! What may import what. Reads the `use` lines of the sources, so that a wrong arrow fails a test.
+//! Checks which module may import which. The tests read the `use` lines of the sources, so that a wrong import fails a test.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::Path;
 
-/// The words that all share. They import each other, and nothing above.
+/// The modules that all others may import. They import only one another.
 const GROUND: [&str; 8] = [
     "exit_code",
     "meter",
@@ -16,7 +16,7 @@ const GROUND: [&str; 8] = [
     "stop",
 ];
 
-/// What each room may import, besides itself and the ground.
+/// What each room (a folder or file of `src`) may import besides itself and the ground.
 const ROOMS: &[(&str, &[&str])] = &[
     ("source", &[]),
     ("s3", &[]),
@@ -74,7 +74,7 @@ fn collect(folder: &Path, prefix: &str, sources: &mut BTreeMap<String, String>) 
     }
 }
 
-/// The `use` statements at the left margin: those of tests are indented.
+/// The `use` statements at the left margin; those of tests are indented, and left out.
 fn statements(source: &str) -> impl Iterator<Item = String> {
     source.split('\n').enumerate().filter_map(|(n, line)| {
         let line = line.strip_prefix("pub ").unwrap_or(line);
@@ -112,7 +112,7 @@ fn expanded(tree: &str) -> Vec<String> {
     paths
 }
 
-/// The module of ours that holds what `path` names, seen from `module`.
+/// The module of this crate that contains the item `path`, as seen from `module`.
 fn resolved(module: &str, path: &str, modules: &BTreeSet<String>) -> Option<String> {
     let mut base: Vec<_> = module.split("::").filter(|part| !part.is_empty()).collect();
     let mut parts: Vec<_> = path.split("::").collect();
@@ -154,7 +154,7 @@ fn imports_point_down() {
         let allowed = allowed.map_or(&[][..], |(_, allowed)| allowed);
         assert!(
             GROUND.contains(&from.as_str()) || ROOMS.iter().any(|(room, _)| *room == from),
-            "`{module}` is in no room"
+            "`{module}` does not belong to a room"
         );
         for other in imported {
             let to = room(&other);

@@ -1,4 +1,4 @@
-//! A key list in; whole, verified files and a CSV of what failed out.
+//! Downloads every object on a list of keys: complete, verified files, and a CSV of what failed.
 //!
 //! ```text
 //! source ──► Row ──► transfer ────────────────────────────► Outcome ──► report
@@ -7,13 +7,13 @@
 //! a bounded channel  at most `--concurrency` at once
 //! ```
 //!
-//! [`cli`] is what was typed and [`config`] what is needed. [`source`] reads rows, [`s3`] sends GETs and [`sink`] writes
-//! files, none of them knowing the others; [`transfer`] downloads with them, and reports every row to [`report`] through
+//! [`cli`] parses the command line and [`config`] resolves it. `source` reads rows, `s3` sends GETs and `sink` writes
+//! files; they do not depend on one another. `transfer` downloads with them, and reports every row to [`report`] through
 //! its `Observer`.
 
 #![cfg_attr(
     test,
-    expect(clippy::unwrap_used, reason = "a test that cannot go on must fail")
+    expect(clippy::unwrap_used, reason = "a test that cannot continue must fail")
 )]
 
 pub mod cli;
@@ -38,7 +38,7 @@ mod transfer;
 
 #[cfg(fuzzing)]
 pub mod fuzzing {
-    //! What the fuzz targets call.
+    //! The functions that the fuzz targets call.
 
     pub use crate::options::UnsafeKeys;
     pub use crate::s3::read_reply;
@@ -65,17 +65,17 @@ use sink::Sink;
 use sink::files::{OptionalStep, OutputFolder, PathRules};
 use source::ListOptions;
 use stop::{Phase, Stop};
-use transfer::{End, Limit, Shared, TransferOptions};
+use transfer::{End, Getter, Limit, Shared, TransferOptions};
 
-/// Threads for file work: as many as keep a disk busy, and few enough not to wait for one another in one folder.
+/// Threads for file work: enough to keep a disk busy, and few enough not to block one another in one folder.
 const MAX_BLOCKING_THREADS: usize = 16;
 
-/// What is left running gets to end when the run is over.
+/// How long work that is still running may take to end once the run is over.
 const SHUTDOWN: Duration = Duration::from_secs(1);
 
-/// Runs to the end of the list, and says in the exit code how it went. Errors that ended the run are printed.
+/// Runs to the end of the list and returns the result as an exit code. Errors that end the run are printed.
 pub fn run(config: Config) -> ExitCode {
-    // What `--failed` must not replace is found before anything starts.
+    // A file that `--failed` must not replace is found before anything starts.
     let ended = RecordPlace::find(&config.failed, &config.list).and_then(|place| {
         if config.dry_run {
             dry_run::run(config)
@@ -100,24 +100,24 @@ fn run_downloads(config: Config, place: RecordPlace) -> anyhow::Result<ExitCode>
         .build()
         .context("cannot start threads")?;
     let ended = runtime.block_on(download(config, place));
-    // A disk that hangs must not keep a run that was stopped from ending.
+    // A disk that hangs must not keep a stopped run from ending.
     runtime.shutdown_timeout(SHUTDOWN);
     ended
 }
 
-/// Opens everything that can fail before the first request, downloads, and closes the books.
+/// Opens everything that can fail before the first request, downloads, and finishes the report.
 async fn download(config: Config, place: RecordPlace) -> anyhow::Result<ExitCode> {
-    // First, since the lists may be many files.
+    // The limit is raised first, since the lists may be many files.
     let max_open_files = open_files::raise_limit();
     let lists = source::open(&config.list.sources)?;
-    let fit = open_files::fit(config.transfer.concurrency, max_open_files);
-    let mut output = OutputFolder::open(&config.output, fit.max_open_folders)
+    let budget = open_files::plan(config.transfer.concurrency, max_open_files);
+    let mut output = OutputFolder::open(&config.output, budget.max_open_folders)
         .with_context(|| format!("cannot use the output folder `{}`", config.output.display()))?;
     place.files().iter().for_each(|path| output.keep(path));
     config.list.files().for_each(|path| output.keep(path));
     let client = s3::Client::connect(config.s3.clone()).await?;
     let meter = Arc::new(Meter::default());
-    let limit = Limit::new(fit.concurrency.get());
+    let limit = Limit::new(budget.concurrency.get());
     let stop = Arc::new(Stop::default());
     let mut report = Report::start(&config, place, limit.clone(), Arc::clone(&meter))?;
     output.warnings().print_by(report.on_warning());
@@ -125,10 +125,10 @@ async fn download(config: Config, place: RecordPlace) -> anyhow::Result<ExitCode
         let csv = config.failed.to_string_lossy();
         output.warnings().refused(OptionalStep::Lock, &csv, error);
     }
-    if fit.concurrency < config.transfer.concurrency {
+    if budget.concurrency < config.transfer.concurrency {
         report.warn(&format!(
             "`--concurrency {}` does not fit into the limit of open files: going on with {} (`ulimit -n` raises it)",
-            config.transfer.concurrency, fit.concurrency
+            config.transfer.concurrency, budget.concurrency
         ));
     }
     if config.s3.trust == Trust::Everyone {
@@ -156,11 +156,11 @@ async fn download(config: Config, place: RecordPlace) -> anyhow::Result<ExitCode
     };
     let sink = Arc::new(Sink::new(output, config.if_exists, Arc::clone(&meter)));
     let shared = Arc::new(Shared {
-        client,
+        client: Getter::Client(client),
         sink,
         paths,
         options: TransferOptions {
-            concurrency: fit.concurrency,
+            concurrency: budget.concurrency,
             ..config.transfer
         },
         limit,
@@ -190,7 +190,7 @@ async fn download(config: Config, place: RecordPlace) -> anyhow::Result<ExitCode
     }))
 }
 
-/// What the end of the downloads means for the caller.
+/// Maps the end of the downloads to the result of the run.
 fn exit(end: End, signal: &Stopped, meter: &Meter) -> anyhow::Result<ExitCode> {
     match end {
         End::ListDone if signal.exit_code().is_some() => {
@@ -205,32 +205,32 @@ fn exit(end: End, signal: &Stopped, meter: &Meter) -> anyhow::Result<ExitCode> {
         End::ListBroken(error) => Err(error.into()),
         End::RecordFailed(error) => Err(error.into()),
         End::Miscounted { n_read, n_ended } => Err(anyhow::anyhow!(
-            "a defect of s3pull, please report it: {n_read} rows were read, and {n_ended} of them ended"
+            "a bug in s3pull, please report it: {n_read} rows were read, and {n_ended} of them ended"
         )),
-        // A terminal that is gone is why there is a signal.
+        // A terminal that is gone causes both the error and the signal.
         End::PrintFailed(error) => signal.exit_code().ok_or(error.into()),
     }
 }
 
-/// Has the files on the disk, not only in memory.
+/// Flushes the files from memory to disk.
 async fn flush(sink: &Arc<Sink>) -> anyhow::Result<()> {
     sink.sync()
         .await
         .context("cannot flush the output folder's file system (`--sync`)")
 }
 
-/// Counts the rows, where that can be done beside reading them, while the downloads are under way.
+/// Counts the rows during the downloads, if the lists can be read twice.
 fn count_in_background(options: &Arc<ListOptions>, notes: report::ListNotes) {
     let options = Arc::clone(options);
     std::thread::spawn(move || {
-        // A list that cannot be read is reported by the thread that reads it for good.
+        // A list that cannot be read is reported by the thread that reads it for the downloads.
         if let Ok(Some(totals)) = source::count(&options) {
             notes.totals(totals);
         }
     });
 }
 
-/// What to do about an error, where that is known.
+/// What to do about an error, if that is known.
 fn hint(error: &anyhow::Error) -> Option<String> {
     if let Some(failure) = error.downcast_ref::<Failure>() {
         let hint = match failure.code.as_str() {

@@ -1,4 +1,4 @@
-//! Parses, runs, exits.
+//! The binary: parses the command line, runs it, and exits.
 
 use std::io::{self, ErrorKind, Write};
 use std::process::ExitCode;
@@ -34,7 +34,7 @@ fn print(page: Page) -> ExitCode {
         .text(cli::options())
         .and_then(|text| io::stdout().write_all(text.as_bytes()));
     match printed {
-        // A reader that closed the pipe has seen enough.
+        // A reader that closed the pipe, such as `head`, has read enough.
         Err(error) if error.kind() != ErrorKind::BrokenPipe => {
             let error = anyhow::Error::new(error).context("cannot write to stdout");
             report::error(&error, None);

@@ -1,4 +1,4 @@
-//! What has happened so far, for whoever wants to show it: written at next to no cost, read when it is drawn.
+//! Counters of the run's progress. Downloads update them at next to no cost; the reporter reads them when it draws.
 
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use crate::outcome::Outcome;
 
-/// Counts of rows and bytes of the run.
+/// Counts the rows, bytes and waiting times of the run.
 #[derive(Debug, Default)]
 pub struct Meter {
     n_downloaded: AtomicU64,
@@ -19,14 +19,14 @@ pub struct Meter {
     waits: [WaitMeter; 3],
 }
 
-/// What objects wait for.
+/// What an object waits for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Wait {
-    /// From a request to its answer, the connection included if there was none to be had.
+    /// From a request to its response, including the connection if no idle one was available.
     FirstByte,
-    /// For bytes of a body.
+    /// Until more bytes of a body arrive.
     Body,
-    /// For file work, and for a thread that does it.
+    /// Until file work is done, including the wait for a thread.
     Disk,
 }
 
@@ -47,18 +47,18 @@ impl Default for WaitMeter {
     }
 }
 
-/// How long objects waited for something, in all.
+/// How long objects waited for one thing in total.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Waited {
-    /// How often.
+    /// Number of waits.
     pub n: u64,
     pub time: Duration,
-    /// The shortest of them.
+    /// The shortest wait.
     pub shortest: Duration,
 }
 
 impl Waited {
-    /// How long it took on average.
+    /// The average wait.
     pub fn mean(&self) -> Duration {
         let nanos = self.time.as_nanos() / u128::from(self.n.max(1));
         Duration::from_nanos(u64::try_from(nanos).unwrap_or(u64::MAX))
@@ -71,15 +71,15 @@ pub struct Counts {
     pub n_downloaded: u64,
     pub n_skipped: u64,
     pub n_failed: u64,
-    /// Bytes received for files that are, or may yet be, whole; what was fetched in vain does not count.
+    /// Bytes received for files that are, or may still become, complete; bytes of abandoned attempts do not count.
     pub bytes: u64,
-    /// Bytes that an earlier run had fetched.
+    /// Bytes that an earlier run downloaded and this one reuses.
     pub resumed: u64,
-    /// Bytes, as the list has them, of rows that ended without being downloaded.
+    /// Bytes, according to the list, of rows that ended without a download.
     pub dropped: u64,
 }
 
-/// A large object under way.
+/// A large object that is being downloaded.
 #[derive(Debug)]
 pub struct LargeObject {
     pub key: String,
@@ -89,7 +89,7 @@ pub struct LargeObject {
 }
 
 impl LargeObject {
-    /// Bytes that are on disk, or on their way there.
+    /// Bytes that are on disk or about to be written.
     pub fn n_done(&self) -> u64 {
         self.n_done.load(Relaxed)
     }
@@ -114,7 +114,7 @@ impl Meter {
         }
     }
 
-    /// Counts how long something is waited for, until what is returned is dropped.
+    /// Starts to measure a wait, which ends when the returned value is dropped.
     pub(super) fn waiting(&self, wait: Wait) -> Waiting<'_> {
         Waiting {
             meter: &self.waits[wait as usize],
@@ -131,7 +131,7 @@ impl Meter {
         }
     }
 
-    /// Counts a row that ended, whose size is `size` if the list says so.
+    /// Counts a row that ended; `size` is its size in bytes, if the list gives it.
     pub(super) fn count(&self, outcome: &Outcome, size: Option<u64>) {
         let counter = match outcome {
             Outcome::Downloaded(_) => &self.n_downloaded,
@@ -144,7 +144,7 @@ impl Meter {
         }
     }
 
-    /// The large objects that are under way.
+    /// The large objects that are being downloaded.
     pub fn large_objects(&self) -> Vec<Arc<LargeObject>> {
         self.large().clone()
     }
@@ -153,12 +153,12 @@ impl Meter {
         self.large.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Counts the bytes of an object under way, until what is returned is dropped; then they
-    /// count no more, unless they were kept.
+    /// Starts to count the bytes of an object. They are subtracted when the returned value is dropped, unless they were
+    /// confirmed.
     pub(crate) fn object(self: &Arc<Self>) -> InFlightObject {
         InFlightObject {
             meter: Arc::clone(self),
-            in_vain: AtomicU64::new(0),
+            unconfirmed: AtomicU64::new(0),
             resumed: AtomicU64::new(0),
             large: OnceLock::new(),
         }
@@ -181,23 +181,23 @@ impl Drop for Waiting<'_> {
 
 pub(crate) struct InFlightObject {
     meter: Arc<Meter>,
-    /// Bytes received so far that are in vain unless the object becomes whole.
-    in_vain: AtomicU64,
-    /// Bytes of an earlier run that are in vain likewise.
+    /// Bytes received that are subtracted again unless the object completes.
+    unconfirmed: AtomicU64,
+    /// Bytes of an earlier run that are subtracted likewise.
     resumed: AtomicU64,
     large: OnceLock<Arc<LargeObject>>,
 }
 
 impl InFlightObject {
     pub fn received(&self, n: usize) {
-        self.in_vain.fetch_add(n as u64, Relaxed);
+        self.unconfirmed.fetch_add(n as u64, Relaxed);
         self.meter.bytes.fetch_add(n as u64, Relaxed);
         if let Some(large) = self.large.get() {
             large.n_done.fetch_add(n as u64, Relaxed);
         }
     }
 
-    /// The object is a large one.
+    /// Marks the object as a large one of `size` bytes.
     pub fn mark_large(&self, key: &str, size: u64) {
         let large = self.large.get_or_init(|| {
             Arc::new(LargeObject {
@@ -209,7 +209,7 @@ impl InFlightObject {
         self.meter.large().push(Arc::clone(large));
     }
 
-    /// An earlier run had fetched `n` bytes of it.
+    /// Counts `n` bytes of the object that an earlier run downloaded.
     pub fn resumed(&self, n: u64) {
         self.resumed.fetch_add(n, Relaxed);
         self.meter.resumed.fetch_add(n, Relaxed);
@@ -218,9 +218,9 @@ impl InFlightObject {
         }
     }
 
-    /// The bytes received so far are of use.
-    pub fn keep(&self) {
-        self.in_vain.store(0, Relaxed);
+    /// Counts the bytes received so far for good: the object is complete.
+    pub fn confirm(&self) {
+        self.unconfirmed.store(0, Relaxed);
         self.resumed.store(0, Relaxed);
     }
 }
@@ -229,7 +229,7 @@ impl Drop for InFlightObject {
     fn drop(&mut self) {
         self.meter
             .bytes
-            .fetch_sub(self.in_vain.load(Relaxed), Relaxed);
+            .fetch_sub(self.unconfirmed.load(Relaxed), Relaxed);
         self.meter
             .resumed
             .fetch_sub(self.resumed.load(Relaxed), Relaxed);
@@ -246,7 +246,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn bytes_fetched_in_vain_are_no_progress() {
+    fn bytes_of_an_abandoned_object_are_subtracted() {
         let meter = Arc::new(Meter::default());
         let object = meter.object();
         object.received(10);
@@ -255,13 +255,13 @@ mod tests {
         assert_eq!(meter.counts().bytes, 0);
         let object = meter.object();
         object.received(7);
-        object.keep();
+        object.confirm();
         drop(object);
         assert_eq!(meter.counts().bytes, 7);
     }
 
     #[test]
-    fn large_objects_are_known_while_they_are_under_way() {
+    fn large_objects_are_listed_while_they_are_downloaded() {
         let meter = Arc::new(Meter::default());
         let object = meter.object();
         object.mark_large("k", 100);

@@ -1,28 +1,28 @@
-//! How many files and connections this process may have open, and what fits into that.
+//! The limit of open files (which connections count towards), and the concurrency that it allows.
 
 use std::io;
 use std::num::NonZeroUsize;
 use std::time::Duration;
 
-/// Open files of everything but downloads: standard streams, the list, the CSV, the runtime, look-ups, TLS roots.
+/// Open files apart from downloads: standard streams, the list, the CSV, the runtime, name lookups, TLS roots.
 const OTHERS: usize = 40;
-/// A GET's connection, and a large object's file and journal.
+/// Open files per GET: its connection, and the file and journal of a large object.
 const PER_GET: usize = 3;
-/// Folder handles worth keeping open, where there is room for them.
+/// Most folder handles to keep open, if the limit allows it.
 const FOLDERS: usize = 128;
 
-/// How long a request waits for others to close their files, and how often: a minute in all.
+/// The wait before a request tries again to open a file, and the number of tries: a minute in total.
 pub const WAIT: Duration = Duration::from_millis(50);
 pub const MAX_WAITS: u32 = 1_200;
 
-/// What fits into the limit of open files.
+/// How the limit of open files is divided up.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Fit {
+pub struct Budget {
     pub concurrency: NonZeroUsize,
     pub max_open_folders: usize,
 }
 
-/// Raises the limit of open files as far as it goes; returns it, if there is one.
+/// Raises the limit of open files as far as the system allows, and returns it, if there is one.
 #[cfg(unix)]
 pub fn raise_limit() -> Option<usize> {
     use rustix::process::{Resource, getrlimit, setrlimit};
@@ -30,7 +30,7 @@ pub fn raise_limit() -> Option<usize> {
     if limit.current != limit.maximum {
         let before = limit.current;
         limit.current = limit.maximum;
-        // macOS says there is no limit, and then does not take it.
+        // macOS reports that there is no limit, and then refuses that value.
         if setrlimit(Resource::Nofile, limit).is_err() {
             limit.current = before;
         }
@@ -45,15 +45,15 @@ pub fn raise_limit() -> Option<usize> {
     None
 }
 
-/// Whether an operation failed because too many files are open (`EMFILE`, `ENFILE`), which passes when others are closed.
+/// Whether an operation failed because too many files are open (`EMFILE`, `ENFILE`), which ends once others are closed.
 pub fn is_exhausted(error: &io::Error) -> bool {
     cfg!(unix) && matches!(error.raw_os_error(), Some(23 | 24))
 }
 
-/// Fits `concurrency` into a limit of open files.
-pub fn fit(concurrency: NonZeroUsize, limit: Option<usize>) -> Fit {
+/// Lowers `concurrency` to what a limit of open files allows.
+pub fn plan(concurrency: NonZeroUsize, limit: Option<usize>) -> Budget {
     let Some(limit) = limit else {
-        return Fit {
+        return Budget {
             concurrency,
             max_open_folders: FOLDERS,
         };
@@ -61,7 +61,7 @@ pub fn fit(concurrency: NonZeroUsize, limit: Option<usize>) -> Fit {
     let max_open_folders = (limit / 8).clamp(1, FOLDERS);
     let n_gets = limit.saturating_sub(OTHERS + max_open_folders) / PER_GET;
     let concurrency = concurrency.min(NonZeroUsize::new(n_gets).unwrap_or(NonZeroUsize::MIN));
-    Fit {
+    Budget {
         concurrency,
         max_open_folders,
     }
@@ -72,16 +72,16 @@ mod tests {
     use super::*;
 
     #[test]
-    fn concurrency_is_lowered_to_what_fits() {
-        let fitted = |concurrency, limit| {
-            fit(NonZeroUsize::new(concurrency).unwrap(), limit)
+    fn concurrency_is_lowered_to_what_the_limit_allows() {
+        let planned = |concurrency, limit| {
+            plan(NonZeroUsize::new(concurrency).unwrap(), limit)
                 .concurrency
                 .get()
         };
-        assert_eq!(fitted(2_000, None), 2_000);
-        assert_eq!(fitted(2_000, Some(1_048_576)), 2_000);
-        assert_eq!(fitted(64, Some(1_024)), 64);
-        assert_eq!(fitted(2_000, Some(256)), 61);
-        assert_eq!(fitted(2_000, Some(20)), 1);
+        assert_eq!(planned(2_000, None), 2_000);
+        assert_eq!(planned(2_000, Some(1_048_576)), 2_000);
+        assert_eq!(planned(64, Some(1_024)), 64);
+        assert_eq!(planned(2_000, Some(256)), 61);
+        assert_eq!(planned(2_000, Some(20)), 1);
     }
 }

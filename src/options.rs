@@ -1,4 +1,4 @@
-//! The choices that the command line offers, as enums, with their defaults. The doc comment of a variant is its help.
+//! The choices that the command line offers, as enums, and their defaults. The doc comment of a variant is its help.
 
 use std::num::{NonZeroU32, NonZeroUsize};
 use std::str::FromStr;
@@ -17,71 +17,71 @@ pub const DEFAULT_CONNECT_TIMEOUT: &str = "5";
 pub const DEFAULT_TIMEOUT: &str = "30";
 pub const DEFAULT_FAILED: &str = "s3pull-failed.csv";
 
-/// What to do when a file is already at a key's path.
+/// What to do if a key's file already exists.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, ValueEnum)]
 pub enum IfExists {
-    /// Download and replace it at once when the new file is whole
+    /// Download, and replace it atomically once the new file is complete
     #[default]
     Overwrite,
-    /// Keep it and make no request
+    /// Keep it without making a request
     Skip,
-    /// Download if the object is newer than the file's time; else keep the file (a conditional GET, answered with 304)
+    /// Replace it if the object is newer than the file, otherwise keep it (by a conditional GET)
     Newer,
 }
 
-/// What to do with a key that is no safe path.
+/// What to do with a key that is not a safe path.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, ValueEnum)]
 pub enum UnsafeKeys {
-    /// Fail it as `UnsafeKey`
+    /// Fail the key as `UnsafeKey`
     #[default]
     Fail,
-    /// Percent-encode what is unsafe, and `%` in every key, so that each key has a path of its own
+    /// Percent-encode unsafe bytes, and `%` in every key, so that each key has a unique path
     Encode,
 }
 
-/// With what the bytes are compared.
+/// What downloads are verified against.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, ValueEnum)]
 pub enum VerifyMode {
     /// The checksum that S3 returns, and the length
     #[default]
     Auto,
-    /// Also, where S3 returns no checksum, the MD5 that the ETag is, if it can be one
+    /// Also the ETag as an MD5, if S3 returns no checksum and the ETag can be an MD5
     Etag,
-    /// Nothing but the length
+    /// Only the length
     Off,
 }
 
-/// How progress is shown.
+/// How to show progress.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, ValueEnum)]
 pub enum ProgressMode {
-    /// A bar on a terminal, plain lines otherwise
+    /// A bar on a terminal, otherwise plain lines
     #[default]
     Auto,
     /// A bar
     Bar,
-    /// A line every 10 seconds
+    /// One line every 10 seconds
     Plain,
     /// Nothing until the summary
     None,
 }
 
-/// How much is said besides progress.
+/// How much is printed besides progress.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Verbosity {
-    /// Errors only.
+    /// Only errors.
     Quiet,
     /// Also the summary and the first failures.
     Normal,
-    /// Also a line an object.
+    /// Also one line per object.
     Verbose,
-    /// Also a line a request.
+    /// Also one line per request.
     Requests,
 }
 
-/// Where the bucket's name stands in a URL.
+/// Where URLs contain the bucket name.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, ValueEnum)]
 pub enum AddressingStyle {
-    /// `path` for an endpoint that is not AWS's, else `virtual`
+    /// `path` for endpoints outside AWS, otherwise `virtual`
     #[default]
     Auto,
     /// `https://host/bucket/key`
@@ -90,7 +90,7 @@ pub enum AddressingStyle {
     Virtual,
 }
 
-/// A number of bytes, as people write it: `8MiB`, `500MB`, `1g`.
+/// A number of bytes, written as `8MiB`, `500MB` or `1g`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct ByteSize(pub u64);
 
@@ -99,7 +99,7 @@ impl FromStr for ByteSize {
 
     /// `MB` is a million bytes, `MiB` and a lone `m` are 2^20.
     fn from_str(text: &str) -> Result<Self, String> {
-        let invalid = || "not a size, such as `8MiB`, `500MB` or `1g`".to_owned();
+        let invalid = || "not a size such as `8MiB`, `500MB` or `1g`".to_owned();
         let digits = text
             .find(|c: char| !c.is_ascii_digit())
             .unwrap_or(text.len());

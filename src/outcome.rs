@@ -1,14 +1,14 @@
-//! The words that `transfer` and `report` share: what became of a row of the key list.
+//! How a row of the key list can end: the outcomes, failures and error codes that the engine and the reporter share.
 
 use std::fmt;
 use std::time::{Duration, SystemTime};
 
-/// What became of one row. Every row of the list ends as exactly one of these.
+/// How one row ended. Every row of the list ends as exactly one of these.
 #[derive(Debug, Clone)]
 pub enum Outcome {
     /// A complete and verified file, or the folder of a folder marker, is at its final path.
     Downloaded(Downloaded),
-    /// Nothing had to be fetched.
+    /// No download was needed.
     Skipped(SkipReason),
     /// A row for the failed-keys CSV.
     Failed(Failure),
@@ -20,12 +20,12 @@ pub struct Downloaded {
     pub bytes: u64,
     pub object: ObjectInfo,
     pub verification: Verification,
-    /// Attempts it took: one more than requests that failed.
+    /// Attempts made: one more than the failures, where requests that fail together count once.
     pub attempts: u32,
     pub duration: Duration,
 }
 
-/// What the server said of an object.
+/// What the server says about an object.
 #[derive(Debug, Clone, Default)]
 pub struct ObjectInfo {
     /// With its quotes.
@@ -34,7 +34,7 @@ pub struct ObjectInfo {
     pub last_modified: Option<SystemTime>,
 }
 
-/// By what the bytes on disk were compared with the object.
+/// What the bytes on disk were verified against.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Verification {
     Crc64Nvme,
@@ -42,13 +42,13 @@ pub enum Verification {
     Crc32,
     Sha256,
     Sha1,
-    /// The MD5 that the ETag is.
+    /// The ETag, which is an MD5.
     EtagMd5,
-    /// S3 returned no checksum that covers the whole object, or `--verify off`; its length is right.
+    /// Only the length: S3 returned no checksum of the whole object, or `--verify off` is set.
     Length,
-    /// Neither a checksum nor a length was returned; the transfer ended as HTTP says it should.
+    /// Nothing: S3 returned neither a checksum nor a length, and the body ended as HTTP requires.
     Unverified,
-    /// A folder marker: there are no bytes to compare.
+    /// Nothing: a folder marker has no bytes.
     Folder,
 }
 
@@ -69,7 +69,7 @@ impl fmt::Display for Verification {
 }
 
 impl SkipReason {
-    /// The stable word for it, in events.
+    /// The stable name of the reason, used in events.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Exists => "exists",
@@ -93,18 +93,18 @@ impl fmt::Display for SkipReason {
     }
 }
 
-/// Why nothing had to be fetched.
+/// Why no download was needed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum SkipReason {
-    /// `--if-exists skip`, and a file is at the final path.
+    /// `--if-exists skip` is set, and a file exists at the final path.
     Exists,
-    /// `--if-exists newer`, and the file at the final path is as new as the object.
+    /// `--if-exists newer` is set, and the file at the final path is as new as the object.
     NotModified,
     /// The same key was in flight for an earlier row, which downloaded it.
     Duplicate,
-    /// An inventory's row of a version that is not the latest.
+    /// The row of an inventory is a version that is not the latest.
     OldVersion,
-    /// An inventory's row of a delete marker.
+    /// The row of an inventory is a delete marker.
     DeleteMarker,
 }
 
@@ -119,15 +119,15 @@ const MAX_MESSAGE: usize = 4096;
 pub struct Failure {
     pub code: ErrorCode,
     pub class: Class,
-    /// HTTP status, where there was an answer.
+    /// HTTP status, if there was a response.
     pub status: Option<u16>,
-    /// Requests that failed; 0 where none was made.
+    /// Attempts that failed; 0 if no request was made.
     pub attempts: u32,
     /// `x-amz-request-id`, which AWS support asks for.
     pub request_id: Option<String>,
     /// One line, lowercase, with literal values in backticks.
     pub message: String,
-    /// How long the server asks to wait before another attempt.
+    /// The wait before the next attempt that the server asks for.
     pub retry_after: Option<Duration>,
     pub sign: Sign,
 }
@@ -146,7 +146,7 @@ pub enum Sign {
 }
 
 impl Failure {
-    /// A failure that no request led to.
+    /// A failure without a request.
     pub fn new(code: ErrorCode, class: Class, message: impl Into<String>) -> Self {
         Self {
             code,
@@ -179,13 +179,13 @@ impl Failure {
         }
     }
 
-    /// A panic in a task is a defect, but no reason to lose other keys.
+    /// The failure of a key whose task panicked. A panic is a bug, but must not lose other keys.
     pub fn of_panic(error: &tokio::task::JoinError) -> Self {
-        let message = format!("a defect of s3pull, please report it: {error}");
+        let message = format!("a bug in s3pull, please report it: {error}");
         Self::new(ErrorCode::Internal, Class::Permanent, message)
     }
 
-    /// A row that was not tried because the run ended early, for the reason that `why` gives.
+    /// The failure of a row that was not tried because the run ended early; `why` is the message.
     pub fn not_attempted(why: &str) -> Self {
         Self::new(ErrorCode::NotAttempted, Class::Permanent, why)
     }
@@ -194,60 +194,60 @@ impl Failure {
 /// What an error means for the key and for the run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Class {
-    /// May go away by itself: try again.
+    /// The error may pass: retry.
     Transient,
-    /// The server asks for fewer requests: try again, more slowly.
+    /// The server asks for fewer requests: retry, more slowly.
     Throttled,
-    /// This key will not work; others may.
+    /// This key cannot succeed; others may.
     Permanent,
-    /// No key will work: the run stops.
+    /// No key can succeed: the run stops.
     Fatal,
 }
 
-/// The stable word for an error, in the CSV's `error` column: S3's own code where it gave one, else one of ours.
+/// The stable name of an error in the CSV's `error` column: S3's own code if it sent one, otherwise one of s3pull's.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum ErrorCode {
-    /// A code of S3's, such as `NoSuchKey`, or `Http404` for an answer that carried none.
+    /// A code of S3, such as `NoSuchKey`, or `Http404` for a response without a code.
     S3(String),
-    /// The connection could not be made, or broke.
+    /// The connection could not be established, or broke.
     ConnectionFailed,
-    /// Connecting, the answer, or the next byte took too long.
+    /// The connection, the response or the next bytes took too long.
     Timeout,
-    /// The answer is not one that S3 would give.
+    /// The response is not one that S3 sends.
     InvalidResponse,
-    /// The body ended early or late, or its transfer broke.
+    /// The body was too short or too long, or broke off.
     IncompleteBody,
-    /// The bytes are not those that S3's checksum was made from.
+    /// The bytes do not match S3's checksum.
     ChecksumMismatch,
-    /// Another object was put under the key during its download, each time it was tried.
+    /// The object was replaced during its download, in every attempt.
     ObjectChanged,
-    /// No usable credentials.
+    /// There are no usable credentials.
     Credentials,
-    /// The row cannot be read as one of its format.
+    /// The row is not valid in the format of its list.
     InvalidRow,
     /// A key that S3 cannot hold.
     InvalidKey,
-    /// The row names another bucket than `--bucket`.
+    /// The row names a bucket other than `--bucket`.
     WrongBucket,
-    /// The key is no plain path below the output folder.
+    /// The key is not a safe path below the output folder.
     UnsafeKey,
-    /// Something else is, or will be, at that path.
+    /// Something else exists, or will exist, at that path.
     PathConflict,
     /// A key that ends in `/` has content, so it can be neither a file nor a folder.
     FolderMarkerHasContent,
     /// The file system allows no more bytes or files.
     DiskFull,
-    /// The output folder is not there any more.
+    /// The output folder no longer exists.
     OutputFolderGone,
-    /// This process has as many files and connections open as it may; passes by itself.
+    /// The limit of open files and connections is reached. It passes once others are closed.
     TooManyOpenFiles,
     /// The file system refused to create, write or rename a file.
     WriteFailed,
-    /// Begun, but given up because the run was stopped.
+    /// The download was started, but the run was stopped.
     Interrupted,
-    /// Never begun, because the run ended early.
+    /// The download was never started, because the run ended early.
     NotAttempted,
-    /// A defect of this program.
+    /// A bug in s3pull.
     Internal,
 }
 

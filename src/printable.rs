@@ -1,11 +1,11 @@
-//! Text of others made safe to print. Pure.
+//! Makes text from outside, such as keys and server messages, safe to print. Pure.
 
 use std::borrow::Cow;
 
-/// `text` without characters that would act on a terminal or reorder what is read on it: controls, DEL, C1 and
-/// bidirectional ones are escaped.
+/// Escapes the characters of `text` that would act on a terminal or reorder what it shows: control characters (C0, DEL and
+/// C1), bidirectional controls and Unicode line separators.
 pub fn printable(text: &str) -> Cow<'_, str> {
-    // Most are plain, and that is found out at many bytes a time.
+    // Most texts are plain, and this check handles many bytes at a time.
     let is_plain = text.bytes().fold(true, |is_plain, byte| {
         is_plain & (b' '..=b'~').contains(&byte)
     });
@@ -33,7 +33,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn nothing_shown_can_act_on_a_terminal() {
+    fn no_printed_text_can_act_on_a_terminal() {
         assert_eq!(printable("plain ü 日本"), "plain ü 日本");
         assert_eq!(
             printable("a\x1b[31mb\x07\n\x7f"),

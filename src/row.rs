@@ -1,72 +1,103 @@
-//! What a row says: the object it names, or why it names none.
+//! A row of a key list: the object that it names, or why it cannot be used.
 
 use crate::outcome::{Class, ErrorCode, Failure, Outcome, SkipReason};
 
-/// Bytes of a column other than the key: more than S3 or a file system takes, and few enough for the failed-keys CSV to be
-/// read back. A row that has more fails, and keeps so much of it that it fails again.
+/// Most bytes of a column other than the key: more than S3 or a file system accepts, and few enough for the failed-keys CSV
+/// to be read back. A row that has more fails, and keeps enough of it to fail again.
 pub const MAX_COLUMN: usize = 16 * 1024;
 
 /// One row of the lists.
 #[derive(Debug)]
 pub struct Row {
     pub place: Place,
-    /// The object it names, or why it names none.
-    pub entry: Result<Entry, NoEntry>,
+    /// The object that the row names, or why the row cannot be used.
+    pub entry: Result<Entry, UnusableRow>,
 }
 
 impl Row {
-    /// The key as far as it could be read, else empty.
+    /// The key, as far as it could be read; empty if it could not.
     pub fn key(&self) -> &str {
         match &self.entry {
             Ok(entry) => &entry.key,
-            Err(no_entry) => &no_entry.entry.key,
+            Err(unusable) => &unusable.entry.key,
         }
     }
 }
 
-/// Where a row stands.
+/// Where a row is in the lists.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default)]
 pub struct Place {
-    /// Which list, from 0.
+    /// Index of the list, from 0.
     pub list: usize,
-    /// Line that the row starts on, from 1; where a format has no lines, the row's number.
+    /// Line that the row starts on, from 1; the number of the row in formats without lines.
     pub line: u64,
 }
 
-/// An object that a list names, and what the list says of it.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Hash)]
+/// An object that a list names, and what the list says about it.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Entry {
     pub key: String,
     pub version_id: Option<String>,
     /// Bytes.
     pub size: Option<u64>,
-    /// Without its quotes: only an object that has it is meant.
+    /// Without its quotes. An object with another ETag is not downloaded.
     pub etag: Option<String>,
-    /// Path below the output folder that is to be taken in place of the key.
+    /// Path below the output folder to use instead of the key.
     pub dest: Option<String>,
 }
 
-/// A row that names no object to fetch. It never stops the run.
-#[derive(Debug)]
-pub struct NoEntry {
-    /// What the row says, as far as it could be read; its key may be empty.
-    pub entry: Box<Entry>,
-    /// Where it is another than `--bucket`.
-    pub bucket: Option<String>,
-    /// What becomes of the row.
-    pub outcome: Box<Outcome>,
+impl Entry {
+    /// Which object the entry names.
+    pub fn object(&self) -> ObjectId<'_> {
+        ObjectId {
+            key: &self.key,
+            version_id: self.version_id.as_deref(),
+            etag: self.etag.as_deref(),
+        }
+    }
 }
 
-impl NoEntry {
+/// What tells objects apart. Two entries with equal ids name the same object, whatever else their rows say: the size only
+/// describes the object, and `dest` is where its file goes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct ObjectId<'a> {
+    key: &'a str,
+    version_id: Option<&'a str>,
+    etag: Option<&'a str>,
+}
+
+/// A row that does not name an object to download. It never stops the run.
+#[derive(Debug)]
+pub struct UnusableRow {
+    /// What the row says, as far as it could be read; its key may be empty.
+    pub entry: Box<Entry>,
+    /// The row's bucket, if it differs from `--bucket`.
+    pub bucket: Option<String>,
+    pub why: Unusable,
+}
+
+/// Why a row does not name an object to download, which is also how the row ends.
+#[derive(Debug)]
+pub enum Unusable {
+    Failed(Box<Failure>),
+    Skipped(SkipReason),
+}
+
+impl From<Unusable> for Outcome {
+    fn from(why: Unusable) -> Self {
+        match why {
+            Unusable::Failed(failure) => Self::Failed(*failure),
+            Unusable::Skipped(reason) => Self::Skipped(reason),
+        }
+    }
+}
+
+impl UnusableRow {
     pub(crate) fn failed(entry: Entry, code: ErrorCode, message: impl Into<String>) -> Self {
         Self {
             entry: Box::new(entry),
             bucket: None,
-            outcome: Box::new(Outcome::Failed(Failure::new(
-                code,
-                Class::Permanent,
-                message,
-            ))),
+            why: Unusable::Failed(Box::new(Failure::new(code, Class::Permanent, message))),
         }
     }
 
@@ -74,7 +105,7 @@ impl NoEntry {
         Self::failed(Entry::default(), ErrorCode::InvalidRow, message)
     }
 
-    /// The same row, of which more is known.
+    /// Replaces the entry, once more of the row is known.
     pub(crate) fn of_entry(self, entry: Entry) -> Self {
         Self {
             entry: Box::new(entry),
@@ -82,10 +113,10 @@ impl NoEntry {
         }
     }
 
-    /// The same row, whose `entry` lacks a column that cannot be read. It has no key then, so that a retry of it does
-    /// not ask for something else; the message names it.
+    /// Replaces the entry by one in which a column cannot be read. The row has no key then, so that a retry of it does not
+    /// request another object; the message names the key.
     pub(crate) fn without_key(mut self, entry: Entry, key: &str) -> Self {
-        if let (Outcome::Failed(failure), false) = (&mut *self.outcome, key.is_empty()) {
+        if let (Unusable::Failed(failure), false) = (&mut self.why, key.is_empty()) {
             let start = &key[..key.floor_char_boundary(200)];
             failure.message = format!("{}, for key `{}`", failure.message, start.escape_debug());
         }
@@ -99,11 +130,11 @@ impl NoEntry {
         Self {
             entry: Box::new(entry),
             bucket: None,
-            outcome: Box::new(Outcome::Skipped(reason)),
+            why: Unusable::Skipped(reason),
         }
     }
 
-    /// The same with no text that is too long for a record.
+    /// Cuts texts that are too long for a record.
     pub(crate) fn shortened(mut self) -> Self {
         let Entry {
             key,
@@ -114,13 +145,51 @@ impl NoEntry {
         } = &mut *self.entry;
         let columns = [version_id, etag, dest, &mut self.bucket];
         for text in columns.into_iter().flatten().chain([key]) {
-            // Longer than what is allowed, so that it is refused again.
+            // The rest is longer than what is allowed, so that it is refused again.
             let end = text.ceil_char_boundary(MAX_COLUMN + 1);
             text.truncate(end);
         }
-        if let Outcome::Failed(failure) = &mut *self.outcome {
+        if let Unusable::Failed(failure) = &mut self.why {
             failure.shorten();
         }
         self
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_key_version_and_etag_tell_objects_apart() {
+        let entry = Entry {
+            version_id: Some("v".to_owned()),
+            etag: Some("e".to_owned()),
+            key: "k".to_owned(),
+            ..Entry::default()
+        };
+        let same = Entry {
+            size: Some(5),
+            dest: Some("d".to_owned()),
+            ..entry.clone()
+        };
+        assert_eq!(entry.object(), same.object());
+        let others = [
+            Entry {
+                key: "other".to_owned(),
+                ..entry.clone()
+            },
+            Entry {
+                version_id: None,
+                ..entry.clone()
+            },
+            Entry {
+                etag: Some("other".to_owned()),
+                ..entry.clone()
+            },
+        ];
+        for other in others {
+            assert_ne!(entry.object(), other.object(), "{other:?}");
+        }
     }
 }

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Runs the README's array job on a Slurm of its own: one machine as controller and node, on ports that are free.
-# Skipped, with the reason, where Slurm is not installed (Debian's packages slurm-wlm and munge).
+# Runs the README's array job on a temporary Slurm cluster: this machine is controller and node, on free ports.
+# If Slurm (Debian's packages slurm-wlm and munge) is not installed, the test is skipped, and the reason is printed.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -21,7 +21,7 @@ stop() {
 }
 trap stop EXIT
 
-# munge wants folders that only its user can write to.
+# munge requires folders that only its user can write to.
 chmod 755 "$dir"
 mkdir "$dir/state" "$dir/spool" "$dir/munge"
 chmod 755 "$dir/munge"

@@ -1,4 +1,4 @@
-//! A chart of objects a second over concurrency, as an SVG that needs nothing to be shown.
+//! Draws a chart of objects per second by concurrency, as a self-contained SVG.
 
 use std::fmt::Write;
 
@@ -10,13 +10,13 @@ const TOP: f64 = 30.0;
 const RIGHT: f64 = 110.0;
 const COLOURS: [&str; 3] = ["#0b6bcb", "#888888", "#d9822b"];
 
-/// A line of the chart: its name, and its points as concurrency and objects a second.
+/// A line of the chart: its name, and its points as concurrency and objects per second.
 pub struct Series {
     pub name: &'static str,
     pub points: Vec<(usize, f64)>,
 }
 
-/// Concurrency grows by doubling from 1 to `max`.
+/// Returns the SVG. The axis of concurrency doubles from 1 to `max`.
 pub fn svg(title: &str, max: usize, series: &[Series]) -> String {
     #[expect(clippy::cast_precision_loss, reason = "a chart has few pixels")]
     let x = |j: usize| LEFT + (j as f64).log2() / (max as f64).log2() * (WIDTH - LEFT - RIGHT);
@@ -79,7 +79,7 @@ pub fn svg(title: &str, max: usize, series: &[Series]) -> String {
     svg
 }
 
-/// 1, 2 or 5 times a power of ten, not less than `least`.
+/// The smallest of 1, 2 and 5 times a power of ten that is at least `least`.
 fn nice_step(least: f64) -> f64 {
     let power = 10_f64.powf(least.log10().floor());
     [1.0, 2.0, 5.0, 10.0]

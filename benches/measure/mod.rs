@@ -1,4 +1,4 @@
-//! What a run of a program costs.
+//! Measures time, CPU and memory of a program.
 
 use std::process::{Child, ExitStatus};
 use std::time::{Duration, Instant};
@@ -6,20 +6,20 @@ use std::time::{Duration, Instant};
 use nix::sys::resource::{UsageWho, getrusage};
 use nix::sys::time::TimeVal;
 
-/// How often memory is looked at.
+/// How often memory is sampled.
 const INTERVAL: Duration = Duration::from_millis(5);
 
-/// What a child process took from its start to its end.
+/// The resources that a child process used.
 #[derive(Debug, Clone, Copy)]
 pub struct Cost {
     pub elapsed: Duration,
     pub user: Duration,
     pub system: Duration,
-    /// Linux's `VmHWM`, as it was last seen; 0 elsewhere.
+    /// The last sample of Linux's `VmHWM`; 0 on other systems.
     pub peak_kib: u64,
 }
 
-/// Waits for the end of what `start` starts. No other child may end meanwhile.
+/// Waits for the end of the process that `start` starts. No other child may end meanwhile.
 pub fn cost(start: impl FnOnce() -> Child) -> (Cost, Child, ExitStatus) {
     let (user, system) = used_by_children();
     let started = Instant::now();

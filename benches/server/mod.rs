@@ -1,7 +1,8 @@
-//! A server that costs next to nothing: objects of one kind of byte from memory, over keep-alive connections, signatures
-//! unread. What a download costs beside it is the client's.
+//! A server that uses almost no CPU, so that the cost of a download is that of the client. It serves constant bytes from
+//! memory over keep-alive connections, and does not check signatures.
 //!
-//! A key is `SIZE/…`: the object has so many bytes. Ranges are served; every object has an ETag and a CRC-64/NVME.
+//! A key is `SIZE/…`, where SIZE is the size of its object in bytes. Ranges are served; every object has an ETag and a
+//! CRC-64/NVME.
 
 use std::collections::HashMap;
 use std::convert::Infallible;
@@ -19,23 +20,23 @@ use hyper::body::Incoming;
 use hyper_util::rt::TokioIo;
 use tokio_rustls::TlsAcceptor;
 
-/// Bytes handed to a connection at once.
+/// Bytes per write to a connection.
 const PIECE: usize = 256 * 1024;
 static BYTES: [u8; PIECE] = [0x5a; PIECE];
 
-/// Serves until it is dropped.
+/// A server that runs until it is dropped.
 pub struct Server {
     address: SocketAddr,
     scheme: &'static str,
-    /// Dropped last: ends every connection.
+    /// Dropping it ends every connection.
     _runtime: tokio::runtime::Runtime,
 }
 
 #[derive(Clone)]
 struct State {
-    /// Before each answer.
+    /// The wait before each response.
     latency: Duration,
-    /// Of objects, by size.
+    /// The checksums of objects, by size.
     checksums: Arc<Mutex<HashMap<u64, HeaderValue>>>,
 }
 
@@ -84,7 +85,7 @@ impl Server {
 
 async fn serve<S: hyper::rt::Read + hyper::rt::Write + Unpin>(stream: S, state: State) {
     let service = hyper::service::service_fn(move |request| answer(state.clone(), request));
-    // A client that goes away ends its connection: no failure of the server's.
+    // A client that disconnects is not an error of the server.
     let _ = hyper::server::conn::http1::Builder::new()
         .serve_connection(stream, service)
         .await;
@@ -158,7 +159,7 @@ fn piece(left: u64) -> Bytes {
     Bytes::from_static(&BYTES[..length])
 }
 
-/// A body of so many bytes.
+/// A body of `left` bytes.
 struct Constant {
     left: u64,
 }

@@ -1,7 +1,7 @@
-//! What s3pull is measured against, as processes of their own: `benches/downloads.rs` starts itself again to be one.
+//! The programs that s3pull is compared with. Each runs as a separate process: `benches/downloads.rs` starts itself again.
 //!
-//! `hyper` is the floor: the same GETs, unsigned, by a bare HTTP client, and the same file writes. `naive` is the loop that
-//! comes to mind first: one `aws_sdk_s3` client, `get_object` in a `buffer_unordered`, each object gathered and written.
+//! `hyper` is the lower bound: a bare HTTP client sends the same GETs, unsigned, and writes the same files. `naive` is a simple
+//! loop: one `aws_sdk_s3` client calls `get_object` in a `buffer_unordered`, collects each body and writes it.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -15,7 +15,7 @@ use http_body_util::{BodyExt, Empty};
 use hyper_util::client::legacy::Client;
 use hyper_util::rt::{TokioExecutor, TokioTimer};
 
-/// What a yardstick has to do.
+/// The download that a yardstick performs.
 pub struct Job {
     pub url: String,
     pub keys: PathBuf,

@@ -1,4 +1,4 @@
-//! What was typed. Nothing past `config` sees it.
+//! The command line as it was typed, before it is validated. Only `config` reads it.
 
 use std::num::{NonZeroU32, NonZeroU64, NonZeroUsize};
 use std::path::PathBuf;
@@ -16,11 +16,11 @@ use crate::source::list::format::Format;
 use crate::source::list::{FORMATS, format_named};
 use crate::source::{Shard, ShardError};
 
-/// Download the S3 objects that a key list names: whole, verified files out, and a CSV of what failed.
+/// Download every object on a list of keys from an S3 bucket: complete, verified files, and a CSV of what failed.
 #[derive(Debug, Parser)]
 #[expect(
     clippy::struct_excessive_bools,
-    reason = "flags that are either given or not"
+    reason = "each is a flag that is given or not"
 )]
 #[command(
     name = "s3pull",
@@ -39,16 +39,16 @@ pub struct Cli {
     #[arg(short, long, value_name = "BUCKET", env = "S3PULL_BUCKET")]
     pub bucket: String,
 
-    /// Keys, or `s3://bucket/key` URIs, beside those of the lists
+    /// Keys, or `s3://bucket/key` URIs, in addition to the lists
     ///
-    /// A key called `man` or `completions` is taken for a command if it is the first argument: put `--` before it.
+    /// As the first argument, `man` or `completions` is a command: put `--` before a key of that name.
     #[arg(value_name = "KEY")]
     pub arguments: Vec<String>,
 
     /// Key list; `-` is stdin
     ///
-    /// Plain or compressed with gzip or zstd. May be given more than once. Without a list or a KEY, stdin is read when
-    /// it is not a terminal.
+    /// It may be compressed with gzip or zstd. The option may be given more than once. Without a list or a KEY, stdin is
+    /// read if it is not a terminal.
     #[arg(short, long, value_name = "FILE", help_heading = LIST)]
     pub keys: Vec<PathBuf>,
 
@@ -56,16 +56,16 @@ pub struct Cli {
     #[arg(long, value_name = "FORMAT", default_value = "auto", value_parser = list_format(), help_heading = LIST)]
     pub keys_format: ListFormat,
 
-    /// Columns of an inventory's data file without manifest
+    /// Columns of an inventory data file that has no manifest
     ///
-    /// As in the manifest's `fileSchema`, for example `Bucket, Key, Size`.
+    /// They are written like the manifest's `fileSchema`, for example `Bucket, Key, Size`.
     #[arg(long, value_name = "COLUMNS", hide_short_help = true,
         help_heading = LIST)]
     pub keys_columns: Option<InventoryColumns>,
 
-    /// Put PREFIX before every key of the lists
+    /// Prepend PREFIX to every key of the lists
     ///
-    /// It is what `aws s3 ls` without `--recursive` leaves out.
+    /// `aws s3 ls` without `--recursive` omits it.
     #[arg(
         long,
         value_name = "PREFIX",
@@ -77,14 +77,14 @@ pub struct Cli {
 
     /// Take only shard K of N, counted from 0, or `auto`
     ///
-    /// A shard is the rows whose key hashes to it. `auto` reads the task's number from the environment of a Slurm
-    /// array, a Kubernetes Indexed Job (with S3PULL_SHARDS) or an AWS Batch array job.
+    /// A shard consists of the rows whose key hashes to it. `auto` reads the number of the task from the environment of
+    /// a Slurm array, a Kubernetes Indexed Job (with S3PULL_SHARDS) or an AWS Batch array job.
     #[arg(long, value_name = "K/N", help_heading = LIST)]
     pub shard: Option<ShardChoice>,
 
-    /// Folder that the files go to
+    /// Folder to write the files to
     ///
-    /// It is made if it is not there.
+    /// It is created if it does not exist.
     #[arg(
         short,
         long,
@@ -95,9 +95,9 @@ pub struct Cli {
     )]
     pub output: PathBuf,
 
-    /// Take PREFIX off keys before they become paths
+    /// Remove PREFIX from keys before they become paths
     ///
-    /// For example `photos/`; a key without it fails.
+    /// PREFIX is, for example, `photos/`; a key without it fails.
     #[arg(
         long,
         value_name = "PREFIX",
@@ -107,9 +107,9 @@ pub struct Cli {
     )]
     pub strip_prefix: String,
 
-    /// What to do with a key that is no safe path
+    /// What to do with keys that are not safe paths
     ///
-    /// Such as one with `..` or an empty segment.
+    /// A key with `..` or an empty segment, for example, is not a safe path.
     #[arg(
         long,
         value_name = "MODE",
@@ -119,7 +119,7 @@ pub struct Cli {
     )]
     pub unsafe_keys: UnsafeKeys,
 
-    /// What to do when a file is already at a key's path
+    /// What to do if a key's file already exists
     #[arg(
         long,
         value_name = "MODE",
@@ -130,7 +130,7 @@ pub struct Cli {
     )]
     pub if_exists: IfExists,
 
-    /// GETs in flight at once, of objects and parts together
+    /// GETs in flight at once, objects and parts together
     #[arg(
         short = 'j',
         long,
@@ -141,7 +141,7 @@ pub struct Cli {
     )]
     pub concurrency: NonZeroUsize,
 
-    /// Bytes of a part of a large object
+    /// Size of the parts of a large object
     #[arg(
         long,
         value_name = "SIZE",
@@ -162,7 +162,7 @@ pub struct Cli {
     )]
     pub multipart_threshold: ByteSize,
 
-    /// With what the bytes are compared
+    /// What to verify downloads against
     #[arg(
         long,
         value_name = "MODE",
@@ -186,10 +186,10 @@ pub struct Cli {
     )]
     pub max_attempts: NonZeroU32,
 
-    /// End the run when nothing has got through for this long, in seconds
+    /// Stop the run after this many seconds in which no request succeeds
     ///
-    /// While no request is answered, no key is charged for it: one request at
-    /// a time tries, at growing intervals.
+    /// While no request is answered, or only with 5xx, no key is charged for it: one request at a time is tried, at
+    /// growing intervals.
     #[arg(
         long,
         value_name = "S",
@@ -201,13 +201,13 @@ pub struct Cli {
     )]
     pub max_outage: Duration,
 
-    /// End the run when N keys have failed
+    /// Stop the run once N keys have failed
     #[arg(long, value_name = "N", help_heading = TRANSFER)]
     pub max_failures: Option<NonZeroU64>,
 
-    /// Longest time to connect, in seconds
+    /// Give up connecting after this many seconds
     ///
-    /// Name look-up, TCP, proxy and TLS together.
+    /// Name lookup, TCP, proxy and TLS count together.
     #[arg(
         long,
         value_name = "S",
@@ -219,9 +219,9 @@ pub struct Cli {
     )]
     pub connect_timeout: Duration,
 
-    /// Longest silence of a server, in seconds
+    /// Give up after this many seconds without data
     ///
-    /// Before an answer or between bytes; less than 1 KiB in it is silence.
+    /// The time before a response counts too, and less than 1 KiB in that time counts as no data.
     #[arg(
         long,
         value_name = "S",
@@ -234,9 +234,10 @@ pub struct Cli {
 
     /// CSV of the keys that failed
     ///
-    /// Give it as `--keys` to try them again. It replaces nothing but a failed-keys CSV; devices and pipes are written to.
+    /// Pass it to `--keys` to retry them. Only an empty file or another failed-keys CSV is replaced; devices and pipes
+    /// are written to.
     ///
-    /// [default: s3pull-failed.csv, or s3pull-failed-K-of-N.csv of a shard]
+    /// [default: s3pull-failed.csv, or s3pull-failed-K-of-N.csv for a shard]
     #[arg(
         long,
         value_name = "FILE",
@@ -245,23 +246,23 @@ pub struct Cli {
     )]
     pub failed: Option<PathBuf>,
 
-    /// Read, map and check every row, request nothing
+    /// Read, map and check every row without making requests
     ///
-    /// Prints each key and its path, and what can be seen to go wrong.
+    /// Each key and its path are printed, and so is every row that would fail.
     #[arg(long, help_heading = REPORT)]
     pub dry_run: bool,
 
-    /// Flush the file system before success is reported
+    /// Flush files to disk before reporting success
     #[arg(long, help_heading = REPORT)]
     pub sync: bool,
 
     /// Print JSON events on stdout
     ///
-    /// One a finished row, as it finishes, and a last one for the run.
+    /// There is one JSON object per finished row, then one for the run.
     #[arg(long, help_heading = REPORT)]
     pub json: bool,
 
-    /// How progress is shown
+    /// How to show progress
     #[arg(
         long,
         value_name = "MODE",
@@ -272,42 +273,42 @@ pub struct Cli {
     )]
     pub progress: ProgressMode,
 
-    /// Print errors only
+    /// Print only errors
     #[arg(short, long, conflicts_with = "verbose", help_heading = REPORT)]
     pub quiet: bool,
 
-    /// Print a line an object
+    /// Print one line per object
     ///
-    /// And what was decided about the lists; `-vv`: a line a request too.
+    /// How each list is read is printed too. `-vv` also prints one line per request.
     #[arg(short, long, action = ArgAction::Count, help_heading = REPORT)]
     pub verbose: u8,
 
     /// Region of the bucket
     ///
-    /// Found out by itself when it is left out or wrong.
+    /// It is detected automatically if omitted or wrong.
     #[arg(long, value_name = "REGION", help_heading = AWS)]
     pub region: Option<String>,
 
-    /// Profile of the AWS configuration files
+    /// Profile in the AWS configuration files
     #[arg(long, value_name = "NAME", help_heading = AWS)]
     pub profile: Option<String>,
 
     /// URL of an S3-compatible server
     ///
-    /// For example `http://127.0.0.1:9000`. For one that takes only requests that are signed in their URLs, set
-    /// S3PULL_SIGNER to `presigned`.
+    /// An example is `http://127.0.0.1:9000`. For a server that accepts only presigned URLs, set S3PULL_SIGNER to
+    /// `presigned`.
     #[arg(long, value_name = "URL", help_heading = AWS)]
     pub endpoint_url: Option<String>,
 
-    /// Send unsigned requests, as public buckets take them
+    /// Send unsigned requests, for public buckets
     ///
-    /// No credentials are looked for.
+    /// Credentials are not needed.
     #[arg(long, help_heading = AWS)]
     pub no_sign_request: bool,
 
     /// Agree to pay for a requester-pays bucket
     ///
-    /// For the requests and for the transfer.
+    /// You pay for the requests and for the transfer.
     #[arg(
         long,
         value_name = "PAYER",
@@ -321,7 +322,7 @@ pub struct Cli {
 
     /// PEM file of the certificate authorities to trust
     ///
-    /// They take the place of the system's.
+    /// They replace the authorities of the system.
     #[arg(
         long,
         value_name = "FILE",
@@ -331,16 +332,16 @@ pub struct Cli {
     )]
     pub ca_bundle: Option<PathBuf>,
 
-    /// Trust whoever answers, whatever its certificate
+    /// Do not verify the certificates of servers
     ///
-    /// Anyone on the way can then read the objects and change them. For a server with a certificate of its own,
+    /// Anyone on the network path can then read and change the objects. For a server with a self-signed certificate,
     /// `--ca-bundle` with that certificate is safe.
     #[arg(long, hide_short_help = true, help_heading = AWS)]
     pub no_verify_ssl: bool,
 
-    /// Where the bucket's name stands in a URL
+    /// Where URLs contain the bucket name
     ///
-    /// In its path, or before the host.
+    /// It is either in the path or in front of the host.
     #[arg(
         long,
         value_name = "STYLE",
@@ -351,24 +352,24 @@ pub struct Cli {
     )]
     pub addressing_style: AddressingStyle,
 
-    /// What was typed, as words for a shell, but for what describes the lists.
+    /// The options as they were typed, quoted for a shell, without those that describe the lists.
     #[arg(skip)]
     pub(super) words_for_retry: Vec<String>,
 }
 
-// The groups of `--help`.
-const LIST: &str = "Key list";
+// The headings of `--help`.
+pub(super) const LIST: &str = "Key list";
 const FILES: &str = "Files";
 const TRANSFER: &str = "Transfer";
 const REPORT: &str = "Report";
 const AWS: &str = "AWS";
 
-/// `auto`, where it is `None`.
+/// `None` stands for `auto`.
 #[derive(Debug, Clone, Copy)]
 pub struct ListFormat(pub Option<&'static Format>);
 
 fn list_format() -> impl TypedValueParser<Value = ListFormat> {
-    let auto = PossibleValue::new("auto").help("Decide once a list, from its first rows");
+    let auto = PossibleValue::new("auto").help("Detect the format per list from its first rows");
     let formats = FORMATS
         .iter()
         .map(|format| PossibleValue::new(format.name).help(format.help));
@@ -376,7 +377,7 @@ fn list_format() -> impl TypedValueParser<Value = ListFormat> {
         .map(|name| ListFormat(format_named(&name)))
 }
 
-/// Which shard was asked for.
+/// The argument of `--shard`.
 #[derive(Debug, Clone, Copy)]
 pub enum ShardChoice {
     Auto,
@@ -396,10 +397,10 @@ impl FromStr for ShardChoice {
 
 const EXIT_CODES: &str = "\
 Exit status:
-  0         Every key was downloaded, or was there already.
+  0         Every key was downloaded or skipped.
   1         The run finished; some keys failed and are in the CSV.
   2         Wrong usage.
-  3         The run could not start or could not go on.
+  3         The run could not start or continue.
   129, 130, 143
             Stopped by SIGHUP, SIGINT, SIGTERM.";
 

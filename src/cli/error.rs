@@ -1,4 +1,4 @@
-//! The errors of `clap`, made safe to print and clear about where a value came from.
+//! Makes the errors of `clap` safe to print, and names the environment variable that a bad value came from.
 
 use std::ffi::OsString;
 
@@ -7,7 +7,7 @@ use clap::error::{ContextKind, ContextValue};
 
 use crate::printable::printable;
 
-/// `error` as it can be shown: `clap` repeats what was typed as it is, with what acts on a terminal in it.
+/// Returns `error` without characters that act on a terminal: `clap` repeats what was typed without escaping it.
 pub fn made_printable(
     error: clap::Error,
     args: &[OsString],
@@ -20,7 +20,7 @@ pub fn made_printable(
     with_origin(again.err().unwrap_or(error), command())
 }
 
-/// Says where a value that cannot be used comes from if nobody typed it.
+/// Adds a tip with the variable's name if the invalid value comes from the environment.
 fn with_origin(mut error: clap::Error, mut command: Command) -> clap::Error {
     let context = |kind| match error.get(kind) {
         Some(ContextValue::String(text)) => text.clone(),
@@ -37,7 +37,7 @@ fn with_origin(mut error: clap::Error, mut command: Command) -> clap::Error {
         .find_map(|arg| arg.get_env()?.to_str())
         .filter(|name| std::env::var_os(name).is_some_and(|set| set == *value));
     if let Some(variable) = variable {
-        let tip = format!("the value is that of {variable} in the environment");
+        let tip = format!("the value comes from the environment variable {variable}");
         let shown = printable(&value).into_owned();
         error.insert(
             ContextKind::Suggested,

@@ -1,4 +1,4 @@
-//! The command line as it was typed. Nothing past `config` sees it.
+//! The command line: its options, its errors and the texts that are generated from it. Only `config` and `main` use it.
 
 mod args;
 mod error;
@@ -15,7 +15,7 @@ use clap::{Arg, ArgMatches, Command, CommandFactory, FromArgMatches, Subcommand}
 pub use args::{Cli, ShardChoice};
 pub use pages::Page;
 
-/// What is to be done.
+/// What the command line asks for.
 #[derive(Debug)]
 pub enum Invocation {
     Download(Box<Cli>),
@@ -23,10 +23,10 @@ pub enum Invocation {
 }
 
 impl Invocation {
-    /// Reads the arguments, the first of which is the program's name, and the environment.
+    /// Parses the arguments, the first of which is the program's name, and the environment.
     ///
     /// # Errors
-    /// `clap`'s: `--help` and `--version` among them.
+    /// Those of `clap`, which include `--help` and `--version`.
     pub fn parse_from(args: impl IntoIterator<Item = OsString>) -> Result<Self, clap::Error> {
         let args: Vec<_> = args.into_iter().collect();
         let matches = command()
@@ -43,12 +43,12 @@ fn command() -> Command {
     Page::augment_subcommands(options())
 }
 
-/// The definition of the options alone.
+/// The definition of the options, without the commands.
 pub fn options() -> Command {
     Cli::command().mut_args(with_variable)
 }
 
-/// Names the argument's variable in `--help`; beside the short texts of `-h` it would take up most of the room.
+/// Names the argument's variable in `--help`, but not in `-h`, where the names would take up most of the space.
 fn with_variable(arg: Arg) -> Arg {
     let Some(variable) = arg.get_env().map(OsStr::to_owned) else {
         return arg;
@@ -58,7 +58,7 @@ fn with_variable(arg: Arg) -> Arg {
     let arg = arg
         .hide_env(true)
         .long_help(format!("{help}\n\n[env: {}]", variable.display()));
-    // An empty variable is one that is not set: that is what scripts and CI mean by it.
+    // An empty variable counts as unset, since scripts and CI mean that by it.
     if std::env::var_os(variable).is_some_and(|value| value.is_empty()) {
         return arg.env(Resettable::Reset);
     }
@@ -67,7 +67,7 @@ fn with_variable(arg: Arg) -> Arg {
 
 fn cli_of(matches: &ArgMatches) -> Result<Cli, clap::Error> {
     let mut cli = Cli::from_arg_matches(matches)?;
-    // Not declared as a conflict: one with a variable of the environment is none.
+    // This cannot be declared to clap, since `--progress` from the environment does not conflict with `--quiet`.
     if cli.quiet && matches.value_source("progress") == Some(ValueSource::CommandLine) {
         return Err(command().error(
             ErrorKind::ArgumentConflict,
@@ -87,12 +87,12 @@ pub(crate) mod tests {
     }
 
     #[test]
-    fn definition_is_sound() {
+    fn the_definition_of_the_options_is_valid() {
         command().debug_assert();
     }
 
     #[test]
-    fn every_option_stands_in_a_group() {
+    fn every_option_has_a_help_heading() {
         for arg in Cli::command().get_arguments() {
             let id = arg.get_id().as_str();
             let is_general = ["bucket", "arguments"].contains(&id);
@@ -101,7 +101,7 @@ pub(crate) mod tests {
     }
 
     #[test]
-    fn variables_are_called_as_their_options() {
+    fn variables_are_named_after_their_options() {
         for arg in Cli::command().get_arguments() {
             let Some(variable) = arg.get_env().and_then(|name| name.to_str()) else {
                 continue;

@@ -1,4 +1,4 @@
-//! What makes s3pull at home in a shell: completions and a man page, both generated from the options' definitions.
+//! Shell completions and the man page, both generated from the definition of the options.
 
 use std::io;
 
@@ -7,12 +7,12 @@ use clap_complete::Shell;
 use clap_mangen::Man;
 use clap_mangen::roff::{Roff, bold, roman};
 
-// A text that is printed in place of a download. (Doc comments would become the help of s3pull itself.)
+// A text that is printed instead of downloading. (A doc comment here would become the help of s3pull itself.)
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Subcommand)]
 pub enum Page {
     /// Print completions for a shell
     Completions {
-        /// The shell that they are for
+        /// Shell to print completions for
         shell: Shell,
     },
     /// Print the man page
@@ -20,15 +20,15 @@ pub enum Page {
 }
 
 impl Page {
-    /// The text, made from the definition of the options.
+    /// Generates the text from the definition of the options.
     ///
     /// # Errors
-    /// None in practice: it is written to memory.
+    /// None in practice, since it is written to memory.
     pub fn text(self, options: Command) -> io::Result<String> {
         let name = options.get_name().to_owned();
         let mut bytes = Vec::new();
         match self {
-            // Beside commands, fish would offer no values of options, and nothing at all behind a key.
+            // With commands in the definition, fish would not complete values of options, nor anything after a key.
             Self::Completions { shell: Shell::Fish } => {
                 clap_complete::generate(Shell::Fish, &mut { options }, name, &mut bytes);
             }
@@ -43,13 +43,13 @@ impl Page {
 }
 
 fn write_man_page(mut command: Command, to: &mut Vec<u8>) -> io::Result<()> {
-    // Left to itself the library lists every option once more.
+    // By default the library repeats every option in the usage line.
     let usage = command.render_usage().to_string();
     let usage = usage.trim_start_matches("Usage: ").to_owned();
     let appendix = command.get_after_long_help().map(ToString::to_string);
     let subcommands: Vec<_> = command.get_subcommands().cloned().collect();
     let version = command.get_version().unwrap_or_default().to_owned();
-    // The field must hold something, and a date is known of some builds only.
+    // The field must not be empty, and only some builds know their date.
     let man = Man::new(command.override_usage(usage))
         .source("s3pull")
         .date(version);
@@ -59,7 +59,7 @@ fn write_man_page(mut command: Command, to: &mut Vec<u8>) -> io::Result<()> {
     man.render_description_section(to)?;
     man.render_options_section(to)?;
 
-    // The library's own section points to a man page of each, which there is not.
+    // The library's own section refers to one man page per command, which do not exist.
     let mut roff = Roff::default();
     roff.control("SH", ["COMMANDS"]);
     for subcommand in &subcommands {
@@ -68,7 +68,7 @@ fn write_man_page(mut command: Command, to: &mut Vec<u8>) -> io::Result<()> {
         roff.text([bold(usage_of(subcommand))]);
         roff.text([roman(about.unwrap_or_default())]);
     }
-    // Each line stays one, where the library would make a paragraph of them all.
+    // Line breaks are kept; the library would join the lines into one paragraph.
     for section in appendix.iter().flat_map(|text| text.split("\n\n")) {
         let (heading, lines) = section.split_once('\n').unwrap_or((section, ""));
         let heading = heading.trim_end_matches(':').to_uppercase();
@@ -81,13 +81,13 @@ fn write_man_page(mut command: Command, to: &mut Vec<u8>) -> io::Result<()> {
     }
     roff.to_writer(to)?;
 
-    // A bare backtick is shown as an opening quotation mark.
+    // A bare backtick would be shown as an opening quotation mark.
     let page = String::from_utf8_lossy(to).replace('`', "\\(ga");
     *to = page.into_bytes();
     Ok(())
 }
 
-/// `s3pull completions SHELL`
+/// The usage of a command, such as `s3pull completions SHELL`.
 fn usage_of(subcommand: &Command) -> String {
     let positionals = subcommand.get_positionals().filter_map(|arg| {
         let names = arg.get_value_names()?;

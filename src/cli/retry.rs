@@ -1,20 +1,20 @@
-//! The command that tries failed rows again: what was typed, with the failed-keys CSV as the list.
+//! The command that retries failed rows: the options as they were typed, with the failed-keys CSV as the list.
 
 use std::path::Path;
 
 use clap::parser::ValueSource;
-use clap::{ArgAction, ArgMatches, Command};
+use clap::{Arg, ArgAction, ArgMatches, Command};
 
-use super::args::Cli;
+use super::args::{Cli, LIST};
 use crate::options::DEFAULT_FAILED;
 
 impl Cli {
-    /// The command that tries the rows of `failed` again: what was typed, with that CSV as the list.
+    /// The command that retries the rows of the CSV `failed`: the options as they were typed, with that CSV as the list.
     pub fn retry_command(&self, failed: &Path) -> String {
         let failed_name = failed.to_string_lossy();
         let mut words = self.words_for_retry.clone();
         words.extend(option("--keys", &failed_name));
-        // A shard's own name comes from `--shard`, which the retry does not have.
+        // The default name for a shard depends on `--shard`, which the retry does not have.
         if self.failed.is_none() && failed != Path::new(DEFAULT_FAILED) {
             words.extend(option("--failed", &failed_name));
         }
@@ -22,22 +22,15 @@ impl Cli {
     }
 }
 
-/// What was typed, but for the options that describe the old lists: the CSV holds whole keys, and this run's alone.
+/// The options as they were typed, except those that describe the old lists: the CSV contains whole keys, and only those
+/// of this run.
 pub fn words(options: &Command, matches: &ArgMatches) -> Vec<String> {
-    const OF_THE_LISTS: [&str; 6] = [
-        "arguments",
-        "keys",
-        "keys_format",
-        "keys_columns",
-        "key_prefix",
-        "shard",
-    ];
     let mut words = vec!["s3pull".to_owned()];
     for arg in options.get_arguments() {
         let id = arg.get_id().as_str();
         let known = matches.try_contains_id(id).unwrap_or(false);
         if !known
-            || OF_THE_LISTS.contains(&id)
+            || describes_lists(arg)
             || matches.value_source(id) != Some(ValueSource::CommandLine)
         {
             continue;
@@ -58,7 +51,12 @@ pub fn words(options: &Command, matches: &ArgMatches) -> Vec<String> {
     words
 }
 
-/// An option and its value, in one word where the value would be taken for an option.
+/// Whether the argument describes the lists: those under their heading do, and so do the keys themselves.
+fn describes_lists(arg: &Arg) -> bool {
+    arg.is_positional() || arg.get_help_heading() == Some(LIST)
+}
+
+/// An option and its value, joined into one word if the value would otherwise be read as an option.
 fn option(flag: &str, value: &str) -> Vec<String> {
     let quoted = shell_quoted(value);
     if value.starts_with('-') && value != "-" {
@@ -67,7 +65,7 @@ fn option(flag: &str, value: &str) -> Vec<String> {
     vec![flag.to_owned(), quoted]
 }
 
-/// `word` as a POSIX shell takes it.
+/// Quotes `word` for a POSIX shell, if it needs quotes.
 fn shell_quoted(word: &str) -> String {
     let is_plain = |c: char| c.is_ascii_alphanumeric() || "-_./:=@%+,".contains(c);
     if !word.is_empty() && word.chars().all(is_plain) {
@@ -82,7 +80,7 @@ mod tests {
     use crate::cli::tests::parse;
 
     #[test]
-    fn retry_command_keeps_what_was_typed_and_takes_the_csv_as_list() {
+    fn the_retry_command_repeats_the_typed_options_with_the_csv_as_list() {
         let cli = parse(&[
             "s3pull",
             "-bmy",
@@ -104,7 +102,7 @@ mod tests {
     }
 
     #[test]
-    fn retry_of_a_shard_needs_no_shard_and_keeps_its_csv() {
+    fn the_retry_of_a_shard_drops_the_shard_and_keeps_its_csv() {
         let cli = parse(&["s3pull", "-bb", "--shard", "1/4", "a", "b"]).unwrap();
         assert_eq!(
             cli.retry_command(Path::new("f-1-of-4.csv")),
@@ -120,7 +118,7 @@ mod tests {
     }
 
     #[test]
-    fn shell_quoting_survives_quotes_and_blanks() {
+    fn shell_quoting_handles_quotes_and_empty_words() {
         assert_eq!(shell_quoted("a-b/c.csv"), "a-b/c.csv");
         assert_eq!(shell_quoted("it's"), r"'it'\''s'");
         assert_eq!(shell_quoted(""), "''");

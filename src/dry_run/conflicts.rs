@@ -1,7 +1,7 @@
 //! Paths that the lists gave so far, as far as memory that does not grow allows.
 
 use std::collections::{HashMap, HashSet};
-use std::hash::{BuildHasherDefault, Hasher};
+use std::hash::{BuildHasherDefault, Hash, Hasher};
 
 use twox_hash::XxHash3_64;
 
@@ -46,14 +46,13 @@ impl Seen {
         if self.folders.contains(&hash) {
             return Met::Conflict("is a folder for an earlier row");
         }
-        let of_entry = hash_of(entry);
         match self.files.get(&hash) {
-            Some(&earlier) if earlier == of_entry => return Met::Again,
+            Some(&earlier) if earlier == hash_of(entry) => return Met::Again,
             Some(_) => return Met::Conflict("is the path of an earlier row for another object"),
             None => {}
         }
         if !self.is_full() {
-            self.files.insert(hash, of_entry);
+            self.files.insert(hash, hash_of(entry));
         }
         Met::New
     }
@@ -91,11 +90,11 @@ fn hash(text: &str) -> u64 {
     XxHash3_64::oneshot(text.as_bytes())
 }
 
-/// Of what tells an object from others on the same path.
+/// The hash of the object that `entry` names.
 fn hash_of(entry: &Entry) -> u64 {
-    let of_given = |text: &Option<String>| text.as_deref().map_or(0, hash);
-    let of_key = entry.dest.as_ref().map_or(0, |_| hash(&entry.key));
-    of_key ^ of_given(&entry.version_id).rotate_left(1) ^ of_given(&entry.etag).rotate_left(2)
+    let mut hasher = XxHash3_64::new();
+    entry.object().hash(&mut hasher);
+    hasher.finish()
 }
 
 /// Takes what is a hash already as its own.
@@ -151,6 +150,11 @@ mod tests {
         let path = LocalPath::of_key("a").unwrap();
         assert_eq!(seen.meet(&path, &entry("a")), Met::New);
         assert_eq!(seen.meet(&path, &entry("a")), Met::Again);
+        let sized = Entry {
+            size: Some(5),
+            ..entry("a")
+        };
+        assert_eq!(seen.meet(&path, &sized), Met::Again);
         let other = Entry {
             version_id: Some("v".into()),
             ..entry("a")

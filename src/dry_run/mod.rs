@@ -75,7 +75,7 @@ impl Check {
                     let planned = self.plan(&entry);
                     (entry, None, planned)
                 }
-                Err(no_entry) => (*no_entry.entry, no_entry.bucket, Err(*no_entry.outcome)),
+                Err(unusable) => (*unusable.entry, unusable.bucket, Err(unusable.why.into())),
             };
             match planned {
                 Ok(path) => report.planned(&entry, row.place, &path),

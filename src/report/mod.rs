@@ -36,7 +36,7 @@ use crate::options::Verbosity;
 use crate::outcome::{Class, ErrorCode, Failure, Outcome, Verification};
 use crate::printable::printable;
 use crate::sink::files::OnWarning;
-use crate::source::{ListNote, ListSource, Taken, Totals};
+use crate::source::{DetectedList, ListNote, ListSource, Totals};
 use crate::stop::GRACE;
 use crate::transfer::{Finished, Limit, ListEnd, Observer, ObserverError, OnRequest, RequestNote};
 
@@ -374,10 +374,11 @@ impl ListNotes {
     /// How a list is read, and why so; or what is odd about it.
     pub fn note(&self, note: &ListNote) {
         match note {
-            ListNote::Taken(taken) => {
-                let _ = self.format.set(taken.format);
-                if self.verbosity >= Verbosity::Verbose {
-                    self.progress.println(&taken_line(taken));
+            ListNote::Detected(detected) => {
+                let _ = self.format.set(detected.format);
+                let line = detected_line(detected);
+                if let Some(line) = line.filter(|_| self.verbosity >= Verbosity::Verbose) {
+                    self.progress.println(&line);
                 }
             }
             ListNote::Warning(warning) => {
@@ -396,16 +397,16 @@ impl ListNotes {
 }
 
 /// `s3pull: the key list `k.csv.gz` is read as gzip, `csv`: its first line is a header with a `key` column`
-fn taken_line(taken: &Taken) -> String {
-    let compression = taken
+fn detected_line(detected: &DetectedList) -> Option<String> {
+    let compression = detected
         .compression
         .map_or_else(String::new, |compression| format!("{compression}, "));
-    format!(
-        "s3pull: the key list {} is read as {compression}`{}`: {}",
-        printable(&taken.list),
-        taken.format,
-        taken.reason
-    )
+    let reason = detected.reason?;
+    Some(format!(
+        "s3pull: the key list {} is read as {compression}`{}`: {reason}",
+        printable(&detected.list),
+        detected.format,
+    ))
 }
 
 /// `s3pull: stopping: 5 objects get up to 5 s; press Ctrl-C again to stop now`

@@ -19,7 +19,7 @@ pub const MAX_SMALL_BODY: usize = 64 * 1024;
 /// The bytes of an object, as they arrive.
 #[derive(Debug)]
 pub struct Body {
-    incoming: Incoming,
+    stream: Stream,
     timeout: Duration,
     /// Time spent waiting for the network alone, in the current window.
     waited: Duration,
@@ -27,10 +27,54 @@ pub struct Body {
     n_bytes: u64,
 }
 
+#[derive(Debug)]
+enum Stream {
+    Network(Incoming),
+    #[cfg(test)]
+    Scripted(std::collections::VecDeque<Step>),
+}
+
+/// What a body does next, in tests.
+#[cfg(test)]
+#[derive(Debug, Clone)]
+pub enum Step {
+    Bytes(Bytes),
+    Break,
+    Hang,
+}
+
+impl Stream {
+    async fn next(&mut self) -> Option<Result<Bytes, GetError>> {
+        let broken = |why| GetError::transient(ErrorCode::IncompleteBody, why);
+        match self {
+            Self::Network(incoming) => {
+                let next = next_data(incoming).await?;
+                Some(next.map_err(|error| broken(one_line(&error))))
+            }
+            #[cfg(test)]
+            Self::Scripted(steps) => match steps.pop_front()? {
+                Step::Bytes(bytes) => Some(Ok(bytes)),
+                Step::Break => Some(Err(broken("scripted".to_owned()))),
+                Step::Hang => std::future::pending().await,
+            },
+        }
+    }
+}
+
 impl Body {
+    #[cfg(test)]
+    pub fn scripted(steps: impl IntoIterator<Item = Step>) -> Self {
+        Self {
+            stream: Stream::Scripted(steps.into_iter().collect()),
+            timeout: Duration::from_mins(1),
+            waited: Duration::ZERO,
+            n_bytes: 0,
+        }
+    }
+
     pub(super) fn new(incoming: Incoming, timeout: Duration) -> Self {
         Self {
-            incoming,
+            stream: Stream::Network(incoming),
             timeout,
             waited: Duration::ZERO,
             n_bytes: 0,
@@ -43,15 +87,10 @@ impl Body {
     /// When the connection breaks or ends early, or the body stalls.
     pub async fn next(&mut self) -> Result<Option<Bytes>, GetError> {
         let started = Instant::now();
-        let bytes = match tokio::time::timeout(self.timeout, next_data(&mut self.incoming)).await {
+        let bytes = match tokio::time::timeout(self.timeout, self.stream.next()).await {
             Ok(None) => return Ok(None),
             Ok(Some(Ok(bytes))) => bytes,
-            Ok(Some(Err(error))) => {
-                return Err(GetError::transient(
-                    ErrorCode::IncompleteBody,
-                    one_line(&error),
-                ));
-            }
+            Ok(Some(Err(error))) => return Err(error),
             Err(_) => {
                 let message = format!("no byte of the body for {} s", self.timeout.as_secs_f64());
                 return Err(GetError::transient(ErrorCode::Timeout, message));

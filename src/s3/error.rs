@@ -45,6 +45,12 @@ impl GetError {
         }
     }
 
+    /// Any error, in tests of what is done about it.
+    #[cfg(test)]
+    pub fn scripted(class: Class, code: ErrorCode) -> Self {
+        Self::new(class, code, "scripted")
+    }
+
     pub(super) fn transient(code: ErrorCode, message: impl Into<String>) -> Self {
         Self::new(Class::Transient, code, message)
     }

@@ -24,6 +24,8 @@ mod sign;
 pub use self::http::tls::Trust;
 pub use account::endpoint::check as check_endpoint;
 pub use body::Body;
+#[cfg(test)]
+pub use body::Step;
 pub use checksum::{Checksum, ChecksumAlgorithm};
 pub use client::Client;
 pub use error::GetError;

@@ -1,4 +1,4 @@
-//! Reads lists, one after the other, on a thread of its own, and hands on what arrives at once as one batch.
+//! Reads the lists one after another on a separate thread, and sends the rows that arrive together as one batch.
 
 use std::any::Any;
 use std::cell::RefCell;
@@ -16,75 +16,77 @@ use super::list::columns::KeyRules;
 use super::list::compression::Compression;
 use super::list::detect::detect;
 use super::list::findings::Findings;
-use super::list::format::{Emit, Format, List, Problem, READ_SIZE};
+use super::list::format::{Emit, Format, List, ListProblem, READ_SIZE};
 use super::list::null;
 use super::list::sample::sample as read_sample;
 use super::options::{ListOptions, ListSource};
-use crate::row::{NoEntry, Place, Row};
+use crate::row::{Place, Row, UnusableRow};
 
-/// Rows of a batch. A read of a plain list brings about as many; one of a compressed list may bring a thousand times more.
+/// Most rows per batch. One read of a plain list yields about as many; one read of a compressed list may yield a thousand
+/// times more.
 const MAX_BATCH: usize = 1024;
-/// Bytes of a batch's keys, past which it gets no more rows: those that cannot be keys may be long.
+/// Bytes of keys after which a batch is sent: rows that are not valid keys may be long.
 const MAX_BATCH_BYTES: usize = 256 * 1024;
-/// Batches between the reading thread and the downloads.
+/// Batches that may wait between the reading thread and the downloads.
 const BATCHES: usize = 2;
 
-/// A list that cannot be read on: the run cannot know its rows.
+/// A list that cannot be opened or read further, so that the run cannot know its remaining rows.
 #[derive(Debug, thiserror::Error)]
 #[error("cannot {action} the key list {list}: {problem}")]
 pub struct ListError {
     action: &'static str,
     list: String,
-    problem: Problem,
+    problem: ListProblem,
 }
 
 /// A list that is open for reading.
 pub struct OpenList {
-    about: About,
+    info: ListInfo,
     input: Box<dyn Read + Send>,
 }
 
-/// What is known of a list before it is read.
+/// What is known about a list before it is read.
 #[derive(Debug, Default)]
-struct About {
-    /// For messages.
+struct ListInfo {
+    /// The name used in messages.
     name: String,
-    /// Where it is, if it is a file.
+    /// The folder of the list, if it is a file.
     folder: Option<PathBuf>,
-    /// What it must be, whatever was asked for.
+    /// The format of keys on the command line, which `--keys-format` does not change; `None` for other lists.
     format: Option<&'static Format>,
 }
 
-/// How a list is read.
+/// How a list is read, for the `-v` output.
 #[derive(Debug)]
-pub struct Taken {
+pub struct DetectedList {
     pub list: String,
     pub format: &'static str,
-    pub reason: &'static str,
+    /// `None` for keys of the command line, whose format is fixed.
+    pub reason: Option<&'static str>,
     pub compression: Option<Compression>,
 }
 
-/// What is told of a list while it is read.
+/// What is reported about a list while it is read.
 #[derive(Debug)]
 pub enum ListNote {
-    /// How it is read.
-    Taken(Taken),
-    /// At its end: what the user should know of it.
+    /// How the list is read.
+    Detected(DetectedList),
+    /// At the end of the list: something that the user should know about it.
     Warning(String),
 }
 
-/// What all lists hold together.
+/// The totals of all lists together.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Totals {
     pub n_rows: u64,
-    /// Of the rows that give their size.
+    /// Sum over the rows that give their size.
     pub bytes: u64,
-    /// Rows of objects that do not.
+    /// Number of objects whose row does not give a size.
     pub n_without_size: u64,
 }
 
 impl ListSource {
-    /// What it is called in records, as it was typed: `-` is stdin. `None` for keys of the command line.
+    /// The name used in records, as it was typed: `-` is stdin. `None` for keys of the command line.
     pub fn typed(&self) -> Option<String> {
         match self {
             Self::Stdin => Some("-".to_owned()),
@@ -93,7 +95,7 @@ impl ListSource {
         }
     }
 
-    /// What it is called in messages.
+    /// The name used in messages.
     pub fn name(&self) -> String {
         match self {
             Self::Stdin => "on stdin".to_owned(),
@@ -103,37 +105,37 @@ impl ListSource {
     }
 }
 
-/// Opens the lists, so that one that is not there is known before anything else happens.
+/// Opens the lists, so that a missing one is reported before anything else happens.
 ///
 /// # Errors
-/// When there is no such file, or it is a folder, or it may not be read.
+/// If a file does not exist, is a folder, or must not be read.
 pub fn open(sources: &[ListSource]) -> Result<Vec<OpenList>, ListError> {
     sources.iter().map(open_one).collect()
 }
 
 fn open_one(source: &ListSource) -> Result<OpenList, ListError> {
-    let mut about = About {
+    let mut info = ListInfo {
         name: source.name(),
-        ..About::default()
+        ..ListInfo::default()
     };
     let input: Box<dyn Read + Send> = match source {
         ListSource::Stdin => Box::new(io::stdin()),
         ListSource::File(path) => {
-            about.folder = path
+            info.folder = path
                 .canonicalize()
                 .ok()
                 .and_then(|path| path.parent().map(Path::to_owned));
             match open_file(path) {
                 Ok(file) => Box::new(file),
-                Err(error) => return Err(about.error("open", error.into())),
+                Err(error) => return Err(info.error("open", error.into())),
             }
         }
         ListSource::Arguments(keys) => {
-            about.format = Some(&null::FORMAT);
+            info.format = Some(&null::FORMAT);
             Box::new(Cursor::new(keys.join("\0")))
         }
     };
-    Ok(OpenList { about, input })
+    Ok(OpenList { info, input })
 }
 
 fn open_file(path: &Path) -> io::Result<File> {
@@ -144,8 +146,8 @@ fn open_file(path: &Path) -> io::Result<File> {
     Ok(file)
 }
 
-/// Reads `lists` on a thread of its own. What arrives at once is one batch; the thread ends when the receiver is dropped.
-/// `on_note` is told how each list is read, and what is odd about it.
+/// Reads `lists` on a separate thread. Rows that arrive together are one batch; the thread ends when the receiver is dropped.
+/// `on_note` is called with how each list is read, and with warnings about it.
 pub fn read(
     lists: Vec<OpenList>,
     options: Arc<ListOptions>,
@@ -164,27 +166,27 @@ pub fn read(
                 batch: Rc::clone(&batch),
             };
             let mut emit = |row| batch.borrow_mut().push(row);
-            let about = &list.about;
-            // A thread that is gone would look like a list that is at its end.
+            let info = &list.info;
+            // Without this, a thread that panicked would look like the end of its list.
             let parsed = catch_unwind(AssertUnwindSafe(|| {
-                parse(about, index, input, &options, &mut on_note, &mut emit)
+                parse(info, index, input, &options, &mut on_note, &mut emit)
             }));
-            parsed.unwrap_or_else(|panic| Err(about.error("read", Problem::panicked(&*panic))))
+            parsed.unwrap_or_else(|panic| Err(info.error("read", ListProblem::panicked(&*panic))))
         });
         let is_wanted = batch.borrow_mut().send();
         if let (true, Err(error)) = (is_wanted, read) {
-            // The receiver may just have gone: then nobody wants to know.
+            // The receiver may have been dropped just now: then nobody waits for the error.
             let _ = sender.blocking_send(Err(error));
         }
     });
     receiver
 }
 
-/// Counts what [`read`] would give; `None` where a list can be read only once, as a pipe can, whatever it is called
-/// (`--keys <(…)`, `--keys /dev/stdin`).
+/// Counts the rows that [`read`] would send. Returns `None` if a list can be read only once: a pipe, even one that has a
+/// path (`--keys <(…)`, `--keys /dev/stdin`).
 ///
 /// # Errors
-/// As [`open`] and [`read`].
+/// Those of [`open`] and [`read`].
 pub fn count(options: &ListOptions) -> Result<Option<Totals>, ListError> {
     let can_be_read_again = |source: &ListSource| match source {
         ListSource::Stdin => false,
@@ -196,35 +198,28 @@ pub fn count(options: &ListOptions) -> Result<Option<Totals>, ListError> {
     }
     let mut totals = Totals::default();
     for (index, list) in open(&options.sources)?.into_iter().enumerate() {
-        parse(
-            &list.about,
-            index,
-            list.input,
-            options,
-            |_| {},
-            &mut |row| {
-                totals.add(&row);
-            },
-        )?;
+        parse(&list.info, index, list.input, options, |_| {}, &mut |row| {
+            totals.add(&row);
+        })?;
     }
     Ok(Some(totals))
 }
 
 #[cfg(any(test, fuzzing))]
-/// Hands every row of a list to `emit`: for callers that have their bytes in hand.
+/// Passes every row of a list in memory to `emit`.
 ///
 /// # Errors
-/// When the list as a whole cannot be read.
+/// If the list as a whole cannot be read.
 pub fn parse_bytes(
     list: &[u8],
     options: &ListOptions,
     mut emit: impl FnMut(Row),
 ) -> Result<(), ListError> {
-    parse(&About::default(), 0, list, options, |_| {}, &mut emit)
+    parse(&ListInfo::default(), 0, list, options, |_| {}, &mut emit)
 }
 
 fn parse(
-    about: &About,
+    info: &ListInfo,
     index: usize,
     input: impl Read,
     options: &ListOptions,
@@ -232,32 +227,32 @@ fn parse(
     emit: &mut impl FnMut(Row),
 ) -> Result<(), ListError> {
     let findings = Findings::default();
-    let mut emit = |line, entry: Result<_, NoEntry>| {
+    let mut emit = |line, entry: Result<_, UnusableRow>| {
         findings.row();
         let row = Row {
             place: Place { list: index, line },
-            entry: entry.map_err(NoEntry::shortened),
+            entry: entry.map_err(UnusableRow::shortened),
         };
         if options.shard.is_none_or(|shard| shard.has(row.key())) {
             emit(row);
         }
     };
-    parse_rows(about, input, options, &findings, &mut on_note, &mut emit)
-        .map_err(|problem| about.error("read", problem))?;
-    for warning in findings.warnings(&about.name) {
+    parse_rows(info, input, options, &findings, &mut on_note, &mut emit)
+        .map_err(|problem| info.error("read", problem))?;
+    for warning in findings.warnings(&info.name) {
         on_note(ListNote::Warning(warning));
     }
     Ok(())
 }
 
 fn parse_rows(
-    about: &About,
+    info: &ListInfo,
     mut input: impl Read,
     options: &ListOptions,
     findings: &Findings,
     on_note: &mut impl FnMut(ListNote),
     emit: Emit<'_>,
-) -> Result<(), Problem> {
+) -> Result<(), ListProblem> {
     let mut sample = read_sample(&mut input)?;
     let compression = Compression::of(&sample);
     let mut input: Box<dyn Read + '_> = Box::new(input);
@@ -266,12 +261,12 @@ fn parse_rows(
         input = compression.decoder(start.chain(input))?;
         sample = read_sample(&mut input)?;
     }
-    let asked = about.format.or(options.format);
+    let asked = info.format.or(options.format);
     let detected = detect(&sample, asked, FORMATS, &options.bucket)?;
-    on_note(ListNote::Taken(Taken {
-        list: about.name.clone(),
+    on_note(ListNote::Detected(DetectedList {
+        list: info.name.clone(),
         format: detected.format.name,
-        reason: detected.reason,
+        reason: info.format.is_none().then_some(detected.reason),
         compression,
     }));
     let mut start = Cursor::new(sample);
@@ -285,12 +280,12 @@ fn parse_rows(
             findings,
         },
         columns: options.columns.as_ref(),
-        folder: about.folder.as_deref(),
+        folder: info.folder.as_deref(),
     };
     (detected.format.read)(&mut list, emit)
 }
 
-impl Problem {
+impl ListProblem {
     fn panicked(panic: &(dyn Any + Send)) -> Self {
         let text = panic.downcast_ref::<&str>().copied();
         let text = text.or_else(|| panic.downcast_ref::<String>().map(String::as_str));
@@ -298,8 +293,8 @@ impl Problem {
     }
 }
 
-impl About {
-    fn error(&self, action: &'static str, problem: Problem) -> ListError {
+impl ListInfo {
+    fn error(&self, action: &'static str, problem: ListProblem) -> ListError {
         ListError {
             action,
             list: self.name.clone(),
@@ -318,10 +313,10 @@ impl Totals {
     }
 }
 
-/// Rows that were read but not yet sent.
+/// Rows that have been read but not yet sent.
 struct Batch {
     rows: Vec<Row>,
-    /// Bytes of their keys, which are most of what they take where they take much.
+    /// Bytes of their keys, which dominate the memory of long rows.
     n_bytes: usize,
     sender: mpsc::Sender<Result<Vec<Row>, ListError>>,
 }
@@ -331,12 +326,12 @@ impl Batch {
         self.n_bytes += row.key().len();
         self.rows.push(row);
         if self.rows.len() >= MAX_BATCH || self.n_bytes >= MAX_BATCH_BYTES {
-            // When nobody wants them any more, the next read says so.
+            // If the receiver is gone, the next read ends the list.
             self.send();
         }
     }
 
-    /// Sends the rows; `false` when nobody wants them any more.
+    /// Sends the rows; returns `false` if the receiver is gone.
     fn send(&mut self) -> bool {
         if self.rows.is_empty() {
             return !self.sender.is_closed();
@@ -348,7 +343,7 @@ impl Batch {
     }
 }
 
-/// Sends the rows at hand before it waits for more bytes, so that no row waits for a slow pipe.
+/// A reader that sends the pending rows before it waits for more bytes, so that no row waits for a slow pipe.
 struct SendBeforeRead<R> {
     input: R,
     batch: Rc<RefCell<Batch>>,
@@ -364,187 +359,4 @@ impl<R: Read> Read for SendBeforeRead<R> {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::source::testing::{options, parsed, rows};
-
-    #[test]
-    fn a_key_of_1024_bytes_is_the_longest() {
-        let longest = "k".repeat(1024);
-        assert_eq!(rows(longest.as_bytes(), "auto", ""), [Ok(longest.clone())]);
-        let longer = rows(format!("{longest}k").as_bytes(), "auto", "");
-        assert!(longer[0].as_ref().unwrap_err().contains("InvalidKey"));
-    }
-
-    #[test]
-    fn rows_are_sent_while_the_pipe_stays_open() {
-        let (reader, mut writer) = io::pipe().unwrap();
-        let list = OpenList {
-            about: About::default(),
-            input: Box::new(reader),
-        };
-        let mut batches = read(vec![list], Arc::new(options("auto", "")), |_| {});
-        for key in ["first", "second"] {
-            io::Write::write_all(&mut writer, format!("{key}\n").as_bytes()).unwrap();
-            let batch = batches.blocking_recv().unwrap().unwrap();
-            assert_eq!(batch[0].entry.as_ref().unwrap().key, key);
-        }
-        drop(writer);
-        assert!(batches.blocking_recv().is_none());
-    }
-
-    #[test]
-    fn a_panic_of_the_thread_is_a_broken_list_and_not_its_end() {
-        struct Defect;
-        impl Read for Defect {
-            fn read(&mut self, _: &mut [u8]) -> io::Result<usize> {
-                panic!("as a decoder may")
-            }
-        }
-        let list = OpenList {
-            about: About::default(),
-            input: Box::new(io::Read::chain(&b"first\n"[..], Defect)),
-        };
-        let mut batches = read(vec![list], Arc::new(options("auto", "")), |_| {});
-        let mut ended = batches.blocking_recv().unwrap();
-        while ended.is_ok() {
-            ended = batches.blocking_recv().unwrap();
-        }
-        let message = ended.unwrap_err().to_string();
-        assert!(message.contains("as a decoder may"), "{message}");
-        assert!(batches.blocking_recv().is_none());
-    }
-
-    #[test]
-    fn a_batch_of_long_rows_is_bounded_in_bytes() {
-        let row = "x".repeat(900_000) + "\n";
-        let list = row.repeat(20);
-        let input = Box::new(Cursor::new(zstd::encode_all(list.as_bytes(), 0).unwrap()));
-        let about = About::default();
-        let mut batches = read(
-            vec![OpenList { about, input }],
-            Arc::new(options("auto", "")),
-            |_| {},
-        );
-        let mut n_rows = 0;
-        while let Some(batch) = batches.blocking_recv() {
-            let batch = batch.unwrap();
-            let n_bytes: usize = batch.iter().map(|row| row.key().len()).sum();
-            assert!(n_bytes < MAX_BATCH_BYTES + row.len(), "{n_bytes}");
-            n_rows += batch.len();
-        }
-        assert_eq!(n_rows, 20);
-    }
-
-    #[test]
-    fn a_batch_is_bounded_however_much_a_read_brings() {
-        let list: Vec<u8> = (0..100_000)
-            .flat_map(|n| format!("{n}\n").into_bytes())
-            .collect();
-        let input = Box::new(Cursor::new(zstd::encode_all(&list[..], 0).unwrap()));
-        let about = About::default();
-        let mut batches = read(
-            vec![OpenList { about, input }],
-            Arc::new(options("auto", "")),
-            |_| {},
-        );
-        let mut n_rows = 0;
-        while let Some(batch) = batches.blocking_recv() {
-            let n_in_batch = batch.unwrap().len();
-            assert!(n_in_batch <= MAX_BATCH);
-            n_rows += n_in_batch;
-        }
-        assert_eq!(n_rows, 100_000);
-    }
-
-    #[test]
-    fn lists_follow_one_another_and_rows_know_theirs() {
-        let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("list");
-        std::fs::write(&path, "key,size\na,5\nb,\n").unwrap();
-        let options = ListOptions {
-            sources: vec![
-                ListSource::File(path),
-                ListSource::Arguments(vec!["c\nd".into(), "s3://b/e".into()]),
-            ],
-            ..options("auto", "")
-        };
-        let mut batches = read(open(&options.sources).unwrap(), Arc::new(options), |_| {});
-        let mut found = Vec::new();
-        while let Some(batch) = batches.blocking_recv() {
-            found.extend(
-                batch
-                    .unwrap()
-                    .into_iter()
-                    .map(|row| (row.place.list, row.place.line, row.entry.unwrap().key)),
-            );
-        }
-        let expected = [(0, 2, "a"), (0, 3, "b"), (1, 1, "c\nd"), (1, 2, "e")];
-        assert_eq!(
-            found,
-            expected.map(|(list, line, key)| (list, line, key.to_owned()))
-        );
-    }
-
-    #[test]
-    fn totals_are_those_of_all_lists_that_can_be_read_twice() {
-        let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("list");
-        std::fs::write(&path, "key,size\na,5\nb,\n,\n").unwrap();
-        let mut options = ListOptions {
-            sources: vec![
-                ListSource::File(path),
-                ListSource::Arguments(vec!["c".into()]),
-            ],
-            ..options("auto", "")
-        };
-        let totals = Totals {
-            n_rows: 4,
-            bytes: 5,
-            n_without_size: 2,
-        };
-        assert_eq!(count(&options).unwrap(), Some(totals));
-        options.sources.push(ListSource::Stdin);
-        assert_eq!(count(&options).unwrap(), None);
-    }
-
-    #[test]
-    fn shards_share_the_rows_among_them() {
-        let list: Vec<u8> = (0..1000)
-            .flat_map(|n| format!("{n}\n").into_bytes())
-            .collect();
-        let mut keys: Vec<_> = (0..3)
-            .flat_map(|index| {
-                let shard = Some(format!("{index}/3").parse().unwrap());
-                let options = ListOptions {
-                    shard,
-                    ..options("auto", "p/")
-                };
-                parsed(&list, &options).unwrap()
-            })
-            .map(|row| row.entry.unwrap().key)
-            .collect();
-        keys.sort_by_key(|key| key[2..].parse::<u32>().unwrap());
-        assert_eq!(
-            keys,
-            (0..1000).map(|n| format!("p/{n}")).collect::<Vec<_>>()
-        );
-    }
-
-    proptest::proptest! {
-        #[test]
-        fn any_bytes_in_any_format_never_panic(list in proptest::collection::vec(proptest::num::u8::ANY, 0..300)) {
-            for format in FORMATS.iter().map(|format| format.name).chain(["auto"]) {
-                // Whether such a list is usable is not the question here.
-                let _ = parsed(&list, &options(format, ""));
-            }
-        }
-
-        #[test]
-        fn what_looks_like_a_format_never_panics(list in "([\\[\\]{}\",:a\\\\ \n]|Key|null|key,size\n|2024-01-02 03:04:05         12 |2024/01/02 03:04:05                12  |b,){0,40}") {
-            for format in FORMATS.iter().map(|format| format.name).chain(["auto"]) {
-                let _ = parsed(list.as_bytes(), &options(format, ""));
-            }
-        }
-    }
-}
+mod tests;

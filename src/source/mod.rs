@@ -1,5 +1,5 @@
-//! Where rows come from. Lists are read as streams, on a thread of their own, through a bounded channel: downloads start
-//! while a list is still arriving, and memory does not grow with its length.
+//! Where rows come from. A thread reads the lists as streams and sends rows through a bounded channel, so downloads start
+//! while a list is still arriving, and memory use does not grow with its length.
 
 pub mod list;
 mod lists;
@@ -10,6 +10,6 @@ mod testing;
 
 #[cfg(any(test, fuzzing))]
 pub use lists::parse_bytes;
-pub use lists::{ListError, ListNote, Taken, Totals, count, open, read};
+pub use lists::{DetectedList, ListError, ListNote, Totals, count, open, read};
 pub use options::{ListOptions, ListSource};
 pub use shard::{Shard, ShardError};

@@ -1,4 +1,4 @@
-//! Where rows come from and how they are read, as the command line says it.
+//! The options for reading key lists: where they come from, and how to read them.
 
 use std::path::{Path, PathBuf};
 
@@ -6,19 +6,19 @@ use super::list::columns::InventoryColumns;
 use super::list::format::Format;
 use super::shard::Shard;
 
-/// What is needed to read the lists.
+/// Everything that is needed to read the lists.
 #[derive(Debug)]
 pub struct ListOptions {
     pub sources: Vec<ListSource>,
-    /// `None`: each list's first rows decide.
+    /// `None`: the format is detected per list from its first rows.
     pub format: Option<&'static Format>,
-    /// Put before every key; may be empty.
+    /// Prepended to every key; may be empty.
     pub key_prefix: String,
     /// The bucket that `s3://bucket/key` lines and `bucket` columns must name.
     pub bucket: String,
-    /// The columns of an inventory's data files, where no manifest tells them.
+    /// The columns of an inventory's data file that is read without its manifest.
     pub columns: Option<InventoryColumns>,
-    /// The rows that are this run's.
+    /// The shard of the rows that this run takes; `None` for all rows.
     pub shard: Option<Shard>,
 }
 

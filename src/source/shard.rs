@@ -1,4 +1,4 @@
-//! `--shard`: which rows are this run's when several runs share a list without talking to one another.
+//! `--shard`: which rows this run takes when several runs share a list without communicating.
 
 use std::str::FromStr;
 
@@ -6,15 +6,15 @@ use twox_hash::XxHash3_64;
 
 /// Shard `index` of `count`: the rows whose key hashes to it.
 ///
-/// The hash is XXH3-64 of the key's bytes with seed 0, modulo `count`. This is fixed for ever, since runs of different
-/// versions may share a list, and a retry must meet the same rows.
+/// The hash is the XXH3-64 of the key's bytes with seed 0, modulo `count`. It must never change, since runs of different
+/// versions may share a list, and a retry must select the same rows.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Shard {
     index: u64,
     count: u64,
 }
 
-/// Why `--shard` cannot be used as typed.
+/// Why the argument of `--shard` cannot be used.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{0}")]
 pub struct ShardError(String);
@@ -25,7 +25,7 @@ impl Shard {
             return Ok(Self { index, count });
         }
         Err(ShardError(format!(
-            "there is no shard {index} of {count}: they are counted from 0, so the last one is {}",
+            "there is no shard {index} of {count}: shards are counted from 0, so the last one is {}",
             count.saturating_sub(1)
         )))
     }
@@ -34,17 +34,17 @@ impl Shard {
         shard_of(key, self.count) == self.index
     }
 
-    /// `s3pull-failed.csv` as this shard's own: `s3pull-failed-2-of-8.csv`.
+    /// The name of this shard's own file: `s3pull-failed-2-of-8.csv` for `s3pull-failed.csv`.
     pub fn name_of(self, file: &str) -> String {
         let (stem, suffix) = file.rsplit_once('.').unwrap_or((file, ""));
         let dot = if suffix.is_empty() { "" } else { "." };
         format!("{stem}-{}-of-{}{dot}{suffix}", self.index, self.count)
     }
 
-    /// Reads the array job that this process is a task of.
+    /// Finds the shard of this process from the variables of the array job that it is a task of.
     ///
     /// # Errors
-    /// When there is none, or a variable that is needed is not set or not a number; or when there are two.
+    /// If there is no array job, if there are two, or if a required variable is not set or is not a number.
     pub fn of_environment(variable: impl Fn(&str) -> Option<String>) -> Result<Self, ShardError> {
         let environment = Environment(&variable);
         let found: Vec<_> = [
@@ -58,10 +58,10 @@ impl Shard {
         match found[..] {
             [(_, read)] => read(&environment),
             [] => Err(ShardError(format!(
-                "`--shard auto` finds no array job: {SLURM_TASK} (Slurm), {KUBERNETES_INDEX} (Kubernetes) and {BATCH_INDEX} (AWS Batch) are not set; give `--shard K/N`"
+                "`--shard auto` finds no array job: {SLURM_TASK} (Slurm), {KUBERNETES_INDEX} (Kubernetes) and {BATCH_INDEX} (AWS Batch) are not set; use `--shard K/N`"
             ))),
             [(first, _), (second, _), ..] => Err(ShardError(format!(
-                "`--shard auto` finds two array jobs: {first} and {second} are set; give `--shard K/N`"
+                "`--shard auto` finds two array jobs: {first} and {second} are set; use `--shard K/N`"
             ))),
         }
     }
@@ -80,7 +80,7 @@ impl FromStr for Shard {
             .and_then(|(index, count)| Some((index.parse().ok()?, count.parse().ok()?)));
         match numbers {
             Some((_, 0)) | None => Err(ShardError(
-                "not `K/N`, such as `0/4` for the first of four, nor `auto`".to_owned(),
+                "neither `auto` nor `K/N`, such as `0/4` for the first of four".to_owned(),
             )),
             Some((index, count)) => Self::new(index, count),
         }
@@ -95,7 +95,7 @@ const SHARDS: &str = "S3PULL_SHARDS";
 struct Environment<'a>(&'a dyn Fn(&str) -> Option<String>);
 
 impl Environment<'_> {
-    /// An array's ids need not begin at 0, nor be each one more than the last.
+    /// The ids of an array need not start at 0, and may have a step greater than 1.
     fn slurm(&self) -> Result<Shard, ShardError> {
         let (id, first) = (
             self.number(SLURM_TASK)?,
@@ -113,7 +113,7 @@ impl Environment<'_> {
                 Shard::new(offset / step, count)
             }
             _ => Err(ShardError(format!(
-                "the Slurm array's {count} ids from {first} to {last} are not evenly spaced, so task {id} has no number among them: use `--array=0-{}`, or give `--shard K/N`",
+                "the Slurm array's {count} ids from {first} to {last} are not evenly spaced, so task {id} has no index among them: use `--array=0-{}`, or `--shard K/N`",
                 count.saturating_sub(1)
             ))),
         }
@@ -141,7 +141,7 @@ impl Environment<'_> {
                 ""
             };
             return Err(ShardError(format!(
-                "`--shard auto` needs {name}, which is not set: set it{cure}, or give `--shard K/N`"
+                "`--shard auto` needs {name}, which is not set: set it{cure}, or use `--shard K/N`"
             )));
         };
         value.parse().map_err(|_| {
@@ -158,7 +158,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_hash_is_fixed_for_ever() {
+    fn the_hash_never_changes() {
         // Vectors of XXH3-64 with seed 0, from its reference implementation.
         assert_eq!(XxHash3_64::oneshot(b""), 0x2d06_8005_38d3_94c2);
         assert_eq!(XxHash3_64::oneshot(b"a"), 0xe6c6_32b6_1e96_4e1f);
@@ -168,7 +168,7 @@ mod tests {
     }
 
     #[test]
-    fn every_key_is_in_one_shard_and_shards_are_of_one_size() {
+    fn every_key_is_in_exactly_one_shard_and_shards_have_equal_sizes() {
         const COUNT: u64 = 16;
         let n_keys = 1_000_000_u64;
         let mut sizes = [0_u64; 16];
@@ -202,7 +202,7 @@ mod tests {
     }
 
     #[test]
-    fn each_shard_has_a_csv_of_its_own() {
+    fn each_shard_has_its_own_csv() {
         let shard = Shard { index: 2, count: 8 };
         assert_eq!(
             shard.name_of("s3pull-failed.csv"),
@@ -228,7 +228,7 @@ mod tests {
     }
 
     #[test]
-    fn array_jobs_are_told_by_their_variables() {
+    fn array_jobs_are_recognised_by_their_variables() {
         assert_eq!(slurm("3", "0", "7", "8"), Shard::new(3, 8));
         assert_eq!(slurm("8", "1", "8", "8"), Shard::new(7, 8));
         assert_eq!(slurm("9", "1", "13", "4"), Shard::new(2, 4));
@@ -245,7 +245,7 @@ mod tests {
     }
 
     #[test]
-    fn whatever_is_missing_or_wrong_is_named() {
+    fn a_missing_or_wrong_variable_is_named() {
         let cases: [(&[(&str, &str)], &str); 6] = [
             (&[], "finds no array job"),
             (

@@ -1,9 +1,8 @@
-//! Lists read in tests, as their rows.
+//! Helpers for tests that read lists.
 
 use super::list::format_named;
 use super::{ListError, ListOptions, ListSource, parse_bytes};
-use crate::outcome::Outcome;
-use crate::row::{Entry, Row};
+use crate::row::{Entry, Row, Unusable};
 
 pub fn options(format: &str, key_prefix: &str) -> ListOptions {
     ListOptions {
@@ -24,26 +23,26 @@ pub fn parsed(list: &[u8], options: &ListOptions) -> Result<Vec<Row>, ListError>
 
 /// Each row as its key, or as `line: code: message`.
 pub fn rows(list: &[u8], format: &str, key_prefix: &str) -> Vec<Result<String, String>> {
-    let told = |row: Row| match row.entry {
+    let described = |row: Row| match row.entry {
         Ok(entry) => Ok(entry.key),
-        Err(no_entry) => Err(match *no_entry.outcome {
-            Outcome::Failed(failure) => {
+        Err(unusable) => Err(match unusable.why {
+            Unusable::Failed(failure) => {
                 format!("{}: {}: {}", row.place.line, failure.code, failure.message)
             }
-            outcome => format!("{}: {outcome:?}", row.place.line),
+            Unusable::Skipped(reason) => format!("{}: {reason}", row.place.line),
         }),
     };
     let found = parsed(list, &options(format, key_prefix)).unwrap();
-    found.into_iter().map(told).collect()
+    found.into_iter().map(described).collect()
 }
 
-/// The objects that the rows name.
+/// The objects that the list names; rows that cannot be used are left out.
 pub fn entries(list: &[u8], format: &str) -> Vec<Entry> {
     let found = parsed(list, &options(format, "")).unwrap();
     found.into_iter().filter_map(|row| row.entry.ok()).collect()
 }
 
-/// Why the list cannot be read.
+/// The message for a list that cannot be read as a whole.
 pub fn failure(list: &[u8], format: &str) -> String {
     parsed(list, &options(format, "")).unwrap_err().to_string()
 }

@@ -10,8 +10,10 @@ mod retry;
 mod run;
 mod shared;
 mod task;
+#[cfg(test)]
+mod tests;
 
 pub use limit::{Limit, Throttling};
 pub use observer::{End, Finished, ListEnd, Observer, ObserverError};
 pub use run::download_all;
-pub use shared::{OnRequest, RequestNote, Shared, TransferOptions};
+pub use shared::{Getter, OnRequest, RequestNote, Shared, TransferOptions};

@@ -84,7 +84,7 @@ async fn attempt(request: &Request, path: &Arc<LocalPath>) -> Result<Committed, 
     } = Box::pin(fetch::fetch(request, path, &received)).await?;
     // Past the last point to give up: what is told of the row must be what is on disk.
     writer.commit(object.last_modified).await?;
-    received.keep();
+    received.confirm();
     Ok(Committed {
         bytes,
         object,

@@ -48,7 +48,7 @@ impl InFlight {
             );
             return Entered::First;
         };
-        if leader.entry != *entry {
+        if leader.entry.object() != entry.object() {
             let (sender, receiver) = oneshot::channel();
             leader.waiting.push_back((Arc::clone(entry), sender));
             return Entered::Waiting(receiver);
@@ -95,6 +95,22 @@ mod tests {
             version_id: Some(version.to_owned()),
             ..Entry::default()
         })
+    }
+
+    #[test]
+    fn rows_that_differ_only_in_size_name_the_same_object() {
+        let mut in_flight = InFlight::default();
+        let path = Arc::new(LocalPath::of_key("k").unwrap());
+        let sized = Entry {
+            size: Some(5),
+            ..(*entry("1")).clone()
+        };
+        assert!(matches!(
+            in_flight.enter(&path, &entry("1")),
+            Entered::First
+        ));
+        let entered = in_flight.enter(&path, &Arc::new(sized));
+        assert!(matches!(entered, Entered::Follower(_)));
     }
 
     #[test]

@@ -11,7 +11,7 @@ use super::limit::Limit;
 use crate::meter::Meter;
 use crate::options::VerifyMode;
 use crate::outcome::Failure;
-use crate::s3::{self, GetError};
+use crate::s3::{self, GetError, GetRequest, GetResponse};
 use crate::sink::Sink;
 use crate::sink::files::PathRules;
 use crate::stop::Stop;
@@ -35,7 +35,7 @@ pub struct TransferOptions {
 /// What every download shares.
 #[derive(Debug)]
 pub struct Shared {
-    pub client: s3::Client,
+    pub client: Getter,
     pub sink: Arc<Sink>,
     pub paths: PathRules,
     pub options: TransferOptions,
@@ -46,6 +46,28 @@ pub struct Shared {
     pub has_parts: AtomicBool,
     /// Is told of every request that was answered, or failed.
     pub on_request: Option<OnRequest>,
+}
+
+/// What GETs are sent with: the one client.
+#[derive(Debug)]
+pub enum Getter {
+    Client(s3::Client),
+    #[cfg(test)]
+    Scripted(super::tests::Script),
+}
+
+impl Getter {
+    /// Sends one GET.
+    ///
+    /// # Errors
+    /// [`GetError`], whose class says whether another attempt may help.
+    pub async fn get_object(&self, request: &GetRequest<'_>) -> Result<GetResponse, GetError> {
+        match self {
+            Self::Client(client) => client.get_object(request).await,
+            #[cfg(test)]
+            Self::Scripted(script) => script.get_object(request).await,
+        }
+    }
 }
 
 /// Takes notes of requests, from many tasks at once.

@@ -80,13 +80,13 @@ impl Started {
         let place = row.place;
         let entry = match row.entry {
             Ok(entry) => Arc::new(entry),
-            Err(no_entry) => {
+            Err(unusable) => {
                 return Self {
                     place,
-                    entry: Arc::from(no_entry.entry),
-                    bucket: no_entry.bucket,
+                    entry: Arc::new(*unusable.entry),
+                    bucket: unusable.bucket,
                     path: None,
-                    work: Work::Nothing(no_entry.outcome),
+                    work: Work::Nothing(Box::new(unusable.why.into())),
                 };
             }
         };

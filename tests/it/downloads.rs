@@ -1,11 +1,11 @@
-//! Whole, verified files at the right paths.
+//! Downloads end as complete, verified files at the right paths.
 
 use std::time::{Duration, SystemTime};
 
 use crate::harness::{Fault, Object, Server, pattern};
 
 #[test]
-fn nested_keys_become_nested_files_with_the_object_s_time() {
+fn nested_keys_become_nested_files_with_the_time_of_their_object() {
     let server = Server::start();
     let keys = ["a.txt", "photos/2024/b.jpg", "photos/2024/c.jpg"];
     server.put_patterns(keys, 10_000);
@@ -65,10 +65,10 @@ fn odd_keys_keep_their_names() {
         "\u{1}",
         &longest,
     ];
-    // macOS takes both forms of a letter for the same name.
+    // macOS treats both forms of a letter as the same name.
     let is_same_name = |key: &&str| cfg!(target_os = "macos") && *key == "u\u{308}";
     let keys: Vec<_> = keys.into_iter().filter(|key| !is_same_name(key)).collect();
-    // A file system cannot name 256 bytes.
+    // File names cannot have 256 bytes.
     let (too_long, keys) = keys.split_last().unwrap();
     server.put_patterns(keys.iter().copied(), 100);
     let longest_that_fits = format!("{0}/{0}/{0}/{0}/{1}", "k".repeat(200), "x".repeat(220));
@@ -99,7 +99,7 @@ fn odd_keys_keep_their_names() {
 }
 
 #[test]
-fn empty_objects_and_folder_markers_are_made() {
+fn empty_objects_and_folder_markers_are_created() {
     let server = Server::start();
     server.put("empty", Object::new(""));
     server.put("folder/", Object::new(""));
@@ -144,7 +144,7 @@ fn a_large_object_streams_through() {
 }
 
 #[test]
-fn each_algorithm_of_s3_is_verified() {
+fn every_checksum_algorithm_of_s3_is_verified() {
     let server = Server::start();
     for algorithm in ["crc64nvme", "crc32c", "crc32", "sha1", "sha256"] {
         let body = pattern(algorithm, 2_500_000);
@@ -178,13 +178,13 @@ fn each_algorithm_of_s3_is_verified() {
 }
 
 #[test]
-fn a_composite_checksum_is_no_reason_to_fail() {
+fn a_composite_checksum_does_not_fail_its_key() {
     let server = Server::start();
     let mut object = Object::new(pattern("c", 5_000)).with_checksums(&["crc32"]);
     object.checksum_type = Some("COMPOSITE");
     object.wrong_checksum = Some("AAAAAA==-3".to_owned());
     server.put("with-suffix", object.clone());
-    // Some servers leave the suffix out; the type tells.
+    // Some servers omit the suffix; the type shows that the checksum is composite.
     object.wrong_checksum = Some("AAAAAA==".to_owned());
     server.put("without-suffix", object);
     let run = server
@@ -200,7 +200,7 @@ fn a_composite_checksum_is_no_reason_to_fail() {
 }
 
 #[test]
-fn a_flipped_byte_is_noticed_and_fetched_again() {
+fn an_object_with_a_flipped_byte_is_downloaded_again() {
     let server = Server::start();
     server.put_patterns(["k"], 3_000_000);
     server.script("k", [Fault::Flip(2_999_999)]);
@@ -210,7 +210,7 @@ fn a_flipped_byte_is_noticed_and_fetched_again() {
 }
 
 #[test]
-fn one_get_an_object_and_no_other_request() {
+fn one_get_per_object_and_no_other_request() {
     let server = Server::start();
     server.put_patterns(["a", "b/c"], 10);
     server
@@ -238,7 +238,7 @@ fn one_get_an_object_and_no_other_request() {
 }
 
 #[test]
-fn five_thousand_keys_stay_within_the_bound() {
+fn five_thousand_keys_stay_within_the_concurrency() {
     let server = Server::start();
     let keys: Vec<_> = (0..5_000).map(|n| format!("{:02}/{n}", n % 50)).collect();
     server.put_patterns(keys.iter().map(String::as_str), 500);
@@ -281,7 +281,34 @@ fn the_same_key_in_flight_is_downloaded_once() {
 }
 
 #[test]
-fn keys_that_would_leave_the_folder_write_nothing_anywhere() {
+fn rows_that_differ_only_in_size_are_one_object_in_a_run_and_in_a_dry_run() {
+    let list = "key,size\nk,1000\nk,\nk,5\n";
+    let server = Server::start();
+    server.put_patterns(["k"], 1_000);
+    let gate = server.gate("k");
+    let (running, mut stdin) = server.s3pull().start();
+    std::io::Write::write_all(&mut stdin, list.as_bytes()).unwrap();
+    drop(stdin);
+    server.wait_for_requests(1);
+    gate.open();
+    let run = running.wait().expect(0);
+    assert!(
+        run.stderr.contains("1 downloaded, 2 skipped, 0 failed"),
+        "{}",
+        run.stderr
+    );
+    assert_eq!(server.n_requests("k"), 1);
+
+    let dry_run = server.s3pull().stdin(list).arg("--dry-run").run().expect(0);
+    assert!(
+        dry_run.stderr.contains("3 rows: 1 to download, 2 to skip"),
+        "{}",
+        dry_run.stderr
+    );
+}
+
+#[test]
+fn keys_that_would_leave_the_output_folder_write_no_file() {
     let server = Server::start();
     let keys = [
         "../evil",
@@ -336,7 +363,7 @@ fn the_list_and_the_csv_are_never_overwritten() {
 }
 
 #[test]
-fn versions_of_a_key_are_asked_for_by_id() {
+fn versions_of_a_key_are_requested_by_id() {
     let server = Server::start();
     server.put_patterns(["k"], 10);
     server
@@ -352,7 +379,7 @@ fn versions_of_a_key_are_asked_for_by_id() {
 }
 
 #[test]
-fn an_output_folder_that_cannot_be_one_is_refused_at_once() {
+fn a_file_as_the_output_folder_is_refused_at_once() {
     let server = Server::start();
     let run = server
         .s3pull()

@@ -1,9 +1,9 @@
-//! `--dry-run` tells what a run would do, and does nothing.
+//! `--dry-run` prints what a run would do, and changes nothing.
 
 use crate::harness::{S3pull, Server};
 
 fn dry_run() -> S3pull {
-    // Nothing listens there, and there are no credentials: neither may matter.
+    // Nothing listens on this port, and there are no credentials; a dry run needs neither.
     S3pull::new()
         .args([
             "--bucket",
@@ -17,7 +17,7 @@ fn dry_run() -> S3pull {
 }
 
 #[test]
-fn every_row_is_mapped_and_checked_and_nothing_is_touched() {
+fn every_row_is_mapped_and_checked_and_nothing_is_written() {
     let list =
         "key,size,dest\na/b,10,\nsub/,0,\nc,20,d/e\n../x,1,\na,5,\n,,\ny\u{1b}[2J,1,\na/b,10,\n";
     let run = dry_run()
@@ -29,21 +29,21 @@ fn every_row_is_mapped_and_checked_and_nothing_is_touched() {
         run.stdout,
         "a/b -> new/folder/a/b\nsub/ -> new/folder/sub/\nc -> new/folder/d/e\ny\\u{1b}[2J -> new/folder/y\\u{1b}[2J\n"
     );
-    for told in [
+    for printed in [
         "dry run: 8 rows: 4 to download, 1 to skip, 3 would fail",
         "would fail: InvalidRow (1), PathConflict (1) and UnsafeKey (1)",
         "would fail: a: PathConflict: `a` is a folder for an earlier row",
         "31 B to download",
         "free for `new/folder`",
     ] {
-        assert!(run.stderr.contains(told), "{told}\n{}", run.stderr);
+        assert!(run.stderr.contains(printed), "{printed}\n{}", run.stderr);
     }
     assert!(run.files().is_empty(), "{:?}", run.files());
     assert!(!run.folder().join("new").exists());
 }
 
 #[test]
-fn what_is_there_already_is_taken_into_account() {
+fn existing_files_are_taken_into_account() {
     let folder = tempfile::tempdir().unwrap();
     for name in ["file", "folder/file", "keys.txt"] {
         let path = folder.path().join(name);
@@ -73,21 +73,21 @@ fn what_is_there_already_is_taken_into_account() {
 }
 
 #[test]
-fn a_list_that_cannot_be_read_ends_it() {
+fn a_list_that_cannot_be_read_ends_the_dry_run() {
     let run = dry_run().stdin("[\n\"a\",\n\"b").run().expect(3);
     assert!(run.stdout.starts_with("a -> a\n"), "{}", run.stdout);
     assert!(run.stderr.contains("it is not JSON"), "{}", run.stderr);
 }
 
 #[test]
-fn quiet_says_nothing_where_all_is_well() {
+fn quiet_prints_nothing_if_no_row_would_fail() {
     let run = dry_run().keys(["a"]).arg("-q").run().expect(0);
     assert_eq!((run.stdout.as_str(), run.stderr.as_str()), ("", ""));
 }
 
 #[cfg(unix)]
 #[test]
-fn a_reader_that_has_seen_enough_is_no_error() {
+fn a_reader_that_closes_the_pipe_early_is_not_an_error() {
     let keys: Vec<_> = (0..20_000).map(|n| n.to_string()).collect();
     let script = format!(
         "{} --bucket b --dry-run | head -n 1",

@@ -1,9 +1,9 @@
-//! `S3PULL_…` variables stand in for options that were not given.
+//! `S3PULL_…` variables replace options that are not on the command line.
 
 use crate::harness::{Object, S3pull, Server, pattern};
 
 #[test]
-fn command_line_goes_before_the_environment_and_that_before_the_default() {
+fn options_override_variables_and_variables_override_defaults() {
     let server = Server::start();
     server.put_patterns(["k"], 10);
     let by_default = server.s3pull().keys(["k"]).run().expect(0);
@@ -23,7 +23,7 @@ fn command_line_goes_before_the_environment_and_that_before_the_default() {
 }
 
 #[test]
-fn an_empty_variable_is_none() {
+fn an_empty_variable_counts_as_unset() {
     let server = Server::start();
     server.put_patterns(["k"], 10);
     let run = server.s3pull().keys(["k"]);
@@ -54,7 +54,7 @@ fn retry_command_does_not_repeat_the_environment() {
 }
 
 #[test]
-fn quiet_goes_before_the_progress_of_the_environment() {
+fn quiet_overrides_progress_from_the_environment() {
     let server = Server::start();
     server.put_patterns(["k"], 10);
     let run = server.s3pull().env("S3PULL_PROGRESS", "plain").arg("-q");
@@ -62,7 +62,7 @@ fn quiet_goes_before_the_progress_of_the_environment() {
 }
 
 #[test]
-fn a_value_that_cannot_be_used_is_told_with_its_variable() {
+fn an_invalid_value_is_reported_with_its_variable() {
     let run = S3pull::new()
         .args(["-bb", "k"])
         .env("S3PULL_CONCURRENCY", "many\u{1b}[31m")

@@ -1,4 +1,4 @@
-//! `--json`: an event a row, and one for the run, as the README has them.
+//! `--json`: one event per row, and one for the run, as the README documents them.
 
 use std::collections::BTreeSet;
 
@@ -17,7 +17,7 @@ fn members(event: &Value) -> BTreeSet<String> {
     event.as_object().unwrap().keys().cloned().collect()
 }
 
-/// A run with a row of each kind.
+/// A run with one row of each kind.
 fn run() -> Run {
     let server = Server::start();
     server.put_patterns(["a", "b\n\u{202e}\u{1b}"], 100);
@@ -54,7 +54,7 @@ fn every_row_has_one_event_and_the_run_has_the_last() {
         assert_eq!(a[member], value, "{member}");
     }
     assert!(!a["etag"].as_str().unwrap().contains('"'), "{a}");
-    // Keys are kept as they are, whatever they hold.
+    // Keys are printed unchanged, whatever characters they contain.
     let odd = of("b\n\u{202e}\u{1b}");
     assert_eq!(
         (&odd["attempts"], &odd["status"]),
@@ -89,7 +89,7 @@ fn every_row_has_one_event_and_the_run_has_the_last() {
 }
 
 #[test]
-fn the_readme_names_every_member_and_no_other() {
+fn the_readme_lists_every_member_and_no_other() {
     let readme =
         std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/README.md")).unwrap();
     let documented = |title: &str| -> BTreeSet<String> {
@@ -104,7 +104,7 @@ fn the_readme_names_every_member_and_no_other() {
     };
     let run = run();
     let events = events(&run);
-    let object = documented("An event a row");
+    let object = documented("The event of a row");
     assert!(
         events[..5].iter().all(|event| members(event) == object),
         "{object:?}"
@@ -121,7 +121,7 @@ fn the_readme_names_every_member_and_no_other() {
 }
 
 #[test]
-fn a_run_that_cannot_go_on_says_so_in_its_last_event() {
+fn a_run_that_cannot_continue_says_so_in_its_last_event() {
     let server = Server::start();
     server.script("a", [Fault::Status(404, "NoSuchBucket")]);
     let run = server
@@ -148,12 +148,12 @@ fn a_dry_run_has_events_too() {
         .run()
         .expect(1);
     let events = events(&run);
-    let told: Vec<_> = events[..3]
+    let printed: Vec<_> = events[..3]
         .iter()
         .map(|event| (event["status"].as_str().unwrap(), event["path"].as_str()))
         .collect();
     assert_eq!(
-        told,
+        printed,
         [
             ("planned", Some("out/a/b")),
             ("failed", None),
@@ -169,7 +169,7 @@ fn a_dry_run_has_events_too() {
 
 #[cfg(unix)]
 #[test]
-fn events_that_nobody_takes_end_the_run() {
+fn a_run_ends_if_nobody_reads_its_events() {
     let server = Server::start();
     let keys: Vec<_> = (0..500).map(|n| format!("{n:03}")).collect();
     server.put_patterns(keys.iter().map(String::as_str), 10);

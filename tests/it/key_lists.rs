@@ -1,4 +1,4 @@
-//! Lists as people have them, from files and pipes.
+//! Key lists in all formats, from files and pipes.
 
 use std::io::Write;
 
@@ -11,7 +11,7 @@ fn server(keys: &[&str]) -> Server {
 }
 
 #[test]
-fn a_recursive_listing_is_taken_as_it_is_piped() {
+fn a_recursive_listing_can_be_piped_in() {
     let server = server(&["p/a b.txt", "p/ c"]);
     let list = "2024-01-02 03:04:05        100 p/a b.txt\n2024-01-02 03:04:05        100 p/ c\n\nTotal Objects: 2\n   Total Size: 200\n";
     let run = server.s3pull().stdin(list).arg("-v").run().expect(0);
@@ -26,7 +26,7 @@ fn a_recursive_listing_is_taken_as_it_is_piped() {
 }
 
 #[test]
-fn a_listing_of_one_level_needs_its_prefix() {
+fn a_listing_of_one_level_needs_the_prefix_added_back() {
     let server = server(&["p/a"]);
     let list = "                           PRE sub/\n2024-01-02 03:04:05        100 a\n";
     let run = server
@@ -39,7 +39,7 @@ fn a_listing_of_one_level_needs_its_prefix() {
 }
 
 #[test]
-fn lines_may_be_uris_and_have_bom_and_crlf() {
+fn lines_may_be_uris_with_a_bom_and_crlf() {
     let server = server(&["a", "b c", "d "]);
     let run = server
         .s3pull()
@@ -64,7 +64,7 @@ fn a_dash_is_stdin() {
 }
 
 #[test]
-fn rows_that_cannot_be_used_fail_with_their_line_and_stop_nothing() {
+fn rows_that_cannot_be_used_fail_with_their_line_and_the_run_continues() {
     let server = server(&["a", "b"]);
     let mut list = b"a\ns3://other/x\n\xff\xff\nb\n".to_vec();
     list.extend("k".repeat(1025).bytes());
@@ -81,7 +81,7 @@ fn rows_that_cannot_be_used_fail_with_their_line_and_stop_nothing() {
         "{}",
         run.stderr
     );
-    // As their own list they fail again, with the same story.
+    // When the CSV is the list they fail again, with the same messages.
     let again = server
         .s3pull()
         .again(&run)
@@ -113,7 +113,7 @@ fn downloads_start_while_the_list_is_still_arriving() {
 }
 
 #[test]
-fn an_empty_list_is_done_at_once() {
+fn an_empty_list_ends_at_once() {
     let server = server(&[]);
     let run = server.s3pull().run().expect(0);
     assert!(
@@ -125,7 +125,7 @@ fn an_empty_list_is_done_at_once() {
 }
 
 #[test]
-fn a_list_that_cannot_be_read_is_said_so() {
+fn a_list_that_cannot_be_read_is_reported() {
     let server = server(&[]);
     let missing = server
         .s3pull()
@@ -167,7 +167,7 @@ fn a_list_that_cannot_be_read_is_said_so() {
 }
 
 #[test]
-fn the_csv_goes_back_in_even_as_its_own_list() {
+fn the_csv_can_be_the_list_of_the_run_that_writes_it() {
     let server = server(&["good", "with,comma"]);
     let run = server
         .s3pull()
@@ -199,14 +199,14 @@ fn the_csv_goes_back_in_even_as_its_own_list() {
 }
 
 #[test]
-fn a_run_without_failures_makes_no_csv() {
+fn a_run_without_failures_does_not_create_a_csv() {
     let server = server(&["a"]);
     let run = server.s3pull().keys(["a"]).run().expect(0);
     assert_eq!(run.files().keys().collect::<Vec<_>>(), ["a"]);
 }
 
 #[test]
-fn the_csv_s_keys_are_whole_so_that_the_retry_needs_no_prefix() {
+fn the_csv_contains_whole_keys_so_that_the_retry_needs_no_prefix() {
     let server = server(&[]);
     let run = server
         .s3pull()
@@ -225,7 +225,7 @@ fn the_csv_s_keys_are_whole_so_that_the_retry_needs_no_prefix() {
 
 #[cfg(unix)]
 #[test]
-fn a_pipe_by_the_name_of_a_file_is_read_once() {
+fn a_pipe_that_has_a_path_is_read_only_once() {
     let keys: Vec<_> = (0..3_000).map(|n| format!("{n:05}")).collect();
     let server = Server::start();
     server.put_patterns(keys.iter().map(String::as_str), 10);
@@ -240,7 +240,7 @@ fn a_pipe_by_the_name_of_a_file_is_read_once() {
 }
 
 #[test]
-fn several_lists_and_keys_as_arguments_make_one_run() {
+fn one_run_may_have_several_lists_and_keys_as_arguments() {
     let server = server(&["a", "b", "c d", "e"]);
     let run = server
         .s3pull()
@@ -265,10 +265,16 @@ fn several_lists_and_keys_as_arguments_make_one_run() {
         "{}",
         run.stderr
     );
+    // The format of keys on the command line is fixed, so `-v` does not report it.
+    assert!(
+        !run.stderr.contains("the key list on the command line"),
+        "{}",
+        run.stderr
+    );
 }
 
 #[test]
-fn compressed_lists_are_told_by_their_bytes() {
+fn compressed_lists_are_recognised_by_their_bytes() {
     let server = server(&["a", "b"]);
     let mut gzip = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
     gzip.write_all(b"a\n").unwrap();
@@ -288,7 +294,7 @@ fn compressed_lists_are_told_by_their_bytes() {
 }
 
 #[test]
-fn a_list_that_breaks_off_ends_the_run_after_the_rows_before() {
+fn a_truncated_list_ends_the_run_after_its_complete_rows() {
     let server = server(&["a"]);
     let list: String = std::iter::once("a\n".to_owned())
         .chain((0..20_000).map(|n| format!("s3://other/{n}\n")))
@@ -311,7 +317,7 @@ fn a_list_that_breaks_off_ends_the_run_after_the_rows_before() {
 }
 
 #[test]
-fn an_inventory_gives_its_latest_versions() {
+fn only_the_latest_versions_of_an_inventory_are_downloaded() {
     let server = server(&["a b", "gone"]);
     let data = "\"bucket\",\"a+b\",\"true\",\"false\",\"100\"\n\"bucket\",\"a+b\",\"false\",\"false\",\"9\"\n\
                 \"bucket\",\"gone\",\"true\",\"true\",\"\"\n";
@@ -327,14 +333,14 @@ fn an_inventory_gives_its_latest_versions() {
         .run()
         .expect(0);
     assert_eq!(run.read("out/a b"), pattern("a b", 100));
-    for told in [
+    for printed in [
         "1 downloaded, 2 skipped, 0 failed",
         "skipped a b (not the latest version)",
         "skipped gone (a delete marker)",
     ] {
-        assert!(run.stderr.contains(told), "{}", run.stderr);
+        assert!(run.stderr.contains(printed), "{}", run.stderr);
     }
-    // One of its files alone needs the columns.
+    // A data file without its manifest needs the columns.
     let alone = server
         .s3pull()
         .again(&run)
@@ -353,7 +359,7 @@ fn an_inventory_gives_its_latest_versions() {
 }
 
 #[test]
-fn a_row_s_version_etag_and_dest_are_kept() {
+fn version_etag_and_dest_of_a_row_are_used() {
     let server = Server::start();
     let version = |id: &str, etag: &str| Object {
         version_id: Some(id.to_owned()),
@@ -377,7 +383,7 @@ fn a_row_s_version_etag_and_dest_are_kept() {
         run.stderr
     );
     assert!(!run.folder().join("changed").exists());
-    // The CSV keeps all of the row.
+    // The CSV keeps all columns of the row.
     let csv = String::from_utf8(run.read("s3pull-failed.csv")).unwrap();
     assert!(csv.contains(",e1,changed,-:4\n"), "{csv}");
     let etag_again = Object {
@@ -395,7 +401,7 @@ fn a_row_s_version_etag_and_dest_are_kept() {
 }
 
 #[test]
-fn shards_cover_every_key_once_and_keep_csvs_of_their_own() {
+fn shards_cover_every_key_once_and_write_separate_csvs() {
     let keys: Vec<_> = (0..60).map(|n| format!("k{n:02}")).collect();
     let server = Server::start();
     server.put_patterns(keys.iter().skip(6).map(String::as_str), 10);
@@ -438,7 +444,7 @@ fn shards_cover_every_key_once_and_keep_csvs_of_their_own() {
 }
 
 #[test]
-fn a_shard_is_found_in_the_environment_or_said_to_be_missing() {
+fn a_shard_is_read_from_the_environment_or_reported_missing() {
     let server = server(&["a"]);
     let array = [("JOB_COMPLETION_INDEX", "0"), ("S3PULL_SHARDS", "1")];
     let command = array

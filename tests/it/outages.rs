@@ -98,15 +98,15 @@ fn small_objects_outlast_a_server_that_is_restarted() {
     }
 }
 
-/// 300 small objects, and the binary with three attempts per object: its last moments before an outage may cost an object
-/// one or two, the outage itself none.
+/// 300 small objects, and the binary with six attempts per object: the first two seconds may cost an object some, the rest
+/// of the outage none.
 fn small_objects(server: &Server, concurrency: &str) -> (S3pull, Vec<String>) {
     let keys: Vec<_> = (0..300).map(|n| n.to_string()).collect();
     server.put_patterns(keys.iter().map(String::as_str), 1_000);
     server.limit_to(usize::MAX, Duration::from_millis(10));
     let s3pull = server
         .s3pull()
-        .args(["-j", concurrency, "--max-attempts", "3"])
+        .args(["-j", concurrency, "--max-attempts", "6"])
         .args(["--timeout", "1"]);
     (s3pull, keys)
 }

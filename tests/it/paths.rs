@@ -1,4 +1,4 @@
-//! Keys become paths by the rules, and no two of them one file.
+//! Keys become paths by the rules, and two keys never become the same file.
 
 use crate::harness::{Fault, Object, S3pull, Server, pattern, version_of};
 
@@ -8,7 +8,7 @@ fn conflict(key: &str) -> (String, String) {
     (key.to_owned(), "PathConflict".to_owned())
 }
 
-/// A list of rows with a version each.
+/// A run whose list has one version per row.
 fn versions(server: &Server, rows: &[(&str, &str)]) -> S3pull {
     let rows = rows.iter().map(|(key, id)| format!("{key},{id}\n"));
     let list: String = std::iter::once("key,version_id\n".to_owned())
@@ -22,7 +22,7 @@ fn put_version(server: &Server, key: &str, id: &str, body: &str) {
 }
 
 #[test]
-fn a_prefix_is_taken_off_and_keys_without_it_fail() {
+fn a_prefix_is_removed_and_keys_without_it_fail() {
     let server = Server::start();
     server.put_patterns(["p/a", "p/d/b", "other"], 10);
     server.put("p/", Object::new(""));
@@ -53,7 +53,7 @@ fn a_prefix_is_taken_off_and_keys_without_it_fail() {
 }
 
 #[test]
-fn unsafe_keys_are_encoded_on_demand() {
+fn unsafe_keys_are_encoded_if_asked_for() {
     let server = Server::start();
     let long = format!("{}%", "l".repeat(300));
     let slashes = "/".repeat(1_023) + "e";
@@ -102,7 +102,7 @@ fn unsafe_keys_are_encoded_on_demand() {
 }
 
 #[test]
-fn a_file_where_a_folder_is_needed_is_a_conflict_either_way() {
+fn a_file_where_a_folder_is_needed_is_a_conflict_in_either_order() {
     let server = Server::start();
     server.put_patterns(["a", "a/b"], 10);
     server.put("a/", Object::new(""));
@@ -110,7 +110,7 @@ fn a_file_where_a_folder_is_needed_is_a_conflict_either_way() {
         let run = server.s3pull().keys(keys).args(["-j", "1"]).run().expect(1);
         assert_eq!(run.failed(), [conflict(keys[1])]);
         assert_eq!(run.folder().join("a").is_file(), keys[0] == "a", "{keys:?}");
-        // At once, either may be the first.
+        // When both are in flight at once, either may finish first.
         let run = server
             .s3pull()
             .keys(keys)
@@ -132,12 +132,12 @@ fn a_file_where_a_folder_is_needed_is_a_conflict_either_way() {
 }
 
 #[test]
-fn a_key_again_is_no_conflict_unless_its_object_changed_meanwhile() {
+fn a_repeated_key_conflicts_only_if_its_object_changed_meanwhile() {
     let server = Server::start();
     server.put_patterns(["k"], 1_000);
     let again = |server: &Server| server.s3pull().keys(["k", "k"]).args(["-j", "1"]).run();
     again(&server).expect(0);
-    // The second request, of the second row, meets another object.
+    // The second request, which the second row makes, gets another object.
     server.script(
         "k",
         [
@@ -155,13 +155,13 @@ fn a_key_again_is_no_conflict_unless_its_object_changed_meanwhile() {
         run.stderr
     );
     assert_eq!(run.files().len(), 2, "{:?}", run.files().keys());
-    // Another run replaces it, however soon.
+    // A later run replaces the file, however soon it starts.
     let later = server.s3pull().again(&run).keys(["k"]).run().expect(0);
     assert_eq!(later.read("k"), b"changed");
 }
 
 #[test]
-fn of_two_versions_the_first_stays_at_any_concurrency() {
+fn the_first_of_two_versions_stays_at_any_concurrency() {
     let server = Server::start();
     put_version(&server, "k", "v1", "first");
     put_version(&server, "k", "v2", "second");
@@ -180,7 +180,7 @@ fn of_two_versions_the_first_stays_at_any_concurrency() {
 }
 
 #[test]
-fn a_row_that_waited_for_a_path_goes_on_when_the_first_one_failed() {
+fn a_row_that_waits_for_a_path_continues_if_the_first_row_fails() {
     let server = Server::start();
     put_version(&server, "k", "v2", "second");
     for concurrency in EACH_CONCURRENCY {
@@ -196,7 +196,7 @@ fn a_row_that_waited_for_a_path_goes_on_when_the_first_one_failed() {
 }
 
 #[test]
-fn rows_that_wait_for_a_path_are_not_tried_once_the_run_is_stopped() {
+fn rows_that_wait_for_a_path_are_not_tried_after_a_stop() {
     let server = Server::start();
     put_version(&server, "k", "v1", "first");
     let gate = server.gate("k");
@@ -233,7 +233,7 @@ fn a_row_whose_turn_comes_as_the_run_ends_is_not_tried() {
 
 #[cfg(unix)]
 #[test]
-fn a_symlink_that_stays_inside_works_and_makes_no_second_file() {
+fn a_symlink_inside_the_folder_works_without_a_second_file() {
     let server = Server::start();
     server.put_patterns(["real/k", "alias/k", "alias/new"], 10);
     server.put("alias/same", Object::new("same"));
@@ -269,7 +269,7 @@ fn a_symlink_that_stays_inside_works_and_makes_no_second_file() {
 
 #[cfg(unix)]
 #[test]
-fn large_objects_on_one_file_conflict_too_and_leave_nothing_behind() {
+fn large_objects_with_the_same_file_conflict_and_leave_nothing_behind() {
     let server = Server::start();
     server.put_patterns(["real/k", "alias/k"], 5_000_000);
     let folder = tempfile::tempdir().unwrap();

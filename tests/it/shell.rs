@@ -1,8 +1,8 @@
-//! Completions and the man page.
+//! The completions and the man page.
 
 use crate::harness::{S3pull, Server, pattern};
 
-/// What bash offers for the last of `words`.
+/// The completions that bash offers for the last of `words`.
 fn bash_offers(words: &[&str]) -> Vec<String> {
     const SCRIPT: &str = r#"
         eval "$(s3pull completions bash)"
@@ -40,7 +40,7 @@ fn bash_completes_options_values_and_commands() {
     assert_eq!(
         bash_offers(&["s3pull", "-b", "b", "key", "--if-ex"]),
         ["--if-exists"],
-        "behind a key"
+        "after a key"
     );
     assert_eq!(bash_offers(&["s3pull", "comp"]), ["completions"]);
     assert!(bash_offers(&["s3pull", "completions", ""]).contains(&"zsh".to_owned()));
@@ -58,7 +58,7 @@ fn every_shell_gets_completions_of_every_option() {
     let fish = S3pull::new().args(["completions", "fish"]).run().expect(0);
     assert!(
         fish.stdout.contains("-l verify") && !fish.stdout.contains("needs_command"),
-        "values and what is behind a key are completed"
+        "values, and words after a key, are completed"
     );
     S3pull::new().args(["completions", "csh"]).run().expect(2);
 }
@@ -71,8 +71,8 @@ fn man_page_shows_options_variables_and_exit_codes() {
         ".SH \"KEY LIST\"",
         r"\-\-multipart\-threshold",
         "S3PULL_CONCURRENCY",
-        // Of an option that `-h` does not show.
-        "name stands in a URL",
+        // This is the help of an option that `-h` does not show.
+        "URLs contain the bucket name",
         ".SH \"EXIT STATUS\"",
         ".SH EXAMPLES",
         "s3pull completions SHELL",
@@ -83,7 +83,7 @@ fn man_page_shows_options_variables_and_exit_codes() {
 }
 
 #[test]
-fn a_reader_that_leaves_early_is_no_error() {
+fn a_reader_that_closes_the_pipe_early_is_not_an_error() {
     let binary = env!("CARGO_BIN_EXE_s3pull");
     let script = format!("set -o pipefail; '{binary}' completions zsh | true");
     let run = S3pull::of("bash").args(["-c", &script]).run().expect(0);
@@ -91,11 +91,11 @@ fn a_reader_that_leaves_early_is_no_error() {
 }
 
 #[test]
-fn a_key_may_be_called_as_a_command_is() {
+fn a_key_may_have_the_name_of_a_command() {
     let server = Server::start();
     server.put_patterns(["man", "completions", "k"], 10);
     let cases: [&[&str]; 4] = [
-        // The bucket is typed before it.
+        // The bucket precedes the key.
         &["man"],
         &["completions"],
         &["k", "man"],
@@ -107,7 +107,7 @@ fn a_key_may_be_called_as_a_command_is() {
         assert_eq!(run.read(key), pattern(key, 10), "{args:?}");
     }
 
-    let first = |args: &[&str]| {
+    let typed_first = |args: &[&str]| {
         S3pull::new()
             .env("AWS_ENDPOINT_URL_S3", &server.url())
             .env("S3PULL_BUCKET", crate::harness::BUCKET)
@@ -115,6 +115,6 @@ fn a_key_may_be_called_as_a_command_is() {
             .run()
             .expect(0)
     };
-    assert!(first(&["man"]).stdout.contains(".TH"));
-    assert_eq!(first(&["--", "man"]).read("man"), pattern("man", 10));
+    assert!(typed_first(&["man"]).stdout.contains(".TH"));
+    assert_eq!(typed_first(&["--", "man"]).read("man"), pattern("man", 10));
 }

@@ -1,10 +1,10 @@
-//! The README's Slurm script, as an array job on a real Slurm, which `tests/slurm.sh` starts.
+//! Runs the README's Slurm script as an array job on a real Slurm, which `tests/slurm.sh` starts.
 
 use std::process::Command;
 
 use crate::harness::{ACCESS_KEY, BUCKET, SECRET_KEY, Server};
 
-/// The script, as the README has it, but for an array of 4, and this test's names.
+/// The script of the README, with an array of 4 tasks, and with the names of this test.
 fn readme_script(out: &str) -> String {
     let readme =
         std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/README.md")).unwrap();

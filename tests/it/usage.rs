@@ -1,4 +1,4 @@
-//! Wrong usage is told with its cure, and the README tells the truth about the options.
+//! Wrong usage is reported with its fix, and the README and `--help` agree about the options.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -27,7 +27,7 @@ fn wrong_usage_exits_2_and_names_the_option() {
     }
 }
 
-/// The options of `text`, by the group that they stand in.
+/// The options of `text` by the heading that they are listed under.
 fn options_by_group(text: &str) -> BTreeMap<String, BTreeSet<String>> {
     let mut groups = BTreeMap::new();
     let mut group = "Options".to_owned();
@@ -37,7 +37,7 @@ fn options_by_group(text: &str) -> BTreeMap<String, BTreeSet<String>> {
             heading.clone_into(&mut group);
         }
         let cell = line.strip_prefix("| `").unwrap_or(line.trim_start());
-        // Not the values of an option, which follow a dash and a blank.
+        // The values of an option, which follow a dash and a space, are not options.
         if cell.starts_with('-') && !cell.starts_with("- ") {
             let words = cell.split(|c: char| !(c.is_ascii_alphanumeric() || c == '-'));
             let mut names = words.filter(|word| word.starts_with("--") && word.len() > 2);
@@ -60,14 +60,14 @@ fn readme_section(heading: &str) -> String {
 }
 
 #[test]
-fn help_and_readme_name_the_same_options_in_the_same_groups() {
+fn help_and_readme_list_the_same_options_under_the_same_headings() {
     let of_help = options_by_group(&help());
     assert!(of_help["Transfer"].contains("--concurrency"), "{of_help:?}");
     assert_eq!(of_help, options_by_group(&readme_section("Options")));
 }
 
 #[test]
-fn help_and_readme_name_the_same_defaults() {
+fn help_and_readme_give_the_same_defaults() {
     let (help, readme) = (help(), readme_section("Options"));
     let mut option = String::new();
     let mut n_compared = 0;
@@ -96,7 +96,7 @@ fn help_and_readme_name_the_same_defaults() {
 }
 
 #[test]
-fn help_and_readme_name_the_same_variables() {
+fn help_and_readme_list_the_same_variables() {
     let variables = |text: &str| -> BTreeSet<String> {
         text.split(|c: char| !(c.is_ascii_alphanumeric() || c == '_'))
             .filter(|word| word.starts_with("S3PULL_"))
@@ -128,10 +128,10 @@ fn help_fits_a_terminal_of_80_columns() {
 }
 
 #[test]
-fn short_help_is_two_screens_at_most() {
+fn short_help_fits_two_screens() {
     let short = S3pull::new().arg("-h").run().expect(0).stdout;
     assert!(short.lines().count() <= 2 * 40, "{short}");
-    // A line beginning with an option, with its text beside it and not below.
+    // The text of an option is on the same line as the option, not below it.
     assert!(short.contains("  -j, --concurrency <N>   GETs"), "{short}");
 }
 
@@ -154,7 +154,7 @@ fn version_names_the_commit() {
 }
 
 #[test]
-fn wrong_usage_is_shown_without_what_acts_on_a_terminal() {
+fn wrong_usage_is_shown_without_control_characters() {
     let cases: [&[&str]; 4] = [
         &["--bucket", "b", "--bad\u{1b}[31m"],
         &["--bucket", "b", "--verify", "au\u{202e}to"],

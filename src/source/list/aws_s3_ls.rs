@@ -1,14 +1,14 @@
-//! `aws-s3-ls`: what `aws s3 ls` prints, with `--recursive`, `--human-readable` and `--summarize` or without.
+//! `aws-s3-ls`: the output of `aws s3 ls`, with or without `--recursive`, `--human-readable` and `--summarize`.
 //!
-//! An object's line is its date in 19 characters, a blank, its size right-justified to 10, one blank, and its name
-//! as it is (`awscli/customizations/s3/subcommands.py`). So what follows that one blank is never trimmed.
+//! The line of an object is its date in 19 characters, a space, its size right-justified to 10, one space, and its name
+//! unchanged (`awscli/customizations/s3/subcommands.py`). So the text after that one space is never trimmed.
 
 use super::format::Format;
 use super::listing::{self, Line, has_shape};
 
 pub static FORMAT: Format = Format {
     name: "aws-s3-ls",
-    help: "What `aws s3 ls` prints",
+    help: "The output of `aws s3 ls`",
     recognise: |sample| {
         sample
             .is_listing(parse)
@@ -17,7 +17,7 @@ pub static FORMAT: Format = Format {
     read: |list, emit| listing::read(list, emit, "aws s3 ls", parse),
 };
 
-/// Tells what `line`, without its end, is; `None` if it is no line of a listing.
+/// Parses `line`, which has no line ending; returns `None` if it is not a line of a listing.
 fn parse(line: &[u8]) -> Option<Line<'_>> {
     const PREFIX: &[u8] = b"                           PRE ";
     if is_summary(line) {
@@ -30,7 +30,7 @@ fn parse(line: &[u8]) -> Option<Line<'_>> {
     let rest = rest.strip_prefix(b" ").filter(|_| is_date(date))?;
     let padding = rest.iter().take_while(|&&byte| byte == b' ').count();
     let length = size_length(&rest[padding..])?;
-    // Right-justified to 10: this tells a size from a key that happens to look like one.
+    // A size is right-justified to 10, unlike a key that happens to look like a size.
     if padding + length != length.max(10) {
         return None;
     }
@@ -40,12 +40,12 @@ fn parse(line: &[u8]) -> Option<Line<'_>> {
         .map(|name| Line::Object { name, size })
 }
 
-/// `2024-01-02 03:04:05`
+/// Whether `text` is a date such as `2024-01-02 03:04:05`.
 fn is_date(text: &[u8]) -> bool {
     has_shape(text, b"dddd-dd-dd dd:dd:dd")
 }
 
-/// How many bytes at the start of `text` are a size: `123`, or `1 Byte`, `12 Bytes`, `1.5 MiB`.
+/// The length of the size that `text` starts with: `123`, `1 Byte`, `12 Bytes` or `1.5 MiB`.
 fn size_length(text: &[u8]) -> Option<usize> {
     let digits = |text: &[u8]| text.iter().take_while(|byte| byte.is_ascii_digit()).count();
     let n_whole = digits(text);
@@ -86,7 +86,7 @@ mod tests {
     }
 
     #[test]
-    fn names_are_what_follows_one_blank() {
+    fn a_name_is_the_text_after_one_space() {
         let cases = [
             ("2024-01-02 03:04:05         12 a b.txt", "a b.txt"),
             ("2024-01-02 03:04:05         12  leading", " leading"),
@@ -105,7 +105,7 @@ mod tests {
     }
 
     #[test]
-    fn lines_of_another_shape_are_not_taken() {
+    fn lines_of_another_shape_are_not_accepted() {
         for line in [
             "a/b.txt",
             "2024-01-02 03:04:05 bucket-name",
@@ -120,14 +120,14 @@ mod tests {
     }
 
     #[test]
-    fn prefixes_and_summaries_are_passed_over() {
+    fn prefixes_and_summaries_are_ignored() {
         let list = "                           PRE a/\n                           PRE /\n2024-01-02 03:04:05          3 k\n\n\
                     Total Objects: 1\n   Total Size: 3\n";
         assert_eq!(rows(list.as_bytes(), "auto", ""), [Ok("k".to_owned())]);
     }
 
     #[test]
-    fn a_stray_line_is_a_failed_row_never_a_guess() {
+    fn a_stray_line_is_a_failed_row() {
         let found = rows(
             b"2024-01-02 03:04:05          3 k\ntail of a key\n",
             "aws-s3-ls",
@@ -141,7 +141,7 @@ mod tests {
     }
 
     #[test]
-    fn prefix_makes_whole_keys_of_names() {
+    fn the_prefix_is_prepended_to_names() {
         let list = b"2024-01-02 03:04:05          3 k\n2024-01-02 03:04:05          0 \n";
         assert_eq!(
             rows(list, "auto", "p/"),
@@ -150,7 +150,7 @@ mod tests {
     }
 
     #[test]
-    fn sizes_are_kept_where_they_are_exact() {
+    fn only_exact_sizes_are_used() {
         let list = "2024-01-02 03:04:05         12 a\n2024-01-02 03:04:05    1.0 MiB b\n";
         let sizes: Vec<_> = entries(list.as_bytes(), "auto")
             .iter()

@@ -1,45 +1,147 @@
-//! What a row of a list says, column by column, and the rules for every key, whatever its list's format.
+//! The columns of a row, and the rules for keys that are the same in every format.
 
 use std::str::FromStr;
 
 use super::findings::Findings;
 use crate::outcome::ErrorCode;
-use crate::row::{Entry, MAX_COLUMN, NoEntry};
+use crate::row::{Entry, MAX_COLUMN, UnusableRow};
 
 /// The longest key that S3 can hold, in bytes of UTF-8 (S3 user guide, "Naming Amazon S3 objects").
 const MAX_KEY: usize = 1024;
 
-/// What a row gives, as text of its format. An empty column says nothing, but for the key's.
-#[derive(Debug, Clone, Copy, Default)]
-pub struct Columns<'a> {
-    pub key: &'a str,
-    pub bucket: &'a str,
-    pub version_id: &'a str,
-    pub size: Option<u64>,
-    pub etag: &'a str,
-    pub dest: &'a str,
+/// One `T` per column that describes an object: the column's names, its position, or its value.
+///
+/// A new column is added here, with its names, and in [`Entry`].
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Columns<T> {
+    pub key: T,
+    pub bucket: T,
+    pub version_id: T,
+    pub size: T,
+    pub etag: T,
+    pub dest: T,
 }
 
-/// What is done with every key, whatever its list's format.
+/// The names in the header of a CSV.
+pub const CSV_NAMES: Columns<&str> = Columns {
+    key: "key",
+    bucket: "bucket",
+    version_id: "version_id",
+    size: "size",
+    etag: "etag",
+    dest: "dest",
+};
+
+/// The names in the `fileSchema` of an inventory, which has no `dest`.
+const INVENTORY_NAMES: Columns<Option<&str>> = Columns {
+    key: Some("Key"),
+    bucket: Some("Bucket"),
+    version_id: Some("VersionId"),
+    size: Some("Size"),
+    etag: Some("ETag"),
+    dest: None,
+};
+
+/// The members of a JSON object. `key` is not among them, since it may also be a URI.
+const JSON_NAMES: Columns<&[&str]> = Columns {
+    key: &["Key"],
+    bucket: &["Bucket", "bucket"],
+    version_id: &["VersionId", "version_id"],
+    size: &["Size", "size"],
+    etag: &["ETag", "etag"],
+    dest: &["dest"],
+};
+
+impl<T> Columns<T> {
+    /// Borrows each column.
+    pub fn each_ref(&self) -> Columns<&T> {
+        Columns {
+            key: &self.key,
+            bucket: &self.bucket,
+            version_id: &self.version_id,
+            size: &self.size,
+            etag: &self.etag,
+            dest: &self.dest,
+        }
+    }
+
+    /// Converts each column.
+    pub fn map<U>(self, mut convert: impl FnMut(T) -> U) -> Columns<U> {
+        Columns {
+            key: convert(self.key),
+            bucket: convert(self.bucket),
+            version_id: convert(self.version_id),
+            size: convert(self.size),
+            etag: convert(self.etag),
+            dest: convert(self.dest),
+        }
+    }
+
+    /// The column of the JSON member `name`.
+    pub fn json_member(&mut self, name: &str) -> Option<&mut T> {
+        let columns = [
+            (JSON_NAMES.key, &mut self.key),
+            (JSON_NAMES.bucket, &mut self.bucket),
+            (JSON_NAMES.version_id, &mut self.version_id),
+            (JSON_NAMES.size, &mut self.size),
+            (JSON_NAMES.etag, &mut self.etag),
+            (JSON_NAMES.dest, &mut self.dest),
+        ];
+        let found = columns
+            .into_iter()
+            .find(|(names, _)| names.contains(&name))?;
+        Some(found.1)
+    }
+}
+
+/// The value of a column. An empty text counts as a missing column.
+#[derive(Debug, Clone, Copy)]
+pub enum Value<'a> {
+    Text(&'a str),
+    /// A number that its format has parsed already.
+    Number(u64),
+}
+
+impl Default for Value<'_> {
+    fn default() -> Self {
+        Self::Text("")
+    }
+}
+
+impl<'a> Value<'a> {
+    /// The text; empty for a number, since only sizes are numbers.
+    pub fn text(self) -> &'a str {
+        match self {
+            Self::Text(text) => text,
+            Self::Number(_) => "",
+        }
+    }
+}
+
+/// The rules for keys, which are the same in every format.
 #[derive(Debug, Clone, Copy)]
 pub struct KeyRules<'a> {
-    /// Put before keys, though not before those of an `s3://` URI.
+    /// Prepended to keys, but not to those of an `s3://` URI.
     pub prefix: &'a str,
     pub bucket: &'a str,
     pub findings: &'a Findings,
 }
 
 impl KeyRules<'_> {
-    /// A key, or an `s3://bucket/key`, that stands alone.
-    pub fn key_or_uri(&self, text: &[u8]) -> Result<Entry, NoEntry> {
+    /// The object of a row that is only a key or an `s3://bucket/key`.
+    pub fn key_or_uri(&self, text: &[u8]) -> Result<Entry, UnusableRow> {
         self.uri_or(utf8(text)?, Columns::default())
     }
 
-    /// The same where other columns stand beside it.
-    pub fn uri_or<'a>(&self, text: &'a str, columns: Columns<'a>) -> Result<Entry, NoEntry> {
+    /// The object of a row that has other columns beside a key or an `s3://bucket/key`.
+    pub fn uri_or<'a>(
+        &self,
+        text: &'a str,
+        columns: Columns<Value<'a>>,
+    ) -> Result<Entry, UnusableRow> {
         let Some(uri) = text.strip_prefix("s3://") else {
             return self.entry(Columns {
-                key: text,
+                key: Value::Text(text),
                 ..columns
             });
         };
@@ -49,48 +151,47 @@ impl KeyRules<'_> {
         };
         match uri.split_once('/') {
             Some((bucket, key)) if !bucket.is_empty() => whole.entry(Columns {
-                key,
-                bucket,
+                key: Value::Text(key),
+                bucket: Value::Text(bucket),
                 ..columns
             }),
-            _ => Err(NoEntry::invalid(format!(
+            _ => Err(UnusableRow::invalid(format!(
                 "`{}` is not `s3://bucket/key`",
                 excerpt(text.as_bytes())
             ))),
         }
     }
 
-    /// A name of a listing, as it stands there.
-    pub fn listed(&self, name: &[u8], size: Option<u64>) -> Result<Entry, NoEntry> {
-        let key = utf8(name)?;
+    /// The object of a listing's line, from the name as it is printed there.
+    pub fn listed(&self, name: &[u8], size: Option<u64>) -> Result<Entry, UnusableRow> {
         self.entry(Columns {
-            key,
-            size,
+            key: Value::Text(utf8(name)?),
+            size: size.map_or_else(Value::default, Value::Number),
             ..Columns::default()
         })
     }
 
-    /// The object that a row's columns name.
-    pub fn entry(&self, columns: Columns<'_>) -> Result<Entry, NoEntry> {
+    /// The object that the columns of a row name.
+    pub fn entry(&self, columns: Columns<Value<'_>>) -> Result<Entry, UnusableRow> {
         let entry = self.read(columns);
-        let bucket = columns.bucket;
+        let bucket = columns.bucket.text();
         if !bucket.is_empty() && bucket != self.bucket {
             let message = format!(
                 "the row is for bucket `{bucket}`, this run is for `{}`",
                 self.bucket
             );
-            return Err(NoEntry {
+            return Err(UnusableRow {
                 bucket: Some(bucket.to_owned()),
-                ..NoEntry::failed(entry, ErrorCode::WrongBucket, message)
+                ..UnusableRow::failed(entry, ErrorCode::WrongBucket, message)
             });
         }
         let length = entry.key.len();
         if length == 0 {
-            return Err(NoEntry::invalid("the key is empty").without_key(entry, ""));
+            return Err(UnusableRow::invalid("the key is empty").without_key(entry, ""));
         }
         if length > MAX_KEY {
             let message = format!("the key has {length} bytes, S3 allows {MAX_KEY}");
-            return Err(NoEntry::failed(entry, ErrorCode::InvalidKey, message));
+            return Err(UnusableRow::failed(entry, ErrorCode::InvalidKey, message));
         }
         let columns = [
             ("version_id", &entry.version_id),
@@ -102,28 +203,32 @@ impl KeyRules<'_> {
             (length > MAX_COLUMN).then(|| format!("its `{name}` has more than {MAX_COLUMN} bytes"))
         });
         match too_long {
-            Some(message) => Err(NoEntry::invalid(message).of_entry(entry)),
+            Some(message) => Err(UnusableRow::invalid(message).of_entry(entry)),
             None => Ok(entry),
         }
     }
 
-    /// What a row's columns say, whether or not that is an object's.
-    pub fn read(&self, columns: Columns<'_>) -> Entry {
-        let Columns { key, .. } = columns;
+    /// What the columns of a row say, even if they do not name an object.
+    pub fn read(&self, columns: Columns<Value<'_>>) -> Entry {
+        let key = columns.key.text();
         let mut whole = String::with_capacity(self.prefix.len() + key.len());
         whole.push_str(self.prefix);
         whole.push_str(key);
         Entry {
             key: whole,
-            version_id: given(columns.version_id),
-            size: columns.size,
-            etag: given(columns.etag.trim_matches('"')),
-            dest: given(columns.dest),
+            version_id: given(columns.version_id.text()),
+            size: self.size(columns.size),
+            etag: given(columns.etag.text().trim_matches('"')),
+            dest: given(columns.dest.text()),
         }
     }
 
-    /// Bytes, as a list gives them. An empty column says nothing, and neither does one that is not a number.
-    pub fn size(&self, text: &str) -> Option<u64> {
+    /// A size in bytes. A text that is not a number counts as missing, and is reported as a finding.
+    fn size(&self, value: Value<'_>) -> Option<u64> {
+        let text = match value {
+            Value::Number(size) => return Some(size),
+            Value::Text(text) => text,
+        };
         let size = text.parse().ok();
         if size.is_none() && !text.is_empty() {
             self.findings.bad_size(text);
@@ -136,9 +241,13 @@ fn given(text: &str) -> Option<String> {
     (!text.is_empty()).then(|| text.to_owned())
 }
 
-pub fn utf8(bytes: &[u8]) -> Result<&str, NoEntry> {
-    std::str::from_utf8(bytes)
-        .map_err(|_| NoEntry::invalid(format!("not UTF-8, as S3's keys are: `{}`", excerpt(bytes))))
+pub fn utf8(bytes: &[u8]) -> Result<&str, UnusableRow> {
+    std::str::from_utf8(bytes).map_err(|_| {
+        UnusableRow::invalid(format!(
+            "not UTF-8, as keys in S3 must be: `{}`",
+            excerpt(bytes)
+        ))
+    })
 }
 
 /// The start of `text`, for a message.
@@ -152,22 +261,18 @@ pub fn excerpt(text: &[u8]) -> String {
     }
 }
 
-/// Which column of a data file is what.
+/// Positions of the columns of an inventory's data file.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct InventoryColumns {
-    pub(super) key: usize,
-    pub(super) bucket: Option<usize>,
-    pub(super) version_id: Option<usize>,
+    pub(super) object: Columns<Option<usize>>,
     pub(super) is_latest: Option<usize>,
     pub(super) is_delete_marker: Option<usize>,
-    pub(super) size: Option<usize>,
-    pub(super) etag: Option<usize>,
 }
 
 impl FromStr for InventoryColumns {
     type Err = String;
 
-    /// Takes `Bucket, Key, VersionId, …`, as a manifest's `fileSchema` says it. Others than those that matter are ignored.
+    /// Parses `Bucket, Key, VersionId, …`, as in a manifest's `fileSchema`. Unknown columns are ignored.
     fn from_str(text: &str) -> Result<Self, String> {
         let names: Vec<_> = text.split(',').map(str::trim).collect();
         let find = |name: &str| {
@@ -175,14 +280,36 @@ impl FromStr for InventoryColumns {
                 .iter()
                 .position(|column| column.eq_ignore_ascii_case(name))
         };
+        let object = INVENTORY_NAMES.map(|name| name.and_then(find));
+        if object.key.is_none() {
+            return Err("there is no column `Key`, as in `Bucket, Key, VersionId`".to_owned());
+        }
         Ok(Self {
-            key: find("Key").ok_or("no column is called `Key`, as in `Bucket, Key, VersionId`")?,
-            bucket: find("Bucket"),
-            version_id: find("VersionId"),
+            object,
             is_latest: find("IsLatest"),
             is_delete_marker: find("IsDeleteMarker"),
-            size: find("Size"),
-            etag: find("ETag"),
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_column_of_a_csv_has_the_same_name_in_json() {
+        let names = CSV_NAMES.map(|name| (name != "key").then_some(name));
+        let mut columns = CSV_NAMES;
+        for name in [
+            names.bucket,
+            names.version_id,
+            names.size,
+            names.etag,
+            names.dest,
+        ] {
+            let name = name.unwrap();
+            assert_eq!(columns.json_member(name), Some(&mut { name }));
+        }
+        assert_eq!(columns.json_member("key"), None);
     }
 }

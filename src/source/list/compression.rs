@@ -1,4 +1,4 @@
-//! Lists that are compressed, whatever their name says: told by their first bytes.
+//! Recognises compressed lists by their first bytes, whatever their name, and decompresses them.
 
 use std::fmt;
 use std::io::{self, BufReader, Read};
@@ -13,7 +13,7 @@ pub enum Compression {
 }
 
 impl Compression {
-    /// RFC 1952, 2.3.1, and RFC 8878, 3.1.1.
+    /// Recognises the magic numbers of RFC 1952, 2.3.1, and RFC 8878, 3.1.1.
     pub fn of(start: &[u8]) -> Option<Self> {
         if start.starts_with(b"\x1f\x8b") {
             Some(Self::Gzip)
@@ -24,8 +24,8 @@ impl Compression {
         }
     }
 
-    /// Reads what `input` holds compressed, all of its members or frames. A decoder's window is bounded: 32 KiB for gzip,
-    /// 128 MiB for a Zstandard frame that asks for so much.
+    /// Returns a reader that decompresses all members or frames of `input`. The window of a decoder is bounded: 32 KiB for
+    /// gzip, and up to 128 MiB for a Zstandard frame that requires it.
     pub fn decoder<'a>(self, input: impl Read + 'a) -> io::Result<Box<dyn Read + 'a>> {
         let input = BufReader::with_capacity(super::format::READ_SIZE, input);
         Ok(match self {
@@ -57,7 +57,7 @@ mod tests {
     }
 
     #[test]
-    fn every_member_and_frame_is_read() {
+    fn all_members_and_frames_are_read() {
         let expected = ["a", "b", "c"].map(|key| Ok(key.to_owned()));
         let members = [gzip(b"a\nb\n"), gzip(b"c\n")].concat();
         assert_eq!(rows(&members, "auto", ""), expected);
@@ -66,13 +66,13 @@ mod tests {
     }
 
     #[test]
-    fn format_and_line_ends_are_those_of_what_is_inside() {
+    fn format_and_line_endings_are_detected_after_decompression() {
         let found = rows(&gzip(b"\xef\xbb\xbfkey,size\r\n\" a\",1\r\n"), "auto", "");
         assert_eq!(found, [Ok(" a".to_owned())]);
     }
 
     #[test]
-    fn a_list_that_is_cut_off_is_an_error_and_not_a_short_list() {
+    fn a_truncated_list_is_an_error_and_not_a_short_list() {
         let list: Vec<u8> = (0..50_000)
             .flat_map(|n| format!("{n}\n").into_bytes())
             .collect();

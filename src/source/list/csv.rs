@@ -1,18 +1,18 @@
 //! `csv`: a header with a `key` column, and optionally `bucket`, `version_id`, `size`, `etag` and `dest`.
-//! The failed-keys CSV is such a file.
+//! The failed-keys CSV is such a file, so that it can be the list of a retry.
 
 use std::io::Read;
 
 use csv::{ByteRecord, ReaderBuilder};
 
-use super::columns::{Columns, KeyRules, utf8};
-use super::format::{Emit, Format, List, Problem};
-use super::row_limit::Counted;
-use crate::row::{Entry, NoEntry};
+use super::columns::{CSV_NAMES, Columns, KeyRules, Value, utf8};
+use super::format::{Emit, Format, List, ListProblem};
+use super::row_limit::RowLimit;
+use crate::row::{Entry, UnusableRow};
 
 pub static FORMAT: Format = Format {
     name: "csv",
-    help: "A CSV with a header and a `key` column, as the failed-keys CSV is",
+    help: "A CSV with a header and a `key` column, such as the failed-keys CSV",
     recognise: |sample| {
         let header = sample.lines().next()?;
         is_header(header).then_some("its first line is a header with a `key` column")
@@ -20,43 +20,34 @@ pub static FORMAT: Format = Format {
     read,
 };
 
-/// Bytes after which a record is taken for one whose quote is not closed, so that memory stays flat.
+/// Most bytes of a record. A longer one counts as having an unclosed quote, so that memory use stays flat.
 const MAX_RECORD: usize = 1024 * 1024;
 
-/// Where the columns stand that are used; others are ignored.
+/// Positions of the columns that are used; others are ignored.
 struct Positions {
-    key: usize,
-    bucket: Option<usize>,
-    version_id: Option<usize>,
-    size: Option<usize>,
-    etag: Option<usize>,
-    dest: Option<usize>,
+    object: Columns<Option<usize>>,
     message: Option<usize>,
 }
 
 impl Positions {
-    fn of(header: &ByteRecord) -> Result<Self, Problem> {
+    fn of(header: &ByteRecord) -> Result<Self, ListProblem> {
         let find = |name: &str| header.iter().position(|column| column == name.as_bytes());
-        let Some(key) = find("key") else {
+        let object = CSV_NAMES.map(find);
+        if object.key.is_none() {
             let names: Vec<_> = header
                 .iter()
                 .map(|name| format!("`{}`", name.escape_ascii()))
                 .collect();
-            return Err(Problem::NoKeyColumn(names.join(", ")));
-        };
+            return Err(ListProblem::NoKeyColumn(names.join(", ")));
+        }
         Ok(Self {
-            key,
-            bucket: find("bucket"),
-            version_id: find("version_id"),
-            size: find("size"),
-            etag: find("etag"),
-            dest: find("dest"),
+            object,
             message: find("message"),
         })
     }
 }
 
-fn read(list: &mut List<'_>, emit: Emit<'_>) -> Result<(), Problem> {
+fn read(list: &mut List<'_>, emit: Emit<'_>) -> Result<(), ListProblem> {
     let keys = list.keys;
     let mut positions = None;
     for_each_record(&mut *list.input, |line, record| {
@@ -68,12 +59,12 @@ fn read(list: &mut List<'_>, emit: Emit<'_>) -> Result<(), Problem> {
     })
 }
 
-/// Hands each record, and the line that it starts on, to `each`.
+/// Passes each record, and the line that it starts on, to `each`.
 pub fn for_each_record(
     input: impl Read,
-    mut each: impl FnMut(u64, &ByteRecord) -> Result<(), Problem>,
-) -> Result<(), Problem> {
-    let (input, since_record) = Counted::new(input, MAX_RECORD);
+    mut each: impl FnMut(u64, &ByteRecord) -> Result<(), ListProblem>,
+) -> Result<(), ListProblem> {
+    let (input, since_record) = RowLimit::new(input, MAX_RECORD);
     let mut reader = ReaderBuilder::new()
         .has_headers(false)
         .flexible(true)
@@ -90,47 +81,47 @@ pub fn for_each_record(
                 since_record.set(0);
             }
             Err(_) if since_record.get() > MAX_RECORD => {
-                return Err(Problem::LongRecord {
+                return Err(ListProblem::LongRecord {
                     line,
                     max: MAX_RECORD,
                 });
             }
-            Err(error) => return Err(Problem::Io(error.into())),
+            Err(error) => return Err(ListProblem::Io(error.into())),
         }
     }
 }
 
-fn entry(record: &ByteRecord, positions: &Positions, keys: KeyRules<'_>) -> Result<Entry, NoEntry> {
+fn entry(
+    record: &ByteRecord,
+    positions: &Positions,
+    keys: KeyRules<'_>,
+) -> Result<Entry, UnusableRow> {
     let mut fields = Fields::of(record);
-    let columns = Columns {
-        key: fields.text(Some(positions.key)),
-        bucket: fields.text(positions.bucket),
-        version_id: fields.text(positions.version_id),
-        size: keys.size(fields.text(positions.size)),
-        etag: fields.text(positions.etag),
-        dest: fields.text(positions.dest),
-    };
+    let columns = positions
+        .object
+        .map(|position| Value::Text(fields.text(position)));
+    let key = columns.key.text();
     if let Some(unreadable) = fields.unreadable {
-        return Err(unreadable.without_key(keys.read(columns), columns.key));
+        return Err(unreadable.without_key(keys.read(columns), key));
     }
-    if columns.key.is_empty() {
-        // A row that failed for want of a key keeps its story when its CSV is the list.
+    if key.is_empty() {
+        // A row that failed without a key keeps its message when the failed-keys CSV is the list.
         let message = fields.text(positions.message);
         let message = if message.is_empty() {
             "the key is empty"
         } else {
             message
         };
-        return Err(NoEntry::invalid(message).without_key(keys.read(columns), ""));
+        return Err(UnusableRow::invalid(message).without_key(keys.read(columns), ""));
     }
     keys.entry(columns)
 }
 
-/// The columns of a record as text. What is not UTF-8 reads as empty, and is remembered.
+/// The columns of a record as text. A column that is not UTF-8 reads as empty, and the first such column is remembered.
 pub struct Fields<'a> {
     record: &'a ByteRecord,
     /// The failure of the first column that is not UTF-8.
-    pub unreadable: Option<NoEntry>,
+    pub unreadable: Option<UnusableRow>,
 }
 
 impl<'a> Fields<'a> {
@@ -141,7 +132,7 @@ impl<'a> Fields<'a> {
         }
     }
 
-    /// A column; empty where there is none.
+    /// A column; empty if the record lacks it.
     pub fn text(&mut self, position: Option<usize>) -> &'a str {
         let field = position.and_then(|position| self.record.get(position));
         utf8(field.unwrap_or_default()).unwrap_or_else(|error| {
@@ -151,7 +142,8 @@ impl<'a> Fields<'a> {
     }
 }
 
-/// Whether a list's first line is a header: two columns or more, `key` among them. A lone `key` may just as well be a key.
+/// Whether the first line of a list is a header: at least two columns, one of which is `key`. A line that is only `key` could
+/// itself be a key.
 fn is_header(line: &[u8]) -> bool {
     let mut reader = ReaderBuilder::new().has_headers(false).from_reader(line);
     let mut record = ByteRecord::new();
@@ -165,7 +157,7 @@ mod tests {
     use crate::source::testing::{entries, failure, rows};
 
     #[test]
-    fn quoted_keys_may_hold_anything() {
+    fn quoted_keys_may_contain_anything() {
         let list = b"size,key\n1,\"a,\"\"b\"\"\nc\"\n2, d \n";
         assert_eq!(
             rows(list, "auto", ""),
@@ -174,7 +166,7 @@ mod tests {
     }
 
     #[test]
-    fn every_column_that_matters_is_taken() {
+    fn every_known_column_is_used() {
         let list = b"dest,etag,extra,size,version_id,bucket,key\nd/e,\"\"\"abc\"\"\",x,12,v1,b,k\n,,,,,,l\n";
         let found = entries(list, "auto");
         assert_eq!(found[0].dest.as_deref(), Some("d/e"));
@@ -203,7 +195,7 @@ mod tests {
         assert_eq!(found[3], Ok("y".to_owned()));
         assert_eq!(
             found[4],
-            Err(r"6: InvalidRow: not UTF-8, as S3's keys are: `\xff`".to_owned())
+            Err(r"6: InvalidRow: not UTF-8, as keys in S3 must be: `\xff`".to_owned())
         );
     }
 
@@ -214,7 +206,7 @@ mod tests {
     }
 
     #[test]
-    fn a_quote_that_is_not_closed_is_told_and_not_gathered() {
+    fn an_unclosed_quote_is_reported_without_filling_memory() {
         let mut list = b"key,size\na,1\n\"".to_vec();
         list.resize(8 << 20, b'x');
         let message = failure(&list, "auto");

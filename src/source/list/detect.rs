@@ -1,33 +1,33 @@
-//! Which format a list has: decided once, from its first rows, never line by line.
+//! Detects the format of a list, once per list and from its first rows, never line by line.
 
-use super::format::{Format, Problem};
+use super::format::{Format, ListProblem};
 use super::sample::{LineEnding, Sample, line_ending};
 
 const BOM: &[u8] = b"\xef\xbb\xbf";
 
-/// What the first rows say of the whole list.
+/// What the first rows say about the whole list.
 #[derive(Debug)]
 pub struct Detected {
     pub format: &'static Format,
-    /// Why this one.
+    /// Why the list is read in this format.
     pub reason: &'static str,
     pub line_ending: LineEnding,
-    /// Bytes to pass over at the start.
+    /// Bytes to skip at the start.
     pub bom_length: u64,
 }
 
-/// Decides from `sample`, the start of a list for `bucket`, unless `asked` is the format.
+/// Detects the format from `sample`, the start of a list for `bucket`, unless `asked` gives the format.
 ///
 /// # Errors
-/// [`Problem::Utf16`], which no format can be read from.
+/// [`ListProblem::Utf16`], which no format can be in.
 pub fn detect(
     sample: &[u8],
     asked: Option<&'static Format>,
     formats: &[&'static Format],
     bucket: &str,
-) -> Result<Detected, Problem> {
+) -> Result<Detected, ListProblem> {
     if has_utf16_mark(sample) || (asked.is_none() && looks_like_utf16(sample)) {
-        return Err(Problem::Utf16);
+        return Err(ListProblem::Utf16);
     }
     let bom_length = if sample.starts_with(BOM) {
         BOM.len()
@@ -45,9 +45,9 @@ pub fn detect(
         .iter()
         .find_map(|format| Some((*format, (format.recognise)(&sample)?)));
     let (format, reason) = match (asked, recognised) {
-        (Some(asked), _) => (asked, "it was asked for"),
+        (Some(asked), _) => (asked, "`--keys-format` is set"),
         (None, Some(found)) => found,
-        (None, None) => unreachable!("the last format takes every list"),
+        (None, None) => unreachable!("the last format accepts every list"),
     };
     Ok(Detected {
         format,
@@ -61,7 +61,7 @@ fn has_utf16_mark(sample: &[u8]) -> bool {
     sample.starts_with(b"\xff\xfe") || sample.starts_with(b"\xfe\xff")
 }
 
-/// Whether plain characters take two bytes each.
+/// Whether every other byte is NUL, as in ASCII text that is encoded in UTF-16.
 fn looks_like_utf16(sample: &[u8]) -> bool {
     let start = &sample[..sample.len().min(64)];
     let every_other_is_nul = |from: usize| {
@@ -82,7 +82,7 @@ mod tests {
     }
 
     #[test]
-    fn formats_are_told_apart() {
+    fn each_format_is_recognised() {
         let cases = [
             ("", "lines"),
             ("\n\n", "lines"),
@@ -102,9 +102,9 @@ mod tests {
                 "2024-01-02 03:04:05    1.0 MiB a\n\nTotal Objects: 1\n   Total Size: 1.0 MiB\n",
                 "aws-s3-ls",
             ),
-            // The listing of an empty prefix.
+            // This is the listing of an empty prefix.
             ("\nTotal Objects: 0\n   Total Size: 0 Bytes\n", "aws-s3-ls"),
-            // One line that is none of a listing's: then these are keys that look like it.
+            // One line is not a line of a listing, so all of them are keys, some of which look like a listing.
             ("2024-01-02 03:04:05         12 a\nplain\n", "lines"),
             ("2024/01/02 03:04:05                12  a b\n", "s5cmd-ls"),
             ("a\0b\nc\0", "null"),
@@ -130,7 +130,7 @@ mod tests {
     }
 
     #[test]
-    fn line_ends_and_bom_hold_for_the_whole_list() {
+    fn line_endings_and_bom_apply_to_the_whole_list() {
         let found = detected(b"\xef\xbb\xbfa\r\nb\r\n");
         assert_eq!((found.line_ending, found.bom_length), (LineEnding::CrLf, 3));
         // A key may end in CR where lines end in LF.
@@ -138,7 +138,7 @@ mod tests {
     }
 
     #[test]
-    fn utf16_names_the_cure_with_its_mark_and_without() {
+    fn the_error_for_utf16_names_the_fix_with_a_bom_and_without() {
         for (list, asked) in [
             (&b"\xff\xfea\0"[..], format_named("lines")),
             (b"\xfe\xff\0a", None),

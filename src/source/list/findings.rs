@@ -1,8 +1,8 @@
-//! What in a list calls for a warning: counted while the list is read, and said once, at its end.
+//! Collects what a user should be warned about in a list. It is counted while the list is read, and reported once at its end.
 
 use std::cell::{Cell, RefCell};
 
-/// What was found in one list that a user should know of.
+/// The findings of one list.
 #[derive(Debug, Default)]
 pub struct Findings {
     n_rows: Cell<u64>,
@@ -18,12 +18,12 @@ impl Findings {
         self.n_rows.set(self.n_rows.get() + 1);
     }
 
-    /// A row that stands for a folder, whose objects are not in the list.
+    /// Counts a row that is a folder, whose objects are not in the list.
     pub fn folder(&self) {
         self.n_folders.set(self.n_folders.get() + 1);
     }
 
-    /// A `size` that is not a number of bytes.
+    /// Counts a size that is not a number of bytes.
     pub fn bad_size(&self, text: &str) {
         if self.n_bad_sizes.get() == 0 {
             *self.first_bad_size.borrow_mut() =
@@ -32,17 +32,17 @@ impl Findings {
         self.n_bad_sizes.set(self.n_bad_sizes.get() + 1);
     }
 
-    /// The list says of itself that there is more.
+    /// The list itself says that it is incomplete.
     pub fn truncated(&self) {
         self.is_truncated.set(true);
     }
 
-    /// The last line of a listing has no line end.
+    /// The last line of a listing has no line ending.
     pub fn last_line_open(&self) {
         self.is_last_line_open.set(true);
     }
 
-    /// The warnings about `list`, as it is called in messages.
+    /// Returns the warnings; `list` is the name of the list in messages.
     pub fn warnings(&self, list: &str) -> Vec<String> {
         let mut warnings = Vec::new();
         let n_folders = self.n_folders.get();

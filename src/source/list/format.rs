@@ -1,43 +1,43 @@
-//! What a format is: how a list of it is recognised, how it is read, and what can be wrong with it as a whole.
+//! What a format consists of: how to recognise a list in it, how to read it, and what can be wrong with the list as a whole.
 
 use std::io::{self, BufRead};
 use std::path::Path;
 
 use super::columns::{InventoryColumns, KeyRules};
 use super::sample::{LineEnding, Sample};
-use crate::row::{Entry, NoEntry};
+use crate::row::{Entry, UnusableRow};
 
-/// Bytes read from a list at once.
+/// Bytes per read of a list.
 pub const READ_SIZE: usize = 64 * 1024;
 
-/// How keys are written in a list.
+/// A format of key lists.
 #[derive(Debug)]
 pub struct Format {
-    /// As `--keys-format` takes it.
+    /// The name for `--keys-format`.
     pub name: &'static str,
-    /// For the help.
+    /// The description in `--help`.
     pub help: &'static str,
-    /// Says why a list that begins so has this format; `None` if it has not.
+    /// Returns the reason why a list that starts with the sample has this format; `None` if it does not.
     pub recognise: fn(&Sample<'_>) -> Option<&'static str>,
-    pub read: fn(&mut List<'_>, Emit<'_>) -> Result<(), Problem>,
+    pub read: fn(&mut List<'_>, Emit<'_>) -> Result<(), ListProblem>,
 }
 
-/// What a format reads from.
+/// The list that a format reads, and the rules for its rows.
 pub struct List<'a> {
     pub input: &'a mut dyn BufRead,
     pub line_ending: LineEnding,
     pub keys: KeyRules<'a>,
     pub columns: Option<&'a InventoryColumns>,
-    /// Where the list is, if it is a file.
+    /// The folder of the list, if it is a file.
     pub folder: Option<&'a Path>,
 }
 
-/// Takes a row, with its line.
-pub type Emit<'a> = &'a mut dyn FnMut(u64, Result<Entry, NoEntry>);
+/// The function that receives each row, with its line.
+pub type Emit<'a> = &'a mut dyn FnMut(u64, Result<Entry, UnusableRow>);
 
 /// What is wrong with a list as a whole.
 #[derive(Debug, thiserror::Error)]
-pub enum Problem {
+pub enum ListProblem {
     #[error("{0}")]
     Io(#[from] io::Error),
     #[error("it is UTF-16: convert it with `iconv -f UTF-16 -t UTF-8`")]
@@ -46,7 +46,7 @@ pub enum Problem {
     NoKeyColumn(String),
     #[error("the record after line {line} has more than {max} bytes: is a quote not closed?")]
     LongRecord { line: u64, max: usize },
-    #[error("after row {row}, more than {max} bytes hold no other")]
+    #[error("more than {max} bytes after row {row} contain no other row")]
     LongValue { row: u64, max: usize },
     #[error("it is not JSON: {0}")]
     NotJson(serde_json::Error),

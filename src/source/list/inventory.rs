@@ -1,5 +1,5 @@
-//! `inventory`: what S3 Inventory and S3 Batch Operations write and read: a `manifest.json` with its data files beside it,
-//! or one such file, a CSV without a header. Keys are URL-encoded, with `+` for a blank.
+//! `inventory`: the files of S3 Inventory and S3 Batch Operations. The list is a `manifest.json` with its data files beside
+//! it, or a single data file, which is a CSV without a header. Keys are URL-encoded, with `+` for a space.
 //!
 //! Rows of delete markers and of versions that are not the latest are skipped. (S3 user guide, "Amazon S3 Inventory" and
 //! "Specifying a manifest".)
@@ -11,15 +11,15 @@ use std::io::{BufReader, Read};
 use ::csv::ByteRecord;
 use percent_encoding::percent_decode_str;
 
-use super::columns::{Columns, InventoryColumns, KeyRules};
+use super::columns::{Columns, InventoryColumns, KeyRules, Value};
 use super::compression::Compression;
 use super::csv;
 use super::format::READ_SIZE;
-use super::format::{Emit, Format, List, Problem};
+use super::format::{Emit, Format, List, ListProblem};
 use super::manifest::Manifest;
 use super::sample::{Sample, sample};
 use crate::outcome::SkipReason;
-use crate::row::{Entry, NoEntry};
+use crate::row::{Entry, UnusableRow};
 
 pub static FORMAT: Format = Format {
     name: "inventory",
@@ -29,31 +29,32 @@ pub static FORMAT: Format = Format {
 };
 
 /// The columns of a manifest of S3 Batch Operations: `Bucket,Key` or `Bucket,Key,VersionId`.
-fn columns_of_batch_operations(first: &ByteRecord) -> Result<InventoryColumns, Problem> {
+fn columns_of_batch_operations(first: &ByteRecord) -> Result<InventoryColumns, ListProblem> {
     let is_version = |field: &[u8]| !field.iter().all(u8::is_ascii_digit) || field.is_empty();
     match first.len() {
         2 => {}
         3 if is_version(&first[2]) => {}
         n => {
-            return Err(Problem::Inventory(format!(
-                "its {n} columns have no names: give `--keys-columns` the `fileSchema` of its manifest, such as `Bucket, Key, Size`"
+            return Err(ListProblem::Inventory(format!(
+                "its {n} columns have no names: pass the `fileSchema` of its manifest to `--keys-columns`, such as `Bucket, Key, Size`"
             )));
         }
     }
     Ok(InventoryColumns {
-        key: 1,
-        bucket: Some(0),
-        version_id: (first.len() == 3).then_some(2),
+        object: Columns {
+            key: Some(1),
+            bucket: Some(0),
+            version_id: (first.len() == 3).then_some(2),
+            ..Columns::default()
+        },
         is_latest: None,
         is_delete_marker: None,
-        size: None,
-        etag: None,
     })
 }
 
 fn recognise(sample: &Sample<'_>) -> Option<&'static str> {
     if is_manifest(sample.text) {
-        return Some("it has a `fileSchema`, as a manifest of S3 Inventory does");
+        return Some("it has a `fileSchema`, like a manifest of S3 Inventory");
     }
     sample
         .is_listing(|line| names_bucket(line, sample.bucket.as_bytes()).then_some(()))
@@ -75,7 +76,7 @@ fn is_manifest(text: &[u8]) -> bool {
         && memchr::memmem::find(text, b"\"fileSchema\"").is_some()
 }
 
-fn read(list: &mut List<'_>, emit: Emit<'_>) -> Result<(), Problem> {
+fn read(list: &mut List<'_>, emit: Emit<'_>) -> Result<(), ListProblem> {
     if !list.input.fill_buf()?.trim_ascii_start().starts_with(b"{") {
         return read_data(
             &mut *list.input,
@@ -86,12 +87,14 @@ fn read(list: &mut List<'_>, emit: Emit<'_>) -> Result<(), Problem> {
         );
     }
     let Some(folder) = list.folder else {
-        let message =
-            "a manifest's data files are looked for beside it: give it by its path, not on stdin";
-        return Err(Problem::Inventory(message.to_owned()));
+        let message = "the data files are expected beside the manifest: pass the manifest by its path, not on stdin";
+        return Err(ListProblem::Inventory(message.to_owned()));
     };
     let manifest = Manifest::read(&mut *list.input)?;
-    let columns: InventoryColumns = manifest.file_schema.parse().map_err(Problem::Inventory)?;
+    let columns: InventoryColumns = manifest
+        .file_schema
+        .parse()
+        .map_err(ListProblem::Inventory)?;
     let mut n_rows = 0;
     for path in manifest.find_files(folder)? {
         let mut file = File::open(path)?;
@@ -120,14 +123,14 @@ fn read(list: &mut List<'_>, emit: Emit<'_>) -> Result<(), Problem> {
     Ok(())
 }
 
-/// Reads a data file, whose rows are numbered from `n_rows` on.
+/// Reads a data file. Its rows are numbered from `n_rows` + 1, and `n_rows` is increased.
 fn read_data(
     input: impl Read,
     mut columns: Option<InventoryColumns>,
     keys: KeyRules<'_>,
     n_rows: &mut u64,
     emit: Emit<'_>,
-) -> Result<(), Problem> {
+) -> Result<(), ListProblem> {
     csv::for_each_record(input, |_, record| {
         let columns = match &mut columns {
             Some(columns) => columns,
@@ -143,32 +146,32 @@ fn entry(
     record: &ByteRecord,
     columns: &InventoryColumns,
     keys: KeyRules<'_>,
-) -> Result<Entry, NoEntry> {
+) -> Result<Entry, UnusableRow> {
     let mut fields = csv::Fields::of(record);
-    let (key, undecodable) = match decoded(fields.text(Some(columns.key))) {
-        Ok(key) => (key, None),
-        Err(no_entry) => (Cow::Borrowed(""), Some(no_entry)),
-    };
-    let row = Columns {
-        key: &key,
-        bucket: fields.text(columns.bucket),
-        version_id: fields.text(columns.version_id),
-        size: keys.size(fields.text(columns.size)),
-        etag: fields.text(columns.etag),
-        dest: "",
-    };
+    let values = columns.object.map(|position| fields.text(position));
     let (is_delete_marker, is_latest) = (
         fields.text(columns.is_delete_marker),
         fields.text(columns.is_latest),
     );
+    let (key, undecodable) = match decoded(values.key) {
+        Ok(key) => (key, None),
+        Err(unusable) => (Cow::Borrowed(""), Some(unusable)),
+    };
+    let row = Columns {
+        key: Value::Text(&key),
+        ..values.map(Value::Text)
+    };
     if let Some(unreadable) = fields.unreadable {
         return Err(unreadable.without_key(keys.read(row), &key));
     }
     if is_delete_marker.eq_ignore_ascii_case("true") {
-        return Err(NoEntry::skipped(keys.read(row), SkipReason::DeleteMarker));
+        return Err(UnusableRow::skipped(
+            keys.read(row),
+            SkipReason::DeleteMarker,
+        ));
     }
     if is_latest.eq_ignore_ascii_case("false") {
-        return Err(NoEntry::skipped(keys.read(row), SkipReason::OldVersion));
+        return Err(UnusableRow::skipped(keys.read(row), SkipReason::OldVersion));
     }
     if let Some(undecodable) = undecodable {
         return Err(undecodable.without_key(keys.read(row), ""));
@@ -176,8 +179,8 @@ fn entry(
     keys.entry(row)
 }
 
-/// S3 writes a blank as `+` and a plus as `%2B`.
-fn decoded(text: &str) -> Result<Cow<'_, str>, NoEntry> {
+/// Decodes a key. S3 writes a space as `+` and a plus as `%2B`.
+fn decoded(text: &str) -> Result<Cow<'_, str>, UnusableRow> {
     if !text.contains(['+', '%']) {
         return Ok(Cow::Borrowed(text));
     }
@@ -185,8 +188,8 @@ fn decoded(text: &str) -> Result<Cow<'_, str>, NoEntry> {
     let decoded = percent_decode_str(&text).decode_utf8();
     match decoded {
         Ok(key) => Ok(Cow::Owned(key.into_owned())),
-        Err(_) => Err(NoEntry::invalid(format!(
-            "not UTF-8 when URL-decoded, as S3's keys are: `{text}`"
+        Err(_) => Err(UnusableRow::invalid(format!(
+            "not UTF-8 when URL-decoded, as keys in S3 must be: `{text}`"
         ))),
     }
 }
@@ -219,18 +222,23 @@ mod tests {
             (found[1].key.as_str(), found[1].version_id.as_deref()),
             ("c d", None)
         );
-        let told = rows(list, "inventory", "");
+        let described = rows(list, "inventory", "");
         assert!(
-            told[2]
+            described[2]
                 .as_ref()
                 .unwrap_err()
                 .starts_with("3: InvalidRow: not UTF-8")
         );
-        assert!(told[3].as_ref().unwrap_err().starts_with("4: WrongBucket"));
+        assert!(
+            described[3]
+                .as_ref()
+                .unwrap_err()
+                .starts_with("4: WrongBucket")
+        );
     }
 
     #[test]
-    fn columns_without_names_are_not_guessed() {
+    fn unnamed_columns_are_not_guessed() {
         for list in [&b"b,k,12\n"[..], b"b,k,12,2024\n", b"b\n"] {
             let message = failure(list, "inventory");
             assert!(message.contains("--keys-columns"), "{message}");
@@ -269,7 +277,7 @@ mod tests {
     }
 
     #[test]
-    fn a_manifest_names_its_columns_and_its_files() {
+    fn a_manifest_gives_its_columns_and_its_files() {
         let folder = tempfile::tempdir().unwrap();
         let mut gzip = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
         gzip.write_all(DATA.as_bytes()).unwrap();
@@ -292,14 +300,14 @@ mod tests {
             dest: None,
         };
         assert_eq!(*first, expected);
-        let outcome = |row: &Row| format!("{:?}", row.entry.as_ref().unwrap_err().outcome);
+        let outcome = |row: &Row| format!("{:?}", row.entry.as_ref().unwrap_err().why);
         assert_eq!(outcome(&rows[1]), "Skipped(OldVersion)");
         assert_eq!(outcome(&rows[5]), "Skipped(DeleteMarker)");
         assert_eq!(rows[5].place.line, 6);
     }
 
     #[test]
-    fn data_files_are_found_in_a_copy_of_the_whole_inventory_too() {
+    fn data_files_are_found_in_a_copy_of_the_whole_inventory() {
         let root = tempfile::tempdir().unwrap();
         let date = root.path().join("inv/b/all/2024-01-02T00-00Z");
         std::fs::create_dir_all(&date).unwrap();
@@ -310,13 +318,13 @@ mod tests {
     }
 
     #[test]
-    fn data_files_that_are_missing_short_or_elsewhere_are_refused() {
+    fn missing_truncated_or_outside_data_files_are_refused() {
         let folder = tempfile::tempdir().unwrap();
         std::fs::write(folder.path().join("1.csv"), DATA).unwrap();
         for (files, named) in [
-            ([("x/2.csv", 1)], "`x/2.csv` is not there"),
+            ([("x/2.csv", 1)], "`x/2.csv` is missing"),
             ([("x/1.csv", 1)], "the manifest says 1"),
-            ([("../../etc/passwd", 1)], "is not there"),
+            ([("../../etc/passwd", 1)], "is missing"),
         ] {
             let message = inventory(folder.path(), &manifest(&files)).unwrap_err();
             assert!(message.contains(named), "{message}");
@@ -325,7 +333,7 @@ mod tests {
         assert!(
             inventory(folder.path(), &orc)
                 .unwrap_err()
-                .contains("write it as CSV")
+                .contains("configure the inventory to use CSV")
         );
         let on_stdin = failure(manifest(&[]).as_bytes(), "auto");
         assert!(on_stdin.contains("by its path"), "{on_stdin}");

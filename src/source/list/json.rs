@@ -1,5 +1,6 @@
-//! `json`: JSON lines, an array, or what `aws s3api list-objects-v2`, `aws s3api list-object-versions` or `s5cmd --json ls`
-//! print. An object is its key as a string, or an object with `Key` or `key`, and optionally `Size`, `ETag` and `VersionId`.
+//! `json`: JSON lines, an array, or the output of `aws s3api list-objects-v2`, `aws s3api list-object-versions` or
+//! `s5cmd --json ls`. Each row is a key as a string, or an object with `Key` or `key`, and optionally `Size`, `ETag` and
+//! `VersionId`.
 
 use std::borrow::Cow;
 use std::cell::Cell;
@@ -12,24 +13,24 @@ use serde::de::{
 };
 use serde_json::error::Category;
 
-use super::columns::{Columns, KeyRules, excerpt};
-use super::format::{Emit, Format, List, Problem};
+use super::columns::{self, Columns, KeyRules, excerpt};
+use super::format::{Emit, Format, List, ListProblem};
 use super::lines;
-use super::row_limit::Counted;
+use super::row_limit::RowLimit;
 use crate::outcome::SkipReason;
-use crate::row::{Entry, NoEntry};
+use crate::row::{Entry, UnusableRow};
 
 pub static FORMAT: Format = Format {
     name: "json",
     help: "JSON lines, an array, or a JSON listing of `aws s3api` or `s5cmd`",
-    recognise: |sample| looks_like_json(sample.text).then_some("it begins as JSON does"),
+    recognise: |sample| looks_like_json(sample.text).then_some("it starts like JSON"),
     read,
 };
 
-/// Bytes without a row after which a document is refused, and of the longest line, which may hold a page of a listing.
+/// Most bytes of a document without a row, and of a line, which may contain a whole page of a listing.
 const MAX_ROW: usize = 8 * 1024 * 1024;
 
-/// Whether `text` begins with an array or an object: a brace or bracket, and what may follow it.
+/// Whether `text` starts like an array or an object: a bracket or brace, and a character that may follow it.
 fn looks_like_json(text: &[u8]) -> bool {
     let mut significant = text.iter().filter(|byte| !byte.is_ascii_whitespace());
     match significant.next() {
@@ -39,8 +40,8 @@ fn looks_like_json(text: &[u8]) -> bool {
     }
 }
 
-fn read(list: &mut List<'_>, emit: Emit<'_>) -> Result<(), Problem> {
-    // A first line that is a whole value makes each line one, so that a bad one costs no more than itself.
+fn read(list: &mut List<'_>, emit: Emit<'_>) -> Result<(), ListProblem> {
+    // If the first line is a complete value, each line is read as one, so that a bad line fails only itself.
     let start = list.input.fill_buf()?;
     let has_value_a_line = start
         .split(|&byte| byte == b'\n')
@@ -53,7 +54,7 @@ fn read(list: &mut List<'_>, emit: Emit<'_>) -> Result<(), Problem> {
     }
 }
 
-fn read_lines(list: &mut List<'_>, emit: Emit<'_>) -> Result<(), Problem> {
+fn read_lines(list: &mut List<'_>, emit: Emit<'_>) -> Result<(), ListProblem> {
     let mut rows = Rows::new(list.keys, emit);
     lines::for_each(&mut *list.input, list.line_ending, MAX_ROW, |line, text| {
         rows.line = Some(line);
@@ -64,7 +65,7 @@ fn read_lines(list: &mut List<'_>, emit: Emit<'_>) -> Result<(), Problem> {
                 let read = Value::top(&mut rows).deserialize(&mut values);
                 if let Err(error) = read.and_then(|()| values.end()) {
                     let text = excerpt(text);
-                    rows.push(Err(NoEntry::invalid(format!(
+                    rows.push(Err(UnusableRow::invalid(format!(
                         "not JSON: {error}: `{text}`"
                     ))));
                 }
@@ -75,9 +76,9 @@ fn read_lines(list: &mut List<'_>, emit: Emit<'_>) -> Result<(), Problem> {
     Ok(())
 }
 
-/// Reads values of any layout, one after the other.
-fn read_document(list: &mut List<'_>, emit: Emit<'_>) -> Result<(), Problem> {
-    let (input, since_row) = Counted::new(&mut *list.input, MAX_ROW);
+/// Reads one value after another, in any layout.
+fn read_document(list: &mut List<'_>, emit: Emit<'_>) -> Result<(), ListProblem> {
+    let (input, since_row) = RowLimit::new(&mut *list.input, MAX_ROW);
     let mut rows = Rows {
         since_row: Rc::clone(&since_row),
         ..Rows::new(list.keys, emit)
@@ -87,33 +88,33 @@ fn read_document(list: &mut List<'_>, emit: Emit<'_>) -> Result<(), Problem> {
     while values.end().is_err() {
         let read = Value::top(&mut rows).deserialize(&mut values);
         read.map_err(|error| match error.classify() {
-            Category::Io if since_row.get() > MAX_ROW => Problem::LongValue {
+            Category::Io if since_row.get() > MAX_ROW => ListProblem::LongValue {
                 row: rows.count,
                 max: MAX_ROW,
             },
-            Category::Io => Problem::Io(error.into()),
-            _ => Problem::NotJson(error),
+            Category::Io => ListProblem::Io(error.into()),
+            _ => ListProblem::NotJson(error),
         })?;
     }
     Ok(())
 }
 
-/// What the elements of a listing's array are.
+/// The kind of the elements in an array of a listing.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Section {
     Objects,
-    /// `Versions`, of which the latest ones are meant, as of an inventory.
+    /// `Versions`, of which only the latest are downloaded, as for an inventory.
     Versions,
     DeleteMarkers,
 }
 
-/// Where rows go as they are found.
+/// Emits and counts rows as they are found.
 struct Rows<'a> {
     keys: KeyRules<'a>,
     emit: Emit<'a>,
     count: u64,
     section: Section,
-    /// Where the rows are, if not each is one of its own.
+    /// The line of the rows; `None` if rows are numbered instead.
     line: Option<u64>,
     since_row: Rc<Cell<usize>>,
 }
@@ -130,23 +131,23 @@ impl<'a> Rows<'a> {
         }
     }
 
-    fn push(&mut self, entry: Result<Entry, NoEntry>) {
+    fn push(&mut self, entry: Result<Entry, UnusableRow>) {
         self.count += 1;
         self.since_row.set(0);
         (self.emit)(self.line.unwrap_or(self.count), entry);
     }
 
     fn push_invalid(&mut self, what: &str) {
-        self.push(Err(NoEntry::invalid(format!(
+        self.push(Err(UnusableRow::invalid(format!(
             "{what} is neither a key nor an object with `Key` or `key`"
         ))));
     }
 }
 
-/// A value that is an object's, or holds some.
+/// Deserializes a value that is a row or contains rows.
 struct Value<'r, 'a> {
     rows: &'r mut Rows<'a>,
-    /// Whether an array's elements, or a listing's, are still to come: they are in no other.
+    /// Whether the value may be an array of rows or a listing. Rows themselves may not contain rows.
     may_hold_rows: bool,
 }
 
@@ -187,7 +188,7 @@ impl<'de> Visitor<'de> for Value<'_, '_> {
     }
 
     fn visit_unit<E>(self) -> Result<(), E> {
-        // A query that found nothing prints it.
+        // `aws s3api … --query` prints `null` if it finds nothing.
         if !self.may_hold_rows {
             self.rows.push_invalid("`null`");
         }
@@ -245,15 +246,6 @@ impl<'de> Visitor<'de> for Value<'_, '_> {
                 continue;
             }
             let member = match name.text() {
-                "Key" => &mut object.key,
-                "key" => &mut object.key_or_uri,
-                "Bucket" | "bucket" => &mut object.bucket,
-                "Size" | "size" => &mut object.size,
-                "ETag" | "etag" => &mut object.etag,
-                "VersionId" | "version_id" => &mut object.version_id,
-                "dest" => &mut object.dest,
-                "type" => &mut object.kind,
-                "IsLatest" => &mut object.is_latest,
                 "IsTruncated" | "NextToken" if self.may_hold_rows => {
                     let value: Scalar<'_> = members.next_value()?;
                     if matches!(value, Scalar::True | Scalar::Text(_)) {
@@ -262,14 +254,17 @@ impl<'de> Visitor<'de> for Value<'_, '_> {
                     object.is_listing = true;
                     continue;
                 }
-                name => {
-                    object.is_listing |= OF_A_LISTING.contains(&name);
-                    members.next_value::<IgnoredAny>()?;
-                    is_row = true;
-                    continue;
-                }
+                "IsLatest" => Some(&mut object.is_latest),
+                "key" => Some(&mut object.key_or_uri),
+                "type" => Some(&mut object.kind),
+                name => object.columns.json_member(name),
             };
-            *member = members.next_value()?;
+            if let Some(member) = member {
+                *member = members.next_value()?;
+            } else {
+                object.is_listing |= OF_A_LISTING.contains(&name.text());
+                members.next_value::<IgnoredAny>()?;
+            }
             is_row = true;
         }
         if is_row {
@@ -279,20 +274,16 @@ impl<'de> Visitor<'de> for Value<'_, '_> {
     }
 }
 
-/// Members that an answer to a request for a listing has, even if nothing was listed.
+/// Members of a listing's page, even of an empty one.
 const OF_A_LISTING: [&str; 3] = ["KeyCount", "RequestCharged", "Prefix"];
 
-/// The members of an object that matter.
+/// The members of an object that are used.
 #[derive(Default)]
 struct Object<'de> {
-    key: Scalar<'de>,
-    /// s5cmd prints URIs under this name.
+    columns: Columns<Scalar<'de>>,
+    /// The member `key`, in which s5cmd prints URIs.
     key_or_uri: Scalar<'de>,
-    bucket: Scalar<'de>,
-    size: Scalar<'de>,
-    etag: Scalar<'de>,
-    version_id: Scalar<'de>,
-    dest: Scalar<'de>,
+    /// The member `type`.
     kind: Scalar<'de>,
     is_latest: Scalar<'de>,
     is_listing: bool,
@@ -300,9 +291,9 @@ struct Object<'de> {
 
 impl Object<'_> {
     fn push_to(&self, rows: &mut Rows<'_>) {
-        // What s5cmd and mc print of a common prefix.
+        // s5cmd and mc print these types for a common prefix.
         let is_folder = matches!(self.kind.text(), "directory" | "folder");
-        let has_key = !self.key.text().is_empty() || !self.key_or_uri.text().is_empty();
+        let has_key = !self.columns.key.text().is_empty() || !self.key_or_uri.text().is_empty();
         if is_folder {
             return rows.keys.findings.folder();
         }
@@ -319,26 +310,14 @@ impl Object<'_> {
         };
         let entry = self.entry(rows.keys);
         rows.push(match (entry, skipped) {
-            (Ok(entry), Some(reason)) => Err(NoEntry::skipped(entry, reason)),
+            (Ok(entry), Some(reason)) => Err(UnusableRow::skipped(entry, reason)),
             (entry, _) => entry,
         });
     }
 
-    fn entry(&self, keys: KeyRules<'_>) -> Result<Entry, NoEntry> {
-        let key = self.key.text();
-        let size = match &self.size {
-            Scalar::Number(size) => Some(*size),
-            other => keys.size(other.text()),
-        };
-        let columns = Columns {
-            key,
-            bucket: self.bucket.text(),
-            version_id: self.version_id.text(),
-            size,
-            etag: self.etag.text(),
-            dest: self.dest.text(),
-        };
-        if key.is_empty() {
+    fn entry(&self, keys: KeyRules<'_>) -> Result<Entry, UnusableRow> {
+        let columns = self.columns.each_ref().map(Scalar::value);
+        if columns.key.text().is_empty() {
             keys.uri_or(self.key_or_uri.text(), columns)
         } else {
             keys.entry(columns)
@@ -346,7 +325,7 @@ impl Object<'_> {
     }
 }
 
-/// A member's value, as far as it can matter.
+/// The value of a member; values that cannot be used are `Other`.
 #[derive(Default)]
 enum Scalar<'de> {
     Text(Cow<'de, str>),
@@ -362,6 +341,13 @@ impl Scalar<'_> {
         match self {
             Self::Text(text) => text,
             Self::Number(_) | Self::True | Self::False | Self::Other => "",
+        }
+    }
+
+    fn value(&self) -> columns::Value<'_> {
+        match self {
+            Self::Number(number) => columns::Value::Number(*number),
+            other => columns::Value::Text(other.text()),
         }
     }
 }
@@ -421,152 +407,4 @@ impl<'de> Visitor<'de> for ScalarVisitor {
 }
 
 #[cfg(test)]
-mod tests {
-    use crate::row::Entry;
-    use crate::source::testing::{entries, failure, rows};
-
-    const LISTING: &str = r#"{
-    "Contents": [
-        {
-            "Key": "a \u00fc\n",
-            "LastModified": "2024-01-02T03:04:05+00:00",
-            "ETag": "\"abc-2\"",
-            "ChecksumAlgorithm": ["CRC64NVME"],
-            "Size": 12,
-            "Owner": {"Key": "not this"}
-        },
-        {"Key": "s3://b/is-a-key-here", "Size": 0}
-    ],
-    "RequestCharged": null
-}
-"#;
-
-    fn keys(keys: &[&str]) -> Vec<Result<String, String>> {
-        keys.iter().map(|key| Ok((*key).to_owned())).collect()
-    }
-
-    #[test]
-    fn a_listing_of_the_aws_cli_is_streamed() {
-        let found = entries(LISTING.as_bytes(), "auto");
-        let first = Entry {
-            key: "a ü\n".into(),
-            size: Some(12),
-            etag: Some("abc-2".into()),
-            ..Entry::default()
-        };
-        assert_eq!(found[0], first);
-        assert_eq!(found[1].key, "s3://b/is-a-key-here");
-        // Pages as they follow one another, each in one line too.
-        let pages = [LISTING, LISTING].concat();
-        assert_eq!(entries(pages.as_bytes(), "auto").len(), 4);
-        let compact: String = LISTING.lines().map(str::trim).collect();
-        let pages = format!("{compact}\n{compact}\n");
-        assert_eq!(entries(pages.as_bytes(), "auto").len(), 4);
-    }
-
-    #[test]
-    fn lines_of_s5cmd_are_objects_but_for_folders() {
-        let list = "{\"key\":\"s3://b/a\\u0026b\",\"type\":\"file\",\"size\":3,\"etag\":\"e\",\"version_id\":\"v\"}\n\
-                    {\"key\":\"s3://b/sub/\",\"type\":\"directory\"}\n\
-                    {\"key\":\"s3://other/x\",\"type\":\"file\"}\n";
-        assert_eq!(
-            rows(list.as_bytes(), "auto", ""),
-            [
-                Ok("a&b".to_owned()),
-                Err(
-                    "3: WrongBucket: the row is for bucket `other`, this run is for `b`".to_owned()
-                )
-            ]
-        );
-        let first = &entries(list.as_bytes(), "auto")[0];
-        assert_eq!(
-            (
-                first.size,
-                first.etag.as_deref(),
-                first.version_id.as_deref()
-            ),
-            (Some(3), Some("e"), Some("v"))
-        );
-    }
-
-    #[test]
-    fn arrays_of_keys_or_objects_are_lists() {
-        assert_eq!(rows(b"[\"a\", \"b c\"]", "auto", ""), keys(&["a", "b c"]));
-        assert_eq!(
-            rows(b"[\n\"a\",\n\"b\"\n]\n", "auto", "p/"),
-            keys(&["p/a", "p/b"])
-        );
-        assert_eq!(rows(b"[{\"Key\":\"a\"}]\n", "auto", ""), keys(&["a"]));
-        assert_eq!(rows(b"\"a\"\n\"b\"\n", "json", ""), keys(&["a", "b"]));
-    }
-
-    #[test]
-    fn rows_of_one_line_share_its_number() {
-        let found = rows(b"[1, 2]\n[3]\n", "json", "");
-        let lines = found
-            .iter()
-            .map(|row| row.as_ref().unwrap_err().split(':').next());
-        assert_eq!(lines.collect::<Vec<_>>(), [Some("1"), Some("1"), Some("2")]);
-    }
-
-    #[test]
-    fn versions_are_read_as_those_of_an_inventory_are() {
-        let list = r#"{"RequestCharged": null, "Versions": [
-            {"Key": "a", "VersionId": "v2", "IsLatest": true, "Size": 3},
-            {"Key": "a", "VersionId": "v1", "IsLatest": false, "Size": 2}
-          ], "DeleteMarkers": [{"Key": "gone", "VersionId": "v3", "IsLatest": true}]}"#;
-        let found = entries(list.as_bytes(), "auto");
-        assert_eq!(found.len(), 1);
-        let version = found[0].version_id.as_deref();
-        assert_eq!((version, found[0].size), (Some("v2"), Some(3)));
-        assert_eq!(
-            rows(list.as_bytes(), "auto", ""),
-            [
-                Ok("a".to_owned()),
-                Err("2: Skipped(OldVersion)".to_owned()),
-                Err("3: Skipped(DeleteMarker)".to_owned())
-            ]
-        );
-    }
-
-    #[test]
-    fn nothing_listed_is_no_row() {
-        for list in [
-            "",
-            "null\n",
-            "[]",
-            "{}\n",
-            "{\n    \"RequestCharged\": null,\n    \"Prefix\": \"x\"\n}\n",
-        ] {
-            assert_eq!(rows(list.as_bytes(), "json", ""), [], "{list:?}");
-        }
-    }
-
-    #[test]
-    fn values_that_name_no_object_are_failed_rows_and_stop_nothing() {
-        let list = b"{\"key\":\"a\"}\n{\"nokey\":1}\n7\nnot json\n[[1]]\n\
-                     {\"Key\":5}\n{\"key\":\"b\"}\n";
-        let found = rows(list, "auto", "");
-        assert_eq!(found.first(), Some(&Ok("a".to_owned())));
-        assert_eq!(found.last(), Some(&Ok("b".to_owned())));
-        let told = &found[1..found.len() - 1];
-        assert_eq!(told.len(), 5);
-        for (line, row) in (2..).zip(told) {
-            let message = row.as_ref().unwrap_err();
-            assert!(
-                message.starts_with(&format!("{line}: InvalidRow: ")),
-                "{message}"
-            );
-        }
-    }
-
-    #[test]
-    fn a_document_that_breaks_off_or_hides_its_rows_is_an_error() {
-        let message = failure(&LISTING.as_bytes()[..150], "auto");
-        assert!(message.contains("it is not JSON: EOF"), "{message}");
-        let mut hidden = b"[\n\"".to_vec();
-        hidden.resize(32 << 20, b'x');
-        let message = failure(&hidden, "auto");
-        assert!(message.contains("after row 0"), "{message}");
-    }
-}
+mod tests;

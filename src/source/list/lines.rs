@@ -1,22 +1,23 @@
-//! `lines`: a key a line, or `s3://bucket/key`. Keys are taken as they stand: never trimmed, and `#` starts no comment.
+//! `lines`: one key, or one `s3://bucket/key`, per line. Keys are never trimmed, and `#` does not start a comment.
 
 use std::io::{self, BufRead, Read};
 
-use super::format::{Emit, Format, List, Problem};
+use super::format::{Emit, Format, List, ListProblem};
 use super::sample::LineEnding;
-use crate::row::NoEntry;
+use crate::row::UnusableRow;
 
 pub static FORMAT: Format = Format {
     name: "lines",
-    help: "A key a line, or `s3://bucket/key`",
-    recognise: |_| Some("it looks like no other"),
+    help: "One key, or one `s3://bucket/key`, per line",
+    recognise: |_| Some("no other format matched"),
     read,
 };
 
-/// Bytes after which a line can hold no key and is passed over, so that memory stays flat on a file that is no list.
+/// Most bytes of a line. A longer line cannot be a key and is skipped, so that memory use stays flat if the file is not a
+/// list.
 pub const MAX_LINE: usize = 16 * 1024;
 
-fn read(list: &mut List<'_>, emit: Emit<'_>) -> Result<(), Problem> {
+fn read(list: &mut List<'_>, emit: Emit<'_>) -> Result<(), ListProblem> {
     let keys = list.keys;
     for_each(
         &mut *list.input,
@@ -29,13 +30,13 @@ fn read(list: &mut List<'_>, emit: Emit<'_>) -> Result<(), Problem> {
     Ok(())
 }
 
-/// Hands each line that is not blank, and its number from 1, to `each`; one of more than `max` bytes as an error.
-/// Returns whether the last line had its end.
+/// Passes each non-blank line, and its number from 1, to `each`; a line of more than `max` bytes is passed as an error.
+/// Returns whether the last line has a line ending.
 pub fn for_each(
     input: &mut dyn BufRead,
     ending: LineEnding,
     max: usize,
-    mut each: impl FnMut(u64, Result<&[u8], NoEntry>),
+    mut each: impl FnMut(u64, Result<&[u8], UnusableRow>),
 ) -> io::Result<bool> {
     let end = ending.last_byte();
     let mut buffer = Vec::new();
@@ -47,10 +48,10 @@ pub fn for_each(
             break;
         }
         if buffer.len() == max && buffer.last() != Some(&end) {
-            // (A line so long is refused, so its own end does not matter.)
+            // Such a line is refused, so its own end does not matter.
             input.skip_until(end)?;
-            let message = format!("the row has more than {max} bytes, which is no key");
-            each(number, Err(NoEntry::invalid(message)));
+            let message = format!("the row has more than {max} bytes, so it is not a key");
+            each(number, Err(UnusableRow::invalid(message)));
             continue;
         }
         has_end = buffer.last() == Some(&end);
@@ -83,7 +84,7 @@ mod tests {
     }
 
     #[test]
-    fn crlf_and_bom_belong_to_the_file() {
+    fn crlf_and_bom_are_not_part_of_keys() {
         assert_eq!(lines("\u{feff}a\r\nb \r\n"), keys(&["a", "b "]));
         assert_eq!(lines("a\nb\r\n"), keys(&["a", "b\r"]));
     }
@@ -109,24 +110,24 @@ mod tests {
     }
 
     #[test]
-    fn prefix_goes_before_keys_but_not_before_uris() {
+    fn the_prefix_is_prepended_to_keys_but_not_to_uris() {
         let found = rows(b"a\ns3://b/c\n", "lines", "p/");
         assert_eq!(found, keys(&["p/a", "c"]));
     }
 
     #[test]
-    fn bytes_that_are_no_utf8_are_a_failed_row_with_its_line() {
+    fn bytes_that_are_not_utf8_fail_their_row_with_its_line() {
         let found = rows(b"a\n\xff\xfe\nb\n", "lines", "");
         assert_eq!(found[0], Ok("a".into()));
         assert_eq!(
             found[1],
-            Err(r"2: InvalidRow: not UTF-8, as S3's keys are: `\xff\xfe`".into())
+            Err(r"2: InvalidRow: not UTF-8, as keys in S3 must be: `\xff\xfe`".into())
         );
         assert_eq!(found[2], Ok("b".into()));
     }
 
     #[test]
-    fn a_line_without_end_costs_no_memory_and_one_row() {
+    fn an_endless_line_fails_one_row_without_filling_memory() {
         let list = format!("{}\nb\n", "x".repeat(1_000_000));
         let found = lines(&list);
         assert!(found[0].as_ref().unwrap_err().starts_with("1: InvalidRow"));

@@ -1,17 +1,17 @@
-//! What listings for people have in common: a line an object, its columns told by their shape.
+//! Shared by the formats of listings meant for humans: one line per object, columns recognised by their shape.
 
 use super::columns::excerpt;
-use super::format::{Emit, List, Problem};
+use super::format::{Emit, List, ListProblem};
 use super::lines;
-use crate::row::NoEntry;
+use crate::row::UnusableRow;
 
 /// A line of a listing.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Line<'a> {
     Object {
-        /// As it stands there: the whole key, or what is left out of it before.
+        /// The name as printed: the whole key, or the key without the listed prefix.
         name: &'a [u8],
-        /// Bytes; `None` where they were rounded.
+        /// Bytes; `None` if the listing rounds them.
         size: Option<u64>,
     },
     /// A common prefix, whose objects are not in the listing.
@@ -20,13 +20,13 @@ pub enum Line<'a> {
     Total,
 }
 
-/// Reads what `program` printed. `parse` tells what a line is, `None` if it is none of a listing's.
+/// Reads a listing that `program` printed. `parse` returns what a line is, or `None` if it is not a line of a listing.
 pub fn read(
     list: &mut List<'_>,
     emit: Emit<'_>,
     program: &str,
     parse: impl Fn(&[u8]) -> Option<Line<'_>>,
-) -> Result<(), Problem> {
+) -> Result<(), ListProblem> {
     let (keys, ending) = (list.keys, list.line_ending);
     let has_end = lines::for_each(&mut *list.input, ending, lines::MAX_LINE, |line, text| {
         let entry = match text.map(|text| (text, parse(text))) {
@@ -35,7 +35,7 @@ pub fn read(
             Ok((_, Some(Line::Total))) => return,
             Ok((text, None)) => {
                 let text = excerpt(text);
-                Err(NoEntry::invalid(format!(
+                Err(UnusableRow::invalid(format!(
                     "not a line of `{program}`: `{text}`"
                 )))
             }
@@ -49,7 +49,7 @@ pub fn read(
     Ok(())
 }
 
-/// Whether `text` is as long as `shape`, with a digit for each `d`.
+/// Whether `text` equals `shape`, where each `d` of `shape` stands for a digit.
 pub fn has_shape(text: &[u8], shape: &[u8]) -> bool {
     text.len() == shape.len()
         && text.iter().zip(shape).all(|(byte, shape)| match shape {

@@ -1,4 +1,4 @@
-//! `manifest.json` of an S3 Inventory: the columns of its data files, and where those are.
+//! Reads the `manifest.json` of an S3 Inventory: the columns of its data files, and where these are.
 //! (S3 user guide, "Locating your inventory list".)
 
 use std::fs::File;
@@ -7,9 +7,9 @@ use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
 
-use super::format::Problem;
+use super::format::ListProblem;
 
-/// Bytes of a manifest: a data file takes some 200 of them.
+/// Most bytes of a manifest. Each data file takes some 200 of them.
 const MAX_MANIFEST: u64 = 64 * 1024 * 1024;
 
 #[derive(Debug, Deserialize)]
@@ -28,40 +28,40 @@ struct DataFile {
 }
 
 impl Manifest {
-    pub fn read(input: &mut dyn BufRead) -> Result<Self, Problem> {
+    pub fn read(input: &mut dyn BufRead) -> Result<Self, ListProblem> {
         let mut text = Vec::new();
         input.take(MAX_MANIFEST).read_to_end(&mut text)?;
         let manifest: Self = serde_json::from_slice(&text).map_err(|error| {
-            Problem::Inventory(format!("it is no manifest of an S3 Inventory: {error}"))
+            ListProblem::Inventory(format!("it is not a manifest of an S3 Inventory: {error}"))
         })?;
         if manifest.file_format != "CSV" {
-            return Err(Problem::Inventory(format!(
-                "the inventory's files are {}: have S3 write it as CSV",
+            return Err(ListProblem::Inventory(format!(
+                "the inventory's files are {}, which cannot be read: configure the inventory to use CSV",
                 manifest.file_format
             )));
         }
         Ok(manifest)
     }
 
-    /// Finds every data file beside the manifest, in `folder`: all of them, before a row of any is read.
-    pub fn find_files(&self, folder: &Path) -> Result<Vec<PathBuf>, Problem> {
+    /// Finds all data files near the manifest, which is in `folder`, before any of their rows is read.
+    pub fn find_files(&self, folder: &Path) -> Result<Vec<PathBuf>, ListProblem> {
         self.files.iter().map(|file| file.find(folder)).collect()
     }
 }
 
 impl DataFile {
-    fn find(&self, folder: &Path) -> Result<PathBuf, Problem> {
+    fn find(&self, folder: &Path) -> Result<PathBuf, ListProblem> {
         let path = self.places(folder).into_iter().find(|path| path.is_file());
         let Some(path) = path else {
-            return Err(Problem::Inventory(format!(
-                "its data file `{}` is not there: put it beside the manifest, or into `data` there",
+            return Err(ListProblem::Inventory(format!(
+                "its data file `{}` is missing: put it beside the manifest, or in a folder `data` beside it",
                 self.key
             )));
         };
         let length = File::open(&path)?.metadata()?.len();
         if length != self.size {
-            return Err(Problem::Inventory(format!(
-                "its data file `{}` has {length} bytes, the manifest says {}",
+            return Err(ListProblem::Inventory(format!(
+                "its data file `{}` has {length} bytes, but the manifest says {}",
                 path.display(),
                 self.size
             )));
@@ -69,12 +69,12 @@ impl DataFile {
         Ok(path)
     }
 
-    /// Beside the manifest, and where a copy of the inventory's whole prefix has it: `config/date/manifest.json` is a
-    /// neighbour of `config/data/`.
+    /// The paths to try: beside the manifest, and the places that the file has in a copy of the inventory's whole prefix,
+    /// where `config/data/` is next to the folder of `config/date/manifest.json`.
     fn places(&self, folder: &Path) -> Vec<PathBuf> {
         let segments: Vec<_> = self.key.split('/').collect();
         let name = match segments.last() {
-            // A name that leads elsewhere is nobody's file here.
+            // A name that leads outside these folders is not a data file.
             Some(name) if !segments.contains(&"..") && !name.is_empty() => *name,
             _ => return Vec::new(),
         };

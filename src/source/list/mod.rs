@@ -1,5 +1,5 @@
-//! What the text of a list says. A format is one file here and one line in [`FORMATS`]; `detect` chooses between them,
-//! once per list.
+//! The formats of key lists. A format is one file here and one line in [`FORMATS`]; `detect` chooses between them once per
+//! list.
 
 mod aws_s3_ls;
 pub mod columns;
@@ -20,7 +20,7 @@ pub mod sample;
 
 use format::Format;
 
-/// In the order in which `auto` asks them. The last one takes every list.
+/// The formats in the order in which `auto` tries them. The last one accepts every list.
 pub static FORMATS: &[&Format] = &[
     &inventory::FORMAT,
     &json::FORMAT,
@@ -31,7 +31,7 @@ pub static FORMATS: &[&Format] = &[
     &lines::FORMAT,
 ];
 
-/// The format that `--keys-format` calls so.
+/// Finds the format that `--keys-format` calls `name`.
 pub fn format_named(name: &str) -> Option<&'static Format> {
     FORMATS.iter().copied().find(|format| format.name == name)
 }

@@ -1,30 +1,31 @@
-//! A reader that gives up when there was no row for too long: what keeps memory flat where a library gathers a row.
+//! Fails once too many bytes have been read without completing a row, so that a library that buffers a whole row cannot
+//! exhaust memory.
 
 use std::cell::Cell;
 use std::io::{self, ErrorKind, Read};
 use std::rc::Rc;
 
-pub struct Counted<R> {
+pub struct RowLimit<R> {
     input: R,
-    /// Bytes read since the last row; set to 0 by whoever finds one.
+    /// Bytes read since the last row. The code that finds a row sets it to 0.
     since_row: Rc<Cell<usize>>,
     max: usize,
 }
 
-impl<R> Counted<R> {
-    /// Refuses to read when more than `max` bytes were read since the counter was set to 0.
+impl<R> RowLimit<R> {
+    /// Returns the reader and its counter. Reading fails once more than `max` bytes were read since the counter was set to 0.
     pub fn new(input: R, max: usize) -> (Self, Rc<Cell<usize>>) {
         let since_row = Rc::<Cell<usize>>::default();
-        let counted = Self {
+        let limited = Self {
             input,
             since_row: Rc::clone(&since_row),
             max,
         };
-        (counted, since_row)
+        (limited, since_row)
     }
 }
 
-impl<R: Read> Read for Counted<R> {
+impl<R: Read> Read for RowLimit<R> {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         if self.since_row.get() > self.max {
             return Err(ErrorKind::FileTooLarge.into());

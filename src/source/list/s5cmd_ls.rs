@@ -1,15 +1,15 @@
-//! `s5cmd-ls`: what `s5cmd ls` prints, with `-e`, `-s` and `-H` or without. (With `--show-fullpath` it prints URIs, which
+//! `s5cmd-ls`: the output of `s5cmd ls`, with or without `-e`, `-s` and `-H`. (With `--show-fullpath` it prints URIs, which
 //! are `lines`, and with `--json` JSON.)
 //!
-//! A line is `date storage-class etag size  name` in columns of which the middle ones may be blank, with two blanks before
-//! the name as it is (s5cmd, `command/ls.go`).
+//! A line is `date storage-class etag size  name` in columns, of which the middle ones may be missing. Two spaces precede
+//! the name, which is printed unchanged (s5cmd, `command/ls.go`).
 
 use super::format::Format;
 use super::listing::{self, Line, has_shape};
 
 pub static FORMAT: Format = Format {
     name: "s5cmd-ls",
-    help: "What `s5cmd ls` prints",
+    help: "The output of `s5cmd ls`",
     recognise: |sample| {
         sample
             .is_listing(parse)
@@ -18,7 +18,7 @@ pub static FORMAT: Format = Format {
     read: |list, emit| listing::read(list, emit, "s5cmd ls", parse),
 };
 
-/// Tells what `line`, without its end, is; `None` if it is no line of a listing.
+/// Parses `line`, which has no line ending; returns `None` if it is not a line of a listing.
 fn parse(line: &[u8]) -> Option<Line<'_>> {
     const NO_DATE: &[u8] = b"                   ";
     let (date, mut rest) = line.split_at_checked(NO_DATE.len())?;
@@ -26,7 +26,7 @@ fn parse(line: &[u8]) -> Option<Line<'_>> {
     if !has_date && date != NO_DATE {
         return None;
     }
-    // Storage class and ETag may stand before the size, or not.
+    // Storage class and ETag may precede the size.
     for _ in 0..3 {
         let column;
         (column, rest) = next_column(rest)?;
@@ -47,7 +47,7 @@ fn parse(line: &[u8]) -> Option<Line<'_>> {
     None
 }
 
-/// What stands between blanks, and the rest from the blank behind it.
+/// Splits off the next column; the rest starts with the space after it.
 fn next_column(text: &[u8]) -> Option<(&[u8], &[u8])> {
     let blanks = text.iter().take_while(|&&byte| byte == b' ').count();
     let text = &text[blanks..];
@@ -55,12 +55,12 @@ fn next_column(text: &[u8]) -> Option<(&[u8], &[u8])> {
     (blanks > 0 && end > 0).then(|| text.split_at(end))
 }
 
-/// `2024/01/02 03:04:05`
+/// Whether `text` is a date such as `2024/01/02 03:04:05`.
 fn is_date(text: &[u8]) -> bool {
     has_shape(text, b"dddd/dd/dd dd:dd:dd")
 }
 
-/// `DIR`, `123`, or `1.5K`; an ETag of nothing but digits is longer.
+/// Whether `text` is a size: `DIR`, `123` or `1.5K`. An ETag that consists of digits is longer.
 fn is_size(text: &[u8]) -> bool {
     let digits = |text: &[u8]| !text.is_empty() && text.iter().all(u8::is_ascii_digit);
     let rounded = |text: &[u8]| match text {
@@ -90,7 +90,7 @@ mod tests {
     use crate::source::testing::{entries, rows};
 
     #[test]
-    fn names_are_what_follows_two_blanks() {
+    fn a_name_is_the_text_after_two_spaces() {
         let object = |name: &'static str, size| {
             Some(Line::Object {
                 name: name.as_bytes(),
@@ -149,7 +149,7 @@ mod tests {
     }
 
     #[test]
-    fn lines_of_another_shape_are_not_taken() {
+    fn lines_of_another_shape_are_not_accepted() {
         for line in [
             "a/b.txt",
             "2024/01/02 03:04:05  s3://bucket",
@@ -164,7 +164,7 @@ mod tests {
     }
 
     #[test]
-    fn prefix_makes_whole_keys_and_stray_lines_fail() {
+    fn the_prefix_is_prepended_and_stray_lines_fail() {
         let list = b"                                  DIR  sub/\n2024/01/02 03:04:05                12  k\nx\n";
         assert_eq!(
             rows(list, "s5cmd-ls", "p/"),

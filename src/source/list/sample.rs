@@ -1,11 +1,11 @@
-//! The start of a list, by which its format is told: the first bytes, how its lines end, and its lines.
+//! The start of a list, from which its format is detected: its first bytes, its lines and how they end.
 
 use std::io::{self, Read};
 
-/// As much as is looked at, in bytes.
+/// Most bytes of a list that are inspected.
 const SAMPLE: usize = 64 * 1024;
 
-/// How rows end, in the whole list.
+/// How rows end. It applies to the whole list.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum LineEnding {
     Lf,
@@ -18,11 +18,11 @@ pub enum LineEnding {
 pub struct Sample<'a> {
     pub text: &'a [u8],
     pub line_ending: LineEnding,
-    /// The run's bucket, which a column may name.
+    /// The bucket of the run, which a column may name.
     pub bucket: &'a str,
 }
 
-/// Reads until the first row is whole, which a pipe may not give at once.
+/// Reads until the first row is complete, which may take several reads from a pipe.
 pub fn sample(input: &mut impl Read) -> io::Result<Vec<u8>> {
     let mut sample = vec![0; SAMPLE];
     let mut length = 0;
@@ -41,7 +41,7 @@ pub fn sample(input: &mut impl Read) -> io::Result<Vec<u8>> {
     Ok(sample)
 }
 
-/// How the lines of `text`, the start of a list, end.
+/// Detects how the lines of `text`, the start of a list, end.
 pub fn line_ending(text: &[u8]) -> LineEnding {
     let mut ends = memchr::memchr_iter(b'\n', text).peekable();
     let is_crlf = ends.peek().is_some() && ends.all(|end| text[..end].ends_with(b"\r"));
@@ -53,7 +53,7 @@ pub fn line_ending(text: &[u8]) -> LineEnding {
 }
 
 impl<'a> Sample<'a> {
-    /// The lines without their ends; without the last one where it is cut off, unless it is the only one.
+    /// The lines without their line endings. A last line that is cut off is left out, unless it is the only one.
     pub fn lines(&self) -> impl Iterator<Item = &'a [u8]> + Clone {
         let line_ending = self.line_ending;
         let whole = match memchr::memrchr(b'\n', self.text) {
@@ -65,7 +65,7 @@ impl<'a> Sample<'a> {
             .map(move |line| line_ending.strip(line))
     }
 
-    /// Whether there are lines that are not blank, and each of them is a line of a listing.
+    /// Whether there are non-blank lines, and each of them is a line of a listing.
     pub fn is_listing<L>(&self, parse: impl Fn(&'a [u8]) -> Option<L>) -> bool {
         let mut lines = self.lines().filter(|line| !line.is_empty()).peekable();
         lines.peek().is_some() && lines.all(|line| parse(line).is_some())
@@ -80,7 +80,7 @@ impl LineEnding {
         }
     }
 
-    /// `row` without its end, and without anything else taken off.
+    /// Returns `row` without its line ending; nothing else is removed.
     pub fn strip(self, row: &[u8]) -> &[u8] {
         let Some(row) = row.strip_suffix(&[self.last_byte()]) else {
             return row;

@@ -9,7 +9,6 @@ use super::request::{Held, Request};
 use crate::meter::Wait;
 use crate::outcome::{Class, ErrorCode, Failure, Sign};
 use crate::s3::{Body, GetResponse, Part};
-use crate::transfer::limit::Permit;
 use crate::transfer::retry::{PROGRESS, Round};
 use crate::transfer::shared::Broken;
 
@@ -58,8 +57,8 @@ pub struct Reader {
 #[derive(Debug)]
 struct Open {
     body: Body,
-    _permit: Permit,
-    round: Round,
+    /// Goes back with it.
+    held: Held,
 }
 
 impl Reader {
@@ -70,20 +69,19 @@ impl Reader {
             end: response.length,
             open: Some(Open {
                 body: response.body,
-                _permit: held.permit,
-                round: held.round,
+                held,
             }),
             is_whole: true,
             ..Self::new(request)
         }
     }
 
-    /// Reads a range of an object that is known, beginning with a request under `permit`.
+    /// Reads a range of an object that is known, beginning with a request under the permit that is `held`.
     pub async fn of_range(
         request: Request,
         version: ObjectVersion,
         range: std::ops::Range<u64>,
-        permit: Permit,
+        held: Held,
     ) -> Result<Self, Broken> {
         let mut reader = Self {
             version: Some(version),
@@ -91,8 +89,8 @@ impl Reader {
             end: Some(range.end),
             ..Self::new(request)
         };
-        let round = reader.request.budget.round();
-        if let Err(failure) = reader.open(permit, round).await {
+        let round = held.round;
+        if let Err(failure) = reader.open(held).await {
             reader.request.charge(failure, round).await?;
         }
         Ok(reader)
@@ -140,7 +138,7 @@ impl Reader {
                 self.open = None;
                 return Ok(None);
             }
-            let Some(round) = self.open.as_ref().map(|open| open.round) else {
+            let Some(round) = self.open.as_ref().map(|open| open.held.round) else {
                 self.reopen().await?;
                 continue;
             };
@@ -169,9 +167,9 @@ impl Reader {
 
     /// Asks for what is missing; a failure is charged, and leaves nothing open.
     async fn reopen(&mut self) -> Result<(), Broken> {
-        let permit = self.request.permit().await;
-        let round = self.request.budget.round();
-        match self.open(permit, round).await {
+        let held = self.request.permit().await;
+        let round = held.round;
+        match self.open(held).await {
             Ok(()) => Ok(()),
             Err(failure) => self.failed(failure, round).await,
         }
@@ -232,7 +230,7 @@ impl Reader {
     }
 
     /// Asks for what is missing, from the position on.
-    async fn open(&mut self, permit: Permit, round: Round) -> Result<(), Failure> {
+    async fn open(&mut self, held: Held) -> Result<(), Failure> {
         let part = match (&self.version, self.end) {
             (Some(version), Some(end)) => Some(Part {
                 range: self.position..end,
@@ -243,11 +241,10 @@ impl Reader {
             _ => None,
         };
         // Boxed, so that objects that need no second request do not carry its size.
-        let response = Box::pin(self.request.send(part, &permit)).await?;
+        let response = Box::pin(self.request.send(part, &held.permit)).await?;
         self.open = Some(Open {
             body: response.body,
-            _permit: permit,
-            round,
+            held,
         });
         Ok(())
     }

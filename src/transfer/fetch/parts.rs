@@ -21,7 +21,6 @@ use crate::sink::files::{Identity, LocalPath};
 use crate::sink::{Gathered, PartWriter, WRITE_SIZE, Writer};
 use crate::stop::Phase;
 use crate::transfer::checksum::{Expected, Verifier};
-use crate::transfer::limit::Permit;
 use crate::transfer::shared::Broken;
 
 /// A large object under way, shared by everything that fetches parts of it.
@@ -153,9 +152,9 @@ async fn fetch_parts(
                     result = Err(broken);
                 }
             }
-            permit = request.spare_permit(), if may_help => {
+            held = request.spare_permit(), if may_help => {
                 if let Some(index) = object.claim_last() {
-                    runners.spawn(one_part(Arc::clone(object), index, permit));
+                    runners.spawn(one_part(Arc::clone(object), index, held));
                 }
             }
             () = request.shared.stop.reached(Phase::GivingUp), if is_running => {
@@ -187,16 +186,16 @@ async fn from_the_front(
     }
     drop(reader);
     while let Some(index) = object.claim_first() {
-        let permit = object.unless_cancelled(object.request.permit()).await?;
-        one_part(Arc::clone(&object), index, permit).await?;
+        let held = object.unless_cancelled(object.request.permit()).await?;
+        one_part(Arc::clone(&object), index, held).await?;
     }
     Ok(())
 }
 
 /// Fetches a part that was claimed, by a GET of its own.
-async fn one_part(object: Arc<Object>, index: usize, permit: Permit) -> Result<(), Broken> {
+async fn one_part(object: Arc<Object>, index: usize, held: Held) -> Result<(), Broken> {
     let (request, range) = (object.request.clone(), object.plan.range(index));
-    let opening = Reader::of_range(request, object.version.clone(), range, permit);
+    let opening = Reader::of_range(request, object.version.clone(), range, held);
     let mut reader = object.unless_cancelled(opening).await??;
     object.take_part(index, &mut reader).await
 }

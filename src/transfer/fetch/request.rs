@@ -37,7 +37,7 @@ pub struct Known {
     without_parts: bool,
 }
 
-/// A permit, and the round of the request that was sent under it.
+/// A permit, and the round of the request that is sent under it: requests that got theirs together are together.
 #[derive(Debug)]
 pub struct Held {
     pub permit: Permit,
@@ -48,17 +48,17 @@ impl Request {
     /// Asks for the whole object until there is an answer.
     pub async fn whole(&self) -> Result<(GetResponse, Held), Broken> {
         loop {
-            let permit = self.permit().await;
-            let round = self.budget.round();
-            match self.send(None, &permit).await {
+            let held = self.permit().await;
+            match self.send(None, &held.permit).await {
                 // Not every server heeds If-Modified-Since; the body is not read then.
                 Ok(response) if self.is_not_newer(&response) => return Err(Broken::NotModified),
-                Ok(response) => return Ok((response, Held { permit, round })),
+                Ok(response) => return Ok((response, held)),
                 Err(error) if self.if_modified_since.is_some() && error.is_not_modified() => {
                     return Err(Broken::NotModified);
                 }
                 Err(error) => {
-                    drop(permit);
+                    let round = held.round;
+                    drop(held);
                     self.charge(error, round).await?;
                 }
             }
@@ -67,27 +67,33 @@ impl Request {
 
     /// Waits for a permit, and until the object may use it: none of its requests starts while it waits out a backoff.
     /// While nothing gets through to the server, it waits for its turn to try.
-    pub async fn permit(&self) -> Permit {
+    pub async fn permit(&self) -> Held {
         let limit = &self.shared.limit;
         loop {
             self.budget.ready().await;
             let attempt = limit.unless_out().await;
             let permit = limit.acquire().await;
             if self.budget.is_ready() && limit.may_start(&attempt) {
-                return permit.used_by(attempt);
+                return Held {
+                    permit: permit.used_by(attempt),
+                    round: self.budget.round(),
+                };
             }
         }
     }
 
     /// Waits for a permit that no object has a claim on, as [`Request::permit`] does.
-    pub async fn spare_permit(&self) -> Permit {
+    pub async fn spare_permit(&self) -> Held {
         let limit = &self.shared.limit;
         loop {
             self.budget.ready().await;
             let attempt = limit.unless_out().await;
             let permit = limit.acquire_spare().await;
             if self.budget.is_ready() && limit.may_start(&attempt) {
-                return permit.used_by(attempt);
+                return Held {
+                    permit: permit.used_by(attempt),
+                    round: self.budget.round(),
+                };
             }
         }
     }

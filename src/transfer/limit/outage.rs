@@ -4,8 +4,9 @@
 //! requests wait, and one at a time tries, at growing intervals, until one gets an answer. An outage that lasts longer
 //! than the user allows ends the run.
 //!
-//! A failure is the outage's where nothing was answered since its request began, and either no connection could be made
-//! or another key failed likewise: a key whose requests alone fail is charged for them. Before the first answer of the
+//! A failure is the outage's where nothing was answered since its request began, and either no connection could be made,
+//! or keys have failed like that for some time, more than one of them: a key whose requests alone fail is charged for them,
+//! and a storm of resets is over sooner where every key tries by itself. Before the first answer of the
 //! run a name that cannot be resolved or a port that refuses is most likely a typing error, and ends the run soon.
 
 use std::time::{Duration, Instant};
@@ -15,15 +16,25 @@ use crate::outcome::{Class, ErrorCode, Failure, Sign};
 /// Between two requests that try, at first and at most.
 const FIRST_INTERVAL: Duration = Duration::from_millis(200);
 const MAX_INTERVAL: Duration = Duration::from_secs(10);
+/// How long nothing is answered before that counts as an outage, where connections can be made.
+const SUSPICION: Duration = Duration::from_secs(2);
 /// How long a server that was never reached is tried.
 const MAX_UNTIL_REACHED: Duration = Duration::from_secs(5);
 
 /// The state of the run's way to the server.
 #[derive(Debug, Default)]
 pub struct Outage {
-    /// The key whose request failed, with nothing answered since.
-    suspect: Option<String>,
+    suspicion: Option<Suspicion>,
     out: Option<Out>,
+}
+
+/// Requests failed, and nothing was answered since.
+#[derive(Debug)]
+struct Suspicion {
+    since: Instant,
+    /// The first key of them.
+    key: String,
+    has_company: bool,
 }
 
 #[derive(Debug)]
@@ -95,10 +106,8 @@ impl Outage {
             return Ok(Charge::Object);
         }
         let is_unreachable = failure.sign == Sign::NoConnection;
-        let has_company = self.suspect.as_ref().is_some_and(|suspect| suspect != key);
         if self.out.is_none() {
-            if !is_unreachable && !has_company {
-                self.suspect = Some(key.to_owned());
+            if !is_unreachable && !self.is_suspected(key, began, good_at, now) {
                 return Ok(Charge::Object);
             }
             self.out = Some(Out {
@@ -131,6 +140,27 @@ impl Outage {
             });
         }
         Ok(Charge::Nobody)
+    }
+
+    /// Whether keys, more than one, have failed for some time with nothing answered.
+    fn is_suspected(
+        &mut self,
+        key: &str,
+        began: Instant,
+        good_at: Option<Instant>,
+        now: Instant,
+    ) -> bool {
+        let is_outdated = |suspicion: &Suspicion| good_at.is_some_and(|at| at >= suspicion.since);
+        if self.suspicion.as_ref().is_some_and(is_outdated) {
+            self.suspicion = None;
+        }
+        let suspicion = self.suspicion.get_or_insert_with(|| Suspicion {
+            since: began,
+            key: key.to_owned(),
+            has_company: false,
+        });
+        suspicion.has_company |= suspicion.key != key;
+        suspicion.has_company && now.saturating_duration_since(suspicion.since) >= SUSPICION
     }
 
     /// Whether a request may start at `now`.
@@ -217,18 +247,41 @@ mod tests {
     }
 
     #[test]
-    fn a_key_that_fails_alone_is_charged_and_one_in_company_is_not() {
-        let now = Instant::now();
-        let mut outage = Outage::default();
-        let mut failed =
-            |key, failure: &Failure| outage.failed(failure, key, now, None, now, HOUR).unwrap();
+    fn a_key_that_fails_alone_is_charged_and_keys_that_fail_for_some_time_are_not() {
+        let start = Instant::now();
+        let at = |millis| start + Duration::from_millis(millis);
         let unavailable = status(503, Class::Throttled);
-        for _ in 0..10 {
-            assert_eq!(failed("a", &unavailable), Charge::Object);
+        let failed = |outage: &mut Outage, key, failure: &Failure, good_at: Option<u64>, now| {
+            let good_at = good_at.map(at);
+            outage
+                .failed(failure, key, at(now), good_at, at(now), HOUR)
+                .unwrap()
+        };
+        let mut outage = Outage::default();
+        for n in 0..10 {
+            let charge = failed(&mut outage, "a", &unavailable, None, n * 1_000);
+            assert_eq!(charge, Charge::Object);
         }
-        assert_eq!(failed("b", &status(404, Class::Permanent)), Charge::Object);
-        assert_eq!(failed("b", &unavailable), Charge::Nobody);
-        assert_eq!(failed("a", &unavailable), Charge::Nobody);
+        let missing = status(404, Class::Permanent);
+        assert_eq!(
+            failed(&mut outage, "b", &missing, None, 10_000),
+            Charge::Object
+        );
+        assert_eq!(
+            failed(&mut outage, "b", &unavailable, None, 10_000),
+            Charge::Nobody
+        );
+        assert_eq!(
+            failed(&mut outage, "a", &unavailable, None, 10_001),
+            Charge::Nobody
+        );
+        // A storm that is answered in between is none.
+        let mut outage = Outage::default();
+        for (n, key) in (0..100).zip(["a", "b"].iter().cycle()) {
+            let good_at = Some(n * 100 - n * 100 % 1_900);
+            let charge = failed(&mut outage, key, &unavailable, good_at, n * 100 + 1);
+            assert_eq!(charge, Charge::Object, "{n}");
+        }
     }
 
     #[test]

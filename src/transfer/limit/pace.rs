@@ -21,8 +21,8 @@ const EIGHTHS: usize = 8;
 /// one or two requests at once, each step up costs a refusal.
 const SLOW_ROUNDS: usize = 4;
 const MIN_SLOW_REPLIES: usize = 24;
-/// The first interval where no good reply tells the server's rate.
-const FIRST_INTERVAL: Duration = Duration::from_millis(500);
+/// The first interval where no good reply tells the server's rate: it may refuse everything for a moment and nothing then.
+const FIRST_INTERVAL: Duration = Duration::from_millis(50);
 /// The longest interval.
 const MAX_INTERVAL: Duration = Duration::from_secs(10);
 /// Requests this close together are limited by their number, not by an interval.
@@ -122,6 +122,14 @@ impl Pace {
                 lowest: max,
             },
         }
+    }
+
+    /// Begins as at the start: what the server refused while nothing got through says nothing of its limit.
+    pub fn start_over(&mut self) {
+        *self = Self {
+            throttling: self.throttling,
+            ..Self::new(self.max)
+        };
     }
 
     pub fn n_permits(&self) -> usize {

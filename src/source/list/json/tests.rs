@@ -1,0 +1,145 @@
+use crate::row::Entry;
+use crate::source::testing::{entries, failure, rows};
+
+const LISTING: &str = r#"{
+"Contents": [
+    {
+        "Key": "a \u00fc\n",
+        "LastModified": "2024-01-02T03:04:05+00:00",
+        "ETag": "\"abc-2\"",
+        "ChecksumAlgorithm": ["CRC64NVME"],
+        "Size": 12,
+        "Owner": {"Key": "not this"}
+    },
+    {"Key": "s3://b/is-a-key-here", "Size": 0}
+],
+"RequestCharged": null
+}
+"#;
+
+fn keys(keys: &[&str]) -> Vec<Result<String, String>> {
+    keys.iter().map(|key| Ok((*key).to_owned())).collect()
+}
+
+#[test]
+fn listings_of_the_aws_cli_are_read_page_by_page() {
+    let found = entries(LISTING.as_bytes(), "auto");
+    let first = Entry {
+        key: "a ü\n".into(),
+        size: Some(12),
+        etag: Some("abc-2".into()),
+        ..Entry::default()
+    };
+    assert_eq!(found[0], first);
+    assert_eq!(found[1].key, "s3://b/is-a-key-here");
+    // Several pages may follow one another, in this layout or with one page per line.
+    let pages = [LISTING, LISTING].concat();
+    assert_eq!(entries(pages.as_bytes(), "auto").len(), 4);
+    let compact: String = LISTING.lines().map(str::trim).collect();
+    let pages = format!("{compact}\n{compact}\n");
+    assert_eq!(entries(pages.as_bytes(), "auto").len(), 4);
+}
+
+#[test]
+fn lines_of_s5cmd_are_objects_except_folders() {
+    let list = "{\"key\":\"s3://b/a\\u0026b\",\"type\":\"file\",\"size\":3,\"etag\":\"e\",\"version_id\":\"v\"}\n\
+                {\"key\":\"s3://b/sub/\",\"type\":\"directory\"}\n\
+                {\"key\":\"s3://other/x\",\"type\":\"file\"}\n";
+    assert_eq!(
+        rows(list.as_bytes(), "auto", ""),
+        [
+            Ok("a&b".to_owned()),
+            Err("3: WrongBucket: the row is for bucket `other`, this run is for `b`".to_owned())
+        ]
+    );
+    let first = &entries(list.as_bytes(), "auto")[0];
+    assert_eq!(
+        (
+            first.size,
+            first.etag.as_deref(),
+            first.version_id.as_deref()
+        ),
+        (Some(3), Some("e"), Some("v"))
+    );
+}
+
+#[test]
+fn arrays_may_contain_keys_or_objects() {
+    assert_eq!(rows(b"[\"a\", \"b c\"]", "auto", ""), keys(&["a", "b c"]));
+    assert_eq!(
+        rows(b"[\n\"a\",\n\"b\"\n]\n", "auto", "p/"),
+        keys(&["p/a", "p/b"])
+    );
+    assert_eq!(rows(b"[{\"Key\":\"a\"}]\n", "auto", ""), keys(&["a"]));
+    assert_eq!(rows(b"\"a\"\n\"b\"\n", "json", ""), keys(&["a", "b"]));
+}
+
+#[test]
+fn rows_of_one_line_share_its_line_number() {
+    let found = rows(b"[1, 2]\n[3]\n", "json", "");
+    let lines = found
+        .iter()
+        .map(|row| row.as_ref().unwrap_err().split(':').next());
+    assert_eq!(lines.collect::<Vec<_>>(), [Some("1"), Some("1"), Some("2")]);
+}
+
+#[test]
+fn versions_are_read_like_those_of_an_inventory() {
+    let list = r#"{"RequestCharged": null, "Versions": [
+        {"Key": "a", "VersionId": "v2", "IsLatest": true, "Size": 3},
+        {"Key": "a", "VersionId": "v1", "IsLatest": false, "Size": 2}
+      ], "DeleteMarkers": [{"Key": "gone", "VersionId": "v3", "IsLatest": true}]}"#;
+    let found = entries(list.as_bytes(), "auto");
+    assert_eq!(found.len(), 1);
+    let version = found[0].version_id.as_deref();
+    assert_eq!((version, found[0].size), (Some("v2"), Some(3)));
+    assert_eq!(
+        rows(list.as_bytes(), "auto", ""),
+        [
+            Ok("a".to_owned()),
+            Err("2: not the latest version".to_owned()),
+            Err("3: a delete marker".to_owned())
+        ]
+    );
+}
+
+#[test]
+fn empty_listings_have_no_rows() {
+    for list in [
+        "",
+        "null\n",
+        "[]",
+        "{}\n",
+        "{\n    \"RequestCharged\": null,\n    \"Prefix\": \"x\"\n}\n",
+    ] {
+        assert_eq!(rows(list.as_bytes(), "json", ""), [], "{list:?}");
+    }
+}
+
+#[test]
+fn values_that_do_not_name_an_object_fail_only_their_row() {
+    let list = b"{\"key\":\"a\"}\n{\"nokey\":1}\n7\nnot json\n[[1]]\n\
+                 {\"Key\":5}\n{\"key\":\"b\"}\n";
+    let found = rows(list, "auto", "");
+    assert_eq!(found.first(), Some(&Ok("a".to_owned())));
+    assert_eq!(found.last(), Some(&Ok("b".to_owned())));
+    let failed_rows = &found[1..found.len() - 1];
+    assert_eq!(failed_rows.len(), 5);
+    for (line, row) in (2..).zip(failed_rows) {
+        let message = row.as_ref().unwrap_err();
+        assert!(
+            message.starts_with(&format!("{line}: InvalidRow: ")),
+            "{message}"
+        );
+    }
+}
+
+#[test]
+fn a_document_that_is_truncated_or_never_reaches_a_row_is_an_error() {
+    let message = failure(&LISTING.as_bytes()[..150], "auto");
+    assert!(message.contains("it is not JSON: EOF"), "{message}");
+    let mut hidden = b"[\n\"".to_vec();
+    hidden.resize(32 << 20, b'x');
+    let message = failure(&hidden, "auto");
+    assert!(message.contains("after row 0"), "{message}");
+}
