@@ -5,30 +5,8 @@
 //! process, without the server. The table is printed on stdout, all figures are written to `target/bench/downloads.json`, and
 //! with `chart` a chart of throughput by concurrency is written to `benches/throughput.svg`.
 //!
-//! # Where the rest goes
-//!
-//! Instructions per object of 10 KiB at `-j 8` over plain HTTP, as `valgrind --tool=callgrind` counted them in 2026: the
-//! difference between runs of 2,000 and 500 objects, divided by 1,500. System calls are not included.
-//!
-//! | layer | instructions | share |
-//! | --- | --- | --- |
-//! | SHA-256 of the signature, in software: a CPU with SHA instructions, which callgrind lacks, takes a tenth | 103,200 | 25 % |
-//! | the SDK's request machinery: plugins, interceptors, endpoint rules, parsing the response | 82,900 | 20 % |
-//! | moving memory, most of it the SDK's builders and its output of 40 members | 41,200 | 10 % |
-//! | the allocator | 39,400 | 10 % |
-//! | header maps and URIs (the `http` crate), which the SDK converts from one to another | 34,300 | 8 % |
-//! | formatting, hash maps, UTF-8, vectors and other parts of std, nearly all of them for the above | 70,100 | 17 % |
-//! | the rest of signing | 12,700 | 3 % |
-//! | hyper | 9,800 | 2 % |
-//! | tokio | 7,200 | 2 % |
-//! | s3pull | 6,900 | 2 % |
-//! | opening, naming and renaming files (cap-std, rustix) | 800 | 0 % |
-//! | all | 408,500 | 100 % |
-//!
-//! So the next step would be to build and sign a GET without the SDK, behind `s3::Client::get`: its requests differ only in
-//! the path, the date and the signature. Two improvements were made so far. The future of an object has 16 KiB and was moved
-//! ten times on its way to a thread; now it is boxed (569,000 instructions before, 408,500 after). The system's authorities
-//! are loaded with the first TLS connection (which saves 5 million instructions and some MiB if there is none).
+//! With `serve`, only the server runs, and prints its URL: `benches/README.md` shows where the instructions of an object
+//! go.
 
 #![expect(
     clippy::unwrap_used,
@@ -171,6 +149,13 @@ fn main() {
             ca: Some(PathBuf::from(ca)).filter(|ca| !ca.as_os_str().is_empty()),
         };
         yardsticks::run(name, job);
+        return;
+    }
+    if args.iter().any(|arg| arg == "serve") {
+        let server = Server::start(Duration::ZERO, None);
+        println!("{}", server.url());
+        // Serves until the end of stdin.
+        std::io::copy(&mut std::io::stdin(), &mut std::io::sink()).unwrap();
         return;
     }
     let bench = Bench::new();

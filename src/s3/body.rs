@@ -1,4 +1,4 @@
-//! The bytes of a reply on their way, and how long they may take.
+//! Reads the bodies of replies, within limits of time and size.
 
 use std::time::{Duration, Instant};
 
@@ -13,7 +13,7 @@ use crate::outcome::ErrorCode;
 /// A body that delivers fewer bytes than this within the timeout counts as stalled.
 const MIN_BYTES: u64 = 1024;
 
-/// The most bytes that are read of a body that is not an object's: of an error, or of credentials.
+/// The most bytes that are read of a body that is not an object's, such as that of an error or of credentials.
 pub const MAX_SMALL_BODY: usize = 64 * 1024;
 
 /// The bytes of an object, as they arrive.
@@ -21,9 +21,9 @@ pub const MAX_SMALL_BODY: usize = 64 * 1024;
 pub struct Body {
     stream: Stream,
     timeout: Duration,
-    /// Time spent waiting for the network, and nothing else, in the window that is being looked at.
+    /// Time spent waiting for the network alone, in the current window.
     waited: Duration,
-    /// Bytes that came in it.
+    /// Bytes received in the current window.
     n_bytes: u64,
 }
 
@@ -84,7 +84,7 @@ impl Body {
     /// The next bytes; `None` at the end.
     ///
     /// # Errors
-    /// When the connection breaks, ends early, or is silent, or as good as silent, for too long.
+    /// When the connection breaks or ends early, or the body stalls.
     pub async fn next(&mut self) -> Result<Option<Bytes>, GetError> {
         let started = Instant::now();
         let bytes = match tokio::time::timeout(self.timeout, self.stream.next()).await {
@@ -114,7 +114,7 @@ impl Body {
     }
 }
 
-/// The next bytes of a body; trailers are passed over.
+/// The next bytes of a body; trailers are skipped.
 async fn next_data(incoming: &mut Incoming) -> Option<Result<Bytes, hyper::Error>> {
     loop {
         match incoming.frame().await? {
@@ -128,7 +128,7 @@ async fn next_data(incoming: &mut Incoming) -> Option<Result<Bytes, hyper::Error
     }
 }
 
-/// A small body is too large, too slow, or breaks.
+/// Why a small body could not be read.
 #[derive(Debug, thiserror::Error)]
 pub enum SmallBodyError {
     #[error("the body has more than {MAX_SMALL_BODY} bytes")]
@@ -139,7 +139,7 @@ pub enum SmallBodyError {
     Broken(#[source] hyper::Error),
 }
 
-/// Reads all of a body that must be small and come within `timeout` as a whole.
+/// Reads a whole body, which must be at most [`MAX_SMALL_BODY`] bytes long and end within `timeout`.
 pub async fn read_bounded(
     mut incoming: Incoming,
     timeout: Duration,
@@ -154,10 +154,10 @@ pub async fn read_bounded(
     }
 }
 
-/// Reads as much of a body as is small and comes within `timeout`: enough to know an error by.
+/// Reads up to [`MAX_SMALL_BODY`] bytes of a body within `timeout`: enough to recognise an error.
 pub async fn read_beginning(mut incoming: Incoming, timeout: Duration) -> Vec<u8> {
     let mut read = Vec::new();
-    // What came before it broke or took too long is all there is to know.
+    // If it breaks or takes too long, the bytes received until then have to do.
     let reading = read_until(&mut incoming, &mut read, MAX_SMALL_BODY);
     let _ = tokio::time::timeout(timeout, reading).await;
     read

@@ -1,4 +1,4 @@
-//! Errors and what caused them, as chains.
+//! Searches and prints the chain of an error's causes.
 
 use std::error::Error;
 
@@ -7,7 +7,7 @@ pub fn find_cause<'a, T: Error + 'static>(error: &'a (dyn Error + 'static)) -> O
     std::iter::successors(Some(error), |error| cause(*error)).find_map(|error| error.downcast_ref())
 }
 
-/// What `error` was made from. An I/O error hides the error that it wraps, and gives that one's cause instead.
+/// The cause of `error`. The `source` of an I/O error skips the error that it wraps, so this returns the wrapped one.
 fn cause<'a>(error: &'a (dyn Error + 'static)) -> Option<&'a (dyn Error + 'static)> {
     match error.downcast_ref::<std::io::Error>() {
         Some(io) => io.get_ref().map(|inner| inner as &(dyn Error + 'static)),
@@ -15,7 +15,7 @@ fn cause<'a>(error: &'a (dyn Error + 'static)) -> Option<&'a (dyn Error + 'stati
     }
 }
 
-/// The chain of causes in one line, each said once.
+/// The chain of causes in one line, without repetitions.
 pub fn one_line(error: &(dyn Error + 'static)) -> String {
     let mut line = String::new();
     for cause in std::iter::successors(Some(error), |error| cause(*error)) {

@@ -4,7 +4,7 @@
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Checksum {
     pub algorithm: ChecksumAlgorithm,
-    /// Big-endian, as long as the algorithm makes it.
+    /// Big-endian; its length depends on the algorithm.
     pub value: Vec<u8>,
 }
 
@@ -19,7 +19,7 @@ pub enum ChecksumAlgorithm {
 }
 
 impl ChecksumAlgorithm {
-    /// Bytes of a value.
+    /// Length of a value in bytes.
     pub(super) fn length(self) -> usize {
         match self {
             Self::Crc64Nvme => 8,

@@ -1,8 +1,8 @@
-//! What an answer that is no success means: from the S3 code and the HTTP status, never from message text.
+//! Classifies replies that are not successes, by S3 code and HTTP status, never by message text.
 
 use crate::outcome::Class;
 
-/// S3 codes that say more than their status does. A code that is not here has the class of its status.
+/// S3 codes whose class differs from that of their status. A code that is not listed has the class of its status.
 /// Sources: S3 API reference, "List of error codes"; the throttling codes are those that the AWS SDKs share.
 const BY_CODE: &[(Class, &[&str])] = &[
     (
@@ -40,7 +40,7 @@ const BY_CODE: &[(Class, &[&str])] = &[
     (
         Class::Fatal,
         &[
-            // Credentials and signatures: what refuses one key refuses all.
+            // Credentials and signatures: if one key is refused, all are.
             "AccountProblem",
             "AuthFailure",
             "AuthorizationHeaderMalformed",
@@ -70,17 +70,17 @@ const BY_CODE: &[(Class, &[&str])] = &[
     ),
 ];
 
-/// Gives an answer its class: by its code where that is known, else by its status.
+/// The class of a reply: by its code if that is listed, else by its status.
 pub fn classify(code: Option<&str>, status: u16) -> Class {
     let by_code = code.and_then(|code| BY_CODE.iter().find(|(_, codes)| codes.contains(&code)));
     if let Some((class, _)) = by_code {
         return *class;
     }
     match status {
-        // The credentials are refused, by the server or by a proxy.
+        // The server or a proxy refuses the credentials.
         401 | 407 => Class::Fatal,
         429 | 503 => Class::Throttled,
-        // 501 and 505 say that the server can't, not that it can't now.
+        // 501 and 505 mean that the server never can, not that it cannot now.
         501 | 505 => Class::Permanent,
         408 | 500..=599 => Class::Transient,
         _ => Class::Permanent,

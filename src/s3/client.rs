@@ -28,13 +28,13 @@ use super::reply::Framing;
 use super::session::Session;
 use super::sessions::Sessions;
 
-/// Corrections that one request may lead to; more would be a server that sends us round in circles.
+/// The most corrections per request. A server that causes more is leading the client in circles.
 const MAX_CORRECTIONS: u32 = 4;
-/// Secrets of fewer bytes are not masked: they would be found in any text.
+/// Secrets shorter than this many bytes are not masked: any text may contain them.
 const MIN_SECRET: usize = 4;
 
-/// The one client. It knows the bucket, moves to the bucket's region when S3 names it, and renews credentials before they
-/// end.
+/// The one client. It knows the bucket, switches to the bucket's region when S3 names it, and renews credentials before
+/// they expire.
 #[derive(Clone)]
 pub struct Client(Arc<Shared>);
 
@@ -42,7 +42,7 @@ struct Shared {
     pool: Pool,
     timeout: Duration,
     sessions: Arc<Sessions>,
-    /// Whether the server has answered as S3 does.
+    /// Whether the server has answered as an S3 server does.
     is_known_as_s3: AtomicBool,
     secrets_of_proxies: Vec<String>,
 }
@@ -57,7 +57,7 @@ impl Client {
     /// Reads the AWS configuration and loads the credentials; sends nothing to S3.
     ///
     /// # Errors
-    /// [`ConnectError`] for all that is known to be wrong before the first request.
+    /// [`ConnectError`] for everything that is known to be wrong before the first request.
     pub async fn connect(options: ConnectOptions) -> Result<Self, ConnectError> {
         if let Some(signer) = std::env::var("S3PULL_SIGNER")
             .ok()
@@ -137,7 +137,7 @@ impl Client {
             self.0.is_known_as_s3.store(true, Relaxed);
             return Ok(response.with(Body::new(body, *timeout)));
         }
-        // It has no body.
+        // A 304 has no body.
         let error_body = if head.status == StatusCode::NOT_MODIFIED {
             Vec::new()
         } else {
@@ -172,7 +172,7 @@ impl Client {
         error
     }
 
-    /// Takes our secrets out of what a server says, as they are and as they stand in URLs.
+    /// Masks our secrets in a server's text, both plain and as encoded in URLs.
     fn masked(&self, session: &Session, mut error: GetError) -> GetError {
         let credentials = session.facts.credentials.as_ref();
         let of_credentials = credentials.into_iter().flat_map(|credentials| {
@@ -197,13 +197,13 @@ impl Client {
     }
 }
 
-/// The AWS configuration, with nothing in it that this program does itself: retries, timeouts of a body, checksums.
+/// The AWS configuration, with everything disabled that this program does itself: retries, timeouts of a body, checksums.
 async fn sdk_config(options: &ConnectOptions, region: &str, http: &SdkClient) -> SdkConfig {
     let mut loader = aws_config::defaults(BehaviorVersion::latest())
         .http_client(http.clone())
         .app_name(AppName::new("s3pull").expect("a valid name"))
         .region(Region::new(region.to_owned()))
-        // Given here, so that the environment's values, some of which make the SDK panic, are not read.
+        // Set explicitly, so that the SDK does not read the environment's values, some of which make it panic.
         .retry_config(RetryConfig::disabled())
         .timeout_config(
             TimeoutConfig::builder()

@@ -1,4 +1,4 @@
-//! Times as servers write them. All are whole seconds.
+//! Reads and writes times in the forms that servers use, in whole seconds.
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -18,14 +18,14 @@ pub fn parse(text: &str) -> Option<SystemTime> {
 fn http(text: &str) -> Option<i64> {
     let words = text.split([' ', ',', '-']).filter(|word| !word.is_empty());
     let mut words: [&str; 7] = {
-        // An offset of `-0800` lost its sign in the split; it is looked at apart.
+        // The split removes the sign of an offset such as `-0800`; it is read separately below.
         let mut array = [""; 7];
         for (place, word) in array.iter_mut().zip(words) {
             *place = word;
         }
         array
     };
-    // The weekday says nothing that the date does not.
+    // The weekday is redundant.
     if words[0].starts_with(|c: char| c.is_ascii_alphabetic()) {
         words.rotate_left(1);
         words[6] = "";
@@ -36,7 +36,7 @@ fn http(text: &str) -> Option<i64> {
         (words[1], words[0], words[3], words[2], "")
     };
     let year = match (number(year)?, year.len()) {
-        // RFC 9110: two digits that seem far ahead are of the past.
+        // RFC 9110: a two-digit year that appears far in the future is in the past.
         (year, 2) if year >= 70 => 1900 + year,
         (year, 2) => 2000 + year,
         (year, 4) => year,
@@ -82,7 +82,7 @@ fn iso(text: &str) -> Option<i64> {
     Some(days * 86_400 + time_of_day(time)? - offset)
 }
 
-/// Seconds of `0130`.
+/// The seconds of an offset such as `0130`.
 fn offset(digits: &str) -> Option<i64> {
     if digits.len() != 4 {
         return None;
@@ -91,7 +91,7 @@ fn offset(digits: &str) -> Option<i64> {
     (hours < 24 && minutes < 60).then_some(hours * 3600 + minutes * 60)
 }
 
-/// Seconds since midnight of `08:49:37`.
+/// The seconds since midnight of a time such as `08:49:37`.
 fn time_of_day(text: &str) -> Option<i64> {
     let mut fields = text.split(':');
     let (hour, minute, second) = (fields.next()?, fields.next()?, fields.next()?);
@@ -112,7 +112,7 @@ fn month_of(name: &str) -> Option<i64> {
     i64::try_from(month + 1).ok()
 }
 
-/// Digits alone, few enough not to overflow.
+/// A number of one to four digits, which cannot overflow.
 fn number(text: &str) -> Option<i64> {
     let is_number = (1..=4).contains(&text.len()) && text.bytes().all(|byte| byte.is_ascii_digit());
     is_number.then(|| text.parse().ok()).flatten()
@@ -156,7 +156,7 @@ pub fn fields(seconds: u64) -> [u64; 6] {
     ]
 }
 
-/// A time as HTTP has it. Fractions of a second are dropped, and times before 1970 are shown as that.
+/// A time in HTTP's preferred form. Fractions of a second are dropped; times before 1970 become 1970.
 pub fn http_date(time: SystemTime) -> String {
     const DAYS: [&str; 7] = ["Thu", "Fri", "Sat", "Sun", "Mon", "Tue", "Wed"];
     const MONTHS: [&str; 12] = [

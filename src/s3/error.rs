@@ -1,4 +1,5 @@
-//! Why a GET failed: replies, connections and requests as one kind of error, with what a retry, the CSV and people need.
+//! The error of a GET, whether the reply, the connection or the request failed, with all that retries, the CSV and people
+//! need.
 
 use std::fmt::Display;
 use std::time::Duration;
@@ -10,7 +11,7 @@ use super::http::pool::{ConnectProblem, TransportError};
 use super::lesson::Lesson;
 use crate::outcome::{Class, ErrorCode, Failure, Sign};
 
-/// Why there is no object, or no more of it.
+/// Why an object, or the rest of it, could not be had.
 #[derive(Debug, Clone)]
 pub struct GetError {
     pub code: ErrorCode,
@@ -20,12 +21,12 @@ pub struct GetError {
     pub request_id: Option<String>,
     /// One line.
     pub message: String,
-    /// How long the server asks to wait.
+    /// How long the server asks the client to wait.
     pub retry_after: Option<Duration>,
     pub sign: Sign,
-    /// Whether an S3 server wrote it.
+    /// Whether the reply came from an S3 server.
     pub(super) is_of_s3: bool,
-    /// What the client can learn from it, so that the same request is answered. Boxed: most errors have none.
+    /// How the client can change so that the same request succeeds. Boxed, since most errors have none.
     lesson: Option<Box<Lesson>>,
 }
 
@@ -69,7 +70,7 @@ impl GetError {
         self
     }
 
-    /// Whether it is no error at all, but the answer to `if_modified_since`.
+    /// Whether it is not an error but the answer to `if_modified_since`.
     pub fn is_not_modified(&self) -> bool {
         self.status == Some(304)
     }
@@ -120,7 +121,7 @@ impl GetError {
         Self::transient(code, message)
     }
 
-    /// Takes out of a server's own words what they must not repeat.
+    /// Masks secrets in text that comes from the server.
     pub(super) fn mask(&mut self, secrets: &[String]) {
         let mask = |text: &mut String| {
             for secret in secrets {
@@ -162,7 +163,7 @@ impl From<GetError> for Failure {
     }
 }
 
-/// Another object is under the key than before.
+/// The key now holds another object than before.
 pub fn changed(how: impl Display) -> GetError {
     GetError::transient(
         ErrorCode::ObjectChanged,

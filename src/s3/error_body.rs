@@ -1,8 +1,8 @@
-//! What the body of an S3 error says, read leniently: servers differ in how they write it, and a proxy may have cut it off.
+//! Reads the body of an S3 error leniently: servers differ in how they write it, and a proxy may have cut it off.
 
-/// Bytes of a code that are kept; S3's longest has 39.
+/// The most bytes of a code that are kept; S3's longest has 39.
 const MAX_CODE: usize = 128;
-/// Bytes of a message that are kept.
+/// The most bytes of a message that are kept.
 const MAX_MESSAGE: usize = 1024;
 
 /// The elements of an error that matter.
@@ -16,7 +16,7 @@ pub struct ErrorBody {
 }
 
 impl ErrorBody {
-    /// `None` if it is not an S3 error, but a page for people, say.
+    /// `None` if it is not an S3 error but, for example, a web page.
     pub fn parse(bytes: &[u8]) -> Option<Self> {
         let text = decoded(bytes);
         let root = Tags(&text).find(|tag| !tag.name.starts_with(['?', '!']))?;
@@ -42,7 +42,7 @@ impl ErrorBody {
     }
 }
 
-/// The beginning of a text, of at most `max` bytes and a mark that it was cut.
+/// The text, cut after at most `max` bytes with a mark that it was cut.
 pub fn cut(text: &str, max: usize) -> String {
     let mut cut = text.to_owned();
     if cut.len() > max {
@@ -52,7 +52,7 @@ pub fn cut(text: &str, max: usize) -> String {
     cut
 }
 
-/// UTF-8 or UTF-16, with or without a byte order mark; what is neither is taken for Latin-1.
+/// The text of UTF-8 or UTF-16, with or without a byte order mark; anything else is read as Latin-1.
 fn decoded(bytes: &[u8]) -> String {
     let utf16 = |bytes: &[u8], unit: fn([u8; 2]) -> u16| {
         let (units, _) = bytes.as_chunks::<2>();
@@ -69,7 +69,7 @@ fn decoded(bytes: &[u8]) -> String {
             let bytes = bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(bytes);
             match std::str::from_utf8(bytes) {
                 Ok(text) => text.to_owned(),
-                // Cut off within a character.
+                // The text was cut off within a character.
                 Err(error) if error.error_len().is_none() => {
                     String::from_utf8_lossy(bytes).into_owned()
                 }
@@ -79,17 +79,17 @@ fn decoded(bytes: &[u8]) -> String {
     }
 }
 
-/// A tag's name, without its namespace's prefix.
+/// A tag's name without its namespace prefix.
 fn local(name: &str) -> &str {
     name.rsplit_once(':').map_or(name, |(_, local)| local)
 }
 
-/// Goes through a document's opening tags.
+/// Iterates over a document's opening tags.
 struct Tags<'a>(&'a str);
 
 struct Tag<'a> {
     name: &'a str,
-    /// What follows the tag.
+    /// The document after the tag.
     rest: &'a str,
 }
 
@@ -118,7 +118,7 @@ impl<'a> Iterator for Tags<'a> {
     }
 }
 
-/// The text from here to the element's end, and whether that is there.
+/// The text up to the element's end, and whether that end was found.
 fn content(mut rest: &str) -> Option<(String, bool)> {
     let mut text = String::new();
     loop {
@@ -139,7 +139,7 @@ fn content(mut rest: &str) -> Option<(String, bool)> {
     }
 }
 
-/// Replaces the entities that XML knows without a declaration; others stay as they are.
+/// Replaces the entities that XML predefines; others are kept.
 fn unescaped(text: &str) -> String {
     let mut plain = String::with_capacity(text.len());
     let mut rest = text;

@@ -11,40 +11,40 @@ use super::checksum::Checksum;
 pub struct GetRequest<'a> {
     pub key: &'a str,
     pub version_id: Option<&'a str>,
-    /// Where the object was not modified after this time, of which whole seconds count, there is no answer but
-    /// [`GetError::is_not_modified`](super::GetError::is_not_modified); some servers send it nevertheless.
+    /// Fail with [`GetError::is_not_modified`](super::GetError::is_not_modified) unless the object was modified after this
+    /// time, of which only whole seconds count. Some servers ignore this and send the object.
     pub if_modified_since: Option<SystemTime>,
     /// `None` for the whole object.
     pub part: Option<Part<'a>>,
 }
 
-/// A range of an object that is known from an earlier answer.
+/// A range of an object that an earlier answer described.
 #[derive(Debug, Clone)]
 pub struct Part<'a> {
-    /// Bytes, from 0; not empty.
+    /// Byte offsets from 0; not empty.
     pub range: Range<u64>,
-    /// The object's ETag, with its quotes: another one is another object.
+    /// The object's ETag, with its quotes. Another ETag means another object.
     pub etag: &'a str,
-    /// Bytes of the whole object.
+    /// Size of the whole object in bytes.
     pub size: u64,
-    /// Another time is another object's.
+    /// The object's `Last-Modified`, if it is known. Another time means another object.
     pub last_modified: Option<SystemTime>,
 }
 
-/// An object, or the part that was asked for, its body still to be read.
+/// An object, or the part that was asked for, with its body still to be read.
 #[derive(Debug)]
 pub struct GetResponse<B = Body> {
-    /// Bytes of the body; `None` where the server does not say.
+    /// Length of the body in bytes; `None` if the server does not state it.
     pub length: Option<u64>,
     /// As the server wrote it, with its quotes.
     pub etag: Option<String>,
     pub version_id: Option<String>,
     pub last_modified: Option<SystemTime>,
-    /// A checksum of the whole object, where S3 returned one that its bytes can be compared with.
+    /// A checksum of the whole object, if S3 returned one that the bytes can be compared with.
     pub checksum: Option<Checksum>,
-    /// The whole object's MD5, where its ETag may be that.
+    /// The whole object's MD5, if its ETag may be one.
     pub md5: Option<[u8; 16]>,
-    /// Whether the connection's end is the body's end, so that nothing but `checksum` tells a whole body from a
+    /// Whether the end of the connection marks the end of the body, so that only `checksum` tells a whole body from a
     /// broken one.
     pub ends_with_connection: bool,
     pub body: B,
@@ -66,8 +66,8 @@ impl GetResponse<()> {
 }
 
 impl<B> GetResponse<B> {
-    /// The ETag, if more of the object can be asked for by it: `If-Match` compares strongly (RFC 9110, 13.1.1), so that
-    /// a weak ETag never matches, and one without quotes is not one.
+    /// The ETag, if it can be used to request parts. `If-Match` compares strongly (RFC 9110, 13.1.1), so a weak ETag never
+    /// matches, and a value without quotes is not an ETag.
     pub fn strong_etag(&self) -> Option<&str> {
         let etag = self.etag.as_deref()?;
         let inner = etag.strip_prefix('"')?.strip_suffix('"')?;

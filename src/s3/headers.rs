@@ -1,4 +1,4 @@
-//! The headers of replies that matter, and what their values mean.
+//! Reads the headers that matter in a reply.
 
 use std::ops::Range;
 
@@ -6,7 +6,7 @@ use http::{HeaderMap, HeaderValue};
 
 use super::checksum::{Checksum, ChecksumAlgorithm};
 
-/// The headers that matter, the first of each name. One that is not text counts as absent.
+/// The headers that matter, the first of each name. A value that is not text counts as absent.
 #[derive(Debug, Default)]
 pub struct Headers<'a> {
     pub etag: Option<&'a str>,
@@ -52,7 +52,7 @@ impl<'a> Headers<'a> {
     }
 }
 
-/// A header's value without the white space around it, if there is one.
+/// A header's value without surrounding white space; `None` if it is empty or not text.
 pub fn text(value: &HeaderValue) -> Option<&str> {
     let text = value.to_str().ok()?.trim();
     (!text.is_empty()).then_some(text)
@@ -81,7 +81,8 @@ pub fn number(text: &str) -> Option<u64> {
     is_plain.then(|| text.parse().ok()).flatten()
 }
 
-/// The first checksum that can be compared with the whole body: a composite one, of a multipart upload's parts, can't.
+/// The first checksum that can be compared with the whole body. A composite one, made from the checksums of a multipart
+/// upload's parts, cannot.
 pub fn checksum_of(headers: &Headers<'_>) -> Option<Checksum> {
     let is_composite = |kind: &str| kind.eq_ignore_ascii_case("COMPOSITE");
     if headers.checksum_type.is_some_and(is_composite) {
@@ -95,14 +96,14 @@ pub fn checksum_of(headers: &Headers<'_>) -> Option<Checksum> {
         (ChecksumAlgorithm::Sha1, headers.sha1),
     ];
     values.into_iter().find_map(|(algorithm, value)| {
-        // A composite value ends in `-N`, which is no base64.
+        // A composite value ends in `-N`, which is not valid base64.
         let value = base64_simd::STANDARD.decode_to_vec(value?).ok()?;
         (value.len() == algorithm.length()).then_some(Checksum { algorithm, value })
     })
 }
 
-/// The MD5 that the ETag may be: never where it is a multipart upload's, or the object is encrypted with a key of its own
-/// (S3 API reference, "Object", `ETag`).
+/// The ETag as an MD5, if it may be one: a multipart upload's is not, nor is that of an object encrypted with a KMS or
+/// customer key (S3 API reference, "Object", `ETag`).
 pub fn md5_of(headers: &Headers<'_>) -> Option<[u8; 16]> {
     let is_plain =
         matches!(headers.encryption, None | Some("AES256")) && headers.customer_algorithm.is_none();

@@ -1,4 +1,4 @@
-//! What the client can learn from a refusal.
+//! Reads from a refusal how the request should be changed.
 
 use std::time::SystemTime;
 
@@ -10,20 +10,20 @@ use super::date;
 use super::error_body::ErrorBody;
 use super::headers::text;
 
-/// What a refusal says about how to ask.
+/// How to change a request that was refused.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub(super) struct Lesson {
-    /// The bucket's region.
+    /// The bucket's region, if the refusal names it.
     pub region: Option<String>,
-    /// The server's clock.
+    /// The time by the server's clock, if that is why it refused.
     pub time: Option<SystemTime>,
     pub are_credentials_expired: bool,
-    /// A reply with as many headers can be read now.
+    /// Replies with as many headers are accepted from now on.
     pub was_head_too_large: bool,
 }
 
 impl Lesson {
-    /// `None` where it teaches nothing.
+    /// `None` if the reply says nothing of the kind.
     pub(super) fn of(head: &Parts, body: &ErrorBody) -> Option<Self> {
         let header = |name: &str| head.headers.get(name).and_then(text);
         let code = body.code.as_deref().unwrap_or_default();
@@ -33,7 +33,7 @@ impl Lesson {
             .find(|name| region::is_name(name))
             .map(str::to_owned);
         let region = region.or_else(|| region::of_endpoint(body.endpoint.as_deref()?));
-        // Some servers, and S3 for regions that are opted into, name it in the message alone.
+        // Some servers, and S3 for opt-in regions, name it only in the message.
         let region = region.or_else(|| {
             let names_it = [
                 "AuthorizationHeaderMalformed",

@@ -1,4 +1,5 @@
-//! The one client. This module alone knows the SDK and HTTP: what leaves it is [`GetResponse`] and [`GetError`].
+//! Downloads objects from S3 with one shared client. This module alone knows the SDK and HTTP; callers see
+//! [`GetResponse`] and [`GetError`].
 
 mod account;
 mod body;
@@ -31,8 +32,8 @@ pub use error::GetError;
 pub use get::{GetRequest, GetResponse, Part};
 pub use options::{ConnectError, ConnectOptions};
 
-/// Reads bytes as a reply to a GET of an object and to one of a part of it, for fuzzing. The first line is the status, each
-/// further one up to an empty one a header, and the rest the body.
+/// Reads bytes as a reply to a GET of an object, and of a part of it, for fuzzing. The first line is the status, each line
+/// after it up to an empty one is a header, and the rest is the body.
 #[cfg(fuzzing)]
 pub fn read_reply(bytes: &[u8]) {
     let (mut head, ()) = ::http::Response::new(()).into_parts();
@@ -63,7 +64,7 @@ pub fn read_reply(bytes: &[u8]) {
     };
     for part in [None, Some(&part)] {
         for length in [None, u64::try_from(rest.len()).ok()] {
-            // Whatever it is, it must not panic.
+            // The result does not matter; the test is that nothing panics.
             let _ = GetResponse::read(&head, reply::Framing::of(&head, length), part);
         }
         let asked = refusal::Asked {

@@ -1,30 +1,30 @@
-//! What a client is made from, and why there may be none.
+//! The options of a client, and the errors of making one.
 
 use std::time::Duration;
 
 use super::http::tls::{Trust, TrustError};
 use crate::options::AddressingStyle;
 
-/// What the client must know.
+/// The options of a client.
 #[derive(Debug, Clone)]
 pub struct ConnectOptions {
     pub bucket: String,
     pub region: Option<String>,
     pub profile: Option<String>,
     pub endpoint_url: Option<String>,
-    /// `false` for public buckets: no credentials are looked for.
+    /// `false` for public buckets: no credentials are loaded.
     pub sign_requests: bool,
     pub requester_pays: bool,
     pub trust: Trust,
     pub addressing_style: AddressingStyle,
-    /// Name look-up, TCP, proxy and TLS together.
+    /// The limit for name look-up, TCP, proxy and TLS together.
     pub connect_timeout: Duration,
     /// The longest silence before an answer or between bytes.
     pub timeout: Duration,
 }
 
 impl ConnectOptions {
-    /// Whether the SDK makes the requests: for directory buckets (S3 Express), and where `S3PULL_SIGNER=presigned` says so.
+    /// Whether the SDK makes the requests: for directory buckets (S3 Express), and if `S3PULL_SIGNER` is `presigned`.
     pub(super) fn is_presigned(&self) -> bool {
         let is_directory = ["--x-s3", "--xa-s3"]
             .iter()
@@ -33,7 +33,7 @@ impl ConnectOptions {
     }
 }
 
-/// Why there is no client.
+/// Why no client could be made.
 #[derive(Debug, thiserror::Error)]
 pub enum ConnectError {
     #[error(
@@ -71,7 +71,7 @@ pub enum ConnectError {
 }
 
 impl ConnectError {
-    /// What to do about it, where its text does not say so.
+    /// What to do about it, if the message does not say.
     pub fn hint(&self) -> Option<String> {
         let hint = match self {
             Self::NoCredentials { .. } if half_pair_without_id() => {
@@ -84,8 +84,8 @@ impl ConnectError {
                 return Some(format!("run `aws sso login --profile {profile}`"));
             }
             Self::HalfPair => "set both, or neither and name a profile with `--profile NAME`",
-            Self::Unclean(_) => "copy it again, without blanks and line ends around it",
-            Self::NoProfile { .. } => "`aws configure list-profiles` shows those that there are",
+            Self::Unclean(_) => "copy it again, without blanks or line ends around it",
+            Self::NoProfile { .. } => "`aws configure list-profiles` lists the existing ones",
             Self::Region { .. } => "give a region such as `--region eu-west-1`, or leave it out",
             Self::Endpoint(_) => {
                 "it comes from `--endpoint-url`, AWS_ENDPOINT_URL_S3, AWS_ENDPOINT_URL or the profile's `endpoint_url`"

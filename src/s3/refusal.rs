@@ -1,4 +1,4 @@
-//! What a reply with an error's status means: pure, so that any reply can be tried on it.
+//! Reads replies with an error's status. All functions are pure, so that tests can try any reply.
 
 use std::time::Duration;
 
@@ -12,27 +12,27 @@ use super::headers::text;
 use super::lesson::Lesson;
 use crate::outcome::{ErrorCode, Sign};
 
-/// Bytes of a redirect's target that are shown.
+/// The most bytes of a redirect's target or a request ID that are shown.
 const MAX_TARGET: usize = 256;
 
-/// What is known of a request whose reply is an error.
+/// What is known about a request whose reply is an error.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Asked<'a> {
-    /// A part was asked for.
+    /// Whether it was for a part of an object.
     pub is_part: bool,
     /// `host:port`.
     pub server: &'a str,
-    /// The proxy for it, as `host:port`.
+    /// The proxy it went through, as `host:port`.
     pub proxy: Option<&'a str>,
-    /// Whether the server has answered as S3 does before.
+    /// Whether the server has answered as an S3 server does before.
     pub is_known_as_s3: bool,
 }
 
 impl GetError {
-    /// What a reply with an error's status means; `body` is its body, or the beginning of it.
+    /// The error that a reply stands for; `body` is its body, or the beginning of it.
     pub(super) fn of_reply(head: &Parts, body: &[u8], asked: &Asked<'_>) -> Self {
         let status = head.status.as_u16();
-        // A part that is no longer there is one of an object that is no longer the same.
+        // A part that no longer exists means that the object has changed.
         if asked.is_part && matches!(status, 412 | 416) {
             return changed(format!("status {status}")).with_status(head.status);
         }
@@ -57,7 +57,7 @@ impl GetError {
             .with_lesson(Lesson::of(head, &body));
         error.request_id = header("x-amz-request-id").map(|id| cut(id, MAX_TARGET));
         error.retry_after = retry_after(head);
-        // What is not implemented is the range, or the condition on it: the whole object was had.
+        // Ranges or conditions on them are not implemented: the server did send the whole object.
         if asked.is_part && status == 501 {
             error.sign = Sign::NoParts;
         }
@@ -66,14 +66,14 @@ impl GetError {
     }
 }
 
-/// What to say of a reply that has no message of its own.
+/// The message for a reply that has none of its own.
 fn without_s3_error(status: u16, is_s3: bool, asked: &Asked<'_>) -> String {
     let server = asked.server;
     match (status, asked.proxy) {
         (407, Some(proxy)) => format!("the proxy `{proxy}` refuses its credentials (status 407)"),
-        (407, None) => format!("a proxy before `{server}` wants credentials (status 407)"),
+        (407, None) => format!("a proxy before `{server}` requires credentials (status 407)"),
         (401, _) => format!("`{server}` refuses the credentials (status 401)"),
-        // A gateway before a server that is down or busy says nothing about what the server is.
+        // These may come from a gateway before a server that is down or busy, whatever kind that is.
         (408 | 429 | 500.., _) => format!("the server answered with status {status}"),
         _ if is_s3 => format!("the server answered with status {status}"),
         _ => format!(
@@ -82,7 +82,7 @@ fn without_s3_error(status: u16, is_s3: bool, asked: &Asked<'_>) -> String {
     }
 }
 
-/// Where a redirect points: scheme and host alone, for what else there is may be signed.
+/// Where a redirect points: scheme and host only, since the rest may hold a signature.
 fn target(head: &Parts, body: &ErrorBody) -> Option<String> {
     let location = head.headers.get(header::LOCATION).and_then(text);
     let of_location = location.and_then(|location| {
@@ -99,7 +99,8 @@ fn target(head: &Parts, body: &ErrorBody) -> Option<String> {
     is_plain.then(|| cut(&target, MAX_TARGET))
 }
 
-/// `x-amz-retry-after` in milliseconds, or `Retry-After` in seconds; its form with a date is for longer waits than these.
+/// The wait from `x-amz-retry-after` in milliseconds or `Retry-After` in seconds. The latter's form with a date is ignored:
+/// it is meant for longer waits than are made here.
 fn retry_after(head: &Parts) -> Option<Duration> {
     let number = |name: &str| head.headers.get(name).and_then(text)?.parse().ok();
     let of_aws = number("x-amz-retry-after").map(Duration::from_millis);

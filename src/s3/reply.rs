@@ -1,4 +1,4 @@
-//! Reads the head of the reply to a GET: pure, so that any reply can be tried on it.
+//! Reads the head of the reply to a GET. All functions are pure, so that tests can try any reply.
 
 #[cfg(test)]
 mod tests;
@@ -12,19 +12,19 @@ use super::get::{GetResponse, Part};
 use super::headers::{Headers, checksum_of, md5_of, parse_content_range};
 use crate::outcome::{Class, ErrorCode};
 
-/// How the end of a body is known.
+/// What marks the end of a body.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Framing {
-    /// By its length in bytes.
+    /// Its length in bytes.
     Counted(u64),
-    /// By a last, empty chunk.
+    /// A last, empty chunk.
     Chunked,
-    /// By the end of the connection.
+    /// The end of the connection.
     Connection,
 }
 
 impl Framing {
-    /// `length` is the one that HTTP's rules give the body.
+    /// `length` is the body's length by the rules of HTTP.
     pub(super) fn of(head: &Parts, length: Option<u64>) -> Self {
         let is_chunked = || head.headers.contains_key(http::header::TRANSFER_ENCODING);
         match length {
@@ -36,7 +36,7 @@ impl Framing {
 }
 
 impl GetResponse<()> {
-    /// Reads the head of the reply to a GET of a whole object, or of `part`, that has no error's status.
+    /// Reads the head of a reply with a status of success to a GET of a whole object, or of `part`.
     ///
     /// # Errors
     /// When the reply is not, or may not be, what was asked for.
@@ -59,7 +59,7 @@ impl GetResponse<()> {
             etag: headers.etag.map(str::to_owned),
             version_id: headers.version_id.map(str::to_owned),
             last_modified: headers.last_modified.and_then(date::parse),
-            // What some servers return with a part is the whole object's.
+            // Some servers return the whole object's checksum with a part.
             checksum: part.is_none().then(|| checksum_of(&headers)).flatten(),
             md5: md5_of(&headers),
             ends_with_connection: framing == Framing::Connection,
@@ -72,7 +72,8 @@ impl GetResponse<()> {
     }
 }
 
-/// Only 200 says that this is the object; a 206 does if its range covers all of it. A range that a 200 states counts too.
+/// Checks that the reply is the whole object: its status is 200, or 206 with a range that covers all of it. A range that
+/// comes with a 200 is checked too.
 fn check_whole(
     status: StatusCode,
     headers: &Headers<'_>,
@@ -100,14 +101,14 @@ fn check_whole(
     Err(invalid(status, message))
 }
 
-/// Whether the reply is the part that was asked for.
+/// Checks that the reply is the part that was asked for.
 fn check_part(
     status: StatusCode,
     headers: &Headers<'_>,
     length: Option<u64>,
     part: &Part<'_>,
 ) -> Result<(), GetError> {
-    // Not every server heeds If-Match.
+    // Not every server honours `If-Match`.
     if let Some(etag) = headers.etag.filter(|etag| *etag != part.etag) {
         return Err(changed(format!(
             "its ETag was {}, and is {etag}",
@@ -145,29 +146,34 @@ fn check_part(
             size.unwrap_or_default()
         )));
     }
-    // Without an ETag the time and the size must say that it is the same object.
+    // Without an ETag, the time and the size must show that it is the same object.
     if headers.etag.is_none() && (times.is_none() || size.is_none()) {
-        let message = "a part that does not say which object it is of: it has no `ETag`";
+        let message = "a part without an `ETag`, so that it may be of another object";
         return Err(invalid(status, message).without_parts());
     }
     if range != part.range || length.is_some_and(|length| length != range.end - range.start) {
+        let stated = length.map_or_else(String::new, |length| format!(" in {length} bytes"));
         let message = format!(
-            "asked for bytes {:?}, got {range:?} in {length:?} bytes",
-            part.range
+            "asked for the bytes {}-{}, got {}-{}{stated}",
+            part.range.start,
+            part.range.end - 1,
+            range.start,
+            range.end - 1
         );
         return Err(invalid(status, message));
     }
     Ok(())
 }
 
-/// Whether the body may be taken for the object although no checksum will tell.
+/// Checks that the body can be trusted to be the object although there is no checksum.
 fn check_body(headers: &Headers<'_>, framing: Framing) -> Result<(), GetError> {
     if framing == Framing::Connection {
         let message =
             "the answer states neither the length nor the end of its body, and no checksum";
         return Err(invalid(StatusCode::OK, message));
     }
-    // S3 states the length of what it stores. A gateway that compresses cannot know it beforehand, or weakens the ETag.
+    // S3 states the length of what it stores. A gateway that compresses does not know the length beforehand, or weakens
+    // the ETag.
     let encoding = headers.content_encoding.filter(|encoding| {
         encoding
             .split(',')

@@ -1,4 +1,4 @@
-//! How requests are made at the moment: replaced as a whole when a reply teaches something.
+//! Everything needed to make requests at present. It is replaced as a whole when credentials, region or clock change.
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -12,26 +12,26 @@ use super::sign::sigv4::Key;
 use super::sign::template::Template;
 use super::sign::{Signer, presigned};
 
-/// How long before their end credentials are renewed.
+/// How long before their expiry credentials are renewed.
 const RENEWAL: Duration = Duration::from_mins(5);
-/// A clock that differs by less than this is right: what a reply takes on its way makes a difference too.
+/// A clock that differs by at most this many seconds counts as right, since a reply takes time to arrive too.
 const TOLERANCE: i64 = 30;
 
-/// What a session is made from.
+/// The facts that a session is made from.
 #[derive(Debug, Clone)]
 pub struct Facts {
     pub region: String,
-    /// Seconds by which the server's clock is ahead.
+    /// How many seconds the server's clock is ahead of the local one.
     pub clock: i64,
     /// `None` for requests without a signature.
     pub credentials: Option<Credentials>,
     /// When the credentials were loaded, by the local clock.
     pub loaded: SystemTime,
-    /// How often the credentials were replaced.
+    /// How many times the credentials were replaced.
     pub n_renewals: u64,
 }
 
-/// Everything that makes requests for keys of the bucket.
+/// Everything needed to make requests for keys of the bucket.
 #[derive(Debug)]
 pub struct Session {
     pub facts: Facts,
@@ -39,24 +39,24 @@ pub struct Session {
     pub server: String,
     pub is_https: bool,
     signer: Signer,
-    /// When new credentials should be asked for, in seconds since 1970 by the server's clock; `u64::MAX` for never.
+    /// When to renew the credentials, in seconds since 1970 by the server's clock; `u64::MAX` for never.
     renew_at: u64,
-    /// When the credentials end, as above.
+    /// When the credentials expire, in the same unit.
     end: u64,
 }
 
-/// Where a session is with its credentials.
+/// How long the credentials of a session remain valid.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Freshness {
     Fresh,
-    /// They serve, but not for long.
+    /// They are valid, but expire soon.
     Ending,
     Over,
 }
 
 impl Session {
     /// # Errors
-    /// Why no request can be made from these facts.
+    /// The reason, when no request can be made from these facts.
     pub async fn new(
         options: &ConnectOptions,
         sdk_config: &SdkConfig,
@@ -75,7 +75,7 @@ impl Session {
             None => Signer::Anonymous(template),
             Some(credentials) if options.is_presigned() => {
                 let config = s3_config(sdk_config, &place)
-                    // Without a time of their own, which the SDK would look at.
+                    // Without an expiry, which the SDK would check.
                     .credentials_provider(Credentials::new(
                         credentials.access_key_id(),
                         credentials.secret_access_key(),
@@ -111,7 +111,7 @@ impl Session {
         })
     }
 
-    /// Now by the server's clock, in seconds since 1970.
+    /// The time by the server's clock, in seconds since 1970.
     pub fn now(&self) -> u64 {
         seconds(SystemTime::now()).saturating_add_signed(self.facts.clock)
     }
@@ -132,7 +132,7 @@ impl Session {
 }
 
 impl Facts {
-    /// The facts with the server's clock in them, if that is another one than was known.
+    /// The facts with the clock corrected by `server`, if that makes a difference.
     pub fn with_server_time(&self, server: SystemTime) -> Option<Self> {
         let local = i64::try_from(seconds(SystemTime::now())).ok()?;
         let clock = i64::try_from(seconds(server)).ok()? - local;
@@ -143,8 +143,8 @@ impl Facts {
     }
 }
 
-/// When to renew credentials that were loaded and end at these times: ahead of the end, but not in the first half of their
-/// time, so that short-lived ones are not asked for all the time.
+/// When to renew credentials that were loaded and expire at these times: ahead of the expiry, but not in the first half of
+/// their lifetime, so that short-lived ones are not renewed all the time.
 fn renewal(loaded: SystemTime, end: SystemTime) -> SystemTime {
     let lifetime = end.duration_since(loaded).unwrap_or_default();
     end - RENEWAL.min(lifetime / 2)

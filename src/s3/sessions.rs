@@ -1,4 +1,5 @@
-//! The session in use: credentials are renewed ahead of their end, and what a refusal teaches makes another session.
+//! The session in use. It is replaced when its credentials are about to expire, and when a refusal names another region
+//! or clock.
 
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, PoisonError, RwLock};
@@ -17,23 +18,24 @@ use super::options::{ConnectError, ConnectOptions};
 use super::session::{Facts, Freshness, Session};
 use crate::outcome::{Class, ErrorCode};
 
-/// How long to wait before credentials are asked for again that could not be renewed ahead of their end.
+/// How long to wait between attempts to renew credentials that are about to expire.
 const RENEWAL_INTERVAL: Duration = Duration::from_secs(10);
 
-/// The session in use, and what other ones are made from.
+/// The session in use, and everything needed to make its successor.
 pub struct Sessions {
     options: ConnectOptions,
     http: SdkClient,
     profile: Profile,
     sdk_config: SdkConfig,
-    /// The endpoint that was configured, if there is one.
+    /// The configured endpoint, if any.
     url: Option<String>,
     session: RwLock<Arc<Session>>,
     /// Held while the session is replaced.
     replacing: Mutex<()>,
-    /// Held while credentials are loaded; holds the number of the renewal after which no newer ones were found.
+    /// Held while credentials are loaded. Its value is the number of the renewal after which no newer ones were found.
     renewing: Arc<Mutex<Option<u64>>>,
-    /// When credentials are asked for again that could not be renewed, in seconds since 1970 by the server's clock.
+    /// Not before this time is another renewal attempted after one that failed, in seconds since 1970 by the server's
+    /// clock.
     renew_again_at: AtomicU64,
 }
 
@@ -85,8 +87,11 @@ impl Sessions {
         Arc::clone(&session)
     }
 
-    /// The session to use now. Credentials that end soon are renewed in the background, and waited for only when they are
-    /// over.
+    /// The session to use now. Credentials that expire soon are renewed in the background; once they have expired, this
+    /// waits for new ones.
+    ///
+    /// # Errors
+    /// When the credentials have expired and cannot be renewed.
     pub async fn fresh(self: &Arc<Self>) -> Result<Arc<Session>, GetError> {
         let session = self.current();
         match session.freshness(session.now()) {
@@ -108,7 +113,7 @@ impl Sessions {
         Ok(session)
     }
 
-    /// Asks for new credentials, unless that is under way or failed just now.
+    /// Starts to renew the credentials, unless a renewal is under way or has just failed.
     fn renew_in_background(self: &Arc<Self>, now: u64) {
         if now < self.renew_again_at.load(Relaxed) {
             return;
@@ -119,7 +124,7 @@ impl Sessions {
         let sessions = Arc::clone(self);
         tokio::spawn(async move {
             let _renewing = renewing;
-            // The old ones serve meanwhile, so that a failure is nothing to report.
+            // A failure is not reported: the present credentials are still valid.
             if !sessions.load_credentials().await.unwrap_or(false) {
                 let again_at = sessions.current().now() + RENEWAL_INTERVAL.as_secs();
                 sessions.renew_again_at.store(again_at, Relaxed);
@@ -127,7 +132,7 @@ impl Sessions {
         });
     }
 
-    /// Asks the credential chain again, from its start. `true` if it has other ones than those in use.
+    /// Asks the credential chain again, from its start. `true` if it returned other credentials than those in use.
     async fn load_credentials(&self) -> Result<bool, ConnectError> {
         let Self {
             options,
@@ -157,7 +162,7 @@ impl Sessions {
         Ok(replaced.await)
     }
 
-    /// Puts a session of other facts in the place of the present one.
+    /// Replaces the session by one made from changed facts.
     async fn replace(&self, change: impl FnOnce(&Facts) -> Option<Facts>) -> bool {
         let Self {
             options,
@@ -177,8 +182,9 @@ impl Sessions {
         true
     }
 
-    /// Learns from the refusal of a request that `used` made. `true` if the same request may now be answered: it is sent
-    /// again at once and without charge. Of many requests that are refused together, the first changes something.
+    /// Applies the lesson of the refusal of a request that `used` made. `true` if the same request may now succeed: it is
+    /// sent again at once, and that does not count as an attempt. Of many requests that are refused together, only the
+    /// first changes something.
     pub async fn has_learned(&self, used: &Session, lesson: &Lesson) -> bool {
         if lesson.was_head_too_large {
             return true;
@@ -188,7 +194,7 @@ impl Sessions {
             .as_ref()
             .filter(|name| **name != used.facts.region)
         {
-            // Another request may have moved there meanwhile.
+            // Another request may have changed the region already.
             if self.current().facts.region == *region {
                 return true;
             }
@@ -206,7 +212,7 @@ impl Sessions {
         }
         match lesson.time {
             Some(time) if used.facts.with_server_time(time).is_some() => {
-                // Where it is known already, the same facts are left.
+                // Another request may have corrected the clock already, in which case nothing is replaced.
                 self.replace(|facts| facts.with_server_time(time)).await
                     || self.current().facts.clock != used.facts.clock
             }
@@ -214,7 +220,7 @@ impl Sessions {
         }
     }
 
-    /// Asks for new credentials, once for all requests that were refused for the same ones.
+    /// Asks for new credentials, once for all requests that were refused with the same ones.
     async fn has_renewed(&self, used: &Session) -> bool {
         if used.facts.credentials.is_none() {
             return false;

@@ -1,4 +1,4 @@
-//! Credentials from where the AWS CLI takes them.
+//! Loads credentials from the same sources as the AWS CLI.
 
 use std::time::Duration;
 
@@ -21,15 +21,15 @@ use crate::s3::causes::{find_cause, one_line};
 use crate::s3::http::sdk::SdkClient;
 use crate::s3::options::{ConnectError, ConnectOptions};
 
-/// How long the instance metadata service may take: off EC2 nothing answers, and the AWS CLI waits as long.
+/// How long the instance metadata service may take, as in the AWS CLI. Off EC2 it does not answer.
 const METADATA_TIMEOUT: Duration = Duration::from_secs(1);
-/// How long a source may take in all. Programs that sign in (`credential_process`) take seconds, sometimes many.
+/// How long all sources may take together. Programs that sign in (`credential_process`) take seconds, sometimes many.
 const TIMEOUT: Duration = Duration::from_mins(2);
 
-/// Asks the chain from its start.
+/// Loads credentials by asking all sources in order.
 ///
 /// # Errors
-/// When there are no credentials, they cannot be used, or a source that is configured does not work.
+/// When there are no credentials, they are malformed, or a configured source does not work.
 pub async fn load(
     options: &ConnectOptions,
     region: &str,
@@ -50,7 +50,7 @@ pub async fn load(
         .max_attempts(1)
         .build();
     let asked = async {
-        // As in the AWS CLI, a profile that is named is asked before the environment.
+        // As in the AWS CLI, a profile named by option precedes the environment.
         if let Some(name) = &options.profile {
             let of_profile = ProfileFileCredentialsProvider::builder()
                 .configure(&provider_config)
@@ -78,7 +78,7 @@ pub async fn load(
             check(&credentials)?;
             Ok(credentials)
         }
-        // The metadata service is asked last, after everything else had nothing.
+        // The metadata service is asked last, so no other source had credentials.
         Err(error) if is_not_loaded(&error) || find_cause::<ImdsError>(&error).is_some() => {
             Err(ConnectError::NoCredentials {
                 profile: profile.name.clone(),
@@ -97,14 +97,15 @@ fn is_not_loaded(error: &CredentialsError) -> bool {
     matches!(error, CredentialsError::CredentialsNotLoaded(_))
 }
 
-/// An access key ID without its secret is a mistake, which other sources would only hide.
+/// Checks that the environment does not hold an access key ID without its secret: using another source would hide the
+/// mistake.
 fn check_pair() -> Result<(), ConnectError> {
     let is_set = |name| std::env::var(name).is_ok_and(|value| !value.trim().is_empty());
     let has_secret = is_set("AWS_SECRET_ACCESS_KEY") || is_set("SECRET_ACCESS_KEY");
     if is_set("AWS_ACCESS_KEY_ID") && !has_secret {
         return Err(ConnectError::HalfPair);
     }
-    // The SDK trims what other programs would fail for.
+    // The SDK trims these; other programs would fail.
     let holds_blanks = |name| {
         std::env::var(name).is_ok_and(|value| !value.trim().is_empty() && value.trim() != value)
     };
@@ -117,10 +118,10 @@ fn check_pair() -> Result<(), ConnectError> {
     Ok(())
 }
 
-/// White space comes from copying, and a key with it is refused by S3 as another key's.
+/// Checks for white space, which copying adds: S3 would refuse such a key as unknown.
 fn check(credentials: &Credentials) -> Result<(), ConnectError> {
     let is_word = |text: &str| text.chars().all(|c| c.is_ascii_graphic());
-    // A secret is never sent, and may be any text.
+    // A secret is never sent, so it may be any text.
     let is_trimmed = |text: &str| text.trim() == text && !text.contains(char::is_control);
     if !is_word(credentials.access_key_id()) {
         return Err(ConnectError::Unclean("access key ID"));

@@ -1,4 +1,4 @@
-//! Where a bucket is: asked of the SDK's rules once per session, by having it make one request that is never sent.
+//! Finds the endpoint of a bucket by the SDK's rules, once per session: the SDK makes a request that is never sent.
 
 use std::time::Duration;
 
@@ -13,7 +13,7 @@ use http::{HeaderValue, Uri};
 use crate::options::AddressingStyle;
 use crate::s3::causes::one_line;
 
-/// The key of the request that is never sent: what stands before it in the URL stands before every key.
+/// The key of the request that is never sent. What precedes it in the URL precedes every key.
 const KEY: &str = "k";
 
 /// Where requests for a bucket's keys go, and what they are signed for.
@@ -21,9 +21,9 @@ const KEY: &str = "k";
 pub struct Endpoint {
     pub scheme: Scheme,
     pub authority: Authority,
-    /// From the root to where the key begins, with `/` at both ends.
+    /// The path before the key, with `/` at both ends.
     pub prefix: String,
-    /// The region that signatures are for: an ARN's, say.
+    /// The region that signatures are for. It may differ from the bucket's, for example if an ARN names it.
     pub region: String,
     /// The service that signatures are for, such as `s3` or `s3-outposts`.
     pub service: String,
@@ -34,16 +34,16 @@ pub struct Endpoint {
 pub struct Place<'a> {
     pub bucket: &'a str,
     pub region: &'a str,
-    /// The endpoint that was configured, if there is one.
+    /// The configured endpoint, if any.
     pub url: Option<&'a str>,
     pub style: AddressingStyle,
 }
 
 impl Endpoint {
     /// # Errors
-    /// Why there is none for this bucket and region.
+    /// The reason, when there is no endpoint for this bucket and region.
     pub async fn find(sdk_config: &SdkConfig, place: &Place<'_>) -> Result<Self, String> {
-        // A signature that nobody sees.
+        // Nobody sees the signature.
         let nobody = Credentials::new("nobody", "nothing", None, None, "endpoint");
         let config = s3_config(sdk_config, place)
             .credentials_provider(nobody)
@@ -65,7 +65,7 @@ impl Endpoint {
         Self::of_presigned(&uri).ok_or_else(|| "it is signed in a way that is not supported".into())
     }
 
-    /// Takes a presigned request's URL apart.
+    /// Reads the endpoint from the URL of a presigned request.
     fn of_presigned(uri: &Uri) -> Option<Self> {
         let query = uri.query()?;
         let parameter = |name| {
@@ -89,7 +89,7 @@ impl Endpoint {
         })
     }
 
-    /// The `Host` of requests: without the port that the scheme has anyway.
+    /// The `Host` of requests, without the port if it is the scheme's default.
     pub fn host_header(&self) -> HeaderValue {
         let default = if self.scheme == Scheme::HTTPS {
             443
@@ -123,7 +123,7 @@ pub fn s3_config(sdk_config: &SdkConfig, place: &Place<'_>) -> aws_sdk_s3::confi
         AddressingStyle::Auto => place.url.is_some_and(|url| !is_of_aws(url)),
     };
     let mut builder: aws_sdk_s3::config::Builder = S3Config::new(sdk_config).to_builder();
-    // Set here and not for the whole SDK: the services that credentials come from are elsewhere.
+    // Set here and not for the whole SDK: the services that credentials come from have other endpoints.
     builder.set_endpoint_url(place.url.map(str::to_owned));
     builder
         .region(Region::new(place.region.to_owned()))
@@ -131,10 +131,10 @@ pub fn s3_config(sdk_config: &SdkConfig, place: &Place<'_>) -> aws_sdk_s3::confi
         .force_path_style(is_path_style && !place.bucket.starts_with("arn:"))
 }
 
-/// The endpoint of the option, `AWS_ENDPOINT_URL_S3`, `AWS_ENDPOINT_URL` or the profile, as the SDK takes it.
+/// The endpoint from the option, `AWS_ENDPOINT_URL_S3`, `AWS_ENDPOINT_URL` or the profile, in the form the SDK needs.
 ///
 /// # Errors
-/// What is wrong with it.
+/// A description of what is wrong with it.
 pub fn configured(option: Option<&str>, sdk_config: &SdkConfig) -> Result<Option<String>, String> {
     let key = ServiceConfigKey::builder()
         .service_id("S3")
@@ -153,7 +153,7 @@ pub fn configured(option: Option<&str>, sdk_config: &SdkConfig) -> Result<Option
         return Ok(None);
     };
     check(&url, None)?;
-    // The SDK would put the bucket's name right behind a path without it.
+    // Without a final `/`, the SDK would append the bucket's name to the path directly.
     if !url.ends_with('/') {
         url.push('/');
     }
@@ -168,10 +168,10 @@ enum Fault {
     HoldsPassword,
 }
 
-/// Whether `url` can be an endpoint's; `option` is the one that it was given by, if it was.
+/// Checks that `url` can be an endpoint. `option` is the option that gave it, if one did.
 ///
 /// # Errors
-/// What is wrong with it, without what may be a password.
+/// A description of what is wrong with it, without anything that may be a password.
 pub fn check(url: &str, option: Option<&str>) -> Result<(), String> {
     let Some(fault) = fault(url) else {
         return Ok(());
@@ -208,7 +208,7 @@ fn fault(url: &str) -> Option<Fault> {
     }
 }
 
-/// Whether AWS answers at `url`, where every bucket has a host name of its own.
+/// Whether `url` is one of AWS's, where every bucket has its own host name.
 fn is_of_aws(url: &str) -> bool {
     const DOMAINS: [&str; 3] = [".amazonaws.com", ".amazonaws.com.cn", ".api.aws"];
     let uri = url.parse::<Uri>().unwrap_or_default();

@@ -1,4 +1,4 @@
-//! What the AWS configuration says: who asks, in which region, and where.
+//! Reads the AWS configuration: credentials, profile, region and endpoint.
 
 pub mod credentials;
 pub mod endpoint;

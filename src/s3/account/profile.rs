@@ -1,4 +1,5 @@
-//! The profile of the AWS configuration files, looked at before the SDK does: it passes over one that does not exist.
+//! The profile of the AWS configuration files. It is checked before the SDK reads it, since the SDK ignores a profile that
+//! does not exist.
 
 use aws_runtime::env_config::file::EnvConfigFiles;
 use aws_runtime::env_config::section::EnvConfigSections;
@@ -8,10 +9,10 @@ use aws_types::os_shim_internal::{Env, Fs};
 use crate::s3::causes::one_line;
 use crate::s3::options::ConnectError;
 
-/// Profiles that one may refer to, one after the other, before it is taken for a circle.
+/// How many `source_profile` references are followed before they count as a circle.
 const MAX_SOURCES: usize = 8;
 
-/// The configuration files, and which of their profiles holds.
+/// The configuration files, and the name of the profile in use.
 #[derive(Debug)]
 pub struct Profile {
     sections: EnvConfigSections,
@@ -22,7 +23,7 @@ impl Profile {
     /// Reads the files. A profile that an option or `AWS_PROFILE` names must be there.
     ///
     /// # Errors
-    /// When it is not, or a file cannot be read.
+    /// When it is missing, or a file cannot be read.
     pub async fn load(option: Option<&str>) -> Result<Self, ConnectError> {
         let files = EnvConfigFiles::default();
         let source = source::load(&Env::real(), &Fs::real(), &files).await;
@@ -43,7 +44,7 @@ impl Profile {
         Ok(Self { sections, name })
     }
 
-    /// Whether its credentials come from a sign-in with `aws sso login`.
+    /// Whether the profile's credentials come from a sign-in with `aws sso login`.
     pub fn is_of_sso(&self) -> bool {
         let mut name = self.name.as_str();
         for _ in 0..MAX_SOURCES {
@@ -66,7 +67,7 @@ impl Profile {
     }
 }
 
-/// The name that was probably meant.
+/// The existing name that was probably meant.
 fn similar<'a>(name: &str, others: impl Iterator<Item = &'a str>) -> Option<String> {
     let distances = others.map(|other| (distance(name, other), other));
     let (distance, other) = distances.min()?;
@@ -74,7 +75,7 @@ fn similar<'a>(name: &str, others: impl Iterator<Item = &'a str>) -> Option<Stri
     is_near.then(|| other.to_owned())
 }
 
-/// Characters to insert, remove, replace or swap with their neighbour to make `a` of `b`.
+/// How many characters must be inserted, removed, replaced or swapped with their neighbour to turn `b` into `a`.
 fn distance(a: &str, b: &str) -> usize {
     let (a, b): (Vec<char>, Vec<char>) = (a.chars().collect(), b.chars().collect());
     let mut rows = vec![vec![0; b.len() + 1]; a.len() + 1];

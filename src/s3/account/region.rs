@@ -1,16 +1,17 @@
-//! Which region the bucket is in. No request is made to find it: if the guess is wrong, S3's first reply names the right one.
+//! Finds the region the bucket is in. No request is made to find it: if the guess is wrong, S3's first reply names the
+//! right one.
 
 use aws_config::meta::region::ProvideRegion;
 use aws_config::profile::ProfileFileRegionProvider;
 
-/// Where a bucket is looked for first when nothing names a region; S3 redirects from it.
+/// The region to try first when nothing names one; S3 redirects from it.
 const FALLBACK: &str = "us-east-1";
-/// Characters of the longest name that is taken for a region's; AWS's longest has 15.
+/// The most characters that a region's name may have; AWS's longest has 15.
 const MAX_LENGTH: usize = 63;
 
-/// The region to begin with, and what named it: the option, else the environment, else the profile, else nothing, for
-/// [`FALLBACK`]. The instance metadata service is left out on purpose: off EC2 it costs seconds of silence, and the bucket may
-/// be elsewhere anyway.
+/// The region to begin with, and what named it: the option, else the environment, else the profile; nothing names
+/// [`FALLBACK`]. The instance metadata service is not asked on purpose: off EC2 it costs seconds of silence, and the
+/// bucket may be in another region anyway.
 pub async fn find(option: Option<&str>, profile: Option<&str>) -> (String, Option<&'static str>) {
     if let Some(region) = option {
         return (region.to_owned(), Some("`--region`"));
@@ -31,7 +32,7 @@ pub async fn find(option: Option<&str>, profile: Option<&str>) -> (String, Optio
     }
 }
 
-/// Whether `name` may be a region's. It becomes part of a host name, so that nothing but a label of one is taken.
+/// Whether `name` can be a region's name. It becomes part of a host name, so it must be a valid label of one.
 pub fn is_name(name: &str) -> bool {
     let is_allowed = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'_';
     let is_bounded = |name: &str| !name.starts_with('-') && !name.ends_with('-');
@@ -54,7 +55,7 @@ pub fn in_message(message: &str) -> Option<String> {
     words.find(|word| looks_like_aws(word)).map(str::to_owned)
 }
 
-/// Whether it is of the form of `us-gov-west-1`.
+/// Whether `word` has the form of `us-gov-west-1`.
 fn looks_like_aws(word: &str) -> bool {
     let mut fields = word.split('-');
     let is_word = |field: &str| {

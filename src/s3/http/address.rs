@@ -1,8 +1,8 @@
-//! What a URL names as the other end of a connection.
+//! The server that a URL names.
 
 use http::Uri;
 
-/// `host:port`, without what else a URL holds.
+/// The URL's `host:port` alone, with the scheme's default port if it names none.
 pub fn host_and_port(url: &Uri) -> String {
     let host = url.host().unwrap_or_default();
     let default = if url.scheme_str() == Some("https") {

@@ -1,7 +1,7 @@
-//! Host names to addresses: looked up once for many connections, which are then spread over all addresses.
+//! Resolves host names once for many connections, and spreads these over all addresses.
 //!
-//! S3 answers with several addresses of its many; a look-up a connection would ask thousands of times at the start
-//! and still often put all connections on one of them.
+//! S3 returns several of its many addresses. One look-up per connection would send thousands of queries at the start, and
+//! still often put all connections on one address.
 
 use std::collections::HashMap;
 use std::io;
@@ -17,11 +17,11 @@ use hyper_util::client::legacy::connect::dns::Name;
 use tokio::sync::oneshot;
 use tower_service::Service;
 
-/// How long a look-up serves: long enough for a burst of connections, short enough to follow S3, whose
-/// records live for seconds and bring other addresses each time.
+/// How long a look-up is reused: long enough for a burst of connections, short enough to follow S3, whose records live
+/// for seconds and hold other addresses each time.
 const LIFETIME: Duration = Duration::from_secs(10);
 
-/// A resolver whose clones share what they found.
+/// A resolver whose clones share their look-ups.
 #[derive(Clone, Default)]
 pub struct CachingResolver {
     lookups: Arc<Mutex<HashMap<String, Lookup>>>,
@@ -30,14 +30,14 @@ pub struct CachingResolver {
 struct Lookup {
     started: Instant,
     addresses: Addresses,
-    /// Connections that took an address from it.
+    /// Connections that used it so far.
     n_uses: usize,
 }
 
 type Addresses =
     Shared<Pin<Box<dyn Future<Output = Result<Arc<[SocketAddr]>, Arc<io::Error>>> + Send>>>;
 
-/// The name has no address, as far as the system knows.
+/// The system found no address for the name.
 #[derive(Debug, thiserror::Error)]
 #[error("cannot resolve `{host}`")]
 pub struct NotResolved {
@@ -46,7 +46,7 @@ pub struct NotResolved {
 }
 
 impl CachingResolver {
-    /// The look-up to use for `host`, and which turn this is.
+    /// The look-up to use for `host`, and how many connections used it before.
     fn lookup(&self, host: &str) -> (Addresses, usize) {
         let mut lookups = self.lookups.lock().unwrap_or_else(PoisonError::into_inner);
         let is_stale = |lookup: &Lookup| {
@@ -67,7 +67,7 @@ impl CachingResolver {
     }
 }
 
-/// Asks the system on a thread of its own: the threads for file work may all be busy when a name is needed.
+/// Asks the system on a separate thread, since the threads for file work may all be busy when a name is needed.
 fn start_lookup(host: String) -> Addresses {
     let (sender, receiver) = oneshot::channel();
     std::thread::spawn(move || {
@@ -110,7 +110,7 @@ impl Service<Name> for CachingResolver {
     }
 }
 
-/// The addresses in the order to try them, starting with another one each `turn`. The family that the system
+/// The addresses in the order to try them, starting with another one each `turn`. The address family that the system
 /// put first stays first: it knows which one works here.
 fn rotated(addresses: &[SocketAddr], turn: usize) -> Vec<SocketAddr> {
     let Some(first) = addresses.first() else {

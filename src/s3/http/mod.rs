@@ -1,4 +1,4 @@
-//! How requests travel: one pool of HTTP/1.1 connections for everything, with its resolver, proxies and trust.
+//! Sends HTTP requests: one pool of HTTP/1.1 connections for everything, with its resolver, proxies and TLS.
 
 pub mod address;
 pub mod dns;

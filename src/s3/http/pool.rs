@@ -30,10 +30,10 @@ use crate::s3::causes::{find_cause, one_line};
 
 /// S3 drops connections that were idle for about 20 s; a request sent at that moment would be lost.
 const IDLE_TIMEOUT: Duration = Duration::from_secs(15);
-/// What a connection reads at once, in bytes, when much is there. hyper's own limit is 400 KiB; since a piece of a body
-/// keeps the whole buffer that it is in, that would make memory half as large again. It also bounds a reply's head.
+/// The most bytes that a connection reads at once. hyper's own limit is 400 KiB; since a piece of a body keeps the whole
+/// buffer that it is in alive, that would need half as much memory again. It also bounds a reply's head.
 const MAX_READ_BUFFER: usize = 128 * 1024;
-/// Notices a peer that is gone while a connection waits in the pool or for an answer.
+/// How soon a peer that is gone is noticed while a connection waits in the pool or for an answer.
 const TCP_KEEPALIVE: Duration = Duration::from_secs(30);
 /// S3 keeps 2 KiB of metadata per object, which is at most some 400 headers; hyper takes 100 unless it is told otherwise.
 const MAX_HEADERS: usize = 1024;
@@ -45,18 +45,19 @@ pub enum TransportError {
     Connect(ConnectFailure),
     #[error("no answer within {} s", .0.as_secs_f64())]
     AnswerTimeout(Duration),
-    /// The connection broke before the reply's head was there.
+    /// The connection broke before the reply's head had arrived.
     #[error("{0}")]
     Broken(String),
-    /// What came is not the head of an HTTP reply.
+    /// The bytes received are not the head of an HTTP reply.
     #[error("the answer is not valid HTTP: {0}")]
     NotHttp(String),
-    /// The reply's head was larger than usual; the same request can be answered now.
+    /// The reply had more headers than the pool accepted so far. It accepts more from now on, so the same request can be
+    /// sent again.
     #[error("the answer has too many headers")]
     ManyHeaders,
 }
 
-/// Why there is no connection, said in full.
+/// Why there is no connection, as a complete message.
 #[derive(Debug, Clone, thiserror::Error)]
 #[error("{message}")]
 pub struct ConnectFailure {
@@ -64,28 +65,28 @@ pub struct ConnectFailure {
     pub message: String,
 }
 
-/// What matters of it besides its message.
+/// What callers need to know of a failure besides its message.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ConnectProblem {
     Timeout,
     TooManyOpenFiles,
     /// The proxy answered `CONNECT` with this status.
     RefusedByProxy(u16),
-    /// The certificate is not trusted, or there is no TLS at the other end: no other attempt will fare better.
+    /// The certificate is not trusted, or the server does not speak TLS: another attempt would fail as well.
     NoTrust,
-    /// Anything else that may pass.
+    /// Anything else; it may be transient.
     Other,
 }
 
 type Client = HyperClient<TimedConnector, Full<Bytes>>;
 
-/// Sends requests, over connections that it keeps.
+/// Sends requests over connections that are kept for reuse.
 #[derive(Clone)]
 pub struct Pool {
     client: Client,
-    /// Over the same connector; takes replies with very many headers, which costs each reply room for all of them.
+    /// Uses the same connector, but accepts replies with very many headers, for which it needs more memory per reply.
     tolerant: Client,
-    /// Whether a reply had more headers than `client` takes.
+    /// Whether a reply had more headers than `client` accepts.
     has_seen_many_headers: Arc<AtomicBool>,
     proxies: Proxies,
 }
@@ -109,7 +110,7 @@ impl Pool {
             .pool_timer(TokioTimer::new())
             .pool_idle_timeout(IDLE_TIMEOUT)
             .http1_max_buf_size(MAX_READ_BUFFER)
-            // A reply's other headers are no reason to fail.
+            // Malformed headers that are not needed do not make a reply fail.
             .http1_ignore_invalid_headers_in_responses(true)
             .http1_allow_spaces_after_header_name_in_responses(true)
             .http1_allow_obsolete_multiline_headers_in_responses(true);
@@ -155,8 +156,8 @@ impl Pool {
         if !find_cause::<hyper::Error>(&error).is_some_and(hyper::Error::is_parse) {
             return Err(TransportError::Broken(one_line(&error)));
         }
-        // A client of hyper's does not say what it could not read: too many headers are the one thing that is none of
-        // the server's faults.
+        // hyper's client does not say what it failed to parse. Too many headers is the only cause that is not the server's
+        // fault.
         if !is_tolerant {
             self.has_seen_many_headers.store(true, Relaxed);
             return Err(TransportError::ManyHeaders);
@@ -170,7 +171,7 @@ impl Pool {
     }
 }
 
-/// Bounds connecting as a whole, and says what failed in words of its own.
+/// Connects within a time limit, and makes errors that name what failed.
 #[derive(Clone)]
 struct TimedConnector {
     inner: ProxyConnector,
@@ -235,7 +236,7 @@ fn failure(url: &Uri, proxy: Option<String>, error: &BoxError) -> ConnectFailure
             }
         }
     } else if let Some(error) = find_cause::<rustls::Error>(error) {
-        // A connection that breaks during the handshake is an I/O error.
+        // A connection that breaks during the handshake is an I/O error instead.
         kind = ConnectProblem::NoTrust;
         tls_failure(url, error)
     } else if let Some(NotResolved { host, source }) = find_cause::<NotResolved>(error) {

@@ -31,7 +31,7 @@ const VARIABLES: [&str; 6] = [
     "all_proxy",
 ];
 
-/// A proxy does not open a tunnel.
+/// A proxy refused to open a tunnel.
 #[derive(Debug, thiserror::Error)]
 #[error("the proxy answered `CONNECT` with status {status}")]
 pub struct ProxyRefusal {
@@ -49,7 +49,7 @@ impl Proxies {
             .iter()
             .any(|name| std::env::var_os(name).is_some_and(|value| !value.is_empty()));
         let except = variable("NO_PROXY").or_else(|| variable("no_proxy"));
-        // The matcher knows `*` for names only, and not for addresses.
+        // The matcher applies `*` to names only, not to addresses.
         let is_none_used =
             except.is_some_and(|rules| rules.split(',').any(|rule| rule.trim() == "*"));
         Self((is_set && !is_none_used).then(|| Arc::new(Matcher::from_env())))
@@ -59,7 +59,7 @@ impl Proxies {
         self.0.as_ref()?.intercept(url)
     }
 
-    /// The `Proxy-Authorization` for a plain HTTP request; a tunnel carries its own.
+    /// The `Proxy-Authorization` for a plain HTTP request; for https it is sent when the tunnel is opened.
     pub fn authorization(&self, url: &Uri) -> Option<HeaderValue> {
         self.0.as_ref()?;
         if url.scheme_str() != Some("http") {
@@ -68,7 +68,7 @@ impl Proxies {
         self.intercept(url)?.basic_auth().cloned()
     }
 
-    /// The proxy for `url`, as `host:port`: without its password.
+    /// The proxy for `url`, as `host:port`, without its password.
     pub fn name(&self, url: &Uri) -> Option<String> {
         Some(host_and_port(self.intercept(url)?.uri()))
     }
@@ -123,7 +123,7 @@ impl Service<Uri> for ProxyConnector {
         };
         if proxy.uri().scheme_str() != Some("http") {
             let message = format!(
-                "the proxy `{}` is not an `http://` one",
+                "the proxy `{}` is not an `http://` proxy",
                 host_and_port(proxy.uri())
             );
             return Box::pin(async { Err(message.into()) });
@@ -147,7 +147,7 @@ impl Service<Uri> for ProxyConnector {
     }
 }
 
-/// Has a proxy connect to `server`, so that TLS can be spoken with it through the proxy.
+/// Asks a proxy to connect to `server`, for TLS through the proxy.
 async fn tunnelled(
     mut io: TcpStream,
     server: &str,
@@ -162,7 +162,7 @@ async fn tunnelled(
     request.extend_from_slice(b"\r\n");
     io.write_all(&request).await?;
     let mut reply = Vec::new();
-    // The server says nothing before its client does, so all that comes belongs to the proxy's reply.
+    // In TLS the client speaks first, so every byte up to here is the proxy's.
     while !reply.ends_with(b"\r\n\r\n") {
         if reply.len() >= MAX_TUNNEL_REPLY {
             return Err("the proxy's reply to `CONNECT` is too long".into());

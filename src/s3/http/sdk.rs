@@ -1,4 +1,4 @@
-//! The way of the SDK's own requests, which are for credentials, to our pool: its `HttpClient` over the same connections.
+//! The `HttpClient` by which the SDK's own requests, which are for credentials, use the same pool of connections.
 
 use std::time::Duration;
 
@@ -19,7 +19,7 @@ use crate::s3::body;
 #[derive(Clone)]
 pub struct SdkClient {
     pub pool: Pool,
-    /// The longest wait for a reply's head, where the SDK names none, and for its body.
+    /// The longest wait for a reply's head, unless the SDK sets one, and for its body.
     pub timeout: Duration,
 }
 
@@ -45,7 +45,7 @@ impl HttpClient for SdkClient {
 #[derive(Debug)]
 struct SdkConnector {
     client: SdkClient,
-    /// From the request to the reply's headers.
+    /// The longest wait from the request to the reply's head.
     head_timeout: Duration,
 }
 
@@ -56,7 +56,7 @@ impl HttpConnector for SdkConnector {
             let request = request
                 .try_into_http1x()
                 .map_err(|error| ConnectorError::user(error.into()))?;
-            // Requests for credentials are in memory.
+            // The bodies of requests for credentials are in memory.
             let request = request
                 .map(|body| Full::new(Bytes::copy_from_slice(body.bytes().unwrap_or_default())));
             let reply = client

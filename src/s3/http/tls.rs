@@ -1,4 +1,4 @@
-//! Which servers are trusted: those that the system's authorities or a bundle of them vouch for.
+//! Decides which servers are trusted: by the system's certificate authorities or by a CA bundle.
 
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, OnceLock};
@@ -14,18 +14,18 @@ use rustls::{
     CertificateError, ClientConfig, DigitallySignedStruct, Error, RootCertStore, SignatureScheme,
 };
 
-/// Whom to trust.
+/// Which servers to trust.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Trust {
     /// The system's authorities; `SSL_CERT_FILE` and `SSL_CERT_DIR` are honoured.
     System,
     /// The certificates of a PEM file, in place of the system's.
     Bundle(PathBuf),
-    /// Whoever answers (`--no-verify-ssl`).
+    /// Every server (`--no-verify-ssl`).
     Everyone,
 }
 
-/// The certificates to trust cannot be read.
+/// Why the certificates to trust cannot be read.
 #[derive(Debug, thiserror::Error)]
 pub enum TrustError {
     #[error("cannot read the CA bundle `{path}`: {source}")]
@@ -67,7 +67,7 @@ impl Tls {
     }
 }
 
-/// Whether the files that the environment names in place of the system's authorities are there.
+/// Checks that the files that the environment names in place of the system's authorities exist.
 ///
 /// # Errors
 /// [`TrustError::Variable`] for the first one that is not.
@@ -129,7 +129,7 @@ fn with_verifier(verifier: Arc<dyn ServerCertVerifier>) -> ClientConfig {
         .with_no_client_auth()
 }
 
-/// Authorities that cannot be read show when a server needs them.
+/// Authorities that cannot be read are ignored here; the connection to a server that needs them fails.
 fn trusting_system() -> ClientConfig {
     let mut roots = RootCertStore::empty();
     roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
@@ -158,8 +158,8 @@ fn trusting_bundle(path: &Path) -> Result<ClientConfig, TrustError> {
     }
 }
 
-/// Trusts what the bundle's authorities signed, and the very certificates that stand in it: `openssl req -x509` makes
-/// self-signed ones that are authorities too, which webpki refuses as a server's own (rustls/webpki#205).
+/// Trusts certificates signed by the bundle's authorities, and those in the bundle itself: `openssl req -x509` makes
+/// self-signed certificates that are authorities too, which webpki refuses for a server (rustls/webpki#205).
 #[derive(Debug)]
 struct Bundled {
     certificates: Vec<CertificateDer<'static>>,
@@ -185,7 +185,7 @@ impl ServerCertVerifier for Bundled {
             Ok(verified) => return Ok(verified),
             Err(refused) => refused,
         };
-        // The validity in time is looked at before these, so that an expired certificate stays refused.
+        // Expiry is checked before these errors arise, so an expired certificate stays refused.
         let is_only_not_signed = matches!(
             &refused,
             Error::InvalidCertificate(CertificateError::UnknownIssuer | CertificateError::Other(_))
@@ -222,7 +222,7 @@ impl ServerCertVerifier for Bundled {
     }
 }
 
-/// Trusts whoever holds the key of the certificate that it shows.
+/// Trusts every server that holds the key of the certificate it presents.
 #[derive(Debug)]
 struct Anyone {
     provider: Arc<CryptoProvider>,

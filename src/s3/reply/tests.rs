@@ -1,4 +1,4 @@
-//! Replies of all kinds, and what they are taken for.
+//! Tries replies of all kinds.
 
 use http::HeaderValue;
 use proptest::prelude::*;
@@ -10,7 +10,7 @@ use crate::s3::headers::{number, text};
 
 type Fields<'a> = &'a [(&'a str, &'a str)];
 
-/// A reply's head; the body has the length that its `content-length` says.
+/// A reply's head; the body has the length that `content-length` states.
 fn head(status: u16, headers: &[(&str, &str)]) -> (Parts, Framing) {
     let mut builder = http::Response::builder().status(status);
     for (name, value) in headers {

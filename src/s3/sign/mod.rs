@@ -1,4 +1,4 @@
-//! How a request comes to be: `Signer` makes the one that is sent, whoever signs it.
+//! Makes the requests that are sent, signed in one of several ways.
 
 pub mod presigned;
 pub mod sigv4;
@@ -14,20 +14,20 @@ use self::template::Template;
 use super::error::GetError;
 use super::get::GetRequest;
 
-/// Who makes requests.
+/// How requests are made.
 #[derive(Debug)]
 pub enum Signer {
     Anonymous(Template),
     SigV4(Template, sigv4::Key),
-    /// The SDK, for what needs its own rules of endpoints and signatures.
+    /// By the SDK, for buckets that need its own rules of endpoints and signatures.
     Presigned(presigned::Signer),
 }
 
 impl Signer {
-    /// The request for `get`, valid at `now` by the server's clock, as seconds since 1970.
+    /// The request for `get`, valid at `now`: seconds since 1970 by the server's clock.
     ///
     /// # Errors
-    /// When it cannot be made.
+    /// [`GetError`] if it cannot be made.
     pub async fn request(
         &self,
         get: &GetRequest<'_>,
@@ -40,7 +40,7 @@ impl Signer {
                 key.sign(&mut request, now);
                 Ok(request)
             }
-            // Boxed, so that requests that the SDK does not make do not carry its future's size.
+            // Boxed, so that this future is not as large as the SDK's for every request.
             Self::Presigned(signer) => Box::pin(signer.request(get, now)).await,
         }
     }

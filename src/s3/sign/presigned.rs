@@ -1,4 +1,4 @@
-//! Requests that the SDK makes, and does not send: for S3 Express, and for whatever a server takes from it alone.
+//! Requests that the SDK makes and this program sends: for S3 Express, and for servers that accept no others.
 
 use std::time::{Duration, UNIX_EPOCH};
 
@@ -26,7 +26,7 @@ use crate::s3::class::classify;
 use crate::s3::error::GetError;
 use crate::s3::get::GetRequest;
 
-/// How long a request can be sent after it was made: it is sent at once.
+/// How long the server accepts a request after it was made. It is sent at once, so this is ample.
 const VALID: Duration = Duration::from_mins(15);
 
 /// The SDK's client, with the session's region and credentials.
@@ -41,7 +41,7 @@ impl Signer {
     /// The request for `get`; `now` is in seconds since 1970.
     ///
     /// # Errors
-    /// When the SDK does not make it: S3 Express needs an answer of S3's first.
+    /// When the SDK cannot make it: for S3 Express, it first asks S3 for a session.
     pub async fn request(
         &self,
         get: &GetRequest<'_>,
@@ -60,7 +60,7 @@ impl Signer {
             .expires_in(VALID)
             .build()
             .map_err(|error| not_built(&error))?;
-        // The SDK takes a key of white space alone for one that is not set (aws-sdk-rust issue 1216).
+        // The SDK treats a key that is only white space as unset (aws-sdk-rust issue 1216).
         let is_blank = get.key.trim().is_empty();
         let object = self
             .sdk
@@ -96,10 +96,10 @@ impl Signer {
     }
 }
 
-/// What the SDK is given in place of a key of white space alone.
+/// The SDK gets this in place of a key that is only white space.
 const BLANK_STAND_IN: &str = "-";
 
-/// Puts a key of white space alone where the SDK has put [`BLANK_STAND_IN`].
+/// Replaces [`BLANK_STAND_IN`] in the SDK's request by the key, which is only white space.
 #[derive(Debug)]
 struct BlankKey(String);
 
@@ -129,7 +129,7 @@ impl Intercept for BlankKey {
     }
 }
 
-/// Why the SDK made no request: S3 refused it a session, or was not reached for one, or the key is not one.
+/// Why the SDK made no request: S3 refused a session or could not be reached, or the key is not valid.
 fn error_of(error: &SdkError<GetObjectError, HttpResponse>) -> GetError {
     if let Some(refused) = find_cause::<SdkError<CreateSessionError, HttpResponse>>(error) {
         let status = refused.raw_response().map(|reply| reply.status().as_u16());

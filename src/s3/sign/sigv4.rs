@@ -1,7 +1,7 @@
 //! AWS Signature Version 4 for requests without a body ("Create a signed AWS API request", AWS IAM user guide).
 //!
-//! `aws-sigv4` does the same for any request. It derives the day's key for each, and costs more than all the rest of a GET
-//! of a small object; the tests hold what is made here against it.
+//! `aws-sigv4` does the same for any request, but derives the signing key of the day anew each time, which costs more than
+//! the rest of a GET of a small object. The tests compare the signatures made here with those of `aws-sigv4`.
 
 #[cfg(test)]
 mod tests;
@@ -19,11 +19,12 @@ use sha2::{Digest, Sha256};
 
 use crate::s3::date;
 
-/// SHA-256 of nothing, which is what a GET has for a body.
+/// The SHA-256 of an empty body, which is what a GET has.
 const EMPTY_SHA256: &str = "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855";
 const ALGORITHM: &str = "AWS4-HMAC-SHA256";
 
-/// What is signed, if it is there, in the order in which it is signed: the host, what changes a reply, and all of AWS's own.
+/// The headers that are signed where present, in the order of signing: the host, those that change the reply, and all
+/// of AWS's own.
 static SIGNED: [HeaderName; 9] = [
     HOST,
     IF_MATCH,
@@ -43,7 +44,7 @@ pub struct Key {
     token: Option<HeaderValue>,
     region: String,
     service: String,
-    /// The key of the day that was signed for last.
+    /// The signing key of the most recent day.
     day: RwLock<Arc<Day>>,
 }
 
@@ -84,7 +85,7 @@ impl Key {
         })
     }
 
-    /// Adds what makes the request one of now, which is in seconds since 1970.
+    /// Signs the request as made at `now`, in seconds since 1970.
     pub fn sign(&self, request: &mut Request<Full<Bytes>>, now: u64) {
         let [year, month, day, hour, minute, second] = date::fields(now);
         let mut time = String::with_capacity(16);
@@ -149,7 +150,7 @@ impl Key {
         headers.insert(AUTHORIZATION, authorization);
     }
 
-    /// The key of the day of `time`, made when it is first needed.
+    /// The signing key for the day of `time`, derived when it is first needed.
     fn day(&self, time: &str) -> Arc<Day> {
         let date: [u8; 8] = *time.as_bytes().first_chunk().unwrap_or(b"19700101");
         let known = Arc::clone(&self.day.read().unwrap_or_else(PoisonError::into_inner));
@@ -186,7 +187,7 @@ fn keyed(key: &[u8]) -> Hmac<Sha256> {
     Hmac::new_from_slice(key).expect("HMAC takes keys of every length")
 }
 
-/// The request in the one form that both sides hash; the names of the headers in it go to `signed_headers`.
+/// The request in the canonical form that both sides hash; the names of its headers are added to `signed_headers`.
 fn canonical_request(
     path: &str,
     query: &str,
@@ -216,9 +217,9 @@ fn canonical_request(
     text
 }
 
-/// Appends a header's value, with blanks around it dropped and those within it as one.
+/// Appends a header's value without blanks around it, and with each run of blanks within it as one.
 fn push_value(text: &mut String, value: &HeaderValue) {
-    // All values that are signed were made from text.
+    // All values that are signed are made from text.
     let value = value.to_str().unwrap_or_default().trim_matches(' ');
     let mut was_blank = false;
     if !value.contains("  ") {
@@ -233,7 +234,7 @@ fn push_value(text: &mut String, value: &HeaderValue) {
     }
 }
 
-/// A value made of what may stand in one.
+/// The text as a header's value; it must be printable ASCII.
 fn ascii(text: String) -> HeaderValue {
     HeaderValue::from_maybe_shared(Bytes::from(text)).expect("the credentials were checked")
 }

@@ -15,16 +15,16 @@ use crate::s3::get::GetRequest;
 
 const USER_AGENT_VALUE: HeaderValue =
     HeaderValue::from_static(concat!("s3pull/", env!("CARGO_PKG_VERSION")));
-/// Gateways may compress for whoever does not say this; no object is compressed on the way then.
+/// Asks gateways not to compress objects on the way.
 const IDENTITY: HeaderValue = HeaderValue::from_static("identity");
 
-/// What stays as it is in a query; all else is percent-encoded (SigV4, `UriEncode`).
+/// The characters that are not percent-encoded in a query (SigV4, `UriEncode`).
 const QUERY: &AsciiSet = &NON_ALPHANUMERIC
     .remove(b'-')
     .remove(b'_')
     .remove(b'.')
     .remove(b'~');
-/// What stays as it is in a path.
+/// The characters that are not percent-encoded in a path.
 const PATH: &AsciiSet = &QUERY.remove(b'/');
 
 /// What the requests of a session have in common, and where they go.
@@ -32,7 +32,7 @@ const PATH: &AsciiSet = &QUERY.remove(b'/');
 pub struct Template {
     scheme: Scheme,
     authority: Authority,
-    /// From the root to where the key begins, with `/` at both ends.
+    /// The path before the key, with `/` at both ends.
     prefix: String,
     headers: HeaderMap,
 }
@@ -59,10 +59,10 @@ impl Template {
         }
     }
 
-    /// The request without a signature.
+    /// The request for `get`, without a signature.
     ///
     /// # Errors
-    /// When the key cannot stand in a URL.
+    /// When the key cannot be part of a URL.
     pub fn request(&self, get: &GetRequest<'_>) -> Result<Request<Full<Bytes>>, GetError> {
         let mut path = String::with_capacity(self.prefix.len() + get.key.len() + 64);
         path.push_str(&self.prefix);
@@ -84,9 +84,9 @@ impl Template {
     }
 }
 
-/// The headers that say nothing about what is asked for, and are not signed.
+/// The headers that every request has and that are not signed.
 pub fn every_request_s_headers() -> HeaderMap {
-    // Room for the others too.
+    // Leaves room for the other headers.
     let mut headers = HeaderMap::with_capacity(16);
     headers.insert(USER_AGENT, USER_AGENT_VALUE);
     headers.insert(ACCEPT_ENCODING, IDENTITY);
@@ -101,19 +101,19 @@ fn insert_conditions(headers: &mut HeaderMap, get: &GetRequest<'_>) -> Result<()
         headers.insert(IF_MATCH, etag.map_err(|error| not_built(&error))?);
     }
     if let Some(since) = get.if_modified_since {
-        // Rounded down, so that an object is rather fetched than missed.
+        // Rounded down: an object fetched in vain is better than a change that is missed.
         let since = HeaderValue::try_from(date::http_date(since));
         headers.insert(IF_MODIFIED_SINCE, since.map_err(|error| not_built(&error))?);
     }
     Ok(())
 }
 
-/// `Range` of the bytes from `start`, and before `end`.
+/// The value of `Range` for the bytes from `start` up to but not including `end`.
 pub fn range(start: u64, end: u64) -> String {
     format!("bytes={start}-{}", end - 1)
 }
 
-/// A request that cannot be made is one row's failure: other keys may do.
+/// A request that cannot be made fails one row only: other keys may work.
 pub fn not_built(error: &dyn std::error::Error) -> GetError {
     let message = format!("no request can be made for this key: {error}");
     GetError::new(Class::Permanent, ErrorCode::InvalidKey, message)

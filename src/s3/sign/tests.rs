@@ -1,4 +1,4 @@
-//! What is sent is what the SDK would send.
+//! Compares the requests that are sent with those that the SDK would send.
 
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, UNIX_EPOCH};
@@ -128,7 +128,7 @@ async fn our_request(
     signer.request(get, NOW).await.unwrap()
 }
 
-/// The signature's scope without its date, and the names of the signed headers, but for those about the SDK itself.
+/// The signature's scope without its date, and the names of the signed headers except those about the SDK itself.
 fn scope_and_signed(headers: &HeaderMap) -> (String, Vec<String>) {
     let authorization = headers["authorization"].to_str().unwrap();
     let field = |name: &str| {
@@ -147,7 +147,7 @@ fn scope_and_signed(headers: &HeaderMap) -> (String, Vec<String>) {
     (scope, names.map(str::to_owned).collect())
 }
 
-/// A URL without what only the SDK adds.
+/// A URL without the parameter that only the SDK adds.
 fn without_operation(uri: &Uri) -> String {
     let text = uri.to_string().replace("x-id=GetObject", "");
     text.replace("?&", "?")
@@ -187,7 +187,7 @@ const LAMBDA: &str = "arn:aws:s3-object-lambda:eu-west-1:123456789012:accesspoin
 const OUTPOST: &str =
     "arn:aws:s3-outposts:us-west-2:123456789012:outpost/op-01234567890123456/accesspoint/mine";
 
-/// How the SDK is configured beside its region.
+/// SDK settings besides the region.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Extra {
     Nothing,
@@ -198,7 +198,7 @@ enum Extra {
 use AddressingStyle::{Auto, Path, Virtual};
 use Extra::{DualStack, Fips, Nothing};
 
-/// Bucket, region, endpoint URL, style, and where the key `k` is then.
+/// SDK settings, bucket, region, endpoint URL, style, and the resulting URL of the key `k`.
 type Case = (
     Extra,
     &'static str,
@@ -262,7 +262,7 @@ async fn keys_versions_and_conditions_are_written_as_the_sdk_does() {
     ] {
         compare(&config, &place, &whole(key)).await;
     }
-    // The SDK takes this key for none at all.
+    // The SDK treats this key as unset.
     let blank = our_request(&config, &place, &whole(" ")).await;
     assert_eq!(blank.uri().path(), "/b/%20");
     let get = GetRequest {

@@ -1,4 +1,4 @@
-//! Signatures are those that `aws-sigv4` makes.
+//! Compares signatures with those of `aws-sigv4`.
 
 use std::time::{Duration, UNIX_EPOCH};
 
@@ -14,7 +14,7 @@ use crate::s3::get::{GetRequest, Part};
 use crate::s3::sign::template::Template;
 use crate::s3::sign::tests::{NOW, credentials, template, whole};
 
-/// Takes the signature off a request, and has `aws-sigv4` make it again.
+/// Removes the signature from a request and has `aws-sigv4` sign it again.
 fn signed_by_the_crate(mut request: Request<Full<Bytes>>, service: &str) -> Request<Full<Bytes>> {
     for name in [
         "authorization",
