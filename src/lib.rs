@@ -57,7 +57,7 @@ use config::Config;
 use exit_code::ExitCode;
 use meter::Meter;
 use options::ProgressMode;
-use outcome::Failure;
+use outcome::{Failure, Sign};
 use report::{RecordPlace, RefusedPlace, Report, RunEnd};
 use s3::{ConnectError, Trust};
 use signal::{OnSignal, Stopped};
@@ -239,6 +239,9 @@ fn hint(error: &anyhow::Error) -> Option<String> {
             ),
             "ExpiredToken" | "ExpiredTokenException" | "TokenRefreshRequired" => {
                 Some("sign in again, then run the same command")
+            }
+            "ConnectionFailed" if failure.sign == Sign::NoConnection => {
+                Some("check `--endpoint-url`, the proxy variables and the network")
             }
             "Http407" => Some(
                 "give the proxy's user and password in its variable: `http://user:password@host:port`",

@@ -128,11 +128,15 @@ impl Outage {
             _ => max_outage,
         };
         if lasted >= max {
-            let message = format!(
-                "nothing got through for {} s: {}",
-                lasted.as_secs(),
-                failure.message
-            );
+            let message = match good_at {
+                // It was not there from the start, so there is no outage to speak of.
+                None if is_unreachable => failure.message.clone(),
+                _ => format!(
+                    "nothing got through for {} s: {}",
+                    lasted.as_secs(),
+                    failure.message
+                ),
+            };
             return Err(Failure {
                 class: Class::Fatal,
                 message,
