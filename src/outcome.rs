@@ -204,6 +204,16 @@ pub enum Class {
     Fatal,
 }
 
+impl Class {
+    /// Whether another attempt may help.
+    pub fn may_pass(self) -> bool {
+        match self {
+            Self::Transient | Self::Throttled => true,
+            Self::Permanent | Self::Fatal => false,
+        }
+    }
+}
+
 /// The stable name of an error in the CSV's `error` column: S3's own code if it sent one, otherwise one of s3pull's.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum ErrorCode {

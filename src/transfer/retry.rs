@@ -110,10 +110,7 @@ impl Budget {
     /// The failure, when another attempt would not help or is not allowed.
     pub fn charge(&self, failure: Failure, round: Round) -> Result<(), Failure> {
         let mut state = self.state();
-        let may_pass = match failure.class {
-            Class::Transient | Class::Throttled => true,
-            Class::Permanent | Class::Fatal => false,
-        };
+        let may_pass = failure.class.may_pass();
         let is_charged_already = round.number < state.round;
         if may_pass && is_charged_already {
             let asked = failure.retry_after.unwrap_or_default().min(CAP);

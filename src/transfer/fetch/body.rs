@@ -187,7 +187,7 @@ impl Reader {
     /// Charges a request or a body that failed; the next one begins at the position, where that is possible.
     async fn failed(&mut self, failed: Failure, round: Round) -> Result<(), Broken> {
         self.open = None;
-        if std::mem::take(&mut self.is_stale) && self.version.is_some() && may_pass(&failed) {
+        if std::mem::take(&mut self.is_stale) && self.version.is_some() && failed.class.may_pass() {
             return Ok(());
         }
         let cannot_go_on = self.is_whole && failed.sign == Sign::NoParts;
@@ -195,7 +195,7 @@ impl Reader {
             self.request.give_up_parts();
         }
         // Nor is there, without an ETag, any knowing whether the rest is of the same object.
-        if cannot_go_on || self.version.is_none() && may_pass(&failed) {
+        if cannot_go_on || self.version.is_none() && failed.class.may_pass() {
             return Err(Broken::Restart(Failure {
                 class: Class::Transient,
                 ..failed
@@ -248,8 +248,4 @@ impl Reader {
         });
         Ok(())
     }
-}
-
-fn may_pass(failure: &Failure) -> bool {
-    matches!(failure.class, Class::Transient | Class::Throttled)
 }

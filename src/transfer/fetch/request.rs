@@ -10,7 +10,7 @@ use crate::outcome::{Class, ErrorCode, Failure, Sign};
 use crate::row::Entry;
 use crate::s3::{GetError, GetRequest, GetResponse, Part};
 use crate::stop::Phase;
-use crate::transfer::limit::{Charge, Permit};
+use crate::transfer::limit::{Attempt, Charge, Permit};
 use crate::transfer::retry::{Budget, Round};
 use crate::transfer::shared::{Broken, OnRequest, RequestNote, Shared};
 
@@ -73,11 +73,8 @@ impl Request {
             self.budget.ready().await;
             let attempt = limit.unless_out().await;
             let permit = limit.acquire().await;
-            if self.budget.is_ready() && limit.may_start(&attempt) {
-                return Held {
-                    permit: permit.used_by(attempt),
-                    round: self.budget.round(),
-                };
+            if let Some(held) = self.held(permit, attempt) {
+                return held;
             }
         }
     }
@@ -89,13 +86,19 @@ impl Request {
             self.budget.ready().await;
             let attempt = limit.unless_out().await;
             let permit = limit.acquire_spare().await;
-            if self.budget.is_ready() && limit.may_start(&attempt) {
-                return Held {
-                    permit: permit.used_by(attempt),
-                    round: self.budget.round(),
-                };
+            if let Some(held) = self.held(permit, attempt) {
+                return held;
             }
         }
+    }
+
+    /// The right to send now, if the object and the run still allow it once there is a permit.
+    fn held(&self, permit: Permit, attempt: Attempt) -> Option<Held> {
+        let may_start = self.budget.is_ready() && self.shared.limit.may_start(&attempt);
+        may_start.then(|| Held {
+            permit: permit.used_by(attempt),
+            round: self.budget.round(),
+        })
     }
 
     /// Waits for `work`, unless the run gives up what is running.

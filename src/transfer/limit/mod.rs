@@ -202,24 +202,29 @@ impl Limit {
         lock(&self.0.outage).waiting()
     }
 
-    /// Whether any request was ever answered as it should be.
-    pub fn was_ever_answered(&self) -> bool {
-        self.0.good_at.load(SeqCst) > 0
-    }
-
     /// A request was answered: the server is there.
     fn note_answer(&self) {
         let nanos = u64::try_from(self.0.started.elapsed().as_nanos()).unwrap_or(u64::MAX);
         self.0.good_at.store(nanos.max(1), SeqCst);
-        if self.0.is_out.swap(false, SeqCst) {
-            lock(&self.0.outage).end();
+        if self.0.is_out.load(SeqCst) {
+            let mut outage = lock(&self.0.outage);
+            outage.end();
+            // Under the lock, as where it is set: else requests could wait for the end of what has ended.
+            self.0.is_out.store(false, SeqCst);
+            drop(outage);
             let mut pace = self.pace();
             pace.start_over();
-            self.0.is_paced.store(false, SeqCst);
+            self.note_pace(&pace);
             self.follow(&pace);
             drop(pace);
             self.0.outage_changed.notify_waiters();
         }
+    }
+
+    /// Takes over what is read of `pace` without its lock.
+    fn note_pace(&self, pace: &Pace) {
+        self.0.is_settled.store(pace.is_settled(), SeqCst);
+        self.0.is_paced.store(!pace.interval().is_zero(), SeqCst);
     }
 
     /// How many GETs there may be at the moment.
@@ -323,11 +328,7 @@ impl Permit {
         }
         let mut pace = self.limit.pace();
         let has_more = pace.answered(self.limit.0.started.elapsed());
-        self.limit.0.is_settled.store(pace.is_settled(), SeqCst);
-        self.limit
-            .0
-            .is_paced
-            .store(!pace.interval().is_zero(), SeqCst);
+        self.limit.note_pace(&pace);
         if has_more {
             self.limit.follow(&pace);
         }
@@ -342,11 +343,7 @@ impl Permit {
         let mut pace = self.limit.pace();
         let is_of_this_round = self.round == self.limit.0.round.load(SeqCst);
         let has_changed = pace.throttled(is_of_this_round, self.limit.0.started.elapsed());
-        self.limit.0.is_settled.store(false, SeqCst);
-        self.limit
-            .0
-            .is_paced
-            .store(!pace.interval().is_zero(), SeqCst);
+        self.limit.note_pace(&pace);
         if has_changed {
             self.limit.0.round.fetch_add(1, SeqCst);
             self.limit.follow(&pace);

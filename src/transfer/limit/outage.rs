@@ -200,15 +200,11 @@ impl Outage {
 
 /// Whether the server may just not be there: no answer of HTTP, or one of its 5xx.
 fn may_be_of_an_outage(failure: &Failure) -> bool {
-    let may_pass = match failure.class {
-        Class::Transient | Class::Throttled => true,
-        Class::Permanent | Class::Fatal => false,
-    };
     let is_silence = matches!(
         failure.code,
         ErrorCode::ConnectionFailed | ErrorCode::Timeout | ErrorCode::IncompleteBody
     );
-    may_pass && (failure.status.is_some_and(|status| status >= 500) || is_silence)
+    failure.class.may_pass() && (failure.status.is_some_and(|status| status >= 500) || is_silence)
 }
 
 #[cfg(test)]

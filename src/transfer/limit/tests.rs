@@ -1,6 +1,7 @@
 use futures::FutureExt;
 
 use super::*;
+use crate::outcome::{Class, ErrorCode, Sign};
 
 #[tokio::test]
 async fn a_spare_permit_is_one_that_no_object_has_a_claim_on() {
@@ -60,4 +61,28 @@ async fn throttling_takes_permits_back_once_a_round_and_gives_them_again() {
         held.push(permit);
     }
     assert_eq!(held.len(), 8, "they all grew back");
+}
+
+#[tokio::test]
+async fn after_an_outage_the_permits_grow_back() {
+    let limit = Limit::new(64);
+    let answer_all = async || {
+        for _ in 0..64 {
+            limit.acquire().await.answered();
+        }
+    };
+    answer_all().await;
+    assert_eq!(limit.n_permits(), 64);
+    let refused = Failure {
+        sign: Sign::NoConnection,
+        ..Failure::new(ErrorCode::ConnectionFailed, Class::Transient, "refused")
+    };
+    let charge = limit.failed(&refused, "k", Instant::now(), Duration::from_mins(5));
+    assert_eq!(charge.unwrap(), Charge::Nobody);
+    let attempt = limit.unless_out().await;
+    assert!(limit.may_start(&attempt) && !limit.may_start(&Attempt(None)));
+    limit.acquire().await.used_by(attempt).answered();
+    assert!(limit.waiting().is_none() && limit.n_permits() < 64);
+    answer_all().await;
+    assert_eq!(limit.n_permits(), 64);
 }
