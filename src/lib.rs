@@ -22,6 +22,7 @@ mod dry_run;
 pub mod exit_code;
 #[cfg(test)]
 mod imports;
+mod locks;
 mod meter;
 mod open_files;
 mod options;

@@ -11,9 +11,10 @@
 //! that asks for fewer requests needs longer to recover, as S3 does while it splits a busy prefix. Ten attempts with
 //! these delays outlast half a minute on average, and most of S3's bad moments.
 
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Mutex, MutexGuard};
 use std::time::{Duration, Instant};
 
+use crate::locks::lock;
 use crate::outcome::{Class, Failure};
 
 const TRANSIENT_BASE: Duration = Duration::from_millis(100);
@@ -148,7 +149,7 @@ impl Budget {
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.state)
     }
 }
 

@@ -3,7 +3,7 @@
 use std::collections::HashSet;
 use std::fs::File;
 use std::io::{self, ErrorKind};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 
 use cap_std::fs::{Dir, OpenOptions};
 
@@ -11,6 +11,7 @@ use super::error::LocalError;
 use super::path::LocalPath;
 use super::path::name::{NameLimit, RESERVED_PREFIX};
 use super::sys::{self, FileId, Lock};
+use crate::locks::lock;
 
 /// Rounds of finding a file that others remove or finish meanwhile.
 const MAX_ROUNDS: usize = 100;
@@ -198,7 +199,7 @@ impl InUse {
     }
 
     fn ids(&self) -> std::sync::MutexGuard<'_, HashSet<FileId>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.0)
     }
 }
 

@@ -1,9 +1,10 @@
 //! The requests of one object: when they may start, and how their failures are charged.
 
 use std::sync::atomic::Ordering::Relaxed;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
+use crate::locks::lock;
 use crate::meter::Wait;
 use crate::open_files;
 use crate::outcome::{Class, ErrorCode, Failure, Sign};
@@ -143,7 +144,7 @@ impl Request {
     }
 
     fn known(&self) -> MutexGuard<'_, Known> {
-        self.known.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.known)
     }
 
     /// S3's times are whole seconds, and so is what counts of the file's.
