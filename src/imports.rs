@@ -5,7 +5,8 @@ use std::fs;
 use std::path::Path;
 
 /// The modules that all others may import. They import only one another.
-const GROUND: [&str; 9] = [
+const GROUND: [&str; 10] = [
+    "etag",
     "exit_code",
     "locks",
     "meter",

@@ -19,6 +19,7 @@
 pub mod cli;
 pub mod config;
 mod dry_run;
+mod etag;
 pub mod exit_code;
 #[cfg(test)]
 mod imports;

@@ -172,10 +172,9 @@ impl State {
 
 /// The wait after `n_failed` attempts, from 1, of which the last failed with `class`; `random` is from 0 to 1.
 fn delay(class: Class, n_failed: u32, random: f64) -> Duration {
-    let base = if class == Class::Throttled {
-        THROTTLED_BASE
-    } else {
-        TRANSIENT_BASE
+    let base = match class {
+        Class::Throttled => THROTTLED_BASE,
+        Class::Transient | Class::Permanent | Class::Fatal => TRANSIENT_BASE,
     };
     let doublings = n_failed.saturating_sub(1).min(16);
     CAP.min(base * 2_u32.pow(doublings)).mul_f64(random)

@@ -56,7 +56,7 @@ pub async fn fetch(
     let plan = Plan::new(version.size, options.part_size);
     let (writer, done) = {
         let identity = Identity {
-            etag: version.etag.to_string(),
+            etag: version.etag.clone(),
             size: plan.size,
             last_modified: version.last_modified,
             version_id: response.version_id.clone(),
@@ -257,7 +257,7 @@ impl Object {
 
 /// A reader never ends before its range does; were it to, its part must not count as whole.
 fn ended_early(index: usize) -> Failure {
-    let message = format!("a defect of s3pull, please report it: part {index} ended early");
+    let message = format!("a bug in s3pull, please report it: part {index} ended early");
     Failure::new(ErrorCode::Internal, Class::Permanent, message)
 }
 
