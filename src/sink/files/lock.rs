@@ -20,7 +20,7 @@ const MAX_ROUNDS: usize = 100;
 pub enum TakeError {
     /// It is locked: a live process, or another download of this one, holds it.
     Busy,
-    /// Something that is no file has this name.
+    /// Something that is not a file has this name.
     NotAFile(String),
     Io(io::Error),
 }
@@ -38,9 +38,9 @@ impl TakeError {
             Self::Busy => LocalError::Conflict(format!(
                 "another s3pull is writing `{path}`, or a key of this run that is the same file here"
             )),
-            Self::NotAFile(name) => {
-                LocalError::Conflict(format!("`{name}` is in the way and is no file: remove it"))
-            }
+            Self::NotAFile(name) => LocalError::Conflict(format!(
+                "`{name}` is in the way and is not a file: remove it"
+            )),
             Self::Io(source) => LocalError::io(folder, action, path.as_str(), source),
         }
     }

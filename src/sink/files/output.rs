@@ -64,7 +64,7 @@ pub struct OutputFolder {
     folders: Mutex<HashMap<String, Arc<Dir>>>,
     /// Folder handles kept open.
     max_open_folders: usize,
-    /// Paths below it that are no key's: the list and the CSV.
+    /// Paths below it that do not belong to keys: the list and the CSV.
     kept: Vec<String>,
 }
 

@@ -168,7 +168,7 @@ pub fn replace(folder: &Dir, partial_name: &str, path: &LocalPath) -> Result<(),
     sys::rename(folder, partial_name, path.name()).map_err(|error| put_error(folder, path, error))
 }
 
-/// Refuses what is no file: a rename would fail on a folder, but take a named pipe's place.
+/// Refuses what is not a file: a rename would fail on a folder, but replace a named pipe.
 pub fn check_replaceable(metadata: &Metadata, path: &LocalPath) -> Result<(), LocalError> {
     if metadata.is_file() {
         return Ok(());
