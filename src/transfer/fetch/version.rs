@@ -1,0 +1,27 @@
+//! What tells one object from another under the same key.
+
+use std::sync::Arc;
+use std::time::SystemTime;
+
+use crate::s3::GetResponse;
+
+/// What tells an object from every other one that was, or will be, under its key.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ObjectVersion {
+    /// With its quotes.
+    pub etag: Arc<str>,
+    /// Bytes.
+    pub size: u64,
+    pub last_modified: Option<SystemTime>,
+}
+
+impl ObjectVersion {
+    /// That of an answer which says enough.
+    pub fn of(response: &GetResponse) -> Option<Self> {
+        Some(Self {
+            etag: response.strong_etag()?.into(),
+            size: response.length?,
+            last_modified: response.last_modified,
+        })
+    }
+}
