@@ -198,6 +198,15 @@ impl InFlightObject {
         }
     }
 
+    /// Bytes that were counted will be received once more.
+    pub fn lost(&self, n: u64) {
+        self.unconfirmed.fetch_sub(n, Relaxed);
+        self.meter.bytes.fetch_sub(n, Relaxed);
+        if let Some(large) = self.large.get() {
+            large.n_done.fetch_sub(n, Relaxed);
+        }
+    }
+
     /// Marks the object as a large one of `size` bytes.
     pub fn mark_large(&self, key: &str, size: u64) {
         let large = self.large.get_or_init(|| {

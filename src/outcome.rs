@@ -144,6 +144,9 @@ pub enum Sign {
     NoTrust,
     /// It gives no parts of objects, or not by what it says of this one: the whole object can still be had.
     NoParts,
+    /// It names another ETag for a part than for the whole: the object was replaced, or the server has its own idea of
+    /// ETags.
+    OtherEtag,
 }
 
 impl Failure {

@@ -113,10 +113,8 @@ fn check_part(
 ) -> Result<(), GetError> {
     // Not every server honours `If-Match`.
     if let Some(etag) = etag.filter(|etag| *etag != part.etag) {
-        return Err(changed(format!(
-            "its ETag was {}, and is {etag}",
-            part.etag
-        )));
+        let error = changed(format!("its ETag was {}, and is {etag}", part.etag));
+        return Err(error.by_etag());
     }
     if status == StatusCode::OK {
         let message =

@@ -5,6 +5,7 @@ mod fetched;
 mod parts;
 pub mod plan;
 mod request;
+mod version;
 mod whole;
 
 use std::sync::Arc;
@@ -15,9 +16,9 @@ use crate::row::Entry;
 use crate::s3::GetResponse;
 use crate::sink::files::LocalPath;
 use crate::transfer::shared::Broken;
-use body::ObjectVersion;
 pub use fetched::Fetched;
 pub use request::Request;
+use version::ObjectVersion;
 
 /// Fetches and verifies the object as it is now.
 pub async fn fetch(
