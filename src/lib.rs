@@ -119,7 +119,13 @@ async fn download(config: Config, place: RecordPlace) -> anyhow::Result<ExitCode
     let meter = Arc::new(Meter::default());
     let limit = Limit::new(budget.concurrency.get());
     let stop = Arc::new(Stop::default());
-    let mut report = Report::start(&config, place, limit.clone(), Arc::clone(&meter))?;
+    let mut report = Report::start(
+        &config,
+        place,
+        limit.clone(),
+        Arc::clone(&meter),
+        Arc::clone(&stop),
+    )?;
     output.warnings().print_by(report.on_warning());
     if let Some(error) = report.lock_refused() {
         let csv = config.failed.to_string_lossy();

@@ -42,7 +42,9 @@ pub fn run(config: Config) -> anyhow::Result<ExitCode> {
     let mut broken = None;
     while let Some(batch) = batches.blocking_recv() {
         match batch {
-            Ok(rows) => check.batch(rows, &mut report)?,
+            Ok(rows) => check
+                .batch(rows, &mut report)
+                .inspect_err(|_| report.flush_notes())?,
             Err(error) => broken = Some(error),
         }
     }

@@ -11,6 +11,7 @@ mod downloads;
 mod dry_run;
 mod environment;
 mod events;
+mod every_end;
 mod existing;
 mod failures;
 mod hostile;
