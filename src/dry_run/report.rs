@@ -12,7 +12,7 @@ use crate::exit_code::ExitCode;
 use crate::meter::Counts;
 use crate::options::Verbosity;
 use crate::outcome::{Failure, Outcome, SkipReason};
-use crate::printable::printable;
+use crate::printable::{printable, room};
 use crate::report::console::{Patience, Stdout as Lines, one_line, say};
 use crate::report::events::{Events, SummaryEvent};
 use crate::report::progress::Progress;
@@ -61,6 +61,8 @@ struct Plan {
     failed: BTreeMap<String, u64>,
     /// Of the planned rows that say so.
     bytes: u64,
+    /// Bytes by which the files would grow: those that are replaced give back theirs.
+    growth: u64,
     n_without_size: u64,
 }
 
@@ -92,9 +94,10 @@ impl DryRunReport {
         ListNotes::new(self.progress.clone(), self.verbosity)
     }
 
-    /// Prints a row that would be downloaded.
-    pub fn planned(&mut self, entry: &Entry, place: Place, path: &LocalPath) {
+    /// Prints a row that would be downloaded, by which the files would grow by `growth` bytes.
+    pub fn planned(&mut self, entry: &Entry, place: Place, path: &LocalPath, growth: u64) {
         self.plan.n_planned += 1;
+        self.plan.growth = self.plan.growth.saturating_add(growth);
         match entry.size {
             Some(size) => self.plan.bytes = self.plan.bytes.saturating_add(size),
             None => self.plan.n_without_size += 1,
@@ -270,13 +273,13 @@ impl Plan {
             };
             lines.push(format!("{} to download{unknown}", bytes(self.bytes)));
         }
-        if let Some(free) = free {
-            let verdict = if self.bytes > free {
-                ": NOT ENOUGH"
-            } else {
-                ""
-            };
-            lines.push(format!("{} free for `{folder}`{verdict}", bytes(free)));
+        match free {
+            Some(free) if self.growth > free => lines.push(format!(
+                "warning: the disk is too small: {} for `{folder}`",
+                room(free, self.growth)
+            )),
+            Some(free) => lines.push(format!("{} free for `{folder}`", bytes(free))),
+            None => {}
         }
         lines
     }
@@ -293,6 +296,7 @@ mod tests {
             n_skipped: 30,
             failed: BTreeMap::from([("InvalidRow".to_owned(), 1), ("UnsafeKey".to_owned(), 2)]),
             bytes: 2 << 30,
+            growth: 2 << 30,
             n_without_size: 0,
         };
         assert_eq!(
@@ -310,6 +314,9 @@ mod tests {
             lines[2],
             "2.0 GiB to download, and 7 objects of unknown size"
         );
-        assert_eq!(lines[3], "1.0 GiB free for `out`: NOT ENOUGH");
+        assert_eq!(
+            lines[3],
+            "warning: the disk is too small: 1 GiB free, 2 GiB needed for `out`"
+        );
     }
 }

@@ -291,13 +291,17 @@ mod tests {
         let stop = Arc::new(Stop::default());
         let patience = Patience::Of(Arc::clone(&stop));
         let mut stdout = Stdout::of(Queue::start(stdout_write), stderr.clone(), patience);
-        while stdout.queue.push(b"event\n", 1).unwrap() {}
         stdout.check(STALL_TO_TELL).unwrap();
         stdout.check(MAX_STALL / 2).unwrap();
         stop.be_awaited();
         stdout.check(MAX_STALL / 2).unwrap();
         stop.escalate(Phase::Abandoned);
-        let error = stdout.print(b"event\n").unwrap_err();
+        let error = loop {
+            // Until there is no more room.
+            if let Err(error) = stdout.print(b"event\n") {
+                break error;
+            }
+        };
         assert_eq!(error.kind(), ErrorKind::TimedOut);
         let read = stderr_reader.read_on();
         stderr.flush(&Patience::Endless);

@@ -7,11 +7,14 @@ mod ending;
 pub(crate) mod events;
 mod failed_keys;
 mod list_notes;
+mod other_bucket;
 pub(crate) mod progress;
 mod queue;
 mod rate;
 mod record_file;
 mod record_place;
+#[cfg(test)]
+mod round_trip;
 mod summary;
 mod tally;
 pub(crate) mod text;
