@@ -34,6 +34,10 @@ pub enum IfExists {
     Skip,
     /// Replace it if the object is newer than the file, otherwise keep it (by a conditional GET)
     Newer,
+    /// Keep it if it has the object's size and time (as the row gives them, or by a conditional GET)
+    Changed,
+    /// Keep it if it has the object's content (by the row's ETag, or S3's checksum from a HEAD)
+    Verify,
 }
 
 /// What to do with a key that is not a safe path.

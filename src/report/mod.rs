@@ -42,7 +42,7 @@ use crate::config::Config;
 use crate::exit_code::ExitCode;
 use crate::meter::{Meter, Wait};
 use crate::options::Verbosity;
-use crate::outcome::{Class, ErrorCode, Failure, Outcome, Verification};
+use crate::outcome::{Class, ErrorCode, Failure, Outcome, SkipReason, Verification};
 use crate::printable::printable;
 use crate::sink::files::OnWarning;
 use crate::source::ListSource;
@@ -73,6 +73,8 @@ pub struct Report {
     lists: Vec<ListSource>,
     /// Objects of another size than their row says.
     n_other_size: u64,
+    /// Files that were kept although nothing tells the content of their objects.
+    n_not_verified: u64,
     sync: bool,
     list_end: ListEnd,
     /// Whether each failed row is in the CSV.
@@ -126,6 +128,7 @@ impl Report {
             retry_command: config.retry_command.clone(),
             lists: config.list.sources.clone(),
             n_other_size: 0,
+            n_not_verified: 0,
             sync: config.sync,
             list_end: ListEnd::Whole,
             is_recorded: true,
@@ -231,6 +234,7 @@ impl Report {
                 stopped_by: end.stopped_by,
                 all_missing: self.tally.all_missing(&counts, self.format.get().copied()),
                 n_other_size: self.n_other_size,
+                n_not_verified: self.n_not_verified,
                 verified: &self.verified,
                 throttling: measured.throttling,
                 elapsed: measured.elapsed,
@@ -342,6 +346,7 @@ impl Observer for Report {
                 }
             }
             Outcome::Skipped(reason) => {
+                self.n_not_verified += u64::from(*reason == SkipReason::NotVerified);
                 if self.verbosity >= Verbosity::Verbose {
                     self.progress.println(&format!(
                         "s3pull: skipped {} ({reason})",

@@ -139,7 +139,8 @@ pub fn request_line(note: &RequestNote<'_>) -> String {
         None => String::new(),
     };
     let line = format!(
-        "s3pull: GET {}{range}: {}{error}",
+        "s3pull: {} {}{range}: {}{error}",
+        note.method.as_str(),
         note.key,
         duration(note.time)
     );

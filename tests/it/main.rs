@@ -4,6 +4,7 @@
 
 mod harness;
 
+mod changed;
 mod chaos;
 mod connection;
 mod disk;
@@ -31,3 +32,4 @@ mod slurm;
 mod start;
 mod throttling;
 mod usage;
+mod verify;
