@@ -1,5 +1,12 @@
 //! A row of a key list: the object that it names, or why it cannot be used.
 
+use std::fmt;
+use std::str::FromStr;
+use std::time::SystemTime;
+
+use time::OffsetDateTime;
+use time::format_description::well_known::Rfc3339;
+
 use crate::etag::ETag;
 use crate::outcome::{Class, ErrorCode, Failure, Outcome, SkipReason};
 
@@ -45,6 +52,7 @@ pub struct Entry {
     pub etag: Option<ETag>,
     /// Path below the output folder to use instead of the key.
     pub dest: Option<String>,
+    pub last_modified: Option<LastModified>,
 }
 
 impl Entry {
@@ -54,6 +62,76 @@ impl Entry {
             key: &self.key,
             version_id: self.version_id.as_deref(),
             etag: self.etag.as_ref().map(ETag::opaque),
+        }
+    }
+}
+
+/// When an object was last modified, as its row says.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum LastModified {
+    At(SystemTime),
+    /// A date and a time of day in an unknown time zone, as if they were UTC. `aws s3 ls` prints such times.
+    Local(SystemTime),
+}
+
+impl LastModified {
+    /// Whether a file of this time may be that of the object, in whole seconds: S3 gives no more in its answers. A time
+    /// without a zone may be one of any zone.
+    pub fn may_be(self, file: SystemTime) -> bool {
+        let seconds = |time: SystemTime| OffsetDateTime::from(time).unix_timestamp();
+        match self {
+            Self::At(time) => seconds(time) == seconds(file),
+            Self::Local(time) => {
+                let offset = seconds(time) - seconds(file);
+                offset % ZONES_DIFFER_BY == 0 && (WESTERNMOST..=EASTERNMOST).contains(&offset)
+            }
+        }
+    }
+}
+
+/// Seconds: offsets of time zones from UTC are whole quarters of an hour between these.
+const ZONES_DIFFER_BY: i64 = 15 * 60;
+const WESTERNMOST: i64 = -12 * 3600;
+const EASTERNMOST: i64 = 14 * 3600;
+
+/// A text that is not a time.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct NotATime;
+
+impl FromStr for LastModified {
+    type Err = NotATime;
+
+    /// Parses RFC 3339, in which the `T` may be a space and the time zone may be missing.
+    fn from_str(text: &str) -> Result<Self, NotATime> {
+        const LENGTH: usize = "2024-01-02T03:04:05".len();
+        const DATE: &str = "2024-01-02";
+        let (date_time, rest) = text.split_at_checked(LENGTH).ok_or(NotATime)?;
+        if !matches!(date_time.as_bytes()[DATE.len()], b'T' | b' ') {
+            return Err(NotATime);
+        }
+        let has_zone = rest.contains(|c: char| !c.is_ascii_digit() && c != '.');
+        let zone = if has_zone { "" } else { "Z" };
+        let text = format!("{}{rest}{zone}", date_time.replacen(' ', "T", 1));
+        let time = OffsetDateTime::parse(&text, &Rfc3339).map_err(|_| NotATime)?;
+        let time = SystemTime::from(time);
+        Ok(if has_zone {
+            Self::At(time)
+        } else {
+            Self::Local(time)
+        })
+    }
+}
+
+impl fmt::Display for LastModified {
+    /// In a form that [`FromStr`] reads: `2024-01-02T03:04:05Z`, or `2024-01-02 03:04:05` without a time zone.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (Self::At(time) | Self::Local(time)) = self;
+        let text = OffsetDateTime::from(*time)
+            .format(&Rfc3339)
+            .map_err(|_| fmt::Error)?;
+        match self {
+            Self::At(_) => f.pad(&text),
+            Self::Local(_) => f.pad(&text.trim_end_matches('Z').replacen('T', " ", 1)),
         }
     }
 }
@@ -162,7 +240,69 @@ impl UnusableRow {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use super::*;
+
+    #[test]
+    fn times_are_read_with_and_without_a_zone_and_written_as_they_are_read() {
+        let noon = SystemTime::UNIX_EPOCH + Duration::from_secs(1_704_110_400);
+        for text in [
+            "2024-01-01T12:00:00Z",
+            "2024-01-01T12:00:00.000Z",
+            "2024-01-01T14:00:00+02:00",
+            "2024-01-01 12:00:00+00:00",
+        ] {
+            assert_eq!(text.parse(), Ok(LastModified::At(noon)), "{text}");
+        }
+        for text in ["2024-01-01 12:00:00", "2024-01-01T12:00:00"] {
+            assert_eq!(text.parse(), Ok(LastModified::Local(noon)), "{text}");
+        }
+        let milliseconds = noon + Duration::from_millis(250);
+        for time in [
+            LastModified::At(noon),
+            LastModified::Local(noon),
+            LastModified::At(milliseconds),
+            LastModified::Local(milliseconds),
+        ] {
+            assert_eq!(time.to_string().parse(), Ok(time), "{time}");
+        }
+        for bad in [
+            "",
+            "2024-01-01",
+            "2024-13-01T12:00:00Z",
+            "2024-01-01T12:00:00.",
+            "2024-01-01T12:00:00 CET",
+            "2024-01-01x12:00:00Z",
+            "Mon, 01 Jan 2024 12:00:00 GMT",
+        ] {
+            assert_eq!(bad.parse::<LastModified>(), Err(NotATime), "{bad}");
+        }
+    }
+
+    #[test]
+    fn a_time_without_a_zone_may_be_one_of_any() {
+        let noon = |text: &str| text.parse::<LastModified>().unwrap();
+        let LastModified::At(file) = noon("2024-01-01T12:00:00.75Z") else {
+            panic!("it has a zone");
+        };
+        for (text, expected) in [
+            ("2024-01-01T12:00:00Z", true),
+            ("2024-01-01T12:00:00.25Z", true),
+            ("2024-01-01T14:00:00+02:00", true),
+            ("2024-01-01T12:00:01Z", false),
+            ("2024-01-01T13:00:00Z", false),
+            ("2024-01-01 12:00:00", true),
+            ("2024-01-01 17:45:00", true),
+            ("2024-01-01 00:00:00", true),
+            ("2024-01-02 02:00:00", true),
+            ("2024-01-02 02:15:00", false),
+            ("2023-12-31 23:45:00", false),
+            ("2024-01-01 12:00:01", false),
+        ] {
+            assert_eq!(noon(text).may_be(file), expected, "{text}");
+        }
+    }
 
     #[test]
     fn the_key_version_and_etag_tell_objects_apart() {

@@ -19,7 +19,7 @@ use crate::sink::files::{PartialFile, UserFile, open_stream};
 use crate::source::ListOptions;
 use crate::transfer::Finished;
 
-pub(super) const HEADER: [&str; 12] = [
+pub(super) const HEADER: [&str; 13] = [
     "key",
     "bucket",
     "version_id",
@@ -32,6 +32,7 @@ pub(super) const HEADER: [&str; 12] = [
     "etag",
     "dest",
     "source",
+    "last_modified",
 ];
 
 /// Bytes of a list's name in the CSV.
@@ -169,6 +170,11 @@ impl FailedKeys {
             .size
             .map(|size| size.to_string())
             .unwrap_or_default();
+        let last_modified = finished
+            .entry
+            .last_modified
+            .map(|time| time.to_string())
+            .unwrap_or_default();
         self.writer.add([
             finished.entry.key.as_str(),
             finished.bucket.as_deref().unwrap_or(&self.bucket),
@@ -182,6 +188,7 @@ impl FailedKeys {
             finished.entry.etag.as_ref().map_or("", ETag::opaque),
             finished.entry.dest.as_deref().unwrap_or_default(),
             &source,
+            &last_modified,
         ])?;
         self.writer.n_rows_waiting += 1;
         self.writer.flush()

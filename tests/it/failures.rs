@@ -23,7 +23,7 @@ fn a_missing_key_is_a_row_of_the_csv() {
     let row = lines.next().unwrap();
     assert!(
         row.starts_with("missing,bucket,,NoSuchKey,404,1,")
-            && row.ends_with(",The specified key does not exist.,,,,-:2"),
+            && row.ends_with(",The specified key does not exist.,,,,-:2,"),
         "{row}"
     );
     assert_eq!(lines.next(), None);

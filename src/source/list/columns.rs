@@ -5,7 +5,7 @@ use std::str::FromStr;
 use super::findings::Findings;
 use crate::etag::ETag;
 use crate::outcome::ErrorCode;
-use crate::row::{Entry, MAX_COLUMN, UnusableRow};
+use crate::row::{Entry, LastModified, MAX_COLUMN, UnusableRow};
 
 /// The longest key that S3 can hold, in bytes of UTF-8 (S3 user guide, "Naming Amazon S3 objects").
 const MAX_KEY: usize = 1024;
@@ -21,6 +21,7 @@ pub struct Columns<T> {
     pub size: T,
     pub etag: T,
     pub dest: T,
+    pub last_modified: T,
 }
 
 /// The names in the header of a CSV.
@@ -31,6 +32,7 @@ pub const CSV_NAMES: Columns<&str> = Columns {
     size: "size",
     etag: "etag",
     dest: "dest",
+    last_modified: "last_modified",
 };
 
 /// The names in the `fileSchema` of an inventory, which has no `dest`.
@@ -41,6 +43,7 @@ const INVENTORY_NAMES: Columns<Option<&str>> = Columns {
     size: Some("Size"),
     etag: Some("ETag"),
     dest: None,
+    last_modified: Some("LastModifiedDate"),
 };
 
 /// The members of a JSON object. `key` is not among them, since it may also be a URI.
@@ -51,6 +54,7 @@ const JSON_NAMES: Columns<&[&str]> = Columns {
     size: &["Size", "size"],
     etag: &["ETag", "etag"],
     dest: &["dest"],
+    last_modified: &["LastModified", "last_modified"],
 };
 
 impl<T> Columns<T> {
@@ -63,6 +67,7 @@ impl<T> Columns<T> {
             size: &self.size,
             etag: &self.etag,
             dest: &self.dest,
+            last_modified: &self.last_modified,
         }
     }
 
@@ -75,6 +80,7 @@ impl<T> Columns<T> {
             size: convert(self.size),
             etag: convert(self.etag),
             dest: convert(self.dest),
+            last_modified: convert(self.last_modified),
         }
     }
 
@@ -87,6 +93,7 @@ impl<T> Columns<T> {
             (JSON_NAMES.size, &mut self.size),
             (JSON_NAMES.etag, &mut self.etag),
             (JSON_NAMES.dest, &mut self.dest),
+            (JSON_NAMES.last_modified, &mut self.last_modified),
         ];
         let found = columns
             .into_iter()
@@ -101,6 +108,8 @@ pub enum Value<'a> {
     Text(&'a str),
     /// A number that its format has parsed already.
     Number(u64),
+    /// A time that its format has parsed already.
+    Time(LastModified),
 }
 
 impl Default for Value<'_> {
@@ -110,11 +119,11 @@ impl Default for Value<'_> {
 }
 
 impl<'a> Value<'a> {
-    /// The text; empty for a number, since only sizes are numbers.
+    /// The text; empty for a number or a time, since only sizes and times are such values.
     pub fn text(self) -> &'a str {
         match self {
             Self::Text(text) => text,
-            Self::Number(_) => "",
+            Self::Number(_) | Self::Time(_) => "",
         }
     }
 }
@@ -164,10 +173,16 @@ impl KeyRules<'_> {
     }
 
     /// The object of a listing's line, from the name as it is printed there.
-    pub fn listed(&self, name: &[u8], size: Option<u64>) -> Result<Entry, UnusableRow> {
+    pub fn listed(
+        &self,
+        name: &[u8],
+        size: Option<u64>,
+        last_modified: Option<LastModified>,
+    ) -> Result<Entry, UnusableRow> {
         self.entry(Columns {
             key: Value::Text(utf8(name)?),
             size: size.map_or_else(Value::default, Value::Number),
+            last_modified: last_modified.map_or_else(Value::default, Value::Time),
             ..Columns::default()
         })
     }
@@ -221,14 +236,28 @@ impl KeyRules<'_> {
             size: self.size(columns.size),
             etag: ETag::of_row(columns.etag.text()),
             dest: given(columns.dest.text()),
+            last_modified: self.time(columns.last_modified),
         }
+    }
+
+    /// A time. A text that is not one counts as missing, and is reported as a finding.
+    fn time(&self, value: Value<'_>) -> Option<LastModified> {
+        let text = match value {
+            Value::Time(time) => return Some(time),
+            other => other.text(),
+        };
+        let time = text.parse().ok();
+        if time.is_none() && !text.is_empty() {
+            self.findings.bad_time(text);
+        }
+        time
     }
 
     /// A size in bytes. A text that is not a number counts as missing, and is reported as a finding.
     fn size(&self, value: Value<'_>) -> Option<u64> {
         let text = match value {
             Value::Number(size) => return Some(size),
-            Value::Text(text) => text,
+            other => other.text(),
         };
         let size = text.parse().ok();
         if size.is_none() && !text.is_empty() {
@@ -307,10 +336,49 @@ mod tests {
             names.size,
             names.etag,
             names.dest,
+            names.last_modified,
         ] {
             let name = name.unwrap();
             assert_eq!(columns.json_member(name), Some(&mut { name }));
         }
         assert_eq!(columns.json_member("key"), None);
+    }
+
+    #[test]
+    fn each_format_says_when_an_object_was_last_modified() {
+        use crate::source::testing::entries;
+        for (list, format, time) in [
+            (
+                "key,last_modified\nk,2024-01-02T03:04:05Z\n",
+                "csv",
+                "2024-01-02T03:04:05Z",
+            ),
+            (
+                "key,last_modified\nk,2024-01-02 03:04:05\n",
+                "csv",
+                "2024-01-02 03:04:05",
+            ),
+            (
+                "{\"Key\":\"k\",\"LastModified\":\"2024-01-02T03:04:05+00:00\"}",
+                "json",
+                "2024-01-02T03:04:05Z",
+            ),
+            (
+                "2024-01-02 03:04:05          3 k\n",
+                "aws-s3-ls",
+                "2024-01-02 03:04:05",
+            ),
+            (
+                "2024/01/02 03:04:05                 3  k\n",
+                "s5cmd-ls",
+                "2024-01-02T03:04:05Z",
+            ),
+        ] {
+            let entries = entries(list.as_bytes(), format);
+            let said = entries[0].last_modified.map(|time| time.to_string());
+            assert_eq!(said.as_deref(), Some(time), "{list}");
+        }
+        let bad = entries(b"key,last_modified\nk,yesterday\n", "csv");
+        assert_eq!(bad[0].last_modified, None);
     }
 }

@@ -298,6 +298,7 @@ mod tests {
             size: Some(12),
             etag: crate::etag::ETag::of_row("abc"),
             dest: None,
+            last_modified: "2024-01-02T03:04:05Z".parse().ok(),
         };
         assert_eq!(*first, expected);
         let outcome = |row: &Row| format!("{:?}", row.entry.as_ref().unwrap_err().why);

@@ -17,7 +17,7 @@ use crate::s3::GetResponse;
 use crate::sink::files::LocalPath;
 use crate::transfer::shared::Broken;
 pub use fetched::Fetched;
-pub use request::Request;
+pub use request::{Keep, Request, interrupted};
 use version::ObjectVersion;
 
 /// Fetches and verifies the object as it is now.
