@@ -14,16 +14,14 @@ use crate::options::IfExists;
 use crate::outcome::{Class, ErrorCode, Failure, SkipReason};
 use files::{DonePart, Identity, LocalError, LocalPath, OutputFolder, PartialFile, ResumableFile};
 pub use gathered::Gathered;
-
-/// Bytes gathered before they are written. An object that is smaller is created, written and renamed in one
-/// blocking call, since the hop to a thread that may block costs more than the system calls.
-pub const WRITE_SIZE: usize = 1024 * 1024;
+use gathered::{AllGathered, Pieces};
 
 /// The files of a run.
 #[derive(Debug)]
 pub struct Sink {
     output: OutputFolder,
     if_exists: IfExists,
+    gathered: AllGathered,
     meter: Arc<Meter>,
 }
 
@@ -41,6 +39,7 @@ impl Sink {
         Self {
             output,
             if_exists,
+            gathered: AllGathered::default(),
             meter,
         }
     }
@@ -92,7 +91,7 @@ impl Sink {
             sink: Arc::clone(self),
             path: Arc::clone(path),
             file: None,
-            gathered: Gathered::default(),
+            gathered: Gathered::new(&self.gathered),
             n_written: 0,
         }
     }
@@ -113,6 +112,7 @@ impl Sink {
         let (file, done) = blocking(&self.meter, beginning).await?;
         let writer = PartWriter {
             file: Arc::new(file),
+            gathered: self.gathered.clone(),
             meter: Arc::clone(&self.meter),
         };
         Ok((writer, done))
@@ -158,10 +158,10 @@ impl StreamWriter {
             return Err(Failure::new(code, Class::Permanent, message));
         }
         self.gathered.push(bytes);
-        let n_gathered = self.gathered.len();
-        if n_gathered < WRITE_SIZE {
+        if !self.gathered.is_due() {
             return Ok(());
         }
+        let n_gathered = self.gathered.len();
         let (sink, path) = (Arc::clone(&self.sink), Arc::clone(&self.path));
         let (file, gathered, offset) = (self.file.take(), self.gathered.take(), self.n_written);
         self.n_written += n_gathered as u64;
@@ -233,15 +233,21 @@ fn write(
 #[derive(Debug, Clone)]
 pub struct PartWriter {
     file: Arc<ResumableFile>,
+    gathered: AllGathered,
     meter: Arc<Meter>,
 }
 
 impl PartWriter {
+    /// Where the bytes of a part are gathered until they are written.
+    pub fn gather(&self) -> Gathered {
+        Gathered::new(&self.gathered)
+    }
+
     /// Writes `chunks` at `offset`.
     ///
     /// # Errors
     /// When the file system refuses.
-    pub async fn write(&self, chunks: Vec<Bytes>, offset: u64) -> Result<(), Failure> {
+    pub async fn write(&self, chunks: Pieces, offset: u64) -> Result<(), Failure> {
         let file = Arc::clone(&self.file);
         blocking(&self.meter, move || file.write_at(&chunks, offset)).await
     }
@@ -252,7 +258,7 @@ impl PartWriter {
     /// When the file system refuses.
     pub async fn finish_part(
         &self,
-        chunks: Vec<Bytes>,
+        chunks: Pieces,
         offset: u64,
         done: DonePart,
     ) -> Result<(), Failure> {
@@ -287,7 +293,7 @@ impl PartWriter {
     /// # Errors
     /// When the file system refuses, or something that must not be replaced is at the path.
     async fn commit(self, modified: Option<SystemTime>) -> Result<(), Failure> {
-        let Self { file, meter } = self;
+        let Self { file, meter, .. } = self;
         blocking(&meter, move || file.commit(modified)).await
     }
 
