@@ -1,9 +1,10 @@
 //! Counters of the run's progress. Downloads update them at next to no cost; the reporter reads them when it draws.
 
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
-use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock};
 use std::time::{Duration, Instant};
 
+use crate::locks::lock;
 use crate::outcome::Outcome;
 
 /// Counts the rows, bytes and waiting times of the run.
@@ -150,7 +151,7 @@ impl Meter {
     }
 
     fn large(&self) -> MutexGuard<'_, Vec<Arc<LargeObject>>> {
-        self.large.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.large)
     }
 
     /// Starts to count the bytes of an object. They are subtracted when the returned value is dropped, unless they were

@@ -1,5 +1,6 @@
 //! A row of a key list: the object that it names, or why it cannot be used.
 
+use crate::etag::ETag;
 use crate::outcome::{Class, ErrorCode, Failure, Outcome, SkipReason};
 
 /// Most bytes of a column other than the key: more than S3 or a file system accepts, and few enough for the failed-keys CSV
@@ -62,8 +63,8 @@ pub struct Entry {
     pub version_id: Option<String>,
     /// Bytes.
     pub size: Option<u64>,
-    /// Without its quotes. An object with another ETag is not downloaded.
-    pub etag: Option<String>,
+    /// An object with another ETag is not downloaded.
+    pub etag: Option<ETag>,
     /// Path below the output folder to use instead of the key.
     pub dest: Option<String>,
 }
@@ -74,7 +75,7 @@ impl Entry {
         ObjectId {
             key: &self.key,
             version_id: self.version_id.as_deref(),
-            etag: self.etag.as_deref(),
+            etag: self.etag.as_ref().map(ETag::opaque),
         }
     }
 }
@@ -165,12 +166,15 @@ impl UnusableRow {
             dest,
             ..
         } = &mut *self.entry;
-        let columns = [version_id, etag, dest, &mut self.bucket];
+        let columns = [version_id, dest, &mut self.bucket];
         for text in columns.into_iter().flatten().chain([key]) {
             // The rest is longer than what is allowed, so that it is refused again.
             let end = text.ceil_char_boundary(MAX_COLUMN + 1);
             text.truncate(end);
             text.shrink_to_fit();
+        }
+        if let Some(etag) = etag {
+            *etag = etag.shortened(MAX_COLUMN + 1);
         }
         if let Unusable::Failed(failure) = &mut self.why {
             failure.shorten();
@@ -187,7 +191,7 @@ mod tests {
     fn the_key_version_and_etag_tell_objects_apart() {
         let entry = Entry {
             version_id: Some("v".to_owned()),
-            etag: Some("e".to_owned()),
+            etag: ETag::of_row("e"),
             key: "k".to_owned(),
             ..Entry::default()
         };
@@ -207,7 +211,7 @@ mod tests {
                 ..entry.clone()
             },
             Entry {
-                etag: Some("other".to_owned()),
+                etag: ETag::of_row("other"),
                 ..entry.clone()
             },
         ];

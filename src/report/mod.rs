@@ -6,8 +6,11 @@ pub(crate) mod console;
 mod ending;
 pub(crate) mod events;
 mod failed_keys;
+mod list_notes;
 pub(crate) mod progress;
 mod rate;
+mod record_file;
+mod record_place;
 mod summary;
 mod tally;
 pub(crate) mod text;
@@ -22,23 +25,24 @@ pub use console::error;
 use console::{one_line, say};
 use ending::Ending;
 use events::{Events, SummaryEvent};
-pub use failed_keys::{FailedKeys, RecordPlace, RefusedPlace};
+pub use failed_keys::FailedKeys;
 use failed_keys::{Kept, RecordEnd, Rescue};
+pub use list_notes::ListNotes;
 use progress::Progress;
+pub use record_place::{RecordPlace, RefusedPlace};
 use summary::Summary;
 use tally::Tally;
-use text::{output_prefix, row_name};
+use text::{output_prefix, request_line, row_name, stopping_line};
 
 use crate::config::Config;
 use crate::exit_code::ExitCode;
 use crate::meter::{Meter, Wait};
 use crate::options::Verbosity;
-use crate::outcome::{Class, ErrorCode, Failure, Outcome, Verification};
+use crate::outcome::{ErrorCode, Failure, Outcome, Verification};
 use crate::printable::printable;
 use crate::sink::files::OnWarning;
-use crate::source::{DetectedList, ListNote, ListSource, Totals};
-use crate::stop::GRACE;
-use crate::transfer::{Finished, Limit, ListEnd, Observer, ObserverError, OnRequest, RequestNote};
+use crate::source::ListSource;
+use crate::transfer::{Finished, Limit, ListEnd, Observer, ObserverError, OnRequest};
 
 /// Failures that are printed one by one; the CSV has them all.
 pub(crate) const MAX_PRINTED_FAILURES: u64 = 10;
@@ -272,7 +276,7 @@ impl Report {
 
     fn print_failure(&mut self, finished: &Finished, failure: &Failure) {
         // Why the run ended early is said once, and before all else.
-        if failure.class == Class::Fatal
+        if failure.class.ends_run()
             || matches!(
                 failure.code,
                 ErrorCode::NotAttempted | ErrorCode::Interrupted
@@ -351,98 +355,6 @@ impl Observer for Report {
     fn list_ended(&mut self, end: ListEnd) {
         self.list_end = end;
     }
-}
-
-/// Tells of the list while it is read.
-#[derive(Clone)]
-pub struct ListNotes {
-    progress: Progress,
-    verbosity: Verbosity,
-    /// Is told how the first list is read.
-    format: Arc<OnceLock<&'static str>>,
-}
-
-impl ListNotes {
-    pub(crate) fn new(progress: Progress, verbosity: Verbosity) -> Self {
-        Self {
-            progress,
-            verbosity,
-            format: Arc::default(),
-        }
-    }
-
-    /// How a list is read, and why so; or what is odd about it.
-    pub fn note(&self, note: &ListNote) {
-        match note {
-            ListNote::Detected(detected) => {
-                let _ = self.format.set(detected.format);
-                let line = detected_line(detected);
-                if let Some(line) = line.filter(|_| self.verbosity >= Verbosity::Verbose) {
-                    self.progress.println(&line);
-                }
-            }
-            ListNote::Warning(warning) => {
-                if self.verbosity > Verbosity::Quiet {
-                    self.progress
-                        .println(&format!("s3pull: warning: {}", printable(warning)));
-                }
-            }
-        }
-    }
-
-    /// What all the lists hold, once they are counted.
-    pub fn totals(&self, totals: Totals) {
-        self.progress.set_totals(totals);
-    }
-}
-
-/// `s3pull: the key list `k.csv.gz` is read as gzip, `csv`: its first line is a header with a `key` column`
-fn detected_line(detected: &DetectedList) -> Option<String> {
-    let compression = detected
-        .compression
-        .map_or_else(String::new, |compression| format!("{compression}, "));
-    let reason = detected.reason?;
-    Some(format!(
-        "s3pull: the key list {} is read as {compression}`{}`: {reason}",
-        printable(&detected.list),
-        detected.format,
-    ))
-}
-
-/// `s3pull: stopping: 5 objects get up to 5 s; press Ctrl-C again to stop now`
-fn stopping_line(n_objects: u64, exit_code: ExitCode) -> String {
-    let objects = match n_objects {
-        0 => String::new(),
-        1 => format!(": 1 object gets up to {} s", GRACE.as_secs()),
-        n => format!(
-            ": {} objects get up to {} s",
-            text::number(n),
-            GRACE.as_secs()
-        ),
-    };
-    let how = match exit_code {
-        ExitCode::Interrupted => "press Ctrl-C again",
-        _ => "send SIGTERM again",
-    };
-    format!("s3pull: stopping{objects}; {how} to stop now")
-}
-
-/// `s3pull: GET k bytes=0-9: 12 ms`
-fn request_line(note: &RequestNote<'_>) -> String {
-    let range = match &note.range {
-        Some(range) => format!(" bytes={}-{}", range.start, range.end - 1),
-        None => String::new(),
-    };
-    let error = match note.error {
-        Some(error) => format!(", {}: {}", error.code, error.message),
-        None => String::new(),
-    };
-    let line = format!(
-        "s3pull: GET {}{range}: {}{error}",
-        note.key,
-        text::duration(note.time)
-    );
-    printable(&line).into_owned()
 }
 
 fn because(what: &str, error: &io::Error) -> io::Error {

@@ -4,7 +4,7 @@
 
 use std::io::IsTerminal;
 use std::sync::mpsc::{self, RecvTimeoutError};
-use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
@@ -12,6 +12,7 @@ use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
 
 use super::rate::Rate;
 use super::text::{bytes, duration, number};
+use crate::locks::lock;
 use crate::meter::{Counts, LargeObject, Meter};
 use crate::options::ProgressMode;
 use crate::printable::printable;
@@ -71,8 +72,7 @@ impl Progress {
                     print_lines(&watched, &meter, &stopped);
                 }
             });
-            *shared.ticker.lock().unwrap_or_else(PoisonError::into_inner) =
-                Some(Ticker { stop, thread });
+            *lock(&shared.ticker) = Some(Ticker { stop, thread });
         }
         Self(shared)
     }
@@ -95,12 +95,7 @@ impl Progress {
 
     /// Takes the bars away.
     pub fn stop(&self) {
-        let ticker = self
-            .0
-            .ticker
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .take();
+        let ticker = lock(&self.0.ticker).take();
         if let Some(Ticker { stop, thread }) = ticker {
             drop(stop);
             // A thread that panicked has nothing more to show.

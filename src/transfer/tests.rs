@@ -8,6 +8,7 @@ use bytes::Bytes;
 use tokio::sync::Semaphore;
 
 use super::{Getter, Limit, Shared, TransferOptions, object};
+use crate::etag::ETag;
 use crate::meter::Meter;
 use crate::options::{IfExists, VerifyMode};
 use crate::outcome::{Class, ErrorCode, Outcome};
@@ -58,8 +59,8 @@ impl Script {
                 (object, None)
             }
         };
-        let etag = format!("\"{:x}\"", crc_fast::crc64_nvme(&object));
-        if request.part.as_ref().is_some_and(|part| part.etag != etag) {
+        let etag = ETag::of_header(&format!("\"{:x}\"", crc_fast::crc64_nvme(&object)));
+        if request.part.as_ref().is_some_and(|part| *part.etag != etag) {
             return Err(GetError::scripted(
                 Class::Transient,
                 ErrorCode::ObjectChanged,

@@ -4,7 +4,7 @@
 use std::collections::HashMap;
 use std::io::{self, ErrorKind};
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use cap_std::ambient_authority;
@@ -19,6 +19,7 @@ use super::path::name::NameLimit;
 use super::publish::{Commits, check_replaceable};
 use super::sys;
 use super::warnings::Warnings;
+use crate::locks::lock;
 
 /// A file that is at a path already.
 #[derive(Debug, Clone, Copy)]
@@ -63,7 +64,7 @@ pub struct OutputFolder {
     folders: Mutex<HashMap<String, Arc<Dir>>>,
     /// Folder handles kept open.
     max_open_folders: usize,
-    /// Paths below it that are no key's: the list and the CSV.
+    /// Paths below it that do not belong to keys: the list and the CSV.
     kept: Vec<String>,
 }
 
@@ -316,7 +317,7 @@ impl OutputFolder {
     }
 
     fn folders(&self) -> std::sync::MutexGuard<'_, HashMap<String, Arc<Dir>>> {
-        self.folders.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.folders)
     }
 }
 

@@ -1,11 +1,11 @@
 //! The bytes of an object, or of a range of it, in order. Where a body breaks, it goes on at the missing byte.
 
-use std::sync::Arc;
 use std::time::SystemTime;
 
 use bytes::Bytes;
 
 use super::request::{Held, Request};
+use crate::etag::ETag;
 use crate::meter::Wait;
 use crate::outcome::{Class, ErrorCode, Failure, Sign};
 use crate::s3::{Body, GetResponse, Part};
@@ -15,8 +15,8 @@ use crate::transfer::shared::Broken;
 /// What tells an object from every other one that was, or will be, under its key.
 #[derive(Debug, Clone)]
 pub struct ObjectVersion {
-    /// With its quotes.
-    pub etag: Arc<str>,
+    /// A strong one.
+    pub etag: ETag,
     /// Bytes.
     pub size: u64,
     pub last_modified: Option<SystemTime>,
@@ -26,7 +26,7 @@ impl ObjectVersion {
     /// That of an answer which says enough.
     pub fn of(response: &GetResponse) -> Option<Self> {
         Some(Self {
-            etag: response.strong_etag()?.into(),
+            etag: response.strong_etag()?.clone(),
             size: response.length?,
             last_modified: response.last_modified,
         })

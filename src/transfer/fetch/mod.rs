@@ -46,12 +46,15 @@ pub async fn fetch(
 
 /// Whether it is the object that the list means, where the list says so much.
 fn check_etag(entry: &Entry, response: &GetResponse) -> Result<(), Failure> {
-    let found = response.etag.as_deref().map(|etag| etag.trim_matches('"'));
-    match (entry.etag.as_deref(), found) {
-        (Some(listed), Some(found)) if listed != found => Err(Failure::new(
+    match (&entry.etag, &response.etag) {
+        (Some(listed), Some(found)) if !listed.names_the_same(found) => Err(Failure::new(
             ErrorCode::ObjectChanged,
             Class::Permanent,
-            format!("its ETag is `{found}`, the list says `{listed}`"),
+            format!(
+                "its ETag is `{}`, the list says `{}`",
+                found.opaque(),
+                listed.opaque()
+            ),
         )),
         _ => Ok(()),
     }

@@ -4,7 +4,7 @@
 //! Each part is hashed as it streams, written at its offset, and recorded in the journal when it is whole, so that
 //! a later run fetches only the rest.
 
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard};
 
 use crc_fast::Digest;
 use tokio::task::JoinSet;
@@ -14,6 +14,7 @@ use super::body::{ObjectVersion, Reader};
 use super::fetched::{Fetched, info};
 use super::plan::{Plan, Unclaimed};
 use super::request::{Held, Request, interrupted};
+use crate::locks::lock;
 use crate::meter::InFlightObject;
 use crate::outcome::{Class, ErrorCode, Failure, Verification};
 use crate::s3::GetResponse;
@@ -55,7 +56,7 @@ pub async fn fetch(
     let plan = Plan::new(version.size, options.part_size);
     let (writer, done) = {
         let identity = Identity {
-            etag: version.etag.to_string(),
+            etag: version.etag.clone(),
             size: plan.size,
             last_modified: version.last_modified,
             version_id: response.version_id.clone(),
@@ -202,9 +203,7 @@ async fn one_part(object: Arc<Object>, index: usize, held: Held) -> Result<(), B
 
 impl Object {
     fn unclaimed(&self) -> MutexGuard<'_, Unclaimed> {
-        self.unclaimed
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
+        lock(&self.unclaimed)
     }
 
     /// Waits for `work`, unless the object's parts are of no use any more. Writes are not waited for so: they must have
@@ -250,7 +249,7 @@ impl Object {
         self.writer
             .finish_part(gathered.take(), start, done)
             .await?;
-        self.crcs.lock().unwrap_or_else(PoisonError::into_inner)[index] = Some(done.1);
+        lock(&self.crcs)[index] = Some(done.1);
         self.request.budget.progressed();
         Ok(())
     }
@@ -258,7 +257,7 @@ impl Object {
 
 /// A reader never ends before its range does; were it to, its part must not count as whole.
 fn ended_early(index: usize) -> Failure {
-    let message = format!("a defect of s3pull, please report it: part {index} ended early");
+    let message = format!("a bug in s3pull, please report it: part {index} ended early");
     Failure::new(ErrorCode::Internal, Class::Permanent, message)
 }
 
@@ -267,11 +266,7 @@ async fn verify(object: &Arc<Object>) -> Result<Verification, Broken> {
     let verdict = if object.expected.needs_one_stream() {
         read_again(object).await?
     } else {
-        let crcs = object
-            .crcs
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .clone();
+        let crcs = lock(&object.crcs).clone();
         let crcs: Vec<_> = crcs.into_iter().flatten().collect();
         object.expected.check_parts(&object.plan, &crcs)
     };

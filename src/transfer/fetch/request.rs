@@ -1,9 +1,11 @@
 //! The requests of one object: when they may start, and how their failures are charged.
 
 use std::sync::atomic::Ordering::Relaxed;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
+use crate::etag::ETag;
+use crate::locks::lock;
 use crate::meter::Wait;
 use crate::open_files;
 use crate::outcome::{Class, ErrorCode, Failure, Sign};
@@ -30,7 +32,7 @@ pub struct Request {
 #[derive(Debug, Default)]
 pub struct Known {
     /// ETag, size and time as the last whole answer stated them.
-    stated: Option<(Option<String>, Option<u64>, Option<SystemTime>)>,
+    stated: Option<(Option<ETag>, Option<u64>, Option<SystemTime>)>,
     /// A part's answer spoke of another object.
     is_doubted: bool,
     /// It has to be fetched as one stream.
@@ -143,7 +145,7 @@ impl Request {
     }
 
     fn known(&self) -> MutexGuard<'_, Known> {
-        self.known.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.known)
     }
 
     /// S3's times are whole seconds, and so is what counts of the file's.
@@ -187,7 +189,7 @@ impl Request {
         match &answer {
             Ok(_) => permit.answered(),
             Err(error) if error.is_not_modified() => permit.answered(),
-            Err(error) if error.class == Class::Throttled => permit.throttled(),
+            Err(error) if error.class.is_throttling() => permit.throttled(),
             // Not what was asked for, but the server is there.
             Err(error) if error.status.is_some_and(|status| status < 500) => permit.refused(),
             Err(_) => {}
