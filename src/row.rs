@@ -30,6 +30,22 @@ impl Row {
             Err(unusable) => &unusable.entry.key,
         }
     }
+
+    /// Bytes of memory for what the row says, which a list may make as many as it likes.
+    pub fn n_bytes(&self) -> usize {
+        let (entry, bucket, why) = match &self.entry {
+            Ok(entry) => (entry, None, None),
+            Err(UnusableRow { entry, bucket, why }) => (&**entry, bucket.as_ref(), Some(why)),
+        };
+        let columns = [entry.version_id.as_ref(), entry.dest.as_ref(), bucket];
+        let message = match why {
+            Some(Unusable::Failed(failure)) => failure.message.capacity(),
+            Some(Unusable::Skipped(_)) | None => 0,
+        };
+        let columns = columns.into_iter().flatten().map(String::capacity);
+        let etag = entry.etag.as_ref().map_or(0, |etag| etag.as_str().len());
+        size_of::<Self>() + entry.key.capacity() + etag + columns.sum::<usize>() + message
+    }
 }
 
 /// Where a row is in the lists.
@@ -227,6 +243,7 @@ impl UnusableRow {
             // The rest is longer than what is allowed, so that it is refused again.
             let end = text.ceil_char_boundary(MAX_COLUMN + 1);
             text.truncate(end);
+            text.shrink_to_fit();
         }
         if let Some(etag) = etag {
             *etag = etag.shortened(MAX_COLUMN + 1);

@@ -23,7 +23,7 @@ use crate::meter::InFlightObject;
 use crate::outcome::{Class, ErrorCode, Failure, Sign, Verification};
 use crate::s3::GetResponse;
 use crate::sink::files::{Identity, LocalPath};
-use crate::sink::{Gathered, PartWriter, WRITE_SIZE, Writer};
+use crate::sink::{PartWriter, Writer};
 use crate::stop::Phase;
 use crate::transfer::checksum::{Expected, Verifier};
 use crate::transfer::shared::Broken;
@@ -347,7 +347,7 @@ impl Object {
     async fn take_part(&self, index: usize, reader: &mut Reader) -> Result<(), Broken> {
         let range = self.plan.range(index);
         let mut crc = Digest::new(self.expected.part_algorithm());
-        let mut gathered = Gathered::default();
+        let mut gathered = self.writer.gather();
         let (mut start, mut position) = (range.start, range.start);
         while position < range.end {
             let next = self.unless_cancelled(reader.next_before(range.end)).await?;
@@ -361,7 +361,7 @@ impl Object {
             self.received.received(bytes.len());
             position += bytes.len() as u64;
             gathered.push(bytes);
-            if position - start >= WRITE_SIZE as u64 && position < range.end {
+            if gathered.is_due() && position < range.end {
                 let gathered = gathered.take();
                 self.writer.write(gathered, start).await?;
                 start = position;
