@@ -8,7 +8,7 @@ use crate::options::{ByteSize, DEFAULT_FAILED, IfExists, ProgressMode, Verbosity
 use crate::s3::{self, ConnectOptions, Trust};
 use crate::sink::files::PathRules;
 use crate::source::Shard;
-use crate::source::{ListOptions, ListSource};
+use crate::source::{ListOptions, ListSource, Listing};
 use crate::transfer::TransferOptions;
 
 /// Everything a run needs to know.
@@ -57,7 +57,7 @@ impl TryFrom<Cli> for Config {
             (None, None) => DEFAULT_FAILED.into(),
         };
         let retry_command = cli.retry_command(&failed);
-        let sources = sources(cli.keys, cli.arguments)?;
+        let sources = sources(cli.keys, listings(&cli.prefix, &bucket)?, cli.arguments)?;
         if let Some(url) = &cli.endpoint_url {
             check_endpoint(url)?;
         }
@@ -118,8 +118,36 @@ impl TryFrom<Cli> for Config {
     }
 }
 
-/// The lists in the order of the command line, followed by the keys that it contains.
-fn sources(lists: Vec<PathBuf>, keys: Vec<String>) -> Result<Vec<ListSource>, UsageError> {
+/// What `--prefix` asks for.
+fn listings(typed: &[String], bucket: &str) -> Result<Vec<Listing>, UsageError> {
+    let listing = |typed: &String| {
+        let Some(uri) = typed.strip_prefix("s3://") else {
+            return Ok(Listing {
+                bucket: bucket.to_owned(),
+                prefix: typed.clone(),
+            });
+        };
+        let (of_uri, prefix) = uri.split_once('/').unwrap_or((uri, ""));
+        if of_uri != bucket {
+            return Err(UsageError(format!(
+                "`--prefix {}` is for another bucket than `--bucket {bucket}`",
+                typed.escape_debug()
+            )));
+        }
+        Ok(Listing {
+            bucket: bucket.to_owned(),
+            prefix: prefix.to_owned(),
+        })
+    };
+    typed.iter().map(listing).collect()
+}
+
+/// The lists in the order of the command line, then what is to be listed, and the keys that the command line contains.
+fn sources(
+    lists: Vec<PathBuf>,
+    listings: Vec<Listing>,
+    keys: Vec<String>,
+) -> Result<Vec<ListSource>, UsageError> {
     let mut sources: Vec<_> = lists
         .into_iter()
         .map(|path| match path.as_os_str().to_str() {
@@ -137,12 +165,13 @@ fn sources(lists: Vec<PathBuf>, keys: Vec<String>) -> Result<Vec<ListSource>, Us
             "`--keys -` is given twice: stdin can be read only once".into(),
         ));
     }
+    sources.extend(listings.into_iter().map(ListSource::Prefix));
     if !keys.is_empty() {
         sources.push(ListSource::Arguments(keys));
     }
     if sources.is_empty() && std::io::stdin().is_terminal() {
         return Err(UsageError(
-            "no key list: use `--keys FILE`, or pipe a list in (`aws s3 ls … --recursive | s3pull …`)".into(),
+            "no key list: use `--keys FILE` or `--prefix PREFIX`, or pipe a list in (`aws s3 ls … --recursive | s3pull …`)".into(),
         ));
     }
     if sources.is_empty() {

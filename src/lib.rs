@@ -41,7 +41,7 @@ pub mod fuzzing {
     //! The functions that the fuzz targets call.
 
     pub use crate::options::UnsafeKeys;
-    pub use crate::s3::read_reply;
+    pub use crate::s3::{read_page, read_reply};
     pub use crate::sink::files::{LocalPath, PathRules, decode};
     pub use crate::source::list::format_named;
     pub use crate::source::{ListOptions, ListSource, parse_bytes};
@@ -63,9 +63,9 @@ use s3::{ConnectError, Trust};
 use signal::{OnSignal, Stopped};
 use sink::Sink;
 use sink::files::{OptionalStep, OutputFolder, PathRules};
-use source::ListOptions;
+use source::{ListError, ListOptions};
 use stop::{Phase, Stop};
-use transfer::{End, Getter, Limit, Shared, TransferOptions};
+use transfer::{End, Getter, Limit, Listings, OnRequest, Shared, TransferOptions};
 
 /// Threads for file work: enough to keep a disk busy, and few enough not to block one another in one folder.
 const MAX_BLOCKING_THREADS: usize = 16;
@@ -148,6 +148,12 @@ async fn download(config: Config, place: RecordPlace) -> anyhow::Result<ExitCode
     if config.progress != ProgressMode::None {
         count_in_background(&options, report.list_notes());
     }
+    let lists = if options.needs_requests() {
+        let lister = listings(&client, &limit, &config.transfer, report.on_request()).lister();
+        source::listed_by(lists, &lister)
+    } else {
+        lists
+    };
     let notes = report.list_notes();
     let rows = source::read(lists, options, move |note| notes.note(&note));
     let paths = PathRules {
@@ -188,6 +194,22 @@ async fn download(config: Config, place: RecordPlace) -> anyhow::Result<ExitCode
         error,
         stopped_by: signal.name(),
     }))
+}
+
+/// What is needed to list.
+fn listings(
+    client: &s3::Client,
+    limit: &Limit,
+    options: &TransferOptions,
+    on_request: Option<OnRequest>,
+) -> Listings {
+    Listings {
+        client: client.clone(),
+        limit: limit.clone(),
+        max_attempts: options.max_attempts,
+        max_outage: options.max_outage,
+        on_request,
+    }
 }
 
 /// Maps the end of the downloads to the result of the run.
@@ -232,7 +254,12 @@ fn count_in_background(options: &Arc<ListOptions>, notes: report::ListNotes) {
 
 /// What to do about an error, if that is known.
 fn hint(error: &anyhow::Error) -> Option<String> {
-    if let Some(failure) = error.downcast_ref::<Failure>() {
+    let of_list = error.downcast_ref::<ListError>();
+    let of_list = of_list.and_then(ListError::failure);
+    if of_list.is_some_and(|failure| failure.code.as_str() == "AccessDenied") {
+        return Some("listing needs the permission `s3:ListBucket`; with a key list, `s3:GetObject` is enough".to_owned());
+    }
+    if let Some(failure) = of_list.or_else(|| error.downcast_ref::<Failure>()) {
         let hint = match failure.code.as_str() {
             "NoSuchBucket" => Some(
                 "check `--bucket`, and the account and server that `--profile` and `--endpoint-url` name",

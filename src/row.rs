@@ -6,6 +6,9 @@ use crate::outcome::{Class, ErrorCode, Failure, Outcome, SkipReason};
 /// to be read back. A row that has more fails, and keeps enough of it to fail again.
 pub const MAX_COLUMN: usize = 16 * 1024;
 
+/// The longest key that S3 can hold, in bytes of UTF-8 (S3 user guide, "Naming Amazon S3 objects").
+pub const MAX_KEY: usize = 1024;
+
 /// One row of the lists.
 #[derive(Debug)]
 pub struct Row {
@@ -40,19 +43,27 @@ pub struct Entry {
     pub version_id: Option<String>,
     /// Bytes.
     pub size: Option<u64>,
-    /// Without its quotes. An object with another ETag is not downloaded.
+    /// Without its quotes. An object with another ETag is not downloaded, unless `is_listed`.
     pub etag: Option<String>,
     /// Path below the output folder to use instead of the key.
     pub dest: Option<String>,
+    /// Whether this run listed the bucket for it, so that the key is what was asked for: the rest only describes the object,
+    /// which may be replaced before its turn comes.
+    pub is_listed: bool,
 }
 
 impl Entry {
+    /// The ETag that the object must have.
+    pub fn required_etag(&self) -> Option<&str> {
+        self.etag.as_deref().filter(|_| !self.is_listed)
+    }
+
     /// Which object the entry names.
     pub fn object(&self) -> ObjectId<'_> {
         ObjectId {
             key: &self.key,
             version_id: self.version_id.as_deref(),
-            etag: self.etag.as_deref(),
+            etag: self.required_etag(),
         }
     }
 }

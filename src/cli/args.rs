@@ -52,6 +52,13 @@ pub struct Cli {
     #[arg(short, long, value_name = "FILE", help_heading = LIST)]
     pub keys: Vec<PathBuf>,
 
+    /// List the bucket below PREFIX and download what is there
+    ///
+    /// PREFIX is what the keys begin with, or `s3://bucket/prefix`; an empty one stands for the whole bucket. The option
+    /// may be given more than once.
+    #[arg(long, value_name = "PREFIX", help_heading = LIST)]
+    pub prefix: Vec<String>,
+
     /// Format of the key lists
     #[arg(long, value_name = "FORMAT", default_value = "auto", value_parser = list_format(), help_heading = LIST)]
     pub keys_format: ListFormat,
@@ -407,6 +414,7 @@ Exit status:
 const EXAMPLES: &str = "\
 Examples:
   s3pull --bucket photos --keys keys.txt -o out -j 32
+  s3pull --bucket photos --prefix 2024/ -o out
   aws s3 ls s3://photos/2024/ --recursive | s3pull --bucket photos -o out";
 
 /// Parses seconds such as `30` or `0.5`.

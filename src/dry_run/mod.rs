@@ -12,8 +12,10 @@ use crate::exit_code::ExitCode;
 use crate::options::IfExists;
 use crate::outcome::{Class, ErrorCode, Failure, Outcome, SkipReason};
 use crate::row::{Entry, Row};
+use crate::s3;
 use crate::sink::files::{LocalPath, PathRules, Preview};
-use crate::source;
+use crate::source::{self, Lister};
+use crate::transfer::{Limit, Listings};
 use conflicts::{Met, Seen};
 use report::{DryRunEnd, DryRunReport};
 
@@ -38,6 +40,14 @@ pub fn run(config: Config) -> anyhow::Result<ExitCode> {
     let mut report = DryRunReport::start(&config);
     let notes = report.list_notes();
     let on_note = move |note| notes.note(&note);
+    // Ends the listings when it is dropped, at the end.
+    let (lists, _runtime) = if config.list.needs_requests() {
+        let runtime = tokio::runtime::Runtime::new().context("cannot start threads")?;
+        let lister = runtime.block_on(lister(&config))?;
+        (source::listed_by(lists, &lister), Some(runtime))
+    } else {
+        (lists, None)
+    };
     let mut batches = source::read(lists, Arc::new(config.list), on_note);
     let mut broken = None;
     while let Some(batch) = batches.blocking_recv() {
@@ -58,6 +68,18 @@ pub fn run(config: Config) -> anyhow::Result<ExitCode> {
         is_partial: check.seen.is_full(),
     })?;
     exit
+}
+
+/// A dry run makes no requests but these, without which it would not know the rows.
+async fn lister(config: &Config) -> anyhow::Result<Lister> {
+    let listings = Listings {
+        client: s3::Client::connect(config.s3.clone()).await?,
+        limit: Limit::new(1),
+        max_attempts: config.transfer.max_attempts,
+        max_outage: config.transfer.max_outage,
+        on_request: None,
+    };
+    Ok(listings.lister())
 }
 
 struct Check {

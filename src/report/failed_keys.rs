@@ -361,7 +361,7 @@ impl FailedKeys {
             failure.request_id.as_deref().unwrap_or_default(),
             &failure.message,
             &size,
-            finished.entry.etag.as_deref().unwrap_or_default(),
+            finished.entry.required_etag().unwrap_or_default(),
             finished.entry.dest.as_deref().unwrap_or_default(),
             &source,
         ])?;

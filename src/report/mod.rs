@@ -438,7 +438,8 @@ fn request_line(note: &RequestNote<'_>) -> String {
         None => String::new(),
     };
     let line = format!(
-        "s3pull: GET {}{range}: {}{error}",
+        "s3pull: {} {}{range}: {}{error}",
+        note.method,
         note.key,
         text::duration(note.time)
     );

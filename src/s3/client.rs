@@ -29,21 +29,21 @@ use super::session::Session;
 use super::sessions::Sessions;
 
 /// The most corrections per request. A server that causes more is leading the client in circles.
-const MAX_CORRECTIONS: u32 = 4;
+pub(super) const MAX_CORRECTIONS: u32 = 4;
 /// Secrets shorter than this many bytes are not masked: any text may contain them.
 const MIN_SECRET: usize = 4;
 
 /// The one client. It knows the bucket, switches to the bucket's region when S3 names it, and renews credentials before
 /// they expire.
 #[derive(Clone)]
-pub struct Client(Arc<Shared>);
+pub struct Client(pub(super) Arc<Shared>);
 
-struct Shared {
-    pool: Pool,
-    timeout: Duration,
-    sessions: Arc<Sessions>,
+pub(super) struct Shared {
+    pub pool: Pool,
+    pub timeout: Duration,
+    pub sessions: Arc<Sessions>,
     /// Whether the server has answered as an S3 server does.
-    is_known_as_s3: AtomicBool,
+    pub is_known_as_s3: AtomicBool,
     secrets_of_proxies: Vec<String>,
 }
 
@@ -143,14 +143,14 @@ impl Client {
         } else {
             read_beginning(body, *timeout).await
         };
-        Err(self.refusal(session, get, &head, &error_body))
+        Err(self.refusal(session, get.part.is_some(), &head, &error_body))
     }
 
     /// What a reply with an error's status means.
-    fn refusal(
+    pub(super) fn refusal(
         &self,
         session: &Session,
-        get: &GetRequest<'_>,
+        is_part: bool,
         head: &http::response::Parts,
         body: &[u8],
     ) -> GetError {
@@ -160,7 +160,7 @@ impl Client {
             .unwrap_or_default();
         let proxy = self.0.pool.proxy_of(&url);
         let asked = Asked {
-            is_part: get.part.is_some(),
+            is_part,
             server: &session.server,
             proxy: proxy.as_deref(),
             is_known_as_s3: self.0.is_known_as_s3.load(Relaxed),
@@ -173,7 +173,7 @@ impl Client {
     }
 
     /// Masks our secrets in a server's text, both plain and as encoded in URLs.
-    fn masked(&self, session: &Session, mut error: GetError) -> GetError {
+    pub(super) fn masked(&self, session: &Session, mut error: GetError) -> GetError {
         let credentials = session.facts.credentials.as_ref();
         let of_credentials = credentials.into_iter().flat_map(|credentials| {
             let secret = Some(credentials.secret_access_key());

@@ -14,6 +14,7 @@ mod get;
 mod headers;
 mod http;
 mod lesson;
+mod list;
 mod options;
 mod refusal;
 mod reply;
@@ -30,6 +31,9 @@ pub use checksum::{Checksum, ChecksumAlgorithm};
 pub use client::Client;
 pub use error::GetError;
 pub use get::{GetRequest, GetResponse, Part};
+#[cfg(fuzzing)]
+pub use list::read_page;
+pub use list::{ListRequest, Page, Sequence};
 pub use options::{ConnectError, ConnectOptions};
 
 /// Reads bytes as a reply to a GET of an object, and of a part of it, for fuzzing. The first line is the status, each line

@@ -24,12 +24,17 @@ pub struct ConnectOptions {
 }
 
 impl ConnectOptions {
+    /// Whether the bucket is a directory bucket, or an access point of one (S3 Express).
+    pub(super) fn is_directory_bucket(&self) -> bool {
+        ["--x-s3", "--xa-s3"]
+            .iter()
+            .any(|suffix| self.bucket.ends_with(suffix))
+    }
+
     /// Whether the SDK makes the requests: for directory buckets (S3 Express), and if `S3PULL_SIGNER` is `presigned`.
     pub(super) fn is_presigned(&self) -> bool {
-        let is_directory = ["--x-s3", "--xa-s3"]
-            .iter()
-            .any(|suffix| self.bucket.ends_with(suffix));
-        is_directory || std::env::var("S3PULL_SIGNER").is_ok_and(|signer| signer == "presigned")
+        self.is_directory_bucket()
+            || std::env::var("S3PULL_SIGNER").is_ok_and(|signer| signer == "presigned")
     }
 }
 

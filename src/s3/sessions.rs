@@ -82,6 +82,11 @@ impl Sessions {
         })
     }
 
+    /// Whether the bucket is one of S3 Express.
+    pub fn is_directory_bucket(&self) -> bool {
+        self.options.is_directory_bucket()
+    }
+
     pub fn current(&self) -> Arc<Session> {
         let session = self.session.read().unwrap_or_else(PoisonError::into_inner);
         Arc::clone(&session)

@@ -20,7 +20,9 @@ use super::list::format::{Emit, Format, List, ListProblem, READ_SIZE};
 use super::list::null;
 use super::list::sample::sample as read_sample;
 use super::options::{ListOptions, ListSource};
-use crate::row::{Place, Row, UnusableRow};
+use super::prefix::{self, Lister, Listing};
+use crate::outcome::Failure;
+use crate::row::{Entry, Place, Row, UnusableRow};
 
 /// Most rows per batch. One read of a plain list yields about as many; one read of a compressed list may yield a thousand
 /// times more.
@@ -32,11 +34,21 @@ const BATCHES: usize = 2;
 
 /// A list that cannot be opened or read further, so that the run cannot know its remaining rows.
 #[derive(Debug, thiserror::Error)]
-#[error("cannot {action} the key list {list}: {problem}")]
+#[error("cannot {action} {list}: {problem}")]
 pub struct ListError {
     action: &'static str,
     list: String,
     problem: ListProblem,
+}
+
+impl ListError {
+    /// Why the requests for it failed, if there were any.
+    pub fn failure(&self) -> Option<&Failure> {
+        match &self.problem {
+            ListProblem::Listing(failure) => Some(failure),
+            _ => None,
+        }
+    }
 }
 
 /// A list that is open for reading.
@@ -54,6 +66,8 @@ struct ListInfo {
     folder: Option<PathBuf>,
     /// The format of keys on the command line, which `--keys-format` does not change; `None` for other lists.
     format: Option<&'static Format>,
+    /// What to list, and with what, if that is how the rows are found.
+    listing: Option<(Listing, Option<Lister>)>,
 }
 
 /// How a list is read, for the `-v` output.
@@ -91,6 +105,7 @@ impl ListSource {
         match self {
             Self::Stdin => Some("-".to_owned()),
             Self::File(path) => Some(path.to_string_lossy().into_owned()),
+            Self::Prefix(listing) => Some(listing.to_string()),
             Self::Arguments(_) => None,
         }
     }
@@ -100,6 +115,7 @@ impl ListSource {
         match self {
             Self::Stdin => "on stdin".to_owned(),
             Self::File(path) => format!("`{}`", path.display()),
+            Self::Prefix(listing) => format!("`{listing}`"),
             Self::Arguments(_) => "on the command line".to_owned(),
         }
     }
@@ -130,6 +146,10 @@ fn open_one(source: &ListSource) -> Result<OpenList, ListError> {
                 Err(error) => return Err(info.error("open", error.into())),
             }
         }
+        ListSource::Prefix(listing) => {
+            info.listing = Some((listing.clone(), None));
+            Box::new(io::empty())
+        }
         ListSource::Arguments(keys) => {
             info.format = Some(&null::FORMAT);
             Box::new(Cursor::new(keys.join("\0")))
@@ -144,6 +164,17 @@ fn open_file(path: &Path) -> io::Result<File> {
         return Err(io::ErrorKind::IsADirectory.into());
     }
     Ok(file)
+}
+
+/// Has `lister` list what is to be listed.
+pub fn listed_by(mut lists: Vec<OpenList>, lister: &Lister) -> Vec<OpenList> {
+    for (_, place) in lists
+        .iter_mut()
+        .filter_map(|list| list.info.listing.as_mut())
+    {
+        *place = Some(lister.clone());
+    }
+    lists
 }
 
 /// Reads `lists` on a separate thread. Rows that arrive together are one batch; the thread ends when the receiver is dropped.
@@ -161,6 +192,16 @@ pub fn read(
             sender: sender.clone(),
         }));
         let read = lists.into_iter().enumerate().try_for_each(|(index, list)| {
+            if let Some((listing, lister)) = &list.info.listing {
+                return read_listing(
+                    index,
+                    listing,
+                    lister.as_ref(),
+                    &options,
+                    &mut on_note,
+                    &batch,
+                );
+            }
             let input = SendBeforeRead {
                 input: list.input,
                 batch: Rc::clone(&batch),
@@ -189,7 +230,7 @@ pub fn read(
 /// Those of [`open`] and [`read`].
 pub fn count(options: &ListOptions) -> Result<Option<Totals>, ListError> {
     let can_be_read_again = |source: &ListSource| match source {
-        ListSource::Stdin => false,
+        ListSource::Stdin | ListSource::Prefix(_) => false,
         ListSource::File(path) => path.metadata().is_ok_and(|metadata| metadata.is_file()),
         ListSource::Arguments(_) => true,
     };
@@ -229,11 +270,7 @@ fn parse(
     let findings = Findings::default();
     let mut emit = |line, entry: Result<_, UnusableRow>| {
         findings.row();
-        let row = Row {
-            place: Place { list: index, line },
-            entry: entry.map_err(UnusableRow::shortened),
-        };
-        if options.shard.is_none_or(|shard| shard.has(row.key())) {
+        if let Some(row) = taken(options, Place { list: index, line }, entry) {
             emit(row);
         }
     };
@@ -243,6 +280,51 @@ fn parse(
         on_note(ListNote::Warning(warning));
     }
     Ok(())
+}
+
+/// The row, if this run is to take it.
+fn taken(options: &ListOptions, place: Place, entry: Result<Entry, UnusableRow>) -> Option<Row> {
+    let row = Row {
+        place,
+        entry: entry.map_err(UnusableRow::shortened),
+    };
+    let is_taken = options.shard.is_none_or(|shard| shard.has(row.key()));
+    is_taken.then_some(row)
+}
+
+/// Reads the rows of a listing, and sends those of each page.
+fn read_listing(
+    index: usize,
+    listing: &Listing,
+    lister: Option<&Lister>,
+    options: &ListOptions,
+    on_note: &mut impl FnMut(ListNote),
+    batch: &RefCell<Batch>,
+) -> Result<(), ListError> {
+    let name = format!("`{listing}`");
+    let mut n_rows = 0_u64;
+    let emit = |line, entry| {
+        n_rows += 1;
+        if let Some(row) = taken(options, Place { list: index, line }, entry) {
+            batch.borrow_mut().push(row);
+        }
+    };
+    // Without a lister, the listing breaks off at once.
+    let pages = lister.map_or_else(
+        || mpsc::channel(1).1,
+        |Lister(start)| start(listing.clone()),
+    );
+    let read = prefix::read(pages, emit, || batch.borrow_mut().send());
+    if read.is_ok() && n_rows == 0 {
+        on_note(ListNote::Warning(format!(
+            "there is nothing below {name}: check the bucket and the prefix"
+        )));
+    }
+    read.map_err(|failure| ListError {
+        action: "list",
+        list: name,
+        problem: ListProblem::Listing(Box::new(failure)),
+    })
 }
 
 fn parse_rows(
@@ -297,7 +379,7 @@ impl ListInfo {
     fn error(&self, action: &'static str, problem: ListProblem) -> ListError {
         ListError {
             action,
-            list: self.name.clone(),
+            list: format!("the key list {}", self.name),
             problem,
         }
     }

@@ -4,12 +4,14 @@
 pub mod list;
 mod lists;
 mod options;
+mod prefix;
 mod shard;
 #[cfg(test)]
 mod testing;
 
 #[cfg(any(test, fuzzing))]
 pub use lists::parse_bytes;
-pub use lists::{DetectedList, ListError, ListNote, Totals, count, open, read};
+pub use lists::{DetectedList, ListError, ListNote, Totals, count, listed_by, open, read};
 pub use options::{ListOptions, ListSource};
+pub use prefix::{ListedPage, Lister, Listing};
 pub use shard::{Shard, ShardError};

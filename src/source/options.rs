@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 
 use super::list::columns::InventoryColumns;
 use super::list::format::Format;
+use super::prefix::Listing;
 use super::shard::Shard;
 
 /// Everything that is needed to read the lists.
@@ -23,11 +24,18 @@ pub struct ListOptions {
 }
 
 impl ListOptions {
+    /// Whether requests have to be made to learn the rows.
+    pub fn needs_requests(&self) -> bool {
+        self.sources
+            .iter()
+            .any(|source| matches!(source, ListSource::Prefix(_)))
+    }
+
     /// The lists that are files.
     pub fn files(&self) -> impl Iterator<Item = &Path> {
         self.sources.iter().filter_map(|source| match source {
             ListSource::File(path) => Some(path.as_path()),
-            ListSource::Stdin | ListSource::Arguments(_) => None,
+            ListSource::Stdin | ListSource::Arguments(_) | ListSource::Prefix(_) => None,
         })
     }
 }
@@ -37,6 +45,8 @@ impl ListOptions {
 pub enum ListSource {
     Stdin,
     File(PathBuf),
+    /// What is below a prefix of the bucket.
+    Prefix(Listing),
     /// Keys, or `s3://bucket/key` URIs, on the command line.
     Arguments(Vec<String>),
 }

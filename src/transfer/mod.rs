@@ -3,6 +3,7 @@
 mod checksum;
 mod fetch;
 mod limit;
+mod listing;
 mod object;
 mod observer;
 mod path_claims;
@@ -14,6 +15,7 @@ mod task;
 mod tests;
 
 pub use limit::{Limit, Throttling};
+pub use listing::Listings;
 pub use observer::{End, Finished, ListEnd, Observer, ObserverError};
 pub use run::download_all;
 pub use shared::{Getter, OnRequest, RequestNote, Shared, TransferOptions};

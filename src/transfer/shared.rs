@@ -82,6 +82,8 @@ impl fmt::Debug for OnRequest {
 /// A request, and how it was answered.
 #[derive(Debug)]
 pub struct RequestNote<'a> {
+    /// `GET` for an object, `LIST` for a page of a listing.
+    pub method: &'static str,
     pub key: &'a str,
     /// Bytes that were asked for; `None` for the whole object.
     pub range: Option<Range<u64>>,

@@ -18,6 +18,7 @@ mod incomplete_answers;
 mod interruption;
 mod key_lists;
 mod large_objects;
+mod listing;
 mod manners;
 mod outages;
 mod paths;

@@ -4,7 +4,6 @@ use std::time::{Duration, UNIX_EPOCH};
 
 use aws_sdk_s3::error::{ProvideErrorMetadata, SdkError};
 use aws_sdk_s3::operation::create_session::CreateSessionError;
-use aws_sdk_s3::operation::get_object::GetObjectError;
 use aws_sdk_s3::presigning::PresigningConfig;
 use aws_sdk_s3::types::{ChecksumMode, RequestPayer};
 use aws_smithy_runtime_api::box_error::BoxError;
@@ -130,7 +129,9 @@ impl Intercept for BlankKey {
 }
 
 /// Why the SDK made no request: S3 refused a session or could not be reached, or the key is not valid.
-fn error_of(error: &SdkError<GetObjectError, HttpResponse>) -> GetError {
+pub(super) fn error_of<E: std::error::Error + 'static>(
+    error: &SdkError<E, HttpResponse>,
+) -> GetError {
     if let Some(refused) = find_cause::<SdkError<CreateSessionError, HttpResponse>>(error) {
         let status = refused.raw_response().map(|reply| reply.status().as_u16());
         let message = format!(

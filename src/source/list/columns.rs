@@ -220,6 +220,7 @@ impl KeyRules<'_> {
             size: self.size(columns.size),
             etag: given(columns.etag.text().trim_matches('"')),
             dest: given(columns.dest.text()),
+            is_listed: false,
         }
     }
 

@@ -297,7 +297,7 @@ mod tests {
             version_id: Some("v1".into()),
             size: Some(12),
             etag: Some("abc".into()),
-            dest: None,
+            ..Entry::default()
         };
         assert_eq!(*first, expected);
         let outcome = |row: &Row| format!("{:?}", row.entry.as_ref().unwrap_err().why);

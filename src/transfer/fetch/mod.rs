@@ -47,7 +47,7 @@ pub async fn fetch(
 /// Whether it is the object that the list means, where the list says so much.
 fn check_etag(entry: &Entry, response: &GetResponse) -> Result<(), Failure> {
     let found = response.etag.as_deref().map(|etag| etag.trim_matches('"'));
-    match (entry.etag.as_deref(), found) {
+    match (entry.required_etag(), found) {
         (Some(listed), Some(found)) if listed != found => Err(Failure::new(
             ErrorCode::ObjectChanged,
             Class::Permanent,

@@ -178,6 +178,7 @@ impl Request {
         };
         if let Some(OnRequest(note)) = &self.shared.on_request {
             note(&RequestNote {
+                method: "GET",
                 key: &self.entry.key,
                 range,
                 error: answer.as_ref().err(),

@@ -7,12 +7,15 @@ use std::time::{Duration, SystemTime};
 use bytes::Bytes;
 use crc_fast::CrcAlgorithm;
 use s3s::dto::{
-    ChecksumType, ETag, ETagCondition, GetObjectInput, GetObjectOutput, StreamingBlob, Timestamp,
+    ChecksumType, ETag, ETagCondition, EncodingType, GetObjectInput, GetObjectOutput,
+    ListObjectsV2Input, ListObjectsV2Output, StreamingBlob, Timestamp,
 };
 use s3s::{S3, S3Request, S3Response, S3Result, s3_error};
 use sha1::Sha1;
 use sha2::{Digest, Sha256};
 
+/// What requests for a page of a listing are logged and scripted under, in place of a key.
+pub const LISTING: &str = "";
 pub const BUCKET: &str = "bucket";
 pub const ACCESS_KEY: &str = "AKIDTEST";
 pub const SECRET_KEY: &str = "secret";
@@ -40,6 +43,10 @@ pub struct Quirks {
     /// Sends the whole object whatever range is asked for.
     pub ignores_range: bool,
     pub ignores_if_modified_since: bool,
+    /// Keys per page of a listing; 0 stands for S3's thousand.
+    pub page_size: usize,
+    /// Keys are listed as they are, whatever was asked for.
+    pub lists_plain_keys: bool,
 }
 
 impl Object {
@@ -119,8 +126,78 @@ pub struct Store {
     pub quirks: Mutex<Quirks>,
 }
 
+impl Store {
+    /// The keys of a page that are past `after`, in order, and whether there are more.
+    fn page(&self, prefix: &str, after: Option<&str>) -> (Vec<(String, Object)>, bool) {
+        let objects = self.objects.lock().unwrap();
+        let mut keys: Vec<_> = objects
+            .keys()
+            .filter(|key| key.starts_with(prefix) && !key.contains("?versionId="))
+            .filter(|key| after.is_none_or(|after| key.as_str() > after))
+            .collect();
+        keys.sort();
+        let page_size = match self.quirks.lock().unwrap().page_size {
+            0 => 1_000,
+            size => size,
+        };
+        let page = keys.iter().take(page_size);
+        let page = page.map(|key| ((*key).clone(), objects[*key].clone()));
+        (page.collect(), keys.len() > page_size)
+    }
+}
+
 #[async_trait::async_trait]
 impl S3 for &'static Store {
+    async fn list_objects_v2(
+        &self,
+        request: S3Request<ListObjectsV2Input>,
+    ) -> S3Result<S3Response<ListObjectsV2Output>> {
+        let input = request.input;
+        if input.bucket != BUCKET {
+            return Err(s3_error!(
+                NoSuchBucket,
+                "The specified bucket does not exist"
+            ));
+        }
+        let prefix = input.prefix.unwrap_or_default();
+        let after = input
+            .continuation_token
+            .as_ref()
+            .map(|token| token.strip_prefix("after ").unwrap());
+        let (page, is_truncated) = self.page(&prefix, after);
+        let is_encoded = input
+            .encoding_type
+            .is_some_and(|encoding| encoding.as_str() == "url")
+            && !self.quirks.lock().unwrap().lists_plain_keys;
+        let shown = |key: &str| {
+            if !is_encoded {
+                return key.to_owned();
+            }
+            // As S3 does: a blank is a plus, and a slash stays.
+            let encoded =
+                percent_encoding::utf8_percent_encode(key, percent_encoding::NON_ALPHANUMERIC);
+            encoded.to_string().replace("%20", "+").replace("%2F", "/")
+        };
+        let last = page.last().map(|(key, _)| format!("after {key}"));
+        let contents = page.iter().map(|(key, object)| s3s::dto::Object {
+            key: Some(shown(key)),
+            size: Some(object.body.len().try_into().unwrap()),
+            e_tag: Some(ETag::Strong(object.etag())),
+            last_modified: Some(Timestamp::from(object.last_modified)),
+            ..s3s::dto::Object::default()
+        });
+        Ok(S3Response::new(ListObjectsV2Output {
+            name: Some(input.bucket),
+            prefix: Some(shown(&prefix)),
+            key_count: Some(page.len().try_into().unwrap()),
+            encoding_type: is_encoded.then(|| EncodingType::from_static(EncodingType::URL)),
+            is_truncated: Some(is_truncated),
+            next_continuation_token: last.filter(|_| is_truncated),
+            contents: Some(contents.collect()),
+            ..ListObjectsV2Output::default()
+        }))
+    }
+
     async fn get_object(
         &self,
         request: S3Request<GetObjectInput>,
