@@ -44,7 +44,7 @@ pub mod fuzzing {
     pub use crate::s3::{read_page, read_reply};
     pub use crate::sink::files::{LocalPath, PathRules, decode};
     pub use crate::source::list::format_named;
-    pub use crate::source::{ListOptions, ListSource, parse_bytes};
+    pub use crate::source::{Filters, ListOptions, ListSource, parse_bytes};
 }
 
 use std::sync::Arc;
@@ -85,11 +85,7 @@ pub fn run(config: Config) -> ExitCode {
     });
     ended.unwrap_or_else(|error| {
         report::error(&error, hint(&error).as_deref());
-        if error.is::<RefusedPlace>() {
-            ExitCode::Usage
-        } else {
-            ExitCode::Fatal
-        }
+        exit_code_of(&error)
     })
 }
 
@@ -186,7 +182,7 @@ async fn download(config: Config, place: RecordPlace) -> anyhow::Result<ExitCode
     }
     let (exit_code, error) = match exit {
         Ok(exit_code) => (exit_code, None),
-        Err(error) => (ExitCode::Fatal, Some(error)),
+        Err(error) => (exit_code_of(&error), Some(error)),
     };
     Ok(report.finish(&RunEnd {
         exit_code,
@@ -231,6 +227,16 @@ fn exit(end: End, signal: &Stopped, meter: &Meter) -> anyhow::Result<ExitCode> {
         )),
         // A terminal that is gone causes both the error and the signal.
         End::PrintFailed(error) => signal.exit_code().ok_or(error.into()),
+    }
+}
+
+/// The exit code for an error that ended the run.
+fn exit_code_of(error: &anyhow::Error) -> ExitCode {
+    let is_usage = error.downcast_ref().is_some_and(ListError::is_usage);
+    if error.is::<RefusedPlace>() || is_usage {
+        ExitCode::Usage
+    } else {
+        ExitCode::Fatal
     }
 }
 

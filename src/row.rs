@@ -1,5 +1,14 @@
 //! A row of a key list: the object that it names, or why it cannot be used.
 
+use std::borrow::Cow;
+use std::fmt;
+use std::str::FromStr;
+use std::sync::Arc;
+use std::time::SystemTime;
+
+use time::OffsetDateTime;
+use time::format_description::well_known::Rfc3339;
+
 use crate::outcome::{Class, ErrorCode, Failure, Outcome, SkipReason};
 
 /// Most bytes of a column other than the key: more than S3 or a file system accepts, and few enough for the failed-keys CSV
@@ -40,6 +49,8 @@ pub struct Place {
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Entry {
     pub key: String,
+    /// The bucket that the row names; `None` for the run's only one.
+    pub bucket: Option<Arc<str>>,
     pub version_id: Option<String>,
     /// Bytes.
     pub size: Option<u64>,
@@ -50,9 +61,18 @@ pub struct Entry {
     /// Whether this run listed the bucket for it, so that the key is what was asked for: the rest only describes the object,
     /// which may be replaced before its turn comes.
     pub is_listed: bool,
+    pub last_modified: Option<LastModified>,
 }
 
 impl Entry {
+    /// The key as people are told it: with its bucket, if rows have different ones.
+    pub fn name(&self) -> Cow<'_, str> {
+        match &self.bucket {
+            Some(bucket) => Cow::Owned(format!("s3://{bucket}/{}", self.key)),
+            None => Cow::Borrowed(&self.key),
+        }
+    }
+
     /// The ETag that the object must have.
     pub fn required_etag(&self) -> Option<&str> {
         self.etag.as_deref().filter(|_| !self.is_listed)
@@ -61,9 +81,60 @@ impl Entry {
     /// Which object the entry names.
     pub fn object(&self) -> ObjectId<'_> {
         ObjectId {
+            bucket: self.bucket.as_deref(),
             key: &self.key,
             version_id: self.version_id.as_deref(),
             etag: self.required_etag(),
+        }
+    }
+}
+
+/// When an object was last modified, as its row says.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum LastModified {
+    At(SystemTime),
+    /// A date and a time of day in an unknown time zone, as if they were UTC. `aws s3 ls` prints such times.
+    Local(SystemTime),
+}
+
+/// A text that is not a time.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct NotATime;
+
+impl FromStr for LastModified {
+    type Err = NotATime;
+
+    /// Parses RFC 3339, in which the `T` may be a space and the time zone may be missing.
+    fn from_str(text: &str) -> Result<Self, NotATime> {
+        const LENGTH: usize = "2024-01-02T03:04:05".len();
+        const DATE: &str = "2024-01-02";
+        let (date_time, rest) = text.split_at_checked(LENGTH).ok_or(NotATime)?;
+        if !matches!(date_time.as_bytes()[DATE.len()], b'T' | b' ') {
+            return Err(NotATime);
+        }
+        let has_zone = rest.contains(|c: char| !c.is_ascii_digit() && c != '.');
+        let zone = if has_zone { "" } else { "Z" };
+        let text = format!("{}{rest}{zone}", date_time.replacen(' ', "T", 1));
+        let time = OffsetDateTime::parse(&text, &Rfc3339).map_err(|_| NotATime)?;
+        let time = SystemTime::from(time);
+        Ok(if has_zone {
+            Self::At(time)
+        } else {
+            Self::Local(time)
+        })
+    }
+}
+
+impl fmt::Display for LastModified {
+    /// In a form that [`FromStr`] reads: `2024-01-02T03:04:05Z`, or `2024-01-02 03:04:05` without a time zone.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (Self::At(time) | Self::Local(time)) = self;
+        let text = OffsetDateTime::from(*time)
+            .format(&Rfc3339)
+            .map_err(|_| fmt::Error)?;
+        match self {
+            Self::At(_) => f.pad(&text),
+            Self::Local(_) => f.pad(&text.trim_end_matches('Z').replacen('T', " ", 1)),
         }
     }
 }
@@ -72,6 +143,7 @@ impl Entry {
 /// describes the object, and `dest` is where its file goes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct ObjectId<'a> {
+    bucket: Option<&'a str>,
     key: &'a str,
     version_id: Option<&'a str>,
     etag: Option<&'a str>,
@@ -82,7 +154,7 @@ pub struct ObjectId<'a> {
 pub struct UnusableRow {
     /// What the row says, as far as it could be read; its key may be empty.
     pub entry: Box<Entry>,
-    /// The row's bucket, if it differs from `--bucket`.
+    /// The row's bucket, if it differs from `--bucket`, which the entry is for.
     pub bucket: Option<String>,
     pub why: Unusable,
 }
@@ -147,6 +219,8 @@ impl UnusableRow {
 
     /// Cuts texts that are too long for a record.
     pub(crate) fn shortened(mut self) -> Self {
+        let bucket = self.entry.bucket.take();
+        self.bucket = self.bucket.or(bucket.map(|bucket| bucket.to_string()));
         let Entry {
             key,
             version_id,
@@ -169,7 +243,45 @@ impl UnusableRow {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use super::*;
+
+    #[test]
+    fn times_are_read_with_and_without_a_zone_and_written_as_they_are_read() {
+        let noon = SystemTime::UNIX_EPOCH + Duration::from_secs(1_704_110_400);
+        for text in [
+            "2024-01-01T12:00:00Z",
+            "2024-01-01T12:00:00.000Z",
+            "2024-01-01T14:00:00+02:00",
+            "2024-01-01 12:00:00+00:00",
+        ] {
+            assert_eq!(text.parse(), Ok(LastModified::At(noon)), "{text}");
+        }
+        for text in ["2024-01-01 12:00:00", "2024-01-01T12:00:00"] {
+            assert_eq!(text.parse(), Ok(LastModified::Local(noon)), "{text}");
+        }
+        let milliseconds = noon + Duration::from_millis(250);
+        for time in [
+            LastModified::At(noon),
+            LastModified::Local(noon),
+            LastModified::At(milliseconds),
+            LastModified::Local(milliseconds),
+        ] {
+            assert_eq!(time.to_string().parse(), Ok(time), "{time}");
+        }
+        for bad in [
+            "",
+            "2024-01-01",
+            "2024-13-01T12:00:00Z",
+            "2024-01-01T12:00:00.",
+            "2024-01-01T12:00:00 CET",
+            "2024-01-01x12:00:00Z",
+            "Mon, 01 Jan 2024 12:00:00 GMT",
+        ] {
+            assert_eq!(bad.parse::<LastModified>(), Err(NotATime), "{bad}");
+        }
+    }
 
     #[test]
     fn the_key_version_and_etag_tell_objects_apart() {
@@ -192,6 +304,10 @@ mod tests {
             },
             Entry {
                 version_id: None,
+                ..entry.clone()
+            },
+            Entry {
+                bucket: Some("other".into()),
                 ..entry.clone()
             },
             Entry {

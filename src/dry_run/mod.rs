@@ -95,7 +95,8 @@ impl Check {
             let (entry, bucket, planned) = match row.entry {
                 Ok(entry) => {
                     let planned = self.plan(&entry);
-                    (entry, None, planned)
+                    let bucket = entry.bucket.as_deref().map(str::to_owned);
+                    (entry, bucket, planned)
                 }
                 Err(unusable) => (*unusable.entry, unusable.bucket, Err(unusable.why.into())),
             };
@@ -111,7 +112,7 @@ impl Check {
     fn plan(&mut self, entry: &Entry) -> Result<LocalPath, Outcome> {
         let path = self
             .paths
-            .path_for(&entry.key, entry.dest.as_deref())
+            .path_for(entry)
             .map_err(|no_path| Outcome::Failed(no_path.into()))?;
         let there = self
             .preview

@@ -6,14 +6,18 @@ pub(crate) mod console;
 mod ending;
 pub(crate) mod events;
 mod failed_keys;
+mod list_notes;
 pub(crate) mod progress;
 mod rate;
+mod record_file;
+mod record_place;
 mod summary;
 mod tally;
 pub(crate) mod text;
 
 use std::collections::BTreeMap;
 use std::io;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
@@ -22,12 +26,14 @@ pub use console::error;
 use console::{one_line, say};
 use ending::Ending;
 use events::{Events, SummaryEvent};
-pub use failed_keys::{FailedKeys, RecordPlace, RefusedPlace};
+pub use failed_keys::FailedKeys;
 use failed_keys::{Kept, RecordEnd, Rescue};
+pub use list_notes::ListNotes;
 use progress::Progress;
+pub use record_place::{RecordPlace, RefusedPlace};
 use summary::Summary;
 use tally::Tally;
-use text::{output_prefix, row_name};
+use text::{output_prefix, request_line, row_name, stopping_line};
 
 use crate::config::Config;
 use crate::exit_code::ExitCode;
@@ -36,9 +42,8 @@ use crate::options::Verbosity;
 use crate::outcome::{Class, ErrorCode, Failure, Outcome, Verification};
 use crate::printable::printable;
 use crate::sink::files::OnWarning;
-use crate::source::{DetectedList, ListNote, ListSource, Totals};
-use crate::stop::GRACE;
-use crate::transfer::{Finished, Limit, ListEnd, Observer, ObserverError, OnRequest, RequestNote};
+use crate::source::ListSource;
+use crate::transfer::{Finished, Limit, ListEnd, Observer, ObserverError, OnRequest};
 
 /// Failures that are printed one by one; the CSV has them all.
 pub(crate) const MAX_PRINTED_FAILURES: u64 = 10;
@@ -57,6 +62,10 @@ pub struct Report {
     n_printed_failures: u64,
     /// How the first list is read.
     format: Arc<OnceLock<&'static str>>,
+    /// Rows that the filters left out.
+    n_filtered: Arc<AtomicU64>,
+    /// What to say if two rows have one path.
+    on_conflict: Option<&'static str>,
     retry_command: String,
     lists: Vec<ListSource>,
     /// Objects of another size than their row says.
@@ -104,6 +113,8 @@ impl Report {
             tally: Tally::default(),
             n_printed_failures: 0,
             format: Arc::default(),
+            n_filtered: Arc::default(),
+            on_conflict: conflict_hint(config),
             retry_command: config.retry_command.clone(),
             lists: config.list.sources.clone(),
             n_other_size: 0,
@@ -119,6 +130,7 @@ impl Report {
             progress: self.progress.clone(),
             verbosity: self.verbosity,
             format: Arc::clone(&self.format),
+            n_filtered: Arc::clone(&self.n_filtered),
         }
     }
 
@@ -189,6 +201,7 @@ impl Report {
             self::error(error, end.hint.as_deref());
         }
         let counts = self.meter.counts();
+        let n_filtered = self.n_filtered.load(Relaxed);
         let measured = self.measured();
         let path = self.failed_keys.path().to_owned();
         let finished = self.failed_keys.finish(RecordEnd {
@@ -205,6 +218,10 @@ impl Report {
             say(&summary::text(&Summary {
                 counts,
                 tally: &self.tally,
+                n_filtered,
+                conflict_hint: self
+                    .on_conflict
+                    .filter(|_| self.tally.codes().contains_key("PathConflict")),
                 stopped_by: end.stopped_by,
                 all_missing: self.tally.all_missing(&counts, self.format.get().copied()),
                 n_other_size: self.n_other_size,
@@ -233,6 +250,7 @@ impl Report {
         let is_complete =
             self.list_end == ListEnd::Whole && !matches!(finished.kept, Kept::Incomplete(_));
         let printed = events.summary(&SummaryEvent {
+            filtered: n_filtered,
             not_attempted: self.tally.n_not_attempted,
             interrupted: self.tally.n_interrupted,
             throttled_replies: measured.throttling.n_replies,
@@ -288,7 +306,7 @@ impl Report {
             }
             return;
         }
-        let name = row_name(&finished.entry.key, finished.place, &self.lists);
+        let name = row_name(&finished.entry.name(), finished.place, &self.lists);
         self.progress.println(&format!(
             "s3pull: failed: {name}: {}: {}",
             printable(failure.code.as_str()),
@@ -306,10 +324,8 @@ impl Observer for Report {
                 let is_listed_size = |size| size == downloaded.bytes;
                 self.n_other_size += u64::from(!finished.entry.size.is_none_or(is_listed_size));
                 if self.verbosity >= Verbosity::Verbose {
-                    let (key, size) = (
-                        printable(&finished.entry.key),
-                        text::bytes(downloaded.bytes),
-                    );
+                    let name = finished.entry.name();
+                    let (key, size) = (printable(&name), text::bytes(downloaded.bytes));
                     self.progress.println(&format!(
                         "s3pull: downloaded {key} ({size}, {})",
                         downloaded.verification
@@ -320,7 +336,7 @@ impl Observer for Report {
                 if self.verbosity >= Verbosity::Verbose {
                     self.progress.println(&format!(
                         "s3pull: skipped {} ({reason})",
-                        printable(&finished.entry.key)
+                        printable(&finished.entry.name())
                     ));
                 }
             }
@@ -353,97 +369,12 @@ impl Observer for Report {
     }
 }
 
-/// Tells of the list while it is read.
-#[derive(Clone)]
-pub struct ListNotes {
-    progress: Progress,
-    verbosity: Verbosity,
-    /// Is told how the first list is read.
-    format: Arc<OnceLock<&'static str>>,
-}
-
-impl ListNotes {
-    pub(crate) fn new(progress: Progress, verbosity: Verbosity) -> Self {
-        Self {
-            progress,
-            verbosity,
-            format: Arc::default(),
-        }
-    }
-
-    /// How a list is read, and why so; or what is odd about it.
-    pub fn note(&self, note: &ListNote) {
-        match note {
-            ListNote::Detected(detected) => {
-                let _ = self.format.set(detected.format);
-                let line = detected_line(detected);
-                if let Some(line) = line.filter(|_| self.verbosity >= Verbosity::Verbose) {
-                    self.progress.println(&line);
-                }
-            }
-            ListNote::Warning(warning) => {
-                if self.verbosity > Verbosity::Quiet {
-                    self.progress
-                        .println(&format!("s3pull: warning: {}", printable(warning)));
-                }
-            }
-        }
-    }
-
-    /// What all the lists hold, once they are counted.
-    pub fn totals(&self, totals: Totals) {
-        self.progress.set_totals(totals);
-    }
-}
-
-/// `s3pull: the key list `k.csv.gz` is read as gzip, `csv`: its first line is a header with a `key` column`
-fn detected_line(detected: &DetectedList) -> Option<String> {
-    let compression = detected
-        .compression
-        .map_or_else(String::new, |compression| format!("{compression}, "));
-    let reason = detected.reason?;
-    Some(format!(
-        "s3pull: the key list {} is read as {compression}`{}`: {reason}",
-        printable(&detected.list),
-        detected.format,
-    ))
-}
-
-/// `s3pull: stopping: 5 objects get up to 5 s; press Ctrl-C again to stop now`
-fn stopping_line(n_objects: u64, exit_code: ExitCode) -> String {
-    let objects = match n_objects {
-        0 => String::new(),
-        1 => format!(": 1 object gets up to {} s", GRACE.as_secs()),
-        n => format!(
-            ": {} objects get up to {} s",
-            text::number(n),
-            GRACE.as_secs()
-        ),
-    };
-    let how = match exit_code {
-        ExitCode::Interrupted => "press Ctrl-C again",
-        _ => "send SIGTERM again",
-    };
-    format!("s3pull: stopping{objects}; {how} to stop now")
-}
-
-/// `s3pull: GET k bytes=0-9: 12 ms`
-fn request_line(note: &RequestNote<'_>) -> String {
-    let range = match &note.range {
-        Some(range) => format!(" bytes={}-{}", range.start, range.end - 1),
-        None => String::new(),
-    };
-    let error = match note.error {
-        Some(error) => format!(", {}: {}", error.code, error.message),
-        None => String::new(),
-    };
-    let line = format!(
-        "s3pull: {} {}{range}: {}{error}",
-        note.method,
-        note.key,
-        text::duration(note.time)
-    );
-    printable(&line).into_owned()
+/// What to say if two rows have one path: keys of several buckets may be equal.
+pub(crate) fn conflict_hint(config: &Config) -> Option<&'static str> {
+    let are_mixed = config.list.bucket.is_none() && !config.paths.template.has_bucket();
+    are_mixed.then_some(
+        "path conflicts: if buckets have equal keys, `--path '{bucket}/{key}'` keeps them apart",
+    )
 }
 
 fn because(what: &str, error: &io::Error) -> io::Error {

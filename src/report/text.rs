@@ -1,12 +1,15 @@
-//! Numbers, times and names as people read them. Pure.
+//! Numbers, times and names as people read them, and the lines made of them alone. Pure.
 
 use std::fmt::Write;
 use std::path::Path;
 use std::time::Duration;
 
+use crate::exit_code::ExitCode;
 use crate::printable::printable;
 use crate::row::Place;
 use crate::source::ListSource;
+use crate::stop::GRACE;
+use crate::transfer::RequestNote;
 
 /// Bytes of a name that are shown.
 const MAX_NAME: usize = 1100;
@@ -125,6 +128,39 @@ pub fn below_output<'a>(prefix: &'a str, path: &'a str, is_folder: bool) -> [&'a
         (prefix, "") => [prefix, "", ""],
         (prefix, path) => [prefix, path, if is_folder { "/" } else { "" }],
     }
+}
+
+/// `s3pull: stopping: 5 objects get up to 5 s; press Ctrl-C again to stop now`
+pub fn stopping_line(n_objects: u64, exit_code: ExitCode) -> String {
+    let objects = match n_objects {
+        0 => String::new(),
+        1 => format!(": 1 object gets up to {} s", GRACE.as_secs()),
+        n => format!(": {} objects get up to {} s", number(n), GRACE.as_secs()),
+    };
+    let how = match exit_code {
+        ExitCode::Interrupted => "press Ctrl-C again",
+        _ => "send SIGTERM again",
+    };
+    format!("s3pull: stopping{objects}; {how} to stop now")
+}
+
+/// `s3pull: GET k bytes=0-9: 12 ms`
+pub fn request_line(note: &RequestNote<'_>) -> String {
+    let range = match &note.range {
+        Some(range) => format!(" bytes={}-{}", range.start, range.end - 1),
+        None => String::new(),
+    };
+    let error = match note.error {
+        Some(error) => format!(", {}: {}", error.code, error.message),
+        None => String::new(),
+    };
+    let line = format!(
+        "s3pull: {} {}{range}: {}{error}",
+        note.method,
+        note.key,
+        duration(note.time)
+    );
+    printable(&line).into_owned()
 }
 
 #[cfg(test)]

@@ -16,6 +16,7 @@ use percent_encoding::{NON_ALPHANUMERIC, percent_decode_str, utf8_percent_encode
 use super::account::profile::Profile;
 use super::account::{endpoint, region};
 use super::body::{Body, read_beginning};
+use super::buckets::Buckets;
 use super::error::GetError;
 use super::get::{GetRequest, GetResponse};
 use super::http::pool::Pool;
@@ -42,6 +43,8 @@ pub(super) struct Shared {
     pub pool: Pool,
     pub timeout: Duration,
     pub sessions: Arc<Sessions>,
+    /// Those of the buckets that requests name.
+    buckets: Buckets,
     /// Whether the server has answered as an S3 server does.
     pub is_known_as_s3: AtomicBool,
     secrets_of_proxies: Vec<String>,
@@ -96,6 +99,7 @@ impl Client {
             pool: http.pool,
             timeout,
             sessions: Arc::new(sessions),
+            buckets: Buckets::default(),
             is_known_as_s3: AtomicBool::new(false),
             secrets_of_proxies,
         })))
@@ -106,22 +110,34 @@ impl Client {
     /// # Errors
     /// [`GetError`], whose class says whether another attempt may help.
     pub async fn get_object(&self, request: &GetRequest<'_>) -> Result<GetResponse, GetError> {
+        let sessions = self.sessions(request.bucket).await?;
         let mut n_corrections = 0;
         loop {
-            let session = self.0.sessions.fresh().await?;
+            let session = sessions.fresh().await?;
             let error = match self.send(&session, request).await {
                 Ok(response) => return Ok(response),
                 Err(error) => self.masked(&session, error),
+            };
+            let error = match request.bucket {
+                Some(_) => error.of_named_bucket(),
+                None => error,
             };
             let Some(lesson) = error.lesson() else {
                 return Err(error);
             };
             n_corrections += 1;
-            if n_corrections > MAX_CORRECTIONS
-                || !self.0.sessions.has_learned(&session, lesson).await
-            {
+            if n_corrections > MAX_CORRECTIONS || !sessions.has_learned(&session, lesson).await {
                 return Err(error);
             }
+        }
+    }
+
+    /// The sessions of the bucket that a request names, if it names one.
+    pub(super) async fn sessions(&self, bucket: Option<&str>) -> Result<Arc<Sessions>, GetError> {
+        let first = &self.0.sessions;
+        match bucket.filter(|bucket| *bucket != first.bucket()) {
+            Some(bucket) => self.0.buckets.sessions(first, bucket).await,
+            None => Ok(Arc::clone(first)),
         }
     }
 

@@ -9,6 +9,8 @@ use super::checksum::Checksum;
 /// What to get.
 #[derive(Debug, Clone)]
 pub struct GetRequest<'a> {
+    /// The bucket, if the client is not for a single one.
+    pub bucket: Option<&'a str>,
     pub key: &'a str,
     pub version_id: Option<&'a str>,
     /// Fail with [`GetError::is_not_modified`](super::GetError::is_not_modified) unless the object was modified after this

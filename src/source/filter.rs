@@ -54,7 +54,11 @@ impl Filters {
 
     /// Whether the run takes `key`, which is relative to `--prefix`.
     pub fn take(&self, key: &str) -> bool {
-        let last = self.rules.iter().rev().find(|(_, regex)| regex.is_match(key));
+        let last = self
+            .rules
+            .iter()
+            .rev()
+            .find(|(_, regex)| regex.is_match(key));
         let kind = match (last, self.rules.first()) {
             (Some((kind, _)), _) => *kind,
             (None, Some((FilterKind::Include, _))) => FilterKind::Exclude,
@@ -116,7 +120,11 @@ mod tests {
         let filter = |typed: &&str| {
             let (sign, glob) = typed.split_at(1);
             TypedFilter {
-                kind: if sign == "+" { FilterKind::Include } else { FilterKind::Exclude },
+                kind: if sign == "+" {
+                    FilterKind::Include
+                } else {
+                    FilterKind::Exclude
+                },
                 glob: glob.to_owned(),
             }
         };
@@ -125,7 +133,10 @@ mod tests {
 
     fn taken<'a>(typed: &[&str], keys: &[&'a str]) -> Vec<&'a str> {
         let filters = filters(typed).unwrap();
-        keys.iter().copied().filter(|key| filters.take(key)).collect()
+        keys.iter()
+            .copied()
+            .filter(|key| filters.take(key))
+            .collect()
     }
 
     #[test]
@@ -136,9 +147,18 @@ mod tests {
         assert_eq!(taken(&["+*.json"], &keys), ["a.json", "b/a.json"]);
         assert_eq!(taken(&["-*", "+*.json"], &keys), ["a.json", "b/a.json"]);
         assert_eq!(taken(&["+*.json", "-*"], &keys), [""; 0]);
-        assert_eq!(taken(&["+*", "-b/*", "+*.txt"], &keys), ["a.json", "b/c.txt", "d"]);
-        assert_eq!(taken(&["-b/*", "+*.txt"], &keys), ["a.json", "b/c.txt", "d"]);
-        assert_eq!(taken(&["+*.json", "+d"], &keys), ["a.json", "b/a.json", "d"]);
+        assert_eq!(
+            taken(&["+*", "-b/*", "+*.txt"], &keys),
+            ["a.json", "b/c.txt", "d"]
+        );
+        assert_eq!(
+            taken(&["-b/*", "+*.txt"], &keys),
+            ["a.json", "b/c.txt", "d"]
+        );
+        assert_eq!(
+            taken(&["+*.json", "+d"], &keys),
+            ["a.json", "b/a.json", "d"]
+        );
     }
 
     #[test]
@@ -172,18 +192,32 @@ mod tests {
             ("A", "a", false),
         ];
         for (glob, key, is_taken) in cases {
-            assert_eq!(!taken(&[&format!("+{glob}")], &[key]).is_empty(), is_taken, "{glob} {key:?}");
+            assert_eq!(
+                !taken(&[&format!("+{glob}")], &[key]).is_empty(),
+                is_taken,
+                "{glob} {key:?}"
+            );
         }
     }
 
     #[test]
     fn a_pattern_that_is_not_a_glob_is_named() {
         for bad in ["[a", "{a", "a}", "[b-a]", "\\"] {
-            let message = filters(&["-*", &format!("+{bad}")]).unwrap_err().to_string();
-            assert!(message.starts_with(&format!("`--include {}`", bad.escape_debug())), "{message}");
+            let message = filters(&["-*", &format!("+{bad}")])
+                .unwrap_err()
+                .to_string();
+            assert!(
+                message.starts_with(&format!("`--include {}`", bad.escape_debug())),
+                "{message}"
+            );
             assert!(!message.contains("bug"), "{message}");
         }
-        assert!(filters(&["-[a"]).unwrap_err().to_string().starts_with("`--exclude"));
+        assert!(
+            filters(&["-[a"])
+                .unwrap_err()
+                .to_string()
+                .starts_with("`--exclude")
+        );
     }
 
     proptest! {

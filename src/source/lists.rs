@@ -12,6 +12,7 @@ use std::sync::Arc;
 use tokio::sync::mpsc;
 
 use super::list::FORMATS;
+use super::list::bucket::Buckets;
 use super::list::columns::KeyRules;
 use super::list::compression::Compression;
 use super::list::detect::detect;
@@ -49,6 +50,11 @@ impl ListError {
             _ => None,
         }
     }
+
+    /// Whether the command line lacks something that it needs for this list.
+    pub fn is_usage(&self) -> bool {
+        matches!(self.problem, ListProblem::NoBucket)
+    }
 }
 
 /// A list that is open for reading.
@@ -85,6 +91,8 @@ pub struct DetectedList {
 pub enum ListNote {
     /// How the list is read.
     Detected(DetectedList),
+    /// At the end of the list: rows that the filters left out.
+    FilteredOut(u64),
     /// At the end of the list: something that the user should know about it.
     Warning(String),
 }
@@ -268,28 +276,84 @@ fn parse(
     emit: &mut impl FnMut(Row),
 ) -> Result<(), ListError> {
     let findings = Findings::default();
+    let buckets = Buckets::new(options.bucket.as_deref());
+    let mut selection = Selection::new(options, index, "");
     let mut emit = |line, entry: Result<_, UnusableRow>| {
         findings.row();
-        if let Some(row) = taken(options, Place { list: index, line }, entry) {
+        if buckets.are_missing() {
+            return;
+        }
+        if let Some(row) = selection.row(line, entry) {
             emit(row);
         }
     };
-    parse_rows(info, input, options, &findings, &mut on_note, &mut emit)
-        .map_err(|problem| info.error("read", problem))?;
+    let input = UntilRefused {
+        input,
+        buckets: &buckets,
+    };
+    let keys = KeyRules {
+        prefix: &options.key_prefix,
+        bucket: &buckets,
+        findings: &findings,
+    };
+    let parsed = parse_rows(info, input, options, keys, &mut on_note, &mut emit);
+    selection.note(&mut on_note);
+    if buckets.are_missing() {
+        return Err(info.error("read", ListProblem::NoBucket));
+    }
+    parsed.map_err(|problem| info.error("read", problem))?;
     for warning in findings.warnings(&info.name) {
         on_note(ListNote::Warning(warning));
     }
     Ok(())
 }
 
-/// The row, if this run is to take it.
-fn taken(options: &ListOptions, place: Place, entry: Result<Entry, UnusableRow>) -> Option<Row> {
-    let row = Row {
-        place,
-        entry: entry.map_err(UnusableRow::shortened),
-    };
-    let is_taken = options.shard.is_none_or(|shard| shard.has(row.key()));
-    is_taken.then_some(row)
+/// Chooses the rows of one list that this run takes.
+struct Selection<'a> {
+    options: &'a ListOptions,
+    list: usize,
+    /// What is taken off keys before they are matched.
+    prefix: &'a str,
+    n_filtered: u64,
+}
+
+impl<'a> Selection<'a> {
+    fn new(options: &'a ListOptions, list: usize, prefix: &'a str) -> Self {
+        Self {
+            options,
+            list,
+            prefix,
+            n_filtered: 0,
+        }
+    }
+
+    /// The row, if this run takes it.
+    fn row(&mut self, line: u64, entry: Result<Entry, UnusableRow>) -> Option<Row> {
+        let row = Row {
+            place: Place {
+                list: self.list,
+                line,
+            },
+            entry: entry.map_err(UnusableRow::shortened),
+        };
+        let key = row.key();
+        if !self.options.shard.is_none_or(|shard| shard.has(key)) {
+            return None;
+        }
+        // A row whose key could not be read is a failure, whatever the key would have been.
+        let relative = key.strip_prefix(self.prefix).unwrap_or(key);
+        if !key.is_empty() && !self.options.filters.take(relative) {
+            self.n_filtered += 1;
+            return None;
+        }
+        Some(row)
+    }
+
+    fn note(&self, on_note: &mut impl FnMut(ListNote)) {
+        if self.n_filtered > 0 {
+            on_note(ListNote::FilteredOut(self.n_filtered));
+        }
+    }
 }
 
 /// Reads the rows of a listing, and sends those of each page.
@@ -302,10 +366,19 @@ fn read_listing(
     batch: &RefCell<Batch>,
 ) -> Result<(), ListError> {
     let name = format!("`{listing}`");
+    let mut selection = Selection::new(options, index, &listing.prefix);
     let mut n_rows = 0_u64;
-    let emit = |line, entry| {
+    let bucket: Option<Arc<str>> = options
+        .bucket
+        .is_none()
+        .then(|| listing.bucket.as_str().into());
+    let emit = |line, mut entry: Result<Entry, UnusableRow>| {
         n_rows += 1;
-        if let Some(row) = taken(options, Place { list: index, line }, entry) {
+        match &mut entry {
+            Ok(entry) => entry.bucket.clone_from(&bucket),
+            Err(unusable) => unusable.entry.bucket.clone_from(&bucket),
+        }
+        if let Some(row) = selection.row(line, entry) {
             batch.borrow_mut().push(row);
         }
     };
@@ -315,6 +388,7 @@ fn read_listing(
         |Lister(start)| start(listing.clone()),
     );
     let read = prefix::read(pages, emit, || batch.borrow_mut().send());
+    selection.note(on_note);
     if read.is_ok() && n_rows == 0 {
         on_note(ListNote::Warning(format!(
             "there is nothing below {name}: check the bucket and the prefix"
@@ -331,7 +405,7 @@ fn parse_rows(
     info: &ListInfo,
     mut input: impl Read,
     options: &ListOptions,
-    findings: &Findings,
+    keys: KeyRules<'_>,
     on_note: &mut impl FnMut(ListNote),
     emit: Emit<'_>,
 ) -> Result<(), ListProblem> {
@@ -344,7 +418,15 @@ fn parse_rows(
         sample = read_sample(&mut input)?;
     }
     let asked = info.format.or(options.format);
-    let detected = detect(&sample, asked, FORMATS, &options.bucket)?;
+    let detected = detect(
+        &sample,
+        asked,
+        FORMATS,
+        options.bucket.as_deref().unwrap_or_default(),
+    )?;
+    if detected.format.name == "csv" {
+        keys.bucket.may_be_missing();
+    }
     on_note(ListNote::Detected(DetectedList {
         list: info.name.clone(),
         format: detected.format.name,
@@ -356,11 +438,7 @@ fn parse_rows(
     let mut list = List {
         input: &mut BufReader::with_capacity(READ_SIZE, start.chain(input)),
         line_ending: detected.line_ending,
-        keys: KeyRules {
-            prefix: &options.key_prefix,
-            bucket: &options.bucket,
-            findings,
-        },
+        keys,
         columns: options.columns.as_ref(),
         folder: info.folder.as_deref(),
     };
@@ -434,6 +512,21 @@ struct SendBeforeRead<R> {
 impl<R: Read> Read for SendBeforeRead<R> {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         if !self.batch.borrow_mut().send() {
+            return Ok(0);
+        }
+        self.input.read(buffer)
+    }
+}
+
+/// A reader that ends once the list is refused, whose rest may be long.
+struct UntilRefused<'a, R> {
+    input: R,
+    buckets: &'a Buckets<'a>,
+}
+
+impl<R: Read> Read for UntilRefused<'_, R> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        if self.buckets.are_missing() {
             return Ok(0);
         }
         self.input.read(buffer)

@@ -2,6 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
+use super::filter::Filters;
 use super::list::columns::InventoryColumns;
 use super::list::format::Format;
 use super::prefix::Listing;
@@ -15,8 +16,11 @@ pub struct ListOptions {
     pub format: Option<&'static Format>,
     /// Prepended to every key; may be empty.
     pub key_prefix: String,
-    /// The bucket that `s3://bucket/key` lines and `bucket` columns must name.
-    pub bucket: String,
+    /// The bucket that `s3://bucket/key` lines and `bucket` columns must name, if they name one; `None` if each row must name
+    /// its own.
+    pub bucket: Option<String>,
+    /// Which keys this run takes.
+    pub filters: Filters,
     /// The columns of an inventory's data file that is read without its manifest.
     pub columns: Option<InventoryColumns>,
     /// The shard of the rows that this run takes; `None` for all rows.

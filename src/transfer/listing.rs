@@ -54,7 +54,7 @@ impl Listings {
 
     async fn list(&self, listing: &Listing, pages: &mpsc::Sender<Result<ListedPage, Failure>>) {
         let mut progress = Progress {
-            sequence: Sequence::new(self.client.lists_in_order()),
+            sequence: Sequence::new(s3::lists_in_order(&listing.bucket)),
             budget: Budget::new(self.max_attempts.get()),
             token: None,
             n_requests: 0,
@@ -84,6 +84,7 @@ impl Listings {
             progress.n_requests += 1;
             let started = Instant::now();
             let request = ListRequest {
+                bucket: &listing.bucket,
                 prefix: &listing.prefix,
                 token: progress.token.as_deref(),
             };

@@ -4,6 +4,7 @@
 
 mod harness;
 
+mod buckets;
 mod chaos;
 mod connection;
 mod disk;
@@ -13,6 +14,7 @@ mod environment;
 mod events;
 mod existing;
 mod failures;
+mod filters;
 mod hostile;
 mod incomplete_answers;
 mod interruption;

@@ -21,6 +21,7 @@ pub use sequence::Sequence;
 use super::body::{Body, read_beginning};
 use super::client::{Client, MAX_CORRECTIONS};
 use super::error::GetError;
+use super::options::is_directory_bucket;
 use super::session::Session;
 use crate::outcome::ErrorCode;
 
@@ -42,9 +43,10 @@ impl Client {
         request: &ListRequest<'_>,
         sequence: &mut Sequence,
     ) -> Result<Page, GetError> {
+        let sessions = self.sessions(Some(request.bucket)).await?;
         let mut n_corrections = 0;
         loop {
-            let session = self.0.sessions.fresh().await?;
+            let session = sessions.fresh().await?;
             let error = match self.page(&session, request, sequence).await {
                 Ok(page) => return Ok(page),
                 Err(error) => self.masked(&session, error),
@@ -53,17 +55,10 @@ impl Client {
                 return Err(error);
             };
             n_corrections += 1;
-            if n_corrections > MAX_CORRECTIONS
-                || !self.0.sessions.has_learned(&session, lesson).await
-            {
+            if n_corrections > MAX_CORRECTIONS || !sessions.has_learned(&session, lesson).await {
                 return Err(error);
             }
         }
-    }
-
-    /// Whether the bucket's keys are listed in order, which those of directory buckets are not.
-    pub fn lists_in_order(&self) -> bool {
-        !self.0.sessions.is_directory_bucket()
     }
 
     async fn page(
@@ -90,8 +85,9 @@ impl Client {
             return Err(self.refusal(session, false, &head, &error_body));
         }
         let body = whole(body, silence).await?;
-        let page = Page::read(&body, list.prefix).and_then(|page| {
+        let page = Page::read(&body, list.asked_prefix()).and_then(|mut page| {
             sequence.accept(&page)?;
+            page.retain(list.prefix);
             Ok(page)
         });
         match page {
@@ -107,6 +103,11 @@ impl Client {
             }
         }
     }
+}
+
+/// Whether the bucket's keys are listed in order, which those of directory buckets are not.
+pub fn lists_in_order(bucket: &str) -> bool {
+    !is_directory_bucket(bucket)
 }
 
 /// Reads a page's body to its end.
@@ -138,10 +139,8 @@ pub fn read_page(bytes: &[u8]) {
         assert!(!entry.key.is_empty() && entry.key.starts_with(&*prefix));
     }
     let mut sequence = Sequence::new(true);
-    if sequence.accept(&page).is_ok()
-        && !page.rows.is_empty()
-        && page.rows.iter().all(Result::is_ok)
-    {
+    let has_keys = page.rows.iter().any(Result::is_ok);
+    if sequence.accept(&page).is_ok() && has_keys {
         assert!(
             sequence.accept(&page).is_err(),
             "the same page follows itself"

@@ -9,7 +9,8 @@ use quick_xml::Reader;
 use quick_xml::events::{BytesRef, BytesStart, Event};
 
 use crate::outcome::ErrorCode;
-use crate::row::{Entry, MAX_KEY, UnusableRow};
+use crate::row::{Entry, LastModified, MAX_KEY, UnusableRow};
+use crate::s3::date;
 
 /// The most bytes of a key that are shown in a message.
 const MAX_SHOWN: usize = 200;
@@ -93,6 +94,16 @@ impl Page {
             .map(|contents| contents.row(prefix, is_encoded))
             .collect::<Result<_, _>>()?;
         Ok(Self { rows, next })
+    }
+}
+
+impl Page {
+    /// Drops the keys that do not begin with `prefix`.
+    pub fn retain(&mut self, prefix: &str) {
+        self.rows.retain(|row| {
+            row.as_ref()
+                .map_or(true, |entry| entry.key.starts_with(prefix))
+        });
     }
 }
 
@@ -259,6 +270,10 @@ impl Contents {
                 .etag
                 .map(|etag| etag.trim().trim_matches('"').to_owned())
                 .filter(|etag| !etag.is_empty() && etag.len() <= MAX_SHOWN),
+            last_modified: self
+                .last_modified
+                .and_then(|time| date::parse(&time))
+                .map(LastModified::At),
             is_listed: true,
             ..Entry::default()
         };

@@ -6,19 +6,32 @@ use http_body_util::Full;
 use percent_encoding::utf8_percent_encode;
 
 use crate::s3::error::GetError;
+use crate::s3::options::is_directory_bucket;
 use crate::s3::sign::Signer;
 use crate::s3::sign::template::QUERY;
 
 /// What to list.
 #[derive(Debug, Clone)]
 pub struct ListRequest<'a> {
+    pub bucket: &'a str,
     /// What the keys begin with; may be empty.
     pub prefix: &'a str,
     /// What the page before said is to be asked for; `None` for the first page.
     pub token: Option<&'a str>,
 }
 
-impl ListRequest<'_> {
+impl<'a> ListRequest<'a> {
+    /// The prefix to ask for. That of a directory bucket must end in `/` (S3 API reference, "ListObjectsV2"), so that more
+    /// keys may be listed than are wanted.
+    pub fn asked_prefix(&self) -> &'a str {
+        if is_directory_bucket(self.bucket) {
+            let end = self.prefix.rfind('/').map_or(0, |slash| slash + 1);
+            &self.prefix[..end]
+        } else {
+            self.prefix
+        }
+    }
+
     /// The query, its parameters in the order in which they are signed.
     fn query(&self) -> String {
         let mut query = String::with_capacity(128);
@@ -29,7 +42,7 @@ impl ListRequest<'_> {
             ("list-type", Some("2")),
             (
                 "prefix",
-                Some(self.prefix).filter(|prefix| !prefix.is_empty()),
+                Some(self.asked_prefix()).filter(|prefix| !prefix.is_empty()),
             ),
         ];
         for (name, value) in parameters {
@@ -72,8 +85,32 @@ mod tests {
     use super::*;
 
     #[test]
+    fn directory_buckets_are_asked_for_whole_folders() {
+        let asked = |bucket, prefix| {
+            let token = None;
+            ListRequest {
+                bucket,
+                prefix,
+                token,
+            }
+            .asked_prefix()
+        };
+        assert_eq!(asked("b--use1-az4--x-s3", "a/b/c"), "a/b/");
+        assert_eq!(asked("b--use1-az4--x-s3", "a/b/"), "a/b/");
+        assert_eq!(asked("b--use1-az4--x-s3", "a"), "");
+        assert_eq!(asked("b", "a/b"), "a/b");
+    }
+
+    #[test]
     fn parameters_stand_in_the_order_of_their_signature_and_are_encoded() {
-        let query = |prefix, token| ListRequest { prefix, token }.query();
+        let query = |prefix, token| {
+            ListRequest {
+                bucket: "b",
+                prefix,
+                token,
+            }
+            .query()
+        };
         assert_eq!(query("", None), "encoding-type=url&list-type=2");
         assert_eq!(
             query("a b/ü+&", Some("t=/+")),

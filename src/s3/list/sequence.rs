@@ -8,7 +8,7 @@ use super::page::{Page, PageFault};
 /// What is known from the pages so far.
 #[derive(Debug)]
 pub struct Sequence {
-    is_ordered: bool,
+    order: Order,
     last_key: Option<String>,
     /// A token of an earlier page. It is replaced after 1, 2, 4, … pages, so that tokens that repeat are found in the end,
     /// however many there are (R. P. Brent, 1980).
@@ -16,10 +16,24 @@ pub struct Sequence {
     n_pages: u64,
 }
 
+/// The orders that all keys so far are in.
+#[derive(Debug, Clone, Copy)]
+struct Order {
+    /// None is expected.
+    is_free: bool,
+    is_of_bytes: bool,
+    /// The order of servers that compare strings as Java does. It differs for characters past U+FFFF.
+    is_of_utf16: bool,
+}
+
 impl Sequence {
     pub fn new(is_ordered: bool) -> Self {
         Self {
-            is_ordered,
+            order: Order {
+                is_free: !is_ordered,
+                is_of_bytes: true,
+                is_of_utf16: true,
+            },
             last_key: None,
             remembered: None,
             n_pages: 0,
@@ -31,11 +45,11 @@ impl Sequence {
     /// # Errors
     /// What is wrong with it.
     pub fn accept(&mut self, page: &Page) -> Result<(), PageFault> {
-        let mut last = self.last_key.as_deref().filter(|_| self.is_ordered);
+        let (mut last, mut order) = (self.last_key.as_deref(), self.order);
         for row in &page.rows {
             let Ok(entry) = row else { continue };
             if let Some(last) = last
-                && !follows(last, &entry.key)
+                && !order.allows(last, &entry.key)
             {
                 return Err(format!(
                     "its keys are not in order: `{}` comes after `{}`",
@@ -44,7 +58,7 @@ impl Sequence {
                 )
                 .into());
             }
-            last = self.is_ordered.then_some(&entry.key);
+            last = Some(&entry.key);
         }
         if page.next.is_some() && page.next == self.remembered {
             return Err("it leads back to an earlier page (`NextContinuationToken`)".into());
@@ -54,14 +68,28 @@ impl Sequence {
         if self.n_pages.is_power_of_two() {
             self.remembered.clone_from(&page.next);
         }
-        self.last_key = last;
+        (self.last_key, self.order) = (last, order);
         Ok(())
     }
 }
 
-/// Whether `key` is past `last`, in the order of bytes or, as with servers written in Java, in that of UTF-16.
-fn follows(last: &str, key: &str) -> bool {
-    key > last || key.encode_utf16().gt(last.encode_utf16())
+impl Order {
+    /// Whether `key` may come right after `last`.
+    fn allows(&mut self, last: &str, key: &str) -> bool {
+        if self.is_free {
+            return true;
+        }
+        let is_of_bytes = key > last;
+        // The orders agree wherever one of the keys is ASCII, as nearly all are.
+        let is_of_utf16 = if key.is_ascii() || last.is_ascii() {
+            is_of_bytes
+        } else {
+            key.encode_utf16().gt(last.encode_utf16())
+        };
+        self.is_of_bytes &= is_of_bytes;
+        self.is_of_utf16 &= is_of_utf16;
+        self.is_of_bytes || self.is_of_utf16
+    }
 }
 
 #[cfg(test)]
@@ -98,6 +126,8 @@ mod tests {
         // Bytes and UTF-16 differ for characters past U+FFFF.
         assert_eq!(accepted(true, &[&["\u{ff5e}", "\u{1f600}"]]), [true]);
         assert_eq!(accepted(true, &[&["\u{1f600}", "\u{ff5e}"]]), [true]);
+        let both: &[&str] = &["\u{ff5e}", "\u{1f600}", "\u{ff5f}"];
+        assert_eq!(accepted(true, &[both]), [false]);
     }
 
     #[test]

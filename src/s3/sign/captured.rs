@@ -37,7 +37,7 @@ impl Signer {
             .list_objects_v2()
             .bucket(&self.bucket)
             .encoding_type(EncodingType::Url)
-            .set_prefix(Some(list.prefix.to_owned()).filter(|prefix| !prefix.is_empty()))
+            .set_prefix(Some(list.asked_prefix().to_owned()).filter(|prefix| !prefix.is_empty()))
             .set_continuation_token(list.token.map(str::to_owned))
             .set_request_payer(self.requester_pays.then_some(RequestPayer::Requester))
             .customize()

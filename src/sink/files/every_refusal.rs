@@ -9,7 +9,7 @@ use rustix::io::Errno;
 
 use super::LocalError;
 use super::faults::{Call, inject};
-use super::refusals::{JOURNAL, PARTIAL, Run, names, read, whole};
+use super::testing::{JOURNAL, PARTIAL, Run, names, read, whole};
 
 const CALLS: [Call; 15] = [
     Call::Append,

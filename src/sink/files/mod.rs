@@ -9,14 +9,20 @@ mod every_refusal;
 mod faults;
 mod journal;
 mod lock;
+#[cfg(all(test, target_os = "linux"))]
+mod no_locks;
 mod output;
 mod partial;
 mod path;
 mod preview;
 mod publish;
 #[cfg(all(test, target_os = "linux"))]
+mod races;
+#[cfg(all(test, target_os = "linux"))]
 mod refusals;
 mod sys;
+#[cfg(all(test, target_os = "linux"))]
+mod testing;
 mod user_file;
 mod warnings;
 
@@ -26,6 +32,7 @@ pub use output::OutputFolder;
 pub use partial::PartialFile;
 #[cfg(fuzzing)]
 pub use path::encode::decode;
+pub use path::template::{PathTemplate, TemplateError};
 pub use path::{LocalPath, PathRules};
 pub use preview::Preview;
 pub use user_file::{UserFile, first_bytes, is_same_file, open_stream};

@@ -36,8 +36,12 @@ fn parse(line: &[u8]) -> Option<Line<'_>> {
     }
     let (size, name) = rest[padding..].split_at(length);
     let size = std::str::from_utf8(size).ok()?.parse().ok();
-    name.strip_prefix(b" ")
-        .map(|name| Line::Object { name, size })
+    let date = std::str::from_utf8(date).ok()?;
+    name.strip_prefix(b" ").map(|name| Line::Object {
+        name,
+        size,
+        last_modified: date.parse().ok(),
+    })
 }
 
 /// Whether `text` is a date such as `2024-01-02 03:04:05`.

@@ -2,12 +2,10 @@
 
 use std::str::FromStr;
 
+use super::bucket::Buckets;
 use super::findings::Findings;
 use crate::outcome::ErrorCode;
-use crate::row::{Entry, MAX_COLUMN, UnusableRow};
-
-/// The longest key that S3 can hold, in bytes of UTF-8 (S3 user guide, "Naming Amazon S3 objects").
-const MAX_KEY: usize = 1024;
+use crate::row::{Entry, LastModified, MAX_COLUMN, MAX_KEY, UnusableRow};
 
 /// One `T` per column that describes an object: the column's names, its position, or its value.
 ///
@@ -20,6 +18,7 @@ pub struct Columns<T> {
     pub size: T,
     pub etag: T,
     pub dest: T,
+    pub last_modified: T,
 }
 
 /// The names in the header of a CSV.
@@ -30,6 +29,7 @@ pub const CSV_NAMES: Columns<&str> = Columns {
     size: "size",
     etag: "etag",
     dest: "dest",
+    last_modified: "last_modified",
 };
 
 /// The names in the `fileSchema` of an inventory, which has no `dest`.
@@ -40,6 +40,7 @@ const INVENTORY_NAMES: Columns<Option<&str>> = Columns {
     size: Some("Size"),
     etag: Some("ETag"),
     dest: None,
+    last_modified: Some("LastModifiedDate"),
 };
 
 /// The members of a JSON object. `key` is not among them, since it may also be a URI.
@@ -50,6 +51,7 @@ const JSON_NAMES: Columns<&[&str]> = Columns {
     size: &["Size", "size"],
     etag: &["ETag", "etag"],
     dest: &["dest"],
+    last_modified: &["LastModified", "last_modified"],
 };
 
 impl<T> Columns<T> {
@@ -62,6 +64,7 @@ impl<T> Columns<T> {
             size: &self.size,
             etag: &self.etag,
             dest: &self.dest,
+            last_modified: &self.last_modified,
         }
     }
 
@@ -74,6 +77,7 @@ impl<T> Columns<T> {
             size: convert(self.size),
             etag: convert(self.etag),
             dest: convert(self.dest),
+            last_modified: convert(self.last_modified),
         }
     }
 
@@ -86,6 +90,7 @@ impl<T> Columns<T> {
             (JSON_NAMES.size, &mut self.size),
             (JSON_NAMES.etag, &mut self.etag),
             (JSON_NAMES.dest, &mut self.dest),
+            (JSON_NAMES.last_modified, &mut self.last_modified),
         ];
         let found = columns
             .into_iter()
@@ -100,6 +105,8 @@ pub enum Value<'a> {
     Text(&'a str),
     /// A number that its format has parsed already.
     Number(u64),
+    /// A time that its format has parsed already.
+    Time(LastModified),
 }
 
 impl Default for Value<'_> {
@@ -109,11 +116,11 @@ impl Default for Value<'_> {
 }
 
 impl<'a> Value<'a> {
-    /// The text; empty for a number, since only sizes are numbers.
+    /// The text; empty for a number or a time, since only sizes and times are such values.
     pub fn text(self) -> &'a str {
         match self {
             Self::Text(text) => text,
-            Self::Number(_) => "",
+            Self::Number(_) | Self::Time(_) => "",
         }
     }
 }
@@ -123,7 +130,7 @@ impl<'a> Value<'a> {
 pub struct KeyRules<'a> {
     /// Prepended to keys, but not to those of an `s3://` URI.
     pub prefix: &'a str,
-    pub bucket: &'a str,
+    pub bucket: &'a Buckets<'a>,
     pub findings: &'a Findings,
 }
 
@@ -163,10 +170,16 @@ impl KeyRules<'_> {
     }
 
     /// The object of a listing's line, from the name as it is printed there.
-    pub fn listed(&self, name: &[u8], size: Option<u64>) -> Result<Entry, UnusableRow> {
+    pub fn listed(
+        &self,
+        name: &[u8],
+        size: Option<u64>,
+        last_modified: Option<LastModified>,
+    ) -> Result<Entry, UnusableRow> {
         self.entry(Columns {
             key: Value::Text(utf8(name)?),
             size: size.map_or_else(Value::default, Value::Number),
+            last_modified: last_modified.map_or_else(Value::default, Value::Time),
             ..Columns::default()
         })
     }
@@ -174,17 +187,7 @@ impl KeyRules<'_> {
     /// The object that the columns of a row name.
     pub fn entry(&self, columns: Columns<Value<'_>>) -> Result<Entry, UnusableRow> {
         let entry = self.read(columns);
-        let bucket = columns.bucket.text();
-        if !bucket.is_empty() && bucket != self.bucket {
-            let message = format!(
-                "the row is for bucket `{bucket}`, this run is for `{}`",
-                self.bucket
-            );
-            return Err(UnusableRow {
-                bucket: Some(bucket.to_owned()),
-                ..UnusableRow::failed(entry, ErrorCode::WrongBucket, message)
-            });
-        }
+        let entry = self.check_bucket(entry, columns.bucket.text())?;
         let length = entry.key.len();
         if length == 0 {
             return Err(UnusableRow::invalid("the key is empty").without_key(entry, ""));
@@ -216,19 +219,34 @@ impl KeyRules<'_> {
         whole.push_str(key);
         Entry {
             key: whole,
+            bucket: self.named_bucket(columns.bucket.text()),
             version_id: given(columns.version_id.text()),
             size: self.size(columns.size),
             etag: given(columns.etag.text().trim_matches('"')),
             dest: given(columns.dest.text()),
             is_listed: false,
+            last_modified: self.time(columns.last_modified),
         }
+    }
+
+    /// A time. A text that is not one counts as missing, and is reported as a finding.
+    fn time(&self, value: Value<'_>) -> Option<LastModified> {
+        let text = match value {
+            Value::Time(time) => return Some(time),
+            other => other.text(),
+        };
+        let time = text.parse().ok();
+        if time.is_none() && !text.is_empty() {
+            self.findings.bad_time(text);
+        }
+        time
     }
 
     /// A size in bytes. A text that is not a number counts as missing, and is reported as a finding.
     fn size(&self, value: Value<'_>) -> Option<u64> {
         let text = match value {
             Value::Number(size) => return Some(size),
-            Value::Text(text) => text,
+            other => other.text(),
         };
         let size = text.parse().ok();
         if size.is_none() && !text.is_empty() {
@@ -307,10 +325,49 @@ mod tests {
             names.size,
             names.etag,
             names.dest,
+            names.last_modified,
         ] {
             let name = name.unwrap();
             assert_eq!(columns.json_member(name), Some(&mut { name }));
         }
         assert_eq!(columns.json_member("key"), None);
+    }
+
+    #[test]
+    fn each_format_says_when_an_object_was_last_modified() {
+        use crate::source::testing::entries;
+        for (list, format, time) in [
+            (
+                "key,last_modified\nk,2024-01-02T03:04:05Z\n",
+                "csv",
+                "2024-01-02T03:04:05Z",
+            ),
+            (
+                "key,last_modified\nk,2024-01-02 03:04:05\n",
+                "csv",
+                "2024-01-02 03:04:05",
+            ),
+            (
+                "{\"Key\":\"k\",\"LastModified\":\"2024-01-02T03:04:05+00:00\"}",
+                "json",
+                "2024-01-02T03:04:05Z",
+            ),
+            (
+                "2024-01-02 03:04:05          3 k\n",
+                "aws-s3-ls",
+                "2024-01-02 03:04:05",
+            ),
+            (
+                "2024/01/02 03:04:05                 3  k\n",
+                "s5cmd-ls",
+                "2024-01-02T03:04:05Z",
+            ),
+        ] {
+            let entries = entries(list.as_bytes(), format);
+            let said = entries[0].last_modified.map(|time| time.to_string());
+            assert_eq!(said.as_deref(), Some(time), "{list}");
+        }
+        let bad = entries(b"key,last_modified\nk,yesterday\n", "csv");
+        assert_eq!(bad[0].last_modified, None);
     }
 }

@@ -9,6 +9,8 @@ pub struct Findings {
     n_folders: Cell<u64>,
     n_bad_sizes: Cell<u64>,
     first_bad_size: RefCell<String>,
+    n_bad_times: Cell<u64>,
+    first_bad_time: RefCell<String>,
     is_truncated: Cell<bool>,
     is_last_line_open: Cell<bool>,
 }
@@ -30,6 +32,15 @@ impl Findings {
                 text.chars().take(40).flat_map(char::escape_debug).collect();
         }
         self.n_bad_sizes.set(self.n_bad_sizes.get() + 1);
+    }
+
+    /// Counts a time that cannot be read.
+    pub fn bad_time(&self, text: &str) {
+        if self.n_bad_times.get() == 0 {
+            *self.first_bad_time.borrow_mut() =
+                text.chars().take(40).flat_map(char::escape_debug).collect();
+        }
+        self.n_bad_times.set(self.n_bad_times.get() + 1);
     }
 
     /// The list itself says that it is incomplete.
@@ -80,6 +91,20 @@ impl Findings {
                 warnings.push(format!(
                     "{rows} of the key list {list} with a size that is not a number of bytes, such as `{}`: those sizes are ignored",
                     self.first_bad_size.borrow()
+                ));
+            }
+        }
+        match self.n_bad_times.get() {
+            0 => {}
+            n => {
+                let rows = if n == 1 {
+                    "1 row".to_owned()
+                } else {
+                    format!("{n} rows")
+                };
+                warnings.push(format!(
+                    "{rows} of the key list {list} with a last-modified time that cannot be read, such as `{}`: write times as `2024-01-02T03:04:05Z`; those times are ignored",
+                    self.first_bad_time.borrow()
                 ));
             }
         }

@@ -53,6 +53,10 @@ pub enum ListProblem {
     NotJson(serde_json::Error),
     #[error("{0}")]
     Inventory(String),
+    #[error(
+        "its first row names no bucket: use `--bucket BUCKET`, or rows such as `s3://bucket/key`"
+    )]
+    NoBucket,
     #[error("{0}")]
     Listing(Box<Failure>),
     #[error("a defect of s3pull, please report it: {0}")]

@@ -3,7 +3,7 @@
 use super::columns::excerpt;
 use super::format::{Emit, List, ListProblem};
 use super::lines;
-use crate::row::UnusableRow;
+use crate::row::{LastModified, UnusableRow};
 
 /// A line of a listing.
 #[derive(Debug, PartialEq, Eq)]
@@ -13,6 +13,7 @@ pub enum Line<'a> {
         name: &'a [u8],
         /// Bytes; `None` if the listing rounds them.
         size: Option<u64>,
+        last_modified: Option<LastModified>,
     },
     /// A common prefix, whose objects are not in the listing.
     Folder,
@@ -30,7 +31,14 @@ pub fn read(
     let (keys, ending) = (list.keys, list.line_ending);
     let has_end = lines::for_each(&mut *list.input, ending, lines::MAX_LINE, |line, text| {
         let entry = match text.map(|text| (text, parse(text))) {
-            Ok((_, Some(Line::Object { name, size }))) => keys.listed(name, size),
+            Ok((
+                _,
+                Some(Line::Object {
+                    name,
+                    size,
+                    last_modified,
+                }),
+            )) => keys.listed(name, size, last_modified),
             Ok((_, Some(Line::Folder))) => return keys.findings.folder(),
             Ok((_, Some(Line::Total))) => return,
             Ok((text, None)) => {

@@ -6,6 +6,7 @@
 
 use super::format::Format;
 use super::listing::{self, Line, has_shape};
+use crate::row::LastModified;
 
 pub static FORMAT: Format = Format {
     name: "s5cmd-ls",
@@ -36,7 +37,11 @@ fn parse(line: &[u8]) -> Option<Line<'_>> {
             let size = std::str::from_utf8(column).ok()?.parse().ok();
             return match column {
                 b"DIR" => Some(Line::Folder),
-                _ if has_date => Some(Line::Object { name, size }),
+                _ if has_date => Some(Line::Object {
+                    name,
+                    size,
+                    last_modified: utc(date),
+                }),
                 _ => None,
             };
         }
@@ -58,6 +63,12 @@ fn next_column(text: &[u8]) -> Option<(&[u8], &[u8])> {
 /// Whether `text` is a date such as `2024/01/02 03:04:05`.
 fn is_date(text: &[u8]) -> bool {
     has_shape(text, b"dddd/dd/dd dd:dd:dd")
+}
+
+/// The time that a date stands for: s5cmd prints UTC (`storage/s3.go`).
+fn utc(date: &[u8]) -> Option<LastModified> {
+    let date = std::str::from_utf8(date).ok()?;
+    format!("{}Z", date.replace('/', "-")).parse().ok()
 }
 
 /// Whether `text` is a size: `DIR`, `123` or `1.5K`. An ETag that consists of digits is longer.
@@ -95,6 +106,7 @@ mod tests {
             Some(Line::Object {
                 name: name.as_bytes(),
                 size,
+                last_modified: "2024-01-02T03:04:05Z".parse().ok(),
             })
         };
         let cases = [

@@ -167,6 +167,7 @@ impl Request {
         let range = part.as_ref().map(|part| part.range.clone());
         let started = Instant::now();
         let request = GetRequest {
+            bucket: self.entry.bucket.as_deref(),
             key: &self.entry.key,
             version_id,
             if_modified_since: self.if_modified_since.filter(|_| part.is_none()),

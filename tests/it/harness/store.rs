@@ -120,6 +120,11 @@ pub fn version_of(key: &str, version_id: &str) -> String {
     format!("{key}?versionId={version_id}")
 }
 
+/// What an object of another bucket than [`BUCKET`] is stored under. There is such a bucket if it has an object.
+pub fn of_bucket(bucket: &str, key: &str) -> String {
+    format!("s3://{bucket}/{key}")
+}
+
 #[derive(Default)]
 pub struct Store {
     pub objects: Mutex<HashMap<String, Object>>,
@@ -127,13 +132,36 @@ pub struct Store {
 }
 
 impl Store {
+    /// What the objects of a bucket are stored under before their key.
+    fn bucket(&self, name: &str) -> S3Result<String> {
+        if name == BUCKET {
+            return Ok(String::new());
+        }
+        let stored = of_bucket(name, "");
+        let objects = self.objects.lock().unwrap();
+        if objects.keys().any(|key| key.starts_with(&stored)) {
+            return Ok(stored);
+        }
+        Err(s3_error!(
+            NoSuchBucket,
+            "The specified bucket does not exist"
+        ))
+    }
+
     /// The keys of a page that are past `after`, in order, and whether there are more.
-    fn page(&self, prefix: &str, after: Option<&str>) -> (Vec<(String, Object)>, bool) {
+    fn page(
+        &self,
+        bucket: &str,
+        prefix: &str,
+        after: Option<&str>,
+    ) -> (Vec<(String, Object)>, bool) {
         let objects = self.objects.lock().unwrap();
         let mut keys: Vec<_> = objects
             .keys()
+            .filter_map(|key| key.strip_prefix(bucket))
             .filter(|key| key.starts_with(prefix) && !key.contains("?versionId="))
-            .filter(|key| after.is_none_or(|after| key.as_str() > after))
+            .filter(|key| !bucket.is_empty() || !key.starts_with("s3://"))
+            .filter(|key| after.is_none_or(|after| *key > after))
             .collect();
         keys.sort();
         let page_size = match self.quirks.lock().unwrap().page_size {
@@ -141,7 +169,12 @@ impl Store {
             size => size,
         };
         let page = keys.iter().take(page_size);
-        let page = page.map(|key| ((*key).clone(), objects[*key].clone()));
+        let page = page.map(|key| {
+            (
+                (*key).to_owned(),
+                objects[&format!("{bucket}{key}")].clone(),
+            )
+        });
         (page.collect(), keys.len() > page_size)
     }
 }
@@ -153,18 +186,13 @@ impl S3 for &'static Store {
         request: S3Request<ListObjectsV2Input>,
     ) -> S3Result<S3Response<ListObjectsV2Output>> {
         let input = request.input;
-        if input.bucket != BUCKET {
-            return Err(s3_error!(
-                NoSuchBucket,
-                "The specified bucket does not exist"
-            ));
-        }
+        let bucket = self.bucket(&input.bucket)?;
         let prefix = input.prefix.unwrap_or_default();
         let after = input
             .continuation_token
             .as_ref()
             .map(|token| token.strip_prefix("after ").unwrap());
-        let (page, is_truncated) = self.page(&prefix, after);
+        let (page, is_truncated) = self.page(&bucket, &prefix, after);
         let is_encoded = input
             .encoding_type
             .is_some_and(|encoding| encoding.as_str() == "url")
@@ -203,18 +231,14 @@ impl S3 for &'static Store {
         request: S3Request<GetObjectInput>,
     ) -> S3Result<S3Response<GetObjectOutput>> {
         let input = request.input;
-        if input.bucket != BUCKET {
-            return Err(s3_error!(
-                NoSuchBucket,
-                "The specified bucket does not exist"
-            ));
-        }
+        let bucket = self.bucket(&input.bucket)?;
         let object = {
             let objects = self.objects.lock().unwrap();
+            let key = format!("{bucket}{}", input.key);
             let version = input
                 .version_id
-                .and_then(|id| objects.get(&version_of(&input.key, &id)));
-            version.or_else(|| objects.get(&input.key)).cloned()
+                .and_then(|id| objects.get(&version_of(&key, &id)));
+            version.or_else(|| objects.get(&key)).cloned()
         };
         let object =
             object.ok_or_else(|| s3_error!(NoSuchKey, "The specified key does not exist."))?;

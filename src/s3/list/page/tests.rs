@@ -33,13 +33,15 @@ fn keys(inner: &str) -> Result<Vec<String>, String> {
 }
 
 #[test]
-fn an_object_has_its_key_size_and_etag() {
+fn an_object_has_its_key_size_etag_and_time() {
     let body = page(&format!("{LAST}<KeyCount>1</KeyCount>{}", object("a/b")));
     let page = Page::read(body.as_bytes(), "a/").unwrap();
     assert_eq!(page.next, None);
     let entry = page.rows[0].as_ref().unwrap();
     assert_eq!((entry.key.as_str(), entry.size), ("a/b", Some(7)));
     assert_eq!(entry.etag.as_deref(), Some("e"));
+    let time = entry.last_modified.map(|time| time.to_string());
+    assert_eq!(time.as_deref(), Some("2024-01-02T03:04:05Z"));
 }
 
 #[test]
@@ -117,6 +119,20 @@ fn keys_are_decoded_if_the_reply_says_that_they_are_encoded() {
 fn a_key_that_s3_cannot_hold_fails_alone() {
     let rows = keys(&format!("{}{}", object(&"k".repeat(1025)), object("l"))).unwrap();
     assert!(rows[0].contains("InvalidKey") && rows[1] == "l", "{rows:?}");
+}
+
+#[test]
+fn keys_that_were_only_listed_with_others_are_dropped() {
+    let body = page(&format!(
+        "{LAST}{URL}{}{}{}",
+        object("a/b"),
+        object("a/c"),
+        object("%ff")
+    ));
+    let mut page = Page::read(body.as_bytes(), "").unwrap();
+    page.retain("a/c");
+    assert_eq!(page.rows.len(), 2);
+    assert_eq!(page.rows[0].as_ref().unwrap().key, "a/c");
 }
 
 #[test]

@@ -90,6 +90,7 @@ fn signatures_are_those_of_the_crate() {
                 (None, None, Some(part.clone())),
             ] {
                 let get = GetRequest {
+                    bucket: None,
                     key: "a b/ü/..//+%",
                     version_id,
                     if_modified_since,

@@ -28,9 +28,11 @@ fn listings_of_the_aws_cli_are_read_page_by_page() {
         key: "a ü\n".into(),
         size: Some(12),
         etag: Some("abc-2".into()),
+        last_modified: found[0].last_modified,
         ..Entry::default()
     };
     assert_eq!(found[0], first);
+    assert!(found[0].last_modified.is_some());
     assert_eq!(found[1].key, "s3://b/is-a-key-here");
     // Several pages may follow one another, in this layout or with one page per line.
     let pages = [LISTING, LISTING].concat();

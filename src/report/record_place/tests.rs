@@ -2,8 +2,8 @@ use super::*;
 
 #[test]
 fn ours_is_known_by_its_first_columns() {
-    let header = HEADER.join(",");
-    let first = HEADER[..N_KNOWN_COLUMNS].join(",");
+    let header = crate::report::failed_keys::HEADER.join(",");
+    let first = KNOWN_COLUMNS.join(",");
     for ours in [
         format!("{header}\nk,b\n"),
         format!("{header},more\n"),

@@ -1,0 +1,220 @@
+//! Calls on open files.
+
+use std::fs::{File, FileTimes, TryLockError};
+#[cfg(unix)]
+use std::io::IoSlice;
+use std::io::{self, ErrorKind, Write};
+use std::time::SystemTime;
+
+use bytes::Bytes;
+use cap_std::fs::Metadata;
+
+use super::again::retried;
+#[cfg(test)]
+use crate::sink::files::faults::{Call, before};
+
+/// What tells a file from every other one while it is open: its device and its number there.
+pub type FileId = (u64, u64);
+
+/// How locking a file ended.
+pub enum Lock {
+    Held,
+    /// A live process, or another download of this one, holds it.
+    HeldElsewhere,
+    /// The file system has no locks, or does not let this process use them.
+    Unavailable(io::Error),
+}
+
+/// Locks `file` without waiting.
+///
+/// # Errors
+/// When it is not known whether another process holds the lock.
+pub fn lock(file: &File) -> io::Result<Lock> {
+    let locked = retried(|| {
+        #[cfg(test)]
+        before(Call::Lock)?;
+        match file.try_lock() {
+            Ok(()) => Ok(Lock::Held),
+            Err(TryLockError::WouldBlock) => Ok(Lock::HeldElsewhere),
+            Err(TryLockError::Error(error)) => Err(error),
+        }
+    });
+    match locked {
+        Err(error) if has_no_locks(&error) => Ok(Lock::Unavailable(error)),
+        locked => locked,
+    }
+}
+
+/// NFS without lockd says `ENOLCK`, some 9p file systems `EINVAL`, confined processes `EACCES` or `EPERM`. (On Linux
+/// `flock` reports another's lock as `EWOULDBLOCK` alone.)
+fn has_no_locks(error: &io::Error) -> bool {
+    matches!(
+        error.kind(),
+        ErrorKind::Unsupported
+            | ErrorKind::InvalidInput
+            | ErrorKind::PermissionDenied
+            | ErrorKind::Interrupted
+    ) || is_no_lock(error)
+}
+
+#[cfg(unix)]
+fn is_no_lock(error: &io::Error) -> bool {
+    error.raw_os_error() == Some(rustix::io::Errno::NOLCK.raw_os_error())
+}
+
+/// `ERROR_INVALID_FUNCTION`, from network file systems without locks.
+#[cfg(not(unix))]
+fn is_no_lock(error: &io::Error) -> bool {
+    error.raw_os_error() == Some(1)
+}
+
+/// Sets the file's times. Both of them: file systems on libfuse 2 ignore a request for one alone without an error
+/// (libfuse#603).
+pub fn set_times(file: &File, modified: SystemTime) -> io::Result<()> {
+    let times = FileTimes::new()
+        .set_accessed(SystemTime::now())
+        .set_modified(modified);
+    retried(|| {
+        #[cfg(test)]
+        before(Call::SetTimes)?;
+        file.set_times(times)
+    })
+}
+
+/// Reserves `size` bytes for the file now, so that a full disk is noticed before they are fetched. Its length stays.
+#[cfg(target_os = "linux")]
+pub fn preallocate(file: &File, size: u64) -> io::Result<()> {
+    use rustix::fs::{FallocateFlags, fallocate};
+    retried(|| {
+        #[cfg(test)]
+        before(Call::Preallocate)?;
+        Ok(fallocate(file, FallocateFlags::KEEP_SIZE, 0, size)?)
+    })
+}
+
+#[cfg(not(target_os = "linux"))]
+pub fn preallocate(_: &File, _: u64) -> io::Result<()> {
+    Ok(())
+}
+
+/// Writes `chunks` at `offset`: many pieces in few system calls.
+#[cfg(unix)]
+pub fn write_at(file: &File, chunks: &[Bytes], mut offset: u64) -> io::Result<()> {
+    let mut slices: Vec<_> = chunks.iter().map(|chunk| IoSlice::new(chunk)).collect();
+    let mut slices = slices.as_mut_slice();
+    IoSlice::advance_slices(&mut slices, 0);
+    while !slices.is_empty() {
+        #[cfg(test)]
+        before(Call::Write)?;
+        // As many as one call takes: IOV_MAX is 1,024 on Linux and macOS.
+        let n_slices = slices.len().min(1024);
+        match rustix::io::pwritev(file, &slices[..n_slices], offset) {
+            Ok(0) => return Err(ErrorKind::WriteZero.into()),
+            Ok(n_written) => {
+                offset += n_written as u64;
+                IoSlice::advance_slices(&mut slices, n_written);
+            }
+            Err(rustix::io::Errno::INTR) => {}
+            Err(error) => return Err(error.into()),
+        }
+    }
+    Ok(())
+}
+
+#[cfg(windows)]
+pub fn write_at(file: &File, chunks: &[Bytes], mut offset: u64) -> io::Result<()> {
+    use std::os::windows::fs::FileExt;
+    for chunk in chunks {
+        let mut rest = &chunk[..];
+        while !rest.is_empty() {
+            let n_written = file.seek_write(rest, offset)?;
+            offset += n_written as u64;
+            rest = &rest[n_written..];
+        }
+    }
+    Ok(())
+}
+
+/// Fills `buffer` with what is at `offset`.
+#[cfg(unix)]
+pub fn read_exact_at(file: &File, buffer: &mut [u8], offset: u64) -> io::Result<()> {
+    #[cfg(test)]
+    before(Call::Read)?;
+    std::os::unix::fs::FileExt::read_exact_at(file, buffer, offset)
+}
+
+#[cfg(windows)]
+pub fn read_exact_at(file: &File, mut buffer: &mut [u8], mut offset: u64) -> io::Result<()> {
+    while !buffer.is_empty() {
+        match std::os::windows::fs::FileExt::seek_read(file, buffer, offset)? {
+            0 => return Err(ErrorKind::UnexpectedEof.into()),
+            n_read => {
+                buffer = &mut buffer[n_read..];
+                offset += n_read as u64;
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Adds `line` to a file that was opened to append to: lines of several threads do not mix.
+pub fn append(mut file: &File, line: &[u8]) -> io::Result<()> {
+    #[cfg(test)]
+    before(Call::Append)?;
+    file.write_all(line)
+}
+
+/// Cuts the file off, or fills it up with zeros, at `n_bytes`.
+pub fn set_length(file: &File, n_bytes: u64) -> io::Result<()> {
+    retried(|| {
+        #[cfg(test)]
+        before(Call::SetLength)?;
+        file.set_len(n_bytes)
+    })
+}
+
+/// What an open file is like.
+pub fn stat(file: &File) -> io::Result<std::fs::Metadata> {
+    #[cfg(test)]
+    before(Call::Stat)?;
+    file.metadata()
+}
+
+/// Whether two files are one, under whatever names.
+#[cfg(unix)]
+pub fn is_same_file(one: &std::fs::Metadata, other: &Metadata) -> bool {
+    use cap_std::fs::MetadataExt;
+    file_id(one) == Some((other.dev(), other.ino()))
+}
+
+#[cfg(not(unix))]
+pub fn is_same_file(_: &std::fs::Metadata, _: &Metadata) -> bool {
+    false
+}
+
+#[cfg(unix)]
+#[expect(
+    clippy::unnecessary_wraps,
+    reason = "not every platform has such numbers"
+)]
+pub fn file_id(file: &std::fs::Metadata) -> Option<FileId> {
+    use std::os::unix::fs::MetadataExt;
+    Some((file.dev(), file.ino()))
+}
+
+#[cfg(not(unix))]
+pub fn file_id(_: &std::fs::Metadata) -> Option<FileId> {
+    None
+}
+
+/// Whether the file has one name only.
+#[cfg(unix)]
+pub fn has_one_name(file: &std::fs::Metadata) -> bool {
+    use std::os::unix::fs::MetadataExt;
+    file.nlink() == 1
+}
+
+#[cfg(not(unix))]
+pub fn has_one_name(_: &std::fs::Metadata) -> bool {
+    true
+}

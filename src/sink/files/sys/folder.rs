@@ -1,0 +1,228 @@
+//! Calls on names in an open folder, and on the folder itself.
+
+use std::fs::File;
+use std::io::{self, ErrorKind};
+
+use cap_std::fs::{Dir, Metadata, OpenOptions};
+
+use super::file::is_same_file;
+#[cfg(test)]
+use crate::sink::files::faults::{self, Call, before};
+use crate::sink::files::path::name::{NameLimit, RESERVED_PREFIX};
+
+/// Renames `from` to `to`, in one folder, unless something has that name. Fails with `AlreadyExists` where something has
+/// it, and with `Unsupported` where the file system cannot do that.
+#[cfg(any(target_os = "linux", target_os = "macos"))]
+pub fn rename_to_free(folder: &Dir, from: &str, to: &str) -> io::Result<()> {
+    use rustix::fs::{RenameFlags, renameat_with};
+    use rustix::io::Errno;
+    #[cfg(test)]
+    before(Call::Rename)?;
+    // Both are single names in an open folder: there is nothing that a symlink could redirect.
+    let unsupported = [Errno::INVAL, Errno::NOSYS, Errno::NOTSUP, Errno::OPNOTSUPP];
+    match renameat_with(folder, from, folder, to, RenameFlags::NOREPLACE) {
+        Err(error) if unsupported.contains(&error) => Err(ErrorKind::Unsupported.into()),
+        renamed => Ok(renamed?),
+    }
+}
+
+#[cfg(not(any(target_os = "linux", target_os = "macos")))]
+pub fn rename_to_free(_: &Dir, _: &str, _: &str) -> io::Result<()> {
+    Err(ErrorKind::Unsupported.into())
+}
+
+/// Renames `from` to `to`, in one folder, in the place of whatever has that name.
+pub fn rename(folder: &Dir, from: &str, to: &str) -> io::Result<()> {
+    #[cfg(test)]
+    before(Call::Rename)?;
+    folder.rename(from, folder, to)
+}
+
+/// What something that is not a file is, in a word or two.
+#[cfg(unix)]
+pub fn kind(metadata: &Metadata) -> &'static str {
+    use cap_std::fs::FileTypeExt;
+    let kind = metadata.file_type();
+    if kind.is_dir() {
+        "folder"
+    } else if kind.is_fifo() {
+        "named pipe"
+    } else if kind.is_socket() {
+        "socket"
+    } else {
+        "device"
+    }
+}
+
+#[cfg(not(unix))]
+pub fn kind(metadata: &Metadata) -> &'static str {
+    if metadata.is_dir() {
+        "folder"
+    } else {
+        "device"
+    }
+}
+
+/// Makes the folder `path` and those that it is in, where they are not there.
+pub fn make_folder(folder: &Dir, path: &str) -> io::Result<()> {
+    #[cfg(test)]
+    before(Call::MakeFolder)?;
+    folder.create_dir_all(path)
+}
+
+/// What is at `path`, through symlinks.
+pub fn metadata(folder: &Dir, path: &str) -> io::Result<Metadata> {
+    #[cfg(test)]
+    before(Call::Look)?;
+    folder.metadata(path)
+}
+
+/// What is at `path`, where a symlink is itself.
+pub fn symlink_metadata(folder: &Dir, path: &str) -> io::Result<Metadata> {
+    #[cfg(test)]
+    before(Call::LookAtLink)?;
+    folder.symlink_metadata(path)
+}
+
+pub fn open_folder(folder: &Dir, path: &str) -> io::Result<Dir> {
+    #[cfg(test)]
+    before(Call::OpenFolder)?;
+    folder.open_dir(path)
+}
+
+/// Opens the file `name`, which is not followed if it is a symlink, and not waited for if it is a pipe.
+pub fn open(folder: &Dir, name: &str, options: &OpenOptions) -> io::Result<File> {
+    #[cfg(test)]
+    before(Call::Open)?;
+    let mut options = options.clone();
+    do_not_follow(&mut options);
+    Ok(folder.open_with(name, &options)?.into_std())
+}
+
+#[cfg(unix)]
+fn do_not_follow(options: &mut OpenOptions) {
+    use cap_std::fs::OpenOptionsExt;
+    use rustix::fs::OFlags;
+    let flags = OFlags::NOFOLLOW | OFlags::NONBLOCK;
+    options.custom_flags(i32::try_from(flags.bits()).unwrap_or_default());
+}
+
+#[cfg(not(unix))]
+fn do_not_follow(_: &mut OpenOptions) {}
+
+/// Whether symlinks lead in circles, or a symlink is where none is followed.
+#[cfg(unix)]
+pub fn is_loop(error: &io::Error) -> bool {
+    error.raw_os_error() == Some(rustix::io::Errno::LOOP.raw_os_error())
+}
+
+#[cfg(not(unix))]
+pub fn is_loop(_: &io::Error) -> bool {
+    false
+}
+
+/// Removes the file `name`, if it is still there.
+pub fn remove(folder: &Dir, name: &str) -> io::Result<()> {
+    #[cfg(test)]
+    before(Call::Remove)?;
+    match folder.remove_file(name) {
+        Err(error) if error.kind() == ErrorKind::NotFound => Ok(()),
+        removed => removed,
+    }
+}
+
+/// Whether the open file is the one that `name` stands for: its last owner may have renamed or removed it.
+#[cfg(unix)]
+pub fn is_still_named(folder: &Dir, name: &str, file: &std::fs::Metadata) -> io::Result<bool> {
+    match symlink_metadata(folder, name) {
+        Ok(named) => Ok(is_same_file(file, &named)),
+        Err(error) if error.kind() == ErrorKind::NotFound => Ok(false),
+        Err(error) => Err(error),
+    }
+}
+
+/// Where files have no numbers to compare, an open file keeps its name.
+#[cfg(not(unix))]
+pub fn is_still_named(_: &Dir, _: &str, _: &std::fs::Metadata) -> io::Result<bool> {
+    Ok(true)
+}
+
+/// Whether the file has the owner and the mode of a new one in `folder`. A new one is made to see that: umask, ACLs and
+/// the file system itself decide it.
+#[cfg(unix)]
+pub fn is_like_new(folder: &Dir, file: &std::fs::Metadata) -> io::Result<bool> {
+    use cap_std::fs::MetadataExt as _;
+    use std::os::unix::fs::MetadataExt as _;
+    let new = probe(folder)?;
+    Ok((file.uid(), file.mode()) == (new.uid(), new.mode()))
+}
+
+#[cfg(not(unix))]
+pub fn is_like_new(_: &Dir, _: &std::fs::Metadata) -> io::Result<bool> {
+    Ok(true)
+}
+
+/// The longest name that `folder` takes.
+#[cfg(unix)]
+pub fn name_limit(folder: &Dir) -> NameLimit {
+    #[cfg(test)]
+    if let Some(limit) = faults::name_limit() {
+        return limit;
+    }
+    rustix::fs::fstatvfs(folder).map_or_else(
+        |_| NameLimit::default(),
+        |state| NameLimit::of_bytes(state.f_namemax),
+    )
+}
+
+#[cfg(not(unix))]
+pub fn name_limit(_: &Dir) -> NameLimit {
+    NameLimit::default()
+}
+
+/// Has the folder's file system write everything to its disk, and waits for it.
+#[cfg(any(target_os = "linux", target_os = "android"))]
+pub fn flush(folder: &Dir) -> io::Result<()> {
+    use rustix::fs::{Mode, OFlags, openat, syncfs};
+    // The folder's own handle is good for paths only.
+    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
+    Ok(syncfs(openat(folder, ".", flags, Mode::empty())?)?)
+}
+
+/// Has all file systems write everything to their disks, where there is such a call.
+#[cfg(not(any(target_os = "linux", target_os = "android")))]
+pub fn flush(_: &Dir) -> io::Result<()> {
+    #[cfg(unix)]
+    {
+        rustix::fs::sync();
+        Ok(())
+    }
+    #[cfg(not(unix))]
+    Err(ErrorKind::Unsupported.into())
+}
+
+/// What a file made now in `folder` is like; it is gone again.
+pub fn probe(folder: &Dir) -> io::Result<Metadata> {
+    if let Ok(file) = make_nameless(folder) {
+        return file.metadata();
+    }
+    let name = format!("{RESERVED_PREFIX}clock-{:016x}", fastrand::u64(..));
+    let file = folder.open_with(&name, OpenOptions::new().write(true).create_new(true))?;
+    let metadata = file.metadata();
+    folder.remove_file(&name)?;
+    metadata
+}
+
+/// A file that leaves nothing behind, whenever this process is killed. Not every file system has them.
+#[cfg(target_os = "linux")]
+fn make_nameless(folder: &Dir) -> io::Result<cap_std::fs::File> {
+    use rustix::fs::{Mode, OFlags, openat};
+    let flags = OFlags::TMPFILE | OFlags::WRONLY | OFlags::CLOEXEC;
+    let file = openat(folder, ".", flags, Mode::from_raw_mode(0o666))?;
+    Ok(cap_std::fs::File::from_std(file.into()))
+}
+
+#[cfg(not(target_os = "linux"))]
+fn make_nameless(_: &Dir) -> io::Result<cap_std::fs::File> {
+    Err(ErrorKind::Unsupported.into())
+}

@@ -1,0 +1,16 @@
+//! The file system's calls whose failures decide what becomes of a file, and what differs between platforms in them.
+//! Unit tests can make each call fail, or do something just before it.
+
+mod again;
+mod file;
+mod folder;
+
+pub use again::waiting_for_handles;
+pub use file::{
+    FileId, Lock, append, file_id, has_one_name, is_same_file, lock, preallocate, read_exact_at,
+    set_length, set_times, stat, write_at,
+};
+pub use folder::{
+    flush, is_like_new, is_loop, is_still_named, kind, make_folder, metadata, name_limit, open,
+    open_folder, probe, remove, rename, rename_to_free, symlink_metadata,
+};
