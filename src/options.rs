@@ -17,6 +17,13 @@ pub const DEFAULT_CONNECT_TIMEOUT: &str = "5";
 pub const DEFAULT_TIMEOUT: &str = "30";
 pub const DEFAULT_FAILED: &str = "s3pull-failed.csv";
 
+/// Who chose where the failed-keys CSV goes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum FailedName {
+    Typed,
+    Default,
+}
+
 /// What to do if a key's file already exists.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, ValueEnum)]
 pub enum IfExists {

@@ -2,6 +2,7 @@
 
 mod conflicts;
 mod report;
+mod space;
 
 use std::sync::Arc;
 
@@ -18,6 +19,8 @@ use crate::source::{self, Lister};
 use crate::transfer::{Limit, Listings};
 use conflicts::{Met, Seen};
 use report::{DryRunEnd, DryRunReport};
+use space::growth;
+pub use space::shortage;
 
 /// Reads the lists to their end and tells what a run would do.
 ///
@@ -52,7 +55,9 @@ pub fn run(config: Config) -> anyhow::Result<ExitCode> {
     let mut broken = None;
     while let Some(batch) = batches.blocking_recv() {
         match batch {
-            Ok(rows) => check.batch(rows, &mut report)?,
+            Ok(rows) => check
+                .batch(rows, &mut report)
+                .inspect_err(|_| report.flush_notes())?,
             Err(error) => broken = Some(error),
         }
     }
@@ -101,15 +106,16 @@ impl Check {
                 Err(unusable) => (*unusable.entry, unusable.bucket, Err(unusable.why.into())),
             };
             match planned {
-                Ok(path) => report.planned(&entry, row.place, &path),
+                Ok((path, growth)) => report.planned(&entry, row.place, &path, growth),
                 Err(outcome) => report.unplanned(&entry, bucket.as_deref(), row.place, &outcome),
             }
         }
         report.flush().context("cannot print the rows")
     }
 
-    /// Where the object would go, or what would become of its row without a request.
-    fn plan(&mut self, entry: &Entry) -> Result<LocalPath, Outcome> {
+    /// Where the object would go and by how many bytes the files would grow, or what would become of its row without a
+    /// request.
+    fn plan(&mut self, entry: &Entry) -> Result<(LocalPath, u64), Outcome> {
         let path = self
             .paths
             .path_for(entry)
@@ -134,6 +140,6 @@ impl Check {
                 return Err(Outcome::Skipped(SkipReason::Exists));
             }
         }
-        Ok(path)
+        Ok((path, growth(entry, there.as_ref())))
     }
 }

@@ -18,7 +18,7 @@ use crate::sink::files::{PartialFile, UserFile, open_stream};
 use crate::source::ListOptions;
 use crate::transfer::Finished;
 
-pub(super) const HEADER: [&str; 12] = [
+pub(super) const HEADER: [&str; 13] = [
     "key",
     "bucket",
     "version_id",
@@ -31,6 +31,7 @@ pub(super) const HEADER: [&str; 12] = [
     "etag",
     "dest",
     "source",
+    "last_modified",
 ];
 
 /// Bytes of a list's name in the CSV.
@@ -168,6 +169,11 @@ impl FailedKeys {
             .size
             .map(|size| size.to_string())
             .unwrap_or_default();
+        let last_modified = finished
+            .entry
+            .last_modified
+            .map(|time| time.to_string())
+            .unwrap_or_default();
         self.writer.add([
             finished.entry.key.as_str(),
             finished.bucket.as_deref().unwrap_or(&self.bucket),
@@ -181,6 +187,7 @@ impl FailedKeys {
             finished.entry.required_etag().unwrap_or_default(),
             finished.entry.dest.as_deref().unwrap_or_default(),
             &source,
+            &last_modified,
         ])?;
         self.writer.n_rows_waiting += 1;
         self.writer.flush()

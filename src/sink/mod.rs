@@ -3,6 +3,7 @@
 
 pub mod files;
 mod gathered;
+mod room;
 
 use std::sync::Arc;
 use std::time::SystemTime;
@@ -14,6 +15,7 @@ use crate::options::IfExists;
 use crate::outcome::{Class, ErrorCode, Failure, SkipReason};
 use files::{DonePart, Identity, LocalError, LocalPath, OutputFolder, PartialFile, ResumableFile};
 pub use gathered::Gathered;
+use room::{Holder, Room};
 
 /// Bytes gathered before they are written. An object that is smaller is created, written and renamed in one
 /// blocking call, since the hop to a thread that may block costs more than the system calls.
@@ -25,6 +27,7 @@ pub struct Sink {
     output: OutputFolder,
     if_exists: IfExists,
     meter: Arc<Meter>,
+    room: Room,
 }
 
 /// What to do about an object, in view of what is at its path already.
@@ -42,6 +45,7 @@ impl Sink {
             output,
             if_exists,
             meter,
+            room: Room::default(),
         }
     }
 
@@ -98,22 +102,31 @@ impl Sink {
     }
 
     /// Begins an object whose parts come in any order, or goes on with what an earlier run left of it: the parts that
-    /// are there come with it. They are read once more: `on_found` is told the bytes of each.
+    /// are there come with it. They are read once more: `on_found` is told the bytes of each. While the disk is full, the
+    /// run's other large objects are waited for.
     ///
     /// # Errors
-    /// When the file cannot be made, or another process is writing it.
+    /// When the file cannot be made, there is no room for it, or another process is writing it.
     pub async fn parts(
         self: &Arc<Self>,
         path: &Arc<LocalPath>,
         identity: Identity,
         on_found: impl FnMut(u64) + Send + 'static,
     ) -> Result<(PartWriter, Vec<DonePart>), Failure> {
-        let (sink, path) = (Arc::clone(self), Arc::clone(path));
-        let beginning = move || sink.output.begin_resumable(&path, &identity, on_found);
-        let (file, done) = blocking(&self.meter, beginning).await?;
+        // What was found is told once, however often it is tried.
+        let mut on_found: Option<Box<dyn FnMut(u64) + Send>> = Some(Box::new(on_found));
+        let begin = || {
+            let (sink, path, identity) = (Arc::clone(self), Arc::clone(path), identity.clone());
+            let on_found = on_found.take().unwrap_or_else(|| Box::new(|_| {}));
+            blocking(&self.meter, move || {
+                sink.output.begin_resumable(&path, &identity, on_found)
+            })
+        };
+        let ((file, done), holder) = self.room.for_large(begin).await?;
         let writer = PartWriter {
             file: Arc::new(file),
             meter: Arc::clone(&self.meter),
+            _holder: Arc::new(holder),
         };
         Ok((writer, done))
     }
@@ -182,15 +195,27 @@ impl StreamWriter {
             mut gathered,
             n_written,
         } = self;
-        let gathered = gathered.take();
-        let meter = Arc::clone(&sink.meter);
-        blocking(&meter, move || {
-            if path.is_folder() {
-                return sink.output.make_folder(&path);
-            }
-            write(&sink.output, &path, file, &gathered, n_written)?.commit(modified)
-        })
-        .await
+        let gathered = Arc::new(gathered.take());
+        let (meter, room) = (Arc::clone(&sink.meter), sink.room.clone());
+        // What is only in memory can be written again.
+        let is_in_memory = file.is_none();
+        let mut file = file;
+        let commit = || {
+            let (sink, path) = (Arc::clone(&sink), Arc::clone(&path));
+            let (file, gathered) = (file.take(), Arc::clone(&gathered));
+            blocking(&meter, move || {
+                if path.is_folder() {
+                    return sink.output.make_folder(&path);
+                }
+                write(&sink.output, &path, file, &gathered, n_written)?.commit(modified)
+            })
+        };
+        if is_in_memory {
+            room.when_others_end(commit).await
+        } else {
+            let mut commit = commit;
+            commit().await
+        }
     }
 }
 
@@ -234,6 +259,8 @@ fn write(
 pub struct PartWriter {
     file: Arc<ResumableFile>,
     meter: Arc<Meter>,
+    /// After the file, whose end makes room.
+    _holder: Arc<Holder>,
 }
 
 impl PartWriter {
@@ -287,8 +314,8 @@ impl PartWriter {
     /// # Errors
     /// When the file system refuses, or something that must not be replaced is at the path.
     async fn commit(self, modified: Option<SystemTime>) -> Result<(), Failure> {
-        let Self { file, meter } = self;
-        blocking(&meter, move || file.commit(modified)).await
+        let file = Arc::clone(&self.file);
+        blocking(&self.meter, move || file.commit(modified)).await
     }
 
     /// Removes the file and what is known of its parts: no run can use them.

@@ -13,7 +13,9 @@ mod testing;
 pub use filter::{FilterKind, Filters, TypedFilter};
 #[cfg(any(test, fuzzing))]
 pub use lists::parse_bytes;
-pub use lists::{DetectedList, ListError, ListNote, Totals, count, listed_by, open, read};
+pub use lists::{
+    DetectedList, ListError, ListNote, Totals, count, for_each, listed_by, open, read,
+};
 pub use options::{ListOptions, ListSource};
 pub use prefix::{ListedPage, Lister, Listing};
 pub use shard::{Shard, ShardError};

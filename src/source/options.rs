@@ -35,6 +35,19 @@ impl ListOptions {
             .any(|source| matches!(source, ListSource::Prefix(_)))
     }
 
+    /// Whether rows may be of the bucket `name`, as far as the command line tells.
+    pub fn may_be_of(&self, name: &str) -> bool {
+        if let Some(bucket) = &self.bucket {
+            return bucket == name;
+        }
+        let uri = format!("s3://{name}/");
+        self.sources.iter().any(|source| match source {
+            ListSource::Stdin | ListSource::File(_) => true,
+            ListSource::Arguments(keys) => keys.iter().any(|key| key.starts_with(&uri)),
+            ListSource::Prefix(listing) => listing.bucket == name,
+        })
+    }
+
     /// The lists that are files.
     pub fn files(&self) -> impl Iterator<Item = &Path> {
         self.sources.iter().filter_map(|source| match source {

@@ -12,6 +12,7 @@ mod downloads;
 mod dry_run;
 mod environment;
 mod events;
+mod every_end;
 mod existing;
 mod failures;
 mod filters;

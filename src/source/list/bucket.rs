@@ -3,9 +3,11 @@
 use std::cell::{Cell, RefCell};
 use std::sync::Arc;
 
-use super::columns::{KeyRules, excerpt};
 use crate::outcome::ErrorCode;
 use crate::row::{Entry, UnusableRow};
+
+/// The most bytes of a name that are shown.
+const MAX_SHOWN: usize = 200;
 
 /// The buckets of a list's rows.
 #[derive(Debug)]
@@ -39,13 +41,13 @@ impl<'a> Buckets<'a> {
     }
 }
 
-impl KeyRules<'_> {
+impl Buckets<'_> {
     /// The bucket of a row that names it as `name`, which may be empty; `None` for the run's only one.
-    pub fn named_bucket(&self, name: &str) -> Option<Arc<str>> {
-        if self.bucket.only.is_some() || name.is_empty() {
+    pub fn named(&self, name: &str) -> Option<Arc<str>> {
+        if self.only.is_some() || name.is_empty() {
             return None;
         }
-        let mut last = self.bucket.last.borrow_mut();
+        let mut last = self.last.borrow_mut();
         if last.as_deref() != Some(name) {
             *last = Some(name.into());
         }
@@ -56,13 +58,11 @@ impl KeyRules<'_> {
     ///
     /// # Errors
     /// When it is not the run's, or not a bucket's name, or missing.
-    pub fn check_bucket(&self, entry: Entry, name: &str) -> Result<Entry, UnusableRow> {
-        let is_first_row = self.bucket.is_first_row.replace(false);
-        match self.bucket.only {
+    pub fn check(&self, entry: Entry, name: &str) -> Result<Entry, UnusableRow> {
+        let is_first_row = self.is_first_row.replace(false);
+        match self.only {
             Some(only) if !name.is_empty() && name != only => {
-                let message = format!(
-                    "the row is for bucket `{name}`, this run is for `{only}`; without `--bucket`, each row's own is used"
-                );
+                let message = format!("the row is for bucket `{name}`, this run is for `{only}`");
                 Err(UnusableRow {
                     bucket: Some(name.to_owned()),
                     ..UnusableRow::failed(entry, ErrorCode::WrongBucket, message)
@@ -70,14 +70,15 @@ impl KeyRules<'_> {
             }
             Some(_) => Ok(entry),
             None if name.is_empty() => {
-                self.bucket
-                    .is_missing
-                    .set(self.bucket.is_missing.get() || is_first_row);
+                if is_first_row {
+                    self.is_missing.set(true);
+                }
                 let message = "the row names no bucket: use `--bucket`, or write `s3://bucket/key`";
                 Err(UnusableRow::failed(entry, ErrorCode::InvalidRow, message))
             }
             None if !is_bucket_name(name) => {
-                let message = format!("`{}` is not a valid bucket name", excerpt(name.as_bytes()));
+                let start = &name[..name.floor_char_boundary(MAX_SHOWN)];
+                let message = format!("`{}` is not a valid bucket name", start.escape_debug());
                 Err(UnusableRow::failed(entry, ErrorCode::InvalidRow, message))
             }
             None => Ok(entry),
@@ -178,7 +179,7 @@ mod tests {
             ("{\"Key\":\"k\"}\n", "json"),
         ] {
             let refused = rows(list, format).unwrap_err();
-            assert!(refused.to_string().contains("`--bucket`"), "{refused}");
+            assert!(refused.to_string().contains("`--bucket"), "{refused}");
             assert!(refused.is_usage());
         }
     }

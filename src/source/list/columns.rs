@@ -187,7 +187,7 @@ impl KeyRules<'_> {
     /// The object that the columns of a row name.
     pub fn entry(&self, columns: Columns<Value<'_>>) -> Result<Entry, UnusableRow> {
         let entry = self.read(columns);
-        let entry = self.check_bucket(entry, columns.bucket.text())?;
+        let entry = self.bucket.check(entry, columns.bucket.text())?;
         let length = entry.key.len();
         if length == 0 {
             return Err(UnusableRow::invalid("the key is empty").without_key(entry, ""));
@@ -219,7 +219,7 @@ impl KeyRules<'_> {
         whole.push_str(key);
         Entry {
             key: whole,
-            bucket: self.named_bucket(columns.bucket.text()),
+            bucket: self.bucket.named(columns.bucket.text()),
             version_id: given(columns.version_id.text()),
             size: self.size(columns.size),
             etag: given(columns.etag.text().trim_matches('"')),

@@ -301,6 +301,7 @@ mod tests {
             version_id: Some("v1".into()),
             size: Some(12),
             etag: Some("abc".into()),
+            last_modified: "2024-01-02T03:04:05Z".parse().ok(),
             ..Entry::default()
         };
         assert_eq!(*first, expected);
