@@ -4,6 +4,7 @@
 
 mod harness;
 
+mod buckets;
 mod changed;
 mod chaos;
 mod connection;
@@ -15,11 +16,13 @@ mod events;
 mod every_end;
 mod existing;
 mod failures;
+mod filters;
 mod hostile;
 mod incomplete_answers;
 mod interruption;
 mod key_lists;
 mod large_objects;
+mod listing;
 mod manners;
 mod outages;
 mod paths;

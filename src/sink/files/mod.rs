@@ -32,6 +32,7 @@ pub use output::{FileThere, OutputFolder};
 pub use partial::PartialFile;
 #[cfg(fuzzing)]
 pub use path::encode::decode;
+pub use path::template::{PathTemplate, TemplateError};
 pub use path::{LocalPath, PathRules};
 pub use preview::Preview;
 pub use user_file::{UserFile, first_bytes, is_same_file, open_stream};
