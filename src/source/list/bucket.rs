@@ -1,6 +1,7 @@
 //! Which bucket a row is for: the run's only one, or, where the run has none, the one that the row names.
 
 use std::cell::{Cell, RefCell};
+use std::io::{self, Read};
 use std::sync::Arc;
 
 use crate::outcome::ErrorCode;
@@ -42,6 +43,14 @@ impl<'a> Buckets<'a> {
 }
 
 impl Buckets<'_> {
+    /// Has `input` end once the list is refused: its rest may be long.
+    pub fn until_refused<R: Read>(&self, input: R) -> impl Read {
+        UntilRefused {
+            input,
+            buckets: self,
+        }
+    }
+
     /// The bucket of a row that names it as `name`, which may be empty; `None` for the run's only one.
     pub fn named(&self, name: &str) -> Option<Arc<str>> {
         if self.only.is_some() || name.is_empty() {
@@ -83,6 +92,20 @@ impl Buckets<'_> {
             }
             None => Ok(entry),
         }
+    }
+}
+
+struct UntilRefused<'a, R> {
+    input: R,
+    buckets: &'a Buckets<'a>,
+}
+
+impl<R: Read> Read for UntilRefused<'_, R> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        if self.buckets.are_missing() {
+            return Ok(0);
+        }
+        self.input.read(buffer)
     }
 }
 
