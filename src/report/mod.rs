@@ -41,7 +41,7 @@ use text::{output_prefix, request_line, row_name, stopping_line};
 use crate::config::Config;
 use crate::exit_code::ExitCode;
 use crate::meter::{Meter, Wait};
-use crate::options::Verbosity;
+use crate::options::{Job, Verbosity};
 use crate::outcome::{Class, ErrorCode, Failure, Outcome, SkipReason, Verification};
 use crate::printable::printable;
 use crate::sink::files::OnWarning;
@@ -75,6 +75,7 @@ pub struct Report {
     n_other_size: u64,
     /// Files that were kept although nothing tells the content of their objects.
     n_not_verified: u64,
+    job: Job,
     sync: bool,
     list_end: ListEnd,
     /// Whether each failed row is in the CSV.
@@ -129,6 +130,7 @@ impl Report {
             lists: config.list.sources.clone(),
             n_other_size: 0,
             n_not_verified: 0,
+            job: config.transfer.job,
             sync: config.sync,
             list_end: ListEnd::Whole,
             is_recorded: true,
@@ -229,6 +231,7 @@ impl Report {
         self.progress.stop();
         if self.verbosity > Verbosity::Quiet {
             stderr.insist(&summary::text(&Summary {
+                job: self.job,
                 counts,
                 tally: &self.tally,
                 stopped_by: end.stopped_by,

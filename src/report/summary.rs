@@ -6,11 +6,13 @@ use std::time::Duration;
 use super::tally::Tally;
 use super::text::{bytes, count, duration, listed, number, per_second};
 use crate::meter::Counts;
+use crate::options::Job;
 use crate::outcome::Verification;
 use crate::transfer::Throttling;
 
 /// What is told of a run.
 pub struct Summary<'a> {
+    pub job: Job,
     pub counts: Counts,
     pub tally: &'a Tally,
     /// What stopped the run, if it was a signal.
@@ -81,6 +83,9 @@ pub fn text(summary: &Summary<'_>) -> String {
 fn first_line(summary: &Summary<'_>) -> String {
     let (counts, tally) = (&summary.counts, summary.tally);
     let n_unfinished = tally.n_interrupted + tally.n_not_attempted;
+    if let Job::Check(_) = summary.job {
+        return checked_line(summary, n_unfinished);
+    }
     // A run that came to its end says that nothing failed; one that did not has enough to say.
     let has_ended = n_unfinished == 0 && summary.stopped_by.is_none();
     let parts = [
@@ -103,6 +108,22 @@ fn first_line(summary: &Summary<'_>) -> String {
         .stopped_by
         .map_or_else(String::new, |by| format!("stopped by {by}: "));
     format!("s3pull: {stopped}{}", parts.join(", "))
+}
+
+/// `s3pull: checked: 610 right, 5 wrong, 384 not checked`
+fn checked_line(summary: &Summary<'_>, n_unfinished: u64) -> String {
+    let (n_right, n_wrong) = (
+        number(summary.counts.n_skipped),
+        number(summary.counts.n_failed.saturating_sub(n_unfinished)),
+    );
+    let stopped = summary
+        .stopped_by
+        .map_or_else(String::new, |by| format!("stopped by {by}: "));
+    let unfinished = match n_unfinished {
+        0 => String::new(),
+        n => format!(", {} not checked", number(n)),
+    };
+    format!("s3pull: {stopped}checked: {n_right} right, {n_wrong} wrong{unfinished}")
 }
 
 fn replies(n: u64) -> String {
@@ -128,6 +149,7 @@ mod tests {
 
     fn summary<'a>(verified: &'a BTreeMap<Verification, u64>, tally: &'a Tally) -> Summary<'a> {
         Summary {
+            job: Job::Download,
             counts: Counts::default(),
             tally,
             stopped_by: None,

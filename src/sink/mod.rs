@@ -58,6 +58,20 @@ pub enum Admission {
     Skip(SkipReason),
 }
 
+/// What is at an object's path.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum There {
+    Nothing,
+    File {
+        size: u64,
+        modified: SystemTime,
+    },
+    /// The folder that a folder marker stands for.
+    Folder,
+    /// A symlink that leads out of the output folder.
+    LinkOutside,
+}
+
 impl Sink {
     pub fn new(output: OutputFolder, if_exists: IfExists, meter: Arc<Meter>) -> Self {
         Self {
@@ -115,6 +129,28 @@ impl Sink {
             })
         };
         blocking(&self.meter, looking).await
+    }
+
+    /// What is at `path`, by a call that blocks for as long as the file system takes to say so.
+    ///
+    /// # Errors
+    /// When something else is there, or that cannot be seen.
+    pub fn look(&self, path: &LocalPath) -> Result<There, LocalError> {
+        if path.is_folder() {
+            let has_folder = self.output.has_folder(path)?;
+            return Ok(if has_folder {
+                There::Folder
+            } else {
+                There::Nothing
+            });
+        }
+        Ok(match self.output.file_at(path)? {
+            None => There::Nothing,
+            Some(file) => file.size.map_or(There::LinkOutside, |size| There::File {
+                size,
+                modified: file.modified,
+            }),
+        })
     }
 
     /// Hands the bytes of the file at `path` to `digest`, in order and for as long as `goes_on`, and returns it with their

@@ -18,6 +18,7 @@ mod failures;
 mod hostile;
 mod incomplete_answers;
 mod interruption;
+mod is_it_all_there;
 mod key_lists;
 mod large_objects;
 mod manners;
