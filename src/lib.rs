@@ -119,24 +119,10 @@ async fn download(config: Config, place: RecordPlace) -> anyhow::Result<ExitCode
     let max_open_files = open_files::raise_limit();
     let lists = source::open(&config.list.sources)?;
     let budget = open_files::plan(config.transfer.concurrency, max_open_files);
-    let output = match config.transfer.job {
-        Job::Download => OutputFolder::open(&config.output, budget.max_open_folders),
-        Job::Check(_) => OutputFolder::open_to_look(&config.output),
-    };
-    let mut output = output
-        .with_context(|| format!("cannot use the output folder `{}`", config.output.display()))?;
+    let mut output = open_output(&config, budget.max_open_folders)?;
     place.files().iter().for_each(|path| output.keep(path));
     config.list.files().for_each(|path| output.keep(path));
-    let client = match config.transfer.job {
-        // It makes no request, and needs no credentials.
-        Job::Check(Check {
-            depth: CheckDepth::Quick,
-            ..
-        }) => Getter::Nobody,
-        Job::Download | Job::Check(_) => {
-            Getter::Client(s3::Client::connect(config.s3.clone()).await?)
-        }
-    };
+    let client = connect(&config).await?;
     let meter = Arc::new(Meter::default());
     let limit = Limit::new(budget.concurrency.get());
     let stop = Arc::new(Stop::default());
@@ -226,6 +212,30 @@ async fn download(config: Config, place: RecordPlace) -> anyhow::Result<ExitCode
         error,
         stopped_by: signal.name(),
     }))
+}
+
+/// Opens the folder that the files are in, or go to.
+fn open_output(config: &Config, max_open_folders: usize) -> anyhow::Result<OutputFolder> {
+    let output = match config.transfer.job {
+        Job::Download => OutputFolder::open(&config.output, max_open_folders),
+        Job::Check(_) => OutputFolder::open_to_look(&config.output),
+    };
+    output.with_context(|| format!("cannot use the output folder `{}`", config.output.display()))
+}
+
+/// What requests are sent with.
+async fn connect(config: &Config) -> anyhow::Result<Getter> {
+    match config.transfer.job {
+        // It makes no request, and needs no credentials.
+        Job::Check(Check {
+            depth: CheckDepth::Quick,
+            ..
+        }) => Ok(Getter::Nobody),
+        Job::Download | Job::Check(_) => {
+            let client = s3::Client::connect(config.s3.clone()).await?;
+            Ok(Getter::Client(client))
+        }
+    }
 }
 
 /// Maps the end of the downloads to the result of the run.

@@ -26,7 +26,7 @@ use std::time::{Duration, Instant};
 
 use bottleneck::{Bottleneck, Measured};
 pub use console::error;
-use console::{Patience, Stdout, error_text, one_line};
+use console::{Lines, Patience, error_text, one_line};
 use ending::Ending;
 use events::{Events, SummaryEvent};
 pub use failed_keys::FailedKeys;
@@ -107,11 +107,12 @@ impl Report {
         meter: Arc<Meter>,
         stop: Arc<Stop>,
     ) -> anyhow::Result<Self> {
-        let failed_keys = FailedKeys::create(place, &config.list)?;
+        let mut failed_keys = FailedKeys::create(place, &config.list)?;
         let progress = Progress::start(config.progress, limit.clone(), Arc::clone(&meter));
         let patience = Patience::Of(stop);
+        failed_keys.wait_for_reader(progress.stderr(), &patience);
         let events = config.json.then(|| {
-            let stdout = Stdout::start(progress.stderr().clone(), patience.clone());
+            let stdout = Lines::stdout(progress.stderr().clone(), patience.clone());
             Events::new(&config.list, &output_prefix(&config.output), stdout)
         });
         Ok(Self {

@@ -56,6 +56,14 @@ pub fn text(summary: &Summary<'_>) -> String {
         ));
         lines.push(format!("verified by {}", verdicts(verified)));
     }
+    if counts.n_downloaded == 0 && counts.bytes > 0 && matches!(summary.job, Job::Check(_)) {
+        lines.push(format!(
+            "{} read in {}: {}/s",
+            bytes(counts.bytes),
+            duration(elapsed),
+            bytes(per_second(counts.bytes, elapsed)),
+        ));
+    }
     if summary.n_other_size > 0 {
         lines.push(format!(
             "{} of another size than the list says: changed since it was made",
@@ -146,6 +154,7 @@ fn verdicts(verified: &BTreeMap<Verification, u64>) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::options::{Check, CheckDepth, IfUnverifiable};
 
     fn summary<'a>(verified: &'a BTreeMap<Verification, u64>, tally: &'a Tally) -> Summary<'a> {
         Summary {
@@ -185,6 +194,32 @@ mod tests {
             "s3pull: 1,234 downloaded, 5 skipped, 2 failed\n\
              s3pull: 2.0 MiB in 2.00 s: 617 objects/s, 1.0 MiB/s\n\
              s3pull: verified by crc64nvme (1,230 files) and length (4 files)"
+        );
+    }
+
+    #[test]
+    fn a_check_tells_what_is_right_and_how_fast_it_was_read() {
+        let (verified, mut tally) = (BTreeMap::new(), Tally::default());
+        tally.n_not_attempted = 3;
+        let counts = Counts {
+            n_skipped: 1_234,
+            n_failed: 5,
+            bytes: 4 << 20,
+            ..Counts::default()
+        };
+        let check = Job::Check(Check {
+            depth: CheckDepth::Content,
+            if_unverifiable: IfUnverifiable::Accept,
+        });
+        assert_eq!(
+            text(&Summary {
+                job: check,
+                counts,
+                stopped_by: Some("Ctrl-C"),
+                ..summary(&verified, &tally)
+            }),
+            "s3pull: stopped by Ctrl-C: checked: 1,234 right, 2 wrong, 3 not checked\n\
+             s3pull: 4.0 MiB read in 2.00 s: 2.0 MiB/s"
         );
     }
 

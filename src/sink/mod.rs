@@ -153,8 +153,8 @@ impl Sink {
         })
     }
 
-    /// Hands the bytes of the file at `path` to `digest`, in order and for as long as `goes_on`, and returns it with their
-    /// number. As many files are read at once as there are cores.
+    /// Hands the bytes of the file at `path` to `digest`, in order and for as long as `goes_on`, which is told how many
+    /// there were, and returns it with their number. As many files are read at once as there are cores.
     ///
     /// # Errors
     /// When the file cannot be read.
@@ -163,7 +163,7 @@ impl Sink {
         path: &Arc<LocalPath>,
         mut digest: D,
         update: fn(&mut D, &[u8]),
-        goes_on: impl Fn() -> bool + Send + 'static,
+        goes_on: impl Fn(usize) -> bool + Send + 'static,
     ) -> Result<(D, u64), Failure> {
         let (sink, path) = (Arc::clone(self), Arc::clone(path));
         // It is never closed.
@@ -171,7 +171,7 @@ impl Sink {
         let reading = move || {
             let n_bytes = sink.output.read(&path, |bytes| {
                 update(&mut digest, bytes);
-                if goes_on() {
+                if goes_on(bytes.len()) {
                     ControlFlow::Continue(())
                 } else {
                     ControlFlow::Break(())

@@ -8,7 +8,7 @@ use super::checksum::{Expected, Verifier};
 use super::etag::{ContentTag, TagHasher};
 use super::fetch::{Request, interrupted};
 use super::shared::{Broken, Shared};
-use crate::options::VerifyMode;
+use crate::options::{Job, VerifyMode};
 use crate::outcome::Failure;
 use crate::row::LastModified;
 use crate::s3::GetResponse;
@@ -104,7 +104,7 @@ async fn has_content(
         return Ok(false);
     }
     let (hasher, n_bytes) = read(shared, path, hasher, TagHasher::update).await?;
-    Ok(n_bytes == size && hasher.is_same())
+    Ok(n_bytes == size && hasher.matches())
 }
 
 async fn has_checksum(
@@ -127,8 +127,14 @@ async fn read<D: Send + 'static>(
     digest: D,
     update: fn(&mut D, &[u8]),
 ) -> Result<(D, u64), Failure> {
-    let stop = Arc::clone(&shared.stop);
-    let goes_on = move || stop.phase() < Phase::GivingUp;
+    let (stop, meter) = (Arc::clone(&shared.stop), Arc::clone(&shared.meter));
+    let is_check = matches!(shared.options.job, Job::Check(_));
+    let goes_on = move |n_bytes| {
+        if is_check {
+            meter.checked(n_bytes);
+        }
+        stop.phase() < Phase::GivingUp
+    };
     let reading = shared.sink.read(path, digest, update, goes_on);
     tokio::select! {
         biased;

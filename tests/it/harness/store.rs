@@ -38,6 +38,10 @@ pub struct Object {
 
 /// What this server does otherwise than S3.
 #[derive(Debug, Clone, Copy, Default)]
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "each is a quirk that a server has or not"
+)]
 pub struct Quirks {
     pub ignores_if_match: bool,
     /// Sends the whole object whatever range is asked for.
