@@ -17,6 +17,35 @@ pub const DEFAULT_CONNECT_TIMEOUT: &str = "5";
 pub const DEFAULT_TIMEOUT: &str = "30";
 pub const DEFAULT_FAILED: &str = "s3pull-failed.csv";
 
+/// What is done about each row.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Job {
+    Download,
+    Check(Check),
+}
+
+/// How the files that are there are compared with the objects of the list.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Check {
+    pub depth: CheckDepth,
+    pub if_unverifiable: IfUnverifiable,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum CheckDepth {
+    /// Sizes and times, as the rows give them.
+    Quick,
+    /// The content.
+    Content,
+}
+
+/// What is done about a file of the object's size and time, if nothing tells the object's content.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum IfUnverifiable {
+    Accept,
+    Fail,
+}
+
 /// Who chose where the failed-keys CSV goes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum FailedName {
@@ -34,6 +63,10 @@ pub enum IfExists {
     Skip,
     /// Replace it if the object is newer than the file, otherwise keep it (by a conditional GET)
     Newer,
+    /// Keep it if it has the object's size and time (as the row gives them, or by a conditional GET)
+    Changed,
+    /// Keep it if it has the object's content (by the row's ETag, or S3's checksum from a HEAD)
+    Verify,
 }
 
 /// What to do with a key that is not a safe path.

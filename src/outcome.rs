@@ -74,6 +74,8 @@ impl SkipReason {
         match self {
             Self::Exists => "exists",
             Self::NotModified => "not-modified",
+            Self::Verified => "verified",
+            Self::NotVerified => "not-verified",
             Self::Duplicate => "duplicate",
             Self::OldVersion => "old-version",
             Self::DeleteMarker => "delete-marker",
@@ -86,6 +88,8 @@ impl fmt::Display for SkipReason {
         f.pad(match self {
             Self::Exists => "exists",
             Self::NotModified => "not modified",
+            Self::Verified => "the same content",
+            Self::NotVerified => "the same size and time, and no checksum to compare",
             Self::Duplicate => "the same key was in flight",
             Self::OldVersion => "not the latest version",
             Self::DeleteMarker => "a delete marker",
@@ -98,8 +102,12 @@ impl fmt::Display for SkipReason {
 pub enum SkipReason {
     /// `--if-exists skip` is set, and a file exists at the final path.
     Exists,
-    /// `--if-exists newer` is set, and the file at the final path is as new as the object.
+    /// `--if-exists newer` or `changed` is set, and the file at the final path is as new as the object, or the same.
     NotModified,
+    /// `--if-exists verify` is set, and the file at the final path has the object's content.
+    Verified,
+    /// `--if-exists verify` is set, and nothing tells the object's content; the file has its size and time.
+    NotVerified,
     /// The same key was in flight for an earlier row, which downloaded it.
     Duplicate,
     /// The row of an inventory is a version that is not the latest.
@@ -253,6 +261,12 @@ pub enum ErrorCode {
     TooManyOpenFiles,
     /// The file system refused to create, write or rename a file.
     WriteFailed,
+    /// `s3pull check`: there is no file.
+    Missing,
+    /// `s3pull check`: the file is not the object's.
+    Different,
+    /// `s3pull check`: nothing tells whether the file is the object's.
+    Unverifiable,
     /// The download was started, but the run was stopped.
     Interrupted,
     /// The download was never started, because the run ended early.
@@ -282,6 +296,9 @@ impl ErrorCode {
             Self::OutputFolderGone => "OutputFolderGone",
             Self::TooManyOpenFiles => "TooManyOpenFiles",
             Self::WriteFailed => "WriteFailed",
+            Self::Missing => "Missing",
+            Self::Different => "Different",
+            Self::Unverifiable => "Unverifiable",
             Self::Interrupted => "Interrupted",
             Self::NotAttempted => "NotAttempted",
             Self::Internal => "Internal",

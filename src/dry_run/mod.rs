@@ -14,7 +14,7 @@ use crate::options::IfExists;
 use crate::outcome::{Class, ErrorCode, Failure, Outcome, SkipReason};
 use crate::row::{Entry, Row};
 use crate::s3;
-use crate::sink::files::{LocalPath, PathRules, Preview};
+use crate::sink::files::{FileThere, LocalPath, PathRules, Preview};
 use crate::source::{self, Lister};
 use crate::transfer::{Limit, Listings};
 use conflicts::{Met, Seen};
@@ -133,11 +133,17 @@ impl Check {
                 return Err(Outcome::Failed(failure));
             }
         }
-        if there.is_some() && self.if_exists == IfExists::Skip {
+        let keeps = |file: FileThere| match self.if_exists {
+            IfExists::Skip => file.may_have(entry.size).then_some(SkipReason::Exists),
+            IfExists::Changed => file.is_same(entry).then_some(SkipReason::NotModified),
+            // What is kept shows in an answer.
+            IfExists::Overwrite | IfExists::Newer | IfExists::Verify => None,
+        };
+        if there.is_some() && matches!(self.if_exists, IfExists::Skip | IfExists::Changed) {
             let there = self.preview.file_to_keep(&path);
             let there = there.map_err(|error| Outcome::Failed(error.into()))?;
-            if there.is_some_and(|file| file.may_have(entry.size)) {
-                return Err(Outcome::Skipped(SkipReason::Exists));
+            if let Some(reason) = there.and_then(keeps) {
+                return Err(Outcome::Skipped(reason));
             }
         }
         Ok((path, growth(entry, there.as_ref())))

@@ -27,7 +27,7 @@ use std::time::{Duration, Instant};
 
 use bottleneck::{Bottleneck, Measured};
 pub use console::error;
-use console::{Patience, Stdout, error_text, one_line};
+use console::{Lines, Patience, error_text, one_line};
 use ending::Ending;
 use events::{Events, SummaryEvent};
 pub use failed_keys::FailedKeys;
@@ -42,8 +42,8 @@ use text::{output_prefix, request_line, row_name, stopping_line};
 use crate::config::Config;
 use crate::exit_code::ExitCode;
 use crate::meter::{Meter, Wait};
-use crate::options::Verbosity;
-use crate::outcome::{Class, ErrorCode, Failure, Outcome, Verification};
+use crate::options::{Job, Verbosity};
+use crate::outcome::{Class, ErrorCode, Failure, Outcome, SkipReason, Verification};
 use crate::printable::printable;
 use crate::sink::files::OnWarning;
 use crate::source::ListSource;
@@ -78,6 +78,9 @@ pub struct Report {
     lists: Vec<ListSource>,
     /// Objects of another size than their row says.
     n_other_size: u64,
+    /// Files that were kept although nothing tells the content of their objects.
+    n_not_verified: u64,
+    job: Job,
     sync: bool,
     list_end: ListEnd,
     /// Whether each failed row is in the CSV.
@@ -109,11 +112,12 @@ impl Report {
         meter: Arc<Meter>,
         stop: Arc<Stop>,
     ) -> anyhow::Result<Self> {
-        let failed_keys = FailedKeys::create(place, &config.list)?;
+        let mut failed_keys = FailedKeys::create(place, &config.list)?;
         let progress = Progress::start(config.progress, limit.clone(), Arc::clone(&meter));
         let patience = Patience::Of(stop);
+        failed_keys.wait_for_reader(progress.stderr(), &patience);
         let events = config.json.then(|| {
-            let stdout = Stdout::start(progress.stderr().clone(), patience.clone());
+            let stdout = Lines::stdout(progress.stderr().clone(), patience.clone());
             Events::new(&config.list, &output_prefix(&config.output), stdout)
         });
         Ok(Self {
@@ -133,6 +137,8 @@ impl Report {
             retry_command: config.retry_command.clone(),
             lists: config.list.sources.clone(),
             n_other_size: 0,
+            n_not_verified: 0,
+            job: config.transfer.job,
             sync: config.sync,
             list_end: ListEnd::Whole,
             is_recorded: true,
@@ -235,6 +241,7 @@ impl Report {
         self.progress.stop();
         if self.verbosity > Verbosity::Quiet {
             stderr.insist(&summary::text(&Summary {
+                job: self.job,
                 counts,
                 tally: &self.tally,
                 n_filtered,
@@ -244,6 +251,7 @@ impl Report {
                 stopped_by: end.stopped_by,
                 all_missing: self.tally.all_missing(&counts, self.format.get().copied()),
                 n_other_size: self.n_other_size,
+                n_not_verified: self.n_not_verified,
                 verified: &self.verified,
                 throttling: measured.throttling,
                 elapsed: measured.elapsed,
@@ -354,6 +362,7 @@ impl Observer for Report {
                 }
             }
             Outcome::Skipped(reason) => {
+                self.n_not_verified += u64::from(*reason == SkipReason::NotVerified);
                 if self.verbosity >= Verbosity::Verbose {
                     self.progress.println(&format!(
                         "s3pull: skipped {} ({reason})",

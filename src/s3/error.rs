@@ -2,7 +2,7 @@
 //! need.
 
 use std::fmt::Display;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use http::StatusCode;
 
@@ -23,6 +23,8 @@ pub struct GetError {
     pub message: String,
     /// How long the server asks the client to wait.
     pub retry_after: Option<Duration>,
+    /// When the object was last modified, if the answer says so: one that [is not modified](Self::is_not_modified) may.
+    pub last_modified: Option<SystemTime>,
     pub sign: Sign,
     /// Whether the reply came from an S3 server.
     pub(super) is_of_s3: bool,
@@ -39,10 +41,17 @@ impl GetError {
             request_id: None,
             message: message.into(),
             retry_after: None,
+            last_modified: None,
             sign: Sign::Nothing,
             is_of_s3: false,
             lesson: None,
         }
+    }
+
+    /// The error of a request in a run that makes none.
+    pub fn not_sent() -> Self {
+        let message = "a bug in s3pull, please report it: this run makes no request";
+        Self::new(Class::Permanent, ErrorCode::Internal, message)
     }
 
     /// Any error, in tests of what is done about it.

@@ -32,7 +32,7 @@ pub use buckets::STAND_IN;
 pub use checksum::{Checksum, ChecksumAlgorithm};
 pub use client::Client;
 pub use error::GetError;
-pub use get::{GetRequest, GetResponse, Part};
+pub use get::{GetRequest, GetResponse, Method, Part};
 #[cfg(fuzzing)]
 pub use list::read_page;
 pub use list::{ListRequest, Page, Sequence, lists_in_order};

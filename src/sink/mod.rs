@@ -5,14 +5,19 @@ pub mod files;
 mod gathered;
 mod room;
 
+use std::num::NonZeroUsize;
+use std::ops::ControlFlow;
 use std::sync::Arc;
+use std::thread;
 use std::time::SystemTime;
 
 use bytes::Bytes;
+use tokio::sync::Semaphore;
 
 use crate::meter::{Meter, Wait};
 use crate::options::IfExists;
 use crate::outcome::{Class, ErrorCode, Failure, SkipReason};
+use crate::row::Entry;
 use files::{DonePart, Identity, LocalError, LocalPath, OutputFolder, PartialFile, ResumableFile};
 pub use gathered::Gathered;
 use room::{Holder, Room};
@@ -28,6 +33,8 @@ pub struct Sink {
     if_exists: IfExists,
     meter: Arc<Meter>,
     room: Room,
+    /// Files that may be read at once.
+    readers: Semaphore,
 }
 
 /// What to do about an object, in view of what is at its path already.
@@ -36,7 +43,33 @@ pub enum Admission {
     Fetch,
     /// Keep the file unless the object was modified after this time.
     FetchIfNewer(SystemTime),
+    /// Keep the file if the object has this size and time, of which whole seconds count.
+    FetchUnlessSame {
+        size: u64,
+        modified: SystemTime,
+        /// Whether an object that has the time has the size, too, as far as its row says: else only the answer tells.
+        may_have_size: bool,
+    },
+    /// Keep the file, which has this size and time, if it has the object's content.
+    Verify {
+        size: u64,
+        modified: SystemTime,
+    },
     Skip(SkipReason),
+}
+
+/// What is at an object's path.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum There {
+    Nothing,
+    File {
+        size: u64,
+        modified: SystemTime,
+    },
+    /// The folder that a folder marker stands for.
+    Folder,
+    /// A symlink that leads out of the output folder.
+    LinkOutside,
 }
 
 impl Sink {
@@ -46,35 +79,107 @@ impl Sink {
             if_exists,
             meter,
             room: Room::default(),
+            readers: Semaphore::new(thread::available_parallelism().map_or(1, NonZeroUsize::get)),
         }
     }
 
-    /// What to do about an object of `size` bytes, as far as the row says, whose file would be at `path`.
+    /// What to do about the object of a row whose file would be at `path`.
     ///
     /// # Errors
     /// When what is there can be neither replaced nor looked at.
     pub async fn admit(
         self: &Arc<Self>,
         path: &Arc<LocalPath>,
-        size: Option<u64>,
+        entry: &Arc<Entry>,
     ) -> Result<Admission, Failure> {
         // A folder marker writes no file, so it replaces none.
         if self.if_exists == IfExists::Overwrite || path.is_folder() {
             return Ok(Admission::Fetch);
         }
-        let (sink, path) = (Arc::clone(self), Arc::clone(path));
+        let (sink, path, entry) = (Arc::clone(self), Arc::clone(path), Arc::clone(entry));
         let looking = move || {
             Ok(match (sink.output.file_at(&path)?, sink.if_exists) {
                 (None, _) | (Some(_), IfExists::Overwrite) => Admission::Fetch,
                 (Some(file), IfExists::Newer) => Admission::FetchIfNewer(file.modified),
-                (Some(file), IfExists::Skip) if !file.may_have(size) => Admission::Fetch,
+                (Some(file), IfExists::Skip) if !file.may_have(entry.size) => Admission::Fetch,
                 (Some(_), IfExists::Skip) => {
                     sink.output.remove_leftovers(&path);
                     Admission::Skip(SkipReason::Exists)
                 }
+                (Some(file), IfExists::Changed) if file.is_same(&entry) => {
+                    sink.output.remove_leftovers(&path);
+                    Admission::Skip(SkipReason::NotModified)
+                }
+                (Some(file), IfExists::Changed) => match file.size {
+                    Some(size) => Admission::FetchUnlessSame {
+                        size,
+                        modified: file.modified,
+                        // What a power cut leaves has its time, and no bytes.
+                        may_have_size: size > 0 && file.may_have(entry.size),
+                    },
+                    None => Admission::Fetch,
+                },
+                (Some(file), IfExists::Verify) => match file.size {
+                    Some(size) => Admission::Verify {
+                        size,
+                        modified: file.modified,
+                    },
+                    None => Admission::Fetch,
+                },
             })
         };
         blocking(&self.meter, looking).await
+    }
+
+    /// What is at `path`, by a call that blocks for as long as the file system takes to say so.
+    ///
+    /// # Errors
+    /// When something else is there, or that cannot be seen.
+    pub fn look(&self, path: &LocalPath) -> Result<There, LocalError> {
+        if path.is_folder() {
+            let has_folder = self.output.has_folder(path)?;
+            return Ok(if has_folder {
+                There::Folder
+            } else {
+                There::Nothing
+            });
+        }
+        Ok(match self.output.file_at(path)? {
+            None => There::Nothing,
+            Some(file) => file.size.map_or(There::LinkOutside, |size| There::File {
+                size,
+                modified: file.modified,
+            }),
+        })
+    }
+
+    /// Hands the bytes of the file at `path` to `digest`, in order and for as long as `goes_on`, which is told how many
+    /// there were, and returns it with their number. As many files are read at once as there are cores.
+    ///
+    /// # Errors
+    /// When the file cannot be read.
+    pub async fn read<D: Send + 'static>(
+        self: &Arc<Self>,
+        path: &Arc<LocalPath>,
+        mut digest: D,
+        update: fn(&mut D, &[u8]),
+        goes_on: impl Fn(usize) -> bool + Send + 'static,
+    ) -> Result<(D, u64), Failure> {
+        let (sink, path) = (Arc::clone(self), Arc::clone(path));
+        // It is never closed.
+        let _reading = self.readers.acquire().await;
+        let reading = move || {
+            let n_bytes = sink.output.read(&path, |bytes| {
+                update(&mut digest, bytes);
+                if goes_on(bytes.len()) {
+                    ControlFlow::Continue(())
+                } else {
+                    ControlFlow::Break(())
+                }
+            })?;
+            Ok((digest, n_bytes))
+        };
+        blocking(&self.meter, reading).await
     }
 
     /// Removes what a killed run left beside the file at `path`, which is kept.

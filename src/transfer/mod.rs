@@ -1,6 +1,8 @@
 //! The engine: rows in, verified files out.
 
+mod check;
 mod checksum;
+mod etag;
 mod fetch;
 mod limit;
 mod listing;
@@ -13,6 +15,7 @@ mod shared;
 mod task;
 #[cfg(test)]
 mod tests;
+mod verdict;
 
 pub use limit::{Limit, Throttling};
 pub use listing::Listings;

@@ -12,7 +12,7 @@ use super::{
     download_all, object,
 };
 use crate::meter::Meter;
-use crate::options::{IfExists, VerifyMode};
+use crate::options::{IfExists, Job, VerifyMode};
 use crate::outcome::{Class, ErrorCode, Outcome};
 use crate::row::{Entry, Place, Row};
 use crate::s3::{Body, GetError, GetRequest, GetResponse, Step};
@@ -106,6 +106,7 @@ fn rig(
         sink: Arc::new(Sink::new(output, IfExists::Overwrite, Arc::clone(&meter))),
         paths: PathRules::default(),
         options: TransferOptions {
+            job: Job::Download,
             concurrency: some(concurrency),
             part_size: PART as u64,
             multipart_threshold: 2 * PART as u64,
@@ -140,7 +141,7 @@ impl Rig {
     fn ranges(&self) -> Vec<Option<Range<u64>>> {
         match &self.shared.client {
             Getter::Scripted(script) => script.log.lock().unwrap().clone(),
-            Getter::Client(_) => Vec::new(),
+            Getter::Client(_) | Getter::Nobody => Vec::new(),
         }
     }
 

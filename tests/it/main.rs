@@ -5,6 +5,7 @@
 mod harness;
 
 mod buckets;
+mod changed;
 mod chaos;
 mod connection;
 mod disk;
@@ -19,6 +20,7 @@ mod filters;
 mod hostile;
 mod incomplete_answers;
 mod interruption;
+mod is_it_all_there;
 mod key_lists;
 mod large_objects;
 mod listing;
@@ -34,3 +36,4 @@ mod slurm;
 mod start;
 mod throttling;
 mod usage;
+mod verify;

@@ -73,6 +73,7 @@ impl Template {
         }
         let path = PathAndQuery::from_maybe_shared(Bytes::from(path));
         let mut request = Request::new(Full::default());
+        *request.method_mut() = get.method.into();
         *request.uri_mut() = self.uri(path.map_err(|error| not_built(&error))?)?;
         *request.headers_mut() = self.headers.clone();
         insert_conditions(request.headers_mut(), get)?;

@@ -77,7 +77,6 @@ impl Buckets<'_> {
                     ..UnusableRow::failed(entry, ErrorCode::WrongBucket, message)
                 })
             }
-            Some(_) => Ok(entry),
             None if name.is_empty() => {
                 if is_first_row {
                     self.is_missing.set(true);
@@ -90,7 +89,7 @@ impl Buckets<'_> {
                 let message = format!("`{}` is not a valid bucket name", start.escape_debug());
                 Err(UnusableRow::failed(entry, ErrorCode::InvalidRow, message))
             }
-            None => Ok(entry),
+            Some(_) | None => Ok(entry),
         }
     }
 }

@@ -91,6 +91,7 @@ fn signatures_are_those_of_the_crate() {
             ] {
                 let get = GetRequest {
                     bucket: None,
+                    method: crate::s3::Method::Get,
                     key: "a b/ü/..//+%",
                     version_id,
                     if_modified_since,

@@ -1,0 +1,144 @@
+//! Whether a file that is there has the content of its object: by the row's ETag without a request, else by what S3 answers
+//! to one HEAD.
+
+use std::sync::Arc;
+use std::time::SystemTime;
+
+use super::checksum::{Expected, Verifier};
+use super::etag::{ContentTag, TagHasher};
+use super::fetch::{Request, interrupted};
+use super::shared::{Broken, Shared};
+use crate::options::{Job, VerifyMode};
+use crate::outcome::Failure;
+use crate::row::LastModified;
+use crate::s3::GetResponse;
+use crate::sink::files::LocalPath;
+use crate::stop::Phase;
+
+/// What is known about a file's content.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Verdict {
+    /// It is the object's.
+    Same,
+    /// It is not, for this reason.
+    Different(String),
+    /// Nothing tells. Size and time are the object's.
+    Unverifiable,
+}
+
+/// Compares the file at `path`, of this size and time, with the object.
+///
+/// # Errors
+/// When the file cannot be read, the server does not answer, or the run gives up what is running.
+pub async fn verdict(
+    request: &Request,
+    path: &Arc<LocalPath>,
+    size: u64,
+    modified: SystemTime,
+) -> Result<Verdict, Broken> {
+    let entry = &request.entry;
+    if let Some(listed) = entry.size.filter(|&listed| listed != size) {
+        return Ok(Verdict::Different(other_size(size, listed, "the list")));
+    }
+    let listed = entry.etag.as_deref().and_then(ContentTag::parse);
+    if let Some(tag) = listed
+        && has_content(&request.shared, path, size, tag).await?
+    {
+        return Ok(Verdict::Same);
+    }
+    let head = request.unless_given_up(request.head()).await?;
+    if let Some(stated) = head.length.filter(|&stated| stated != size) {
+        return Ok(Verdict::Different(other_size(size, stated, "S3")));
+    }
+    let stated = head.etag.as_deref().map(|etag| etag.trim_matches('"'));
+    if let (Some(listed), Some(stated)) = (&entry.etag, stated)
+        && listed != stated
+    {
+        let message = format!("the object's ETag is `{stated}`, the list says `{listed}`");
+        return Ok(Verdict::Different(message));
+    }
+    if head.checksum.is_some() {
+        return has_checksum(&request.shared, path, &head)
+            .await
+            .map_err(Broken::Final);
+    }
+    let tag = stated.and_then(ContentTag::parse);
+    // As an MD5 of the whole object it counts unless the answer says that it is encrypted.
+    let tag = tag.filter(|tag| tag.is_of_parts() || head.md5.is_some());
+    if let Some(tag) = tag {
+        if Some(tag) != listed && has_content(&request.shared, path, size, tag).await? {
+            return Ok(Verdict::Same);
+        }
+        if !tag.is_of_parts() {
+            let etag = stated.unwrap_or_default();
+            let message = format!("the MD5 of the file is not the object's ETag `{etag}`");
+            return Ok(Verdict::Different(message));
+        }
+    }
+    Ok(match head.last_modified.map(LastModified::At) {
+        Some(time) if head.length.is_some() && time.may_be(modified) => Verdict::Unverifiable,
+        Some(time) => Verdict::Different(other_time(modified, time, "S3")),
+        None => Verdict::Different("S3 states no checksum and no time of the object".to_owned()),
+    })
+}
+
+/// `the file has 5 bytes, the list says 7`
+pub fn other_size(size: u64, stated: u64, by: &str) -> String {
+    format!("the file has {size} bytes, {by} says {stated}")
+}
+
+/// `the file is of 2024-01-02T03:04:05Z, S3 says 2024-01-02T03:04:06Z`
+pub fn other_time(modified: SystemTime, stated: LastModified, by: &str) -> String {
+    let modified = LastModified::At(modified);
+    format!("the file is of {modified}, {by} says {stated}")
+}
+
+async fn has_content(
+    shared: &Arc<Shared>,
+    path: &Arc<LocalPath>,
+    size: u64,
+    tag: ContentTag,
+) -> Result<bool, Failure> {
+    let hasher = tag.hasher(size);
+    if !hasher.is_possible() {
+        return Ok(false);
+    }
+    let (hasher, n_bytes) = read(shared, path, hasher, TagHasher::update).await?;
+    Ok(n_bytes == size && hasher.matches())
+}
+
+async fn has_checksum(
+    shared: &Arc<Shared>,
+    path: &Arc<LocalPath>,
+    head: &GetResponse,
+) -> Result<Verdict, Failure> {
+    let verifier = Verifier::new(Expected::new(VerifyMode::Auto, head));
+    let (verifier, n_bytes) = read(shared, path, verifier, Verifier::update).await?;
+    Ok(match verifier.finish(n_bytes) {
+        Ok(_) => Verdict::Same,
+        Err(mismatch) => Verdict::Different(mismatch.message),
+    })
+}
+
+/// Reads the file to its end, unless the run gives up what is running.
+async fn read<D: Send + 'static>(
+    shared: &Arc<Shared>,
+    path: &Arc<LocalPath>,
+    digest: D,
+    update: fn(&mut D, &[u8]),
+) -> Result<(D, u64), Failure> {
+    let (stop, meter) = (Arc::clone(&shared.stop), Arc::clone(&shared.meter));
+    let is_check = matches!(shared.options.job, Job::Check(_));
+    let goes_on = move |n_bytes| {
+        if is_check {
+            meter.checked(n_bytes);
+        }
+        stop.phase() < Phase::GivingUp
+    };
+    let reading = shared.sink.read(path, digest, update, goes_on);
+    tokio::select! {
+        biased;
+        () = shared.stop.reached(Phase::GivingUp) => Err(interrupted()),
+        read = reading => read,
+    }
+}
