@@ -4,7 +4,9 @@ use std::io::{BufRead, IsTerminal};
 use std::path::PathBuf;
 
 use crate::cli::{Cli, ShardChoice};
-use crate::options::{ByteSize, DEFAULT_FAILED, FailedName, IfExists, ProgressMode, Verbosity};
+use crate::options::{
+    ByteSize, DEFAULT_FAILED, FailedName, IfExists, Job, ProgressMode, Verbosity,
+};
 use crate::s3::{self, ConnectOptions, Trust};
 use crate::sink::files::{PathRules, PathTemplate, TemplateError};
 use crate::source::Shard;
@@ -98,6 +100,7 @@ impl TryFrom<Cli> for Config {
             sync: cli.sync,
             json: cli.json,
             transfer: TransferOptions {
+                job: Job::Download,
                 concurrency: cli.concurrency,
                 part_size: checked_part_size(cli.part_size)?,
                 multipart_threshold: cli.multipart_threshold.0,

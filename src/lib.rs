@@ -60,7 +60,8 @@ use tokio::sync::oneshot;
 use config::Config;
 use exit_code::ExitCode;
 use meter::Meter;
-use options::{ProgressMode, Verbosity};
+pub use options::Job;
+use options::{Check, CheckDepth, ProgressMode, Verbosity};
 use outcome::{Failure, Sign};
 use report::{RecordPlace, RefusedPlace, Report, RunEnd};
 use s3::{ConnectError, Trust};
@@ -81,7 +82,8 @@ const HEAD_START: Duration = Duration::from_millis(50);
 const SHUTDOWN: Duration = Duration::from_secs(1);
 
 /// Runs to the end of the list and returns the result as an exit code. Errors that end the run are printed.
-pub fn run(config: Config) -> ExitCode {
+pub fn run(mut config: Config, job: Job) -> ExitCode {
+    config.transfer.job = job;
     // A file that `--failed` must not replace is found before anything starts.
     let place = RecordPlace::find(&config.failed, config.failed_name, &config.list);
     let ended = place.and_then(|place| {
@@ -115,11 +117,10 @@ async fn download(config: Config, place: RecordPlace) -> anyhow::Result<ExitCode
     let max_open_files = open_files::raise_limit();
     let lists = source::open(&config.list.sources)?;
     let budget = open_files::plan(config.transfer.concurrency, max_open_files);
-    let mut output = OutputFolder::open(&config.output, budget.max_open_folders)
-        .with_context(|| format!("cannot use the output folder `{}`", config.output.display()))?;
+    let mut output = open_output(&config, budget.max_open_folders)?;
     place.files().iter().for_each(|path| output.keep(path));
     config.list.files().for_each(|path| output.keep(path));
-    let client = s3::Client::connect(config.s3.clone()).await?;
+    let client = connect(&config).await?;
     let meter = Arc::new(Meter::default());
     let limit = Limit::new(budget.concurrency.get());
     let stop = Arc::new(Stop::default());
@@ -162,12 +163,21 @@ async fn download(config: Config, place: RecordPlace) -> anyhow::Result<ExitCode
     if config.progress != ProgressMode::None || config.verbosity > Verbosity::Quiet {
         let notes = report.list_notes();
         let warn = report.on_warning();
-        let counted = count_in_background(&options, config.output, paths.clone(), notes, warn);
+        let counted = count_in_background(
+            config.transfer.job,
+            &options,
+            config.output,
+            paths.clone(),
+            notes,
+            warn,
+        );
         // A list that is counted by then is told not to fit before the first request; none is waited for any longer.
         let _ = tokio::time::timeout(HEAD_START, counted).await;
     }
-    let lists = if options.needs_requests() {
-        let lister = listings(&client, &limit, &config.transfer, report.on_request()).lister();
+    let lists = if options.needs_requests()
+        && let Getter::Client(client) = &client
+    {
+        let lister = listings(client, &limit, &config.transfer, report.on_request()).lister();
         source::listed_by(lists, &lister)
     } else {
         lists
@@ -176,7 +186,7 @@ async fn download(config: Config, place: RecordPlace) -> anyhow::Result<ExitCode
     let rows = source::read(lists, options, move |note| notes.note(&note));
     let sink = Arc::new(Sink::new(output, config.if_exists, Arc::clone(&meter)));
     let shared = Arc::new(Shared {
-        client: Getter::Client(client),
+        client,
         sink,
         paths,
         options: TransferOptions {
@@ -226,6 +236,30 @@ fn listings(
     }
 }
 
+/// Opens the folder that the files are in, or go to.
+fn open_output(config: &Config, max_open_folders: usize) -> anyhow::Result<OutputFolder> {
+    let output = match config.transfer.job {
+        Job::Download => OutputFolder::open(&config.output, max_open_folders),
+        Job::Check(_) => OutputFolder::open_to_look(&config.output),
+    };
+    output.with_context(|| format!("cannot use the output folder `{}`", config.output.display()))
+}
+
+/// What requests are sent with.
+async fn connect(config: &Config) -> anyhow::Result<Getter> {
+    match config.transfer.job {
+        // It makes no request but those of a listing, and needs no credentials without one.
+        Job::Check(Check {
+            depth: CheckDepth::Quick,
+            ..
+        }) if !config.list.needs_requests() => Ok(Getter::Nobody),
+        Job::Download | Job::Check(_) => {
+            let client = s3::Client::connect(config.s3.clone()).await?;
+            Ok(Getter::Client(client))
+        }
+    }
+}
+
 /// Maps the end of the downloads to the result of the run.
 fn exit(end: End, signal: &Stopped, meter: &Meter) -> anyhow::Result<ExitCode> {
     match end {
@@ -268,6 +302,7 @@ async fn flush(sink: &Arc<Sink>) -> anyhow::Result<()> {
 /// Counts the rows during the downloads, if the lists can be read twice, and warns if the objects do not fit on the disk.
 /// The receiver hears when that is done.
 fn count_in_background(
+    job: Job,
     options: &Arc<ListOptions>,
     output: PathBuf,
     paths: PathRules,
@@ -280,7 +315,9 @@ fn count_in_background(
         // A list that cannot be read is reported by the thread that reads it for the downloads.
         if let Ok(Some(totals)) = source::count(&options) {
             notes.totals(totals);
-            if let Some(room) = dry_run::shortage(&options, &totals, &output, &paths) {
+            if job == Job::Download
+                && let Some(room) = dry_run::shortage(&options, &totals, &output, &paths)
+            {
                 let folder = output.display();
                 warn(&format!(
                     "the disk is too small for all objects of the list: {room} for `{folder}`"

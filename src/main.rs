@@ -6,22 +6,23 @@ use std::process::ExitCode;
 use s3pull::cli::Page;
 use s3pull::cli::{self, Cli, Invocation};
 use s3pull::config::Config;
-use s3pull::{exit_code, report};
+use s3pull::{Job, exit_code, report};
 
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 fn main() -> ExitCode {
     match Invocation::parse_from(std::env::args_os()) {
-        Ok(Invocation::Download(cli)) => download(*cli),
+        Ok(Invocation::Download(cli)) => run(*cli, Job::Download),
+        Ok(Invocation::Check(cli, check)) => run(*cli, Job::Check(check)),
         Ok(Invocation::Print(page)) => print(page),
         Err(error) => error.exit(),
     }
 }
 
-fn download(cli: Cli) -> ExitCode {
+fn run(cli: Cli, job: Job) -> ExitCode {
     match Config::try_from(cli) {
-        Ok(config) => s3pull::run(config).into(),
+        Ok(config) => s3pull::run(config, job).into(),
         Err(error) => {
             report::error(&error.into(), Some("`s3pull --help` lists the options"));
             exit_code::ExitCode::Usage.into()

@@ -72,7 +72,8 @@ pub struct Counts {
     pub n_downloaded: u64,
     pub n_skipped: u64,
     pub n_failed: u64,
-    /// Bytes received for files that are, or may still become, complete; bytes of abandoned attempts do not count.
+    /// Bytes received for files that are, or may still become, complete; bytes of abandoned attempts do not count. Of a
+    /// check, the bytes that were read.
     pub bytes: u64,
     /// Bytes that an earlier run downloaded and this one reuses.
     pub resumed: u64,
@@ -152,6 +153,11 @@ impl Meter {
 
     fn large(&self) -> MutexGuard<'_, Vec<Arc<LargeObject>>> {
         lock(&self.large)
+    }
+
+    /// Counts bytes of a file that is checked.
+    pub(super) fn checked(&self, n: usize) {
+        self.bytes.fetch_add(n as u64, Relaxed);
     }
 
     /// Starts to count the bytes of an object. They are subtracted when the returned value is dropped, unless they were

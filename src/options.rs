@@ -17,6 +17,35 @@ pub const DEFAULT_CONNECT_TIMEOUT: &str = "5";
 pub const DEFAULT_TIMEOUT: &str = "30";
 pub const DEFAULT_FAILED: &str = "s3pull-failed.csv";
 
+/// What is done about each row.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Job {
+    Download,
+    Check(Check),
+}
+
+/// How the files that are there are compared with the objects of the list.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Check {
+    pub depth: CheckDepth,
+    pub if_unverifiable: IfUnverifiable,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum CheckDepth {
+    /// Sizes and times, as the rows give them.
+    Quick,
+    /// The content.
+    Content,
+}
+
+/// What is done about a file of the object's size and time, if nothing tells the object's content.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum IfUnverifiable {
+    Accept,
+    Fail,
+}
+
 /// Who chose where the failed-keys CSV goes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum FailedName {

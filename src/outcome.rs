@@ -290,6 +290,12 @@ pub enum ErrorCode {
     TooManyOpenFiles,
     /// The file system refused to create, write or rename a file.
     WriteFailed,
+    /// `s3pull check`: there is no file.
+    Missing,
+    /// `s3pull check`: the file is not the object's.
+    Different,
+    /// `s3pull check`: nothing tells whether the file is the object's.
+    Unverifiable,
     /// The download was started, but the run was stopped.
     Interrupted,
     /// The download was never started, because the run ended early.
@@ -319,6 +325,9 @@ impl ErrorCode {
             Self::OutputFolderGone => "OutputFolderGone",
             Self::TooManyOpenFiles => "TooManyOpenFiles",
             Self::WriteFailed => "WriteFailed",
+            Self::Missing => "Missing",
+            Self::Different => "Different",
+            Self::Unverifiable => "Unverifiable",
             Self::Interrupted => "Interrupted",
             Self::NotAttempted => "NotAttempted",
             Self::Internal => "Internal",

@@ -42,7 +42,7 @@ pub struct Cli {
 
     /// Keys, or `s3://bucket/key` URIs, in addition to the lists
     ///
-    /// As the first argument, `man` or `completions` is a command: put `--` before a key of that name.
+    /// As the first argument, `check`, `man` or `completions` is a command: put `--` before a key of that name.
     #[arg(value_name = "KEY")]
     pub arguments: Vec<String>,
 

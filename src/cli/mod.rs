@@ -1,6 +1,7 @@
 //! The command line: its options, its errors and the texts that are generated from it. Only `config` and `main` use it.
 
 mod args;
+mod check;
 mod error;
 mod pages;
 mod retry;
@@ -12,14 +13,18 @@ use clap::error::ErrorKind;
 use clap::parser::ValueSource;
 use clap::{Arg, ArgMatches, Command, CommandFactory, FromArgMatches, Subcommand};
 
+use crate::options::Check;
 use crate::source::{FilterKind, TypedFilter};
+
 pub use args::{Cli, ShardChoice};
+use check::CheckArgs;
 pub use pages::Page;
 
 /// What the command line asks for.
 #[derive(Debug)]
 pub enum Invocation {
     Download(Box<Cli>),
+    Check(Box<Cli>, Check),
     Print(Page),
 }
 
@@ -33,6 +38,17 @@ impl Invocation {
         let matches = command()
             .try_get_matches_from(&args)
             .map_err(|error| error::made_printable(error, &args, command))?;
+        if let Some((check::CHECK, matches)) = matches.subcommand() {
+            let args = CheckArgs::from_arg_matches(matches)?;
+            let cli = cli_of(matches)?;
+            if let Some(option) = cli.option_of_downloads() {
+                return Err(command().error(
+                    ErrorKind::ArgumentConflict,
+                    format!("the argument '{option}' cannot be used with 'check', which downloads nothing"),
+                ));
+            }
+            return Ok(Self::Check(Box::new(cli), args.into()));
+        }
         if matches.subcommand().is_some() {
             return Page::from_arg_matches(&matches).map(Self::Print);
         }
@@ -41,7 +57,13 @@ impl Invocation {
 }
 
 fn command() -> Command {
-    Page::augment_subcommands(options())
+    with_commands(options())
+}
+
+/// The definition of the options and of the commands.
+fn with_commands(options: Command) -> Command {
+    let check = check::command(options.clone());
+    Page::augment_subcommands(options.subcommand(check))
 }
 
 /// The definition of the options, without the commands.

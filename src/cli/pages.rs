@@ -33,10 +33,10 @@ impl Page {
                 clap_complete::generate(Shell::Fish, &mut { options }, name, &mut bytes);
             }
             Self::Completions { shell } => {
-                let mut command = Self::augment_subcommands(options);
+                let mut command = super::with_commands(options);
                 clap_complete::generate(shell, &mut command, name, &mut bytes);
             }
-            Self::Man => write_man_page(Self::augment_subcommands(options), &mut bytes)?,
+            Self::Man => write_man_page(super::with_commands(options), &mut bytes)?,
         }
         String::from_utf8(bytes).map_err(io::Error::other)
     }

@@ -1,5 +1,6 @@
 //! The command that retries failed rows: the options as they were typed, with the failed-keys CSV as the list.
 
+use std::fmt::Write;
 use std::path::Path;
 
 use clap::parser::ValueSource;
@@ -92,7 +93,10 @@ fn dollar_quoted(word: &str) -> String {
         match byte {
             b'\'' | b'\\' => quoted.extend(['\\', byte.into()]),
             b' '..=b'~' => quoted.push(byte.into()),
-            byte => quoted += &format!("\\{byte:03o}"),
+            byte => {
+                // Writing to a string cannot fail.
+                let _ = write!(quoted, "\\{byte:03o}");
+            }
         }
     }
     quoted + "'"

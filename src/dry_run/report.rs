@@ -15,7 +15,7 @@ use crate::meter::Counts;
 use crate::options::Verbosity;
 use crate::outcome::{Failure, Outcome, SkipReason};
 use crate::printable::{printable, room};
-use crate::report::console::{Patience, Stdout as Lines, one_line, say};
+use crate::report::console::{Lines, Patience, one_line, say};
 use crate::report::events::{Events, SummaryEvent};
 use crate::report::progress::Progress;
 use crate::report::text::{below_output, output_prefix};
@@ -78,7 +78,7 @@ impl DryRunReport {
         let prefix = output_prefix(&config.output);
         let progress = Progress::none();
         let events = config.json.then(|| {
-            let stdout = Lines::start(progress.stderr().clone(), Patience::Endless);
+            let stdout = Lines::stdout(progress.stderr().clone(), Patience::Endless);
             Events::new(&config.list, &prefix, stdout)
         });
         Self {

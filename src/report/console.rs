@@ -1,11 +1,12 @@
 //! The one place that prints: people's text on stderr, events on stdout. During a run each has a queue and a thread of its
 //! own, so that a reader that stalls does not stop downloads without a word.
 
+use std::fs::File;
 use std::io::{self, ErrorKind, Write};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
-use super::queue::Queue;
+use super::queue::{Queue, is_to_be_tried_again};
 use super::text::{count, duration};
 use crate::locks::lock;
 use crate::printable::printable;
@@ -76,8 +77,13 @@ pub struct Stderr {
 }
 
 impl Stderr {
-    /// `write` is called by a thread of its own.
-    pub fn start(write: impl FnMut(&[u8]) -> io::Result<usize> + Send + 'static) -> Self {
+    /// `write` is called by a thread of its own. What it cannot write, such as a log on a full disk, is passed over: it may
+    /// take later lines.
+    pub fn start(mut write: impl FnMut(&[u8]) -> io::Result<usize> + Send + 'static) -> Self {
+        let write = move |bytes: &[u8]| match write(bytes) {
+            Err(error) if !is_to_be_tried_again(&error) => Ok(bytes.len()),
+            written => written,
+        };
         Self {
             queue: Queue::start(write),
             n_dropped: Arc::default(),
@@ -107,7 +113,7 @@ impl Stderr {
                     *n_dropped += n_lines as u64;
                     return;
                 }
-                // A stderr that is closed is no reason to stop.
+                // Nothing closes it.
                 Err(_) => return,
             }
         }
@@ -122,7 +128,7 @@ impl Stderr {
 
     /// Waits until everything is printed, or `limit` is over.
     pub fn flush_within(&self, limit: Duration) {
-        // A stderr that is closed needs no waiting for.
+        // Nothing closes it.
         let _ = self.queue.flush(limit);
     }
 
@@ -166,23 +172,37 @@ impl Patience {
     }
 }
 
-/// Lines for programs, on stdout.
-pub struct Stdout {
+/// Lines for programs, on stdout or another stream.
+pub struct Lines {
+    /// What people call the stream.
+    name: &'static str,
     queue: Queue,
     stderr: Stderr,
     patience: Patience,
     has_told: bool,
 }
 
-impl Stdout {
-    /// `stderr` is told when nobody reads stdout.
-    pub fn start(stderr: Stderr, patience: Patience) -> Self {
+impl Lines {
+    /// Those on stdout. `stderr` is told when nobody reads it.
+    pub fn stdout(stderr: Stderr, patience: Patience) -> Self {
         let queue = Queue::start(|bytes| io::stdout().lock().write(bytes));
-        Self::of(queue, stderr, patience)
+        Self::of("stdout", queue, stderr, patience)
     }
 
-    fn of(queue: Queue, stderr: Stderr, patience: Patience) -> Self {
+    /// Those on another stream.
+    pub fn stream(
+        name: &'static str,
+        mut stream: File,
+        stderr: Stderr,
+        patience: Patience,
+    ) -> Self {
+        let queue = Queue::start(move |bytes| stream.write(bytes));
+        Self::of(name, queue, stderr, patience)
+    }
+
+    fn of(name: &'static str, queue: Queue, stderr: Stderr, patience: Patience) -> Self {
         Self {
+            name,
             queue,
             stderr,
             patience,
@@ -193,7 +213,7 @@ impl Stdout {
     /// Prints a line, which waits for room.
     ///
     /// # Errors
-    /// When stdout cannot be written to, or nobody has read it for too long.
+    /// When the stream cannot be written to, or nobody has read it for too long.
     pub fn print(&mut self, line: &[u8]) -> io::Result<()> {
         while !self.queue.push(line, 1)? {
             let stalled = self.queue.wait_for_room(TICK);
@@ -205,7 +225,7 @@ impl Stdout {
     /// Waits until everything is printed.
     ///
     /// # Errors
-    /// When stdout cannot be written to, or nobody has read it for too long.
+    /// When the stream cannot be written to, or nobody has read it for too long.
     pub fn flush(&mut self) -> io::Result<()> {
         while let Some(stalled) = self.queue.flush(TICK)? {
             self.check(stalled)?;
@@ -215,14 +235,15 @@ impl Stdout {
 
     fn check(&mut self, stalled: Duration) -> io::Result<()> {
         if self.patience.is_over(stalled) {
-            let message = format!("stdout has not been read for {}", duration(stalled));
+            let message = format!("{} has not been read for {}", self.name, duration(stalled));
             self.queue.close(ErrorKind::TimedOut, message.clone());
             return Err(io::Error::new(ErrorKind::TimedOut, message));
         }
         if stalled >= STALL_TO_TELL && !self.has_told {
             self.has_told = true;
             self.stderr.say(&format!(
-                "s3pull: warning: stdout has not been read for {} s; waiting",
+                "s3pull: warning: {} has not been read for {} s; waiting",
+                self.name,
                 STALL_TO_TELL.as_secs()
             ));
         }
@@ -285,7 +306,12 @@ mod tests {
         let stderr = Stderr::start(stderr_write);
         let stop = Arc::new(Stop::default());
         let patience = Patience::Of(Arc::clone(&stop));
-        let mut stdout = Stdout::of(Queue::start(stdout_write), stderr.clone(), patience);
+        let mut stdout = Lines::of(
+            "stdout",
+            Queue::start(stdout_write),
+            stderr.clone(),
+            patience,
+        );
         stdout.check(STALL_TO_TELL).unwrap();
         stdout.check(MAX_STALL / 2).unwrap();
         stop.be_awaited();
@@ -304,6 +330,26 @@ mod tests {
             text(&read),
             "s3pull: warning: stdout has not been read for 5 s; waiting\n"
         );
+    }
+
+    #[test]
+    fn a_log_that_cannot_be_written_gets_what_comes_later() {
+        let written = Arc::new(Mutex::new(Vec::new()));
+        let log = Arc::clone(&written);
+        let mut n_calls = 0;
+        let stderr = Stderr::start(move |bytes| {
+            n_calls += 1;
+            if n_calls == 1 {
+                return Err(ErrorKind::StorageFull.into());
+            }
+            log.lock().unwrap().extend_from_slice(bytes);
+            Ok(bytes.len())
+        });
+        stderr.say("lost");
+        stderr.flush(&Patience::Endless);
+        stderr.insist("the summary");
+        stderr.flush(&Patience::Endless);
+        assert_eq!(text(&written), "the summary\n");
     }
 
     #[test]

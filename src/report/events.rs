@@ -9,7 +9,7 @@ use serde::Serialize;
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 
-use super::console::Stdout;
+use super::console::Lines;
 use super::text::below_output;
 use crate::etag::ETag;
 use crate::meter::Counts;
@@ -21,7 +21,7 @@ use crate::transfer::Finished;
 
 /// Prints events, each of which leaves this process as soon as it is read.
 pub struct Events {
-    stdout: Stdout,
+    stdout: Lines,
     /// The run's only bucket.
     bucket: Option<String>,
     /// What each list is called; `None` for keys of the command line.
@@ -85,7 +85,7 @@ pub struct SummaryEvent<'a> {
 }
 
 impl Events {
-    pub fn new(list: &ListOptions, output_prefix: &str, stdout: Stdout) -> Self {
+    pub fn new(list: &ListOptions, output_prefix: &str, stdout: Lines) -> Self {
         Self {
             stdout,
             bucket: list.bucket.clone(),
@@ -264,7 +264,7 @@ fn name_of(lists: &[Option<String>], place: Place) -> Option<&str> {
     lists.get(place.list)?.as_deref()
 }
 
-fn print(stdout: &mut Stdout, line: &mut Vec<u8>, event: &impl Serialize) -> io::Result<()> {
+fn print(stdout: &mut Lines, line: &mut Vec<u8>, event: &impl Serialize) -> io::Result<()> {
     line.clear();
     serde_json::to_writer(&mut *line, event)?;
     line.push(b'\n');

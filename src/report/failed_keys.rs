@@ -10,6 +10,7 @@ use std::sync::{Arc, Weak};
 
 use anyhow::Context;
 
+use super::console::{Lines, Patience, Stderr};
 use super::record_file::{Output, RowWriter};
 use super::record_place::{RecordPlace, RefusedPlace, cannot_write, free_beside, is_free_or_ours};
 use crate::etag::ETag;
@@ -142,11 +143,22 @@ impl FailedKeys {
         self.place.path()
     }
 
+    /// Writes to a stream by a thread of its own from now on: a reader that stalls does not stop the run without a word.
+    pub fn wait_for_reader(&mut self, stderr: &Stderr, patience: &Patience) {
+        if let Output::Stream(stream) = &self.writer.output
+            && let Ok(stream) = stream.try_clone()
+        {
+            let name = "the failed-keys CSV";
+            let lines = Lines::stream(name, stream, stderr.clone(), patience.clone());
+            self.writer.output = Output::Lines(lines);
+        }
+    }
+
     /// Why the file could not be locked, where its file system has no locks.
     pub fn lock_refused(&self) -> Option<&io::Error> {
         match &self.writer.output {
             Output::File(file) => file.lock_refused(),
-            Output::Stream(_) => None,
+            Output::Stream(_) | Output::Lines(_) => None,
         }
     }
 
@@ -197,7 +209,7 @@ impl FailedKeys {
     /// Whether rows are gone that could not be written: a stream took a part of them, or too many wait.
     pub fn is_lost(&self) -> bool {
         match self.writer.output {
-            Output::Stream(_) => !self.writer.waiting.is_empty(),
+            Output::Stream(_) | Output::Lines(_) => !self.writer.waiting.is_empty(),
             Output::File(_) => self.writer.waiting.len() > MAX_WAITING,
         }
     }
@@ -222,7 +234,13 @@ impl FailedKeys {
     fn close(&mut self, end: RecordEnd) -> (Kept, Option<anyhow::Error>) {
         let has_rows = self.n_rows > 0;
         let UserFile::File(target) = self.place.file() else {
-            let written = self.writer.flush();
+            let written = self
+                .writer
+                .flush()
+                .and_then(|()| match &mut self.writer.output {
+                    Output::Lines(lines) => lines.flush(),
+                    Output::File(_) | Output::Stream(_) => Ok(()),
+                });
             let kept = if has_rows {
                 Kept::Written
             } else {
@@ -267,7 +285,7 @@ impl FailedKeys {
                 file.cut_at(self.writer.n_written)?;
                 if sync { file.sync() } else { Ok(()) }
             }
-            Output::Stream(_) => Ok(()),
+            Output::Stream(_) | Output::Lines(_) => Ok(()),
         });
         written.with_context(|| cannot_write(self.place.path()))
     }
@@ -282,14 +300,14 @@ impl FailedKeys {
             Output::File(file) => file
                 .commit(None)
                 .with_context(|| cannot_write(self.place.path())),
-            Output::Stream(_) => Ok(()),
+            Output::Stream(_) | Output::Lines(_) => Ok(()),
         }
     }
 
     fn leave_beside(&self, target: &Path) -> (PathBuf, Option<anyhow::Error>) {
         match &self.writer.output {
             Output::File(file) => leave_beside(file, target, self.place.lists()),
-            Output::Stream(_) => (self.place.path().to_owned(), None),
+            Output::Stream(_) | Output::Lines(_) => (self.place.path().to_owned(), None),
         }
     }
 

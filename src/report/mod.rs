@@ -27,7 +27,7 @@ use std::time::{Duration, Instant};
 
 use bottleneck::{Bottleneck, Measured};
 pub use console::error;
-use console::{Patience, Stdout, error_text, one_line};
+use console::{Lines, Patience, error_text, one_line};
 use ending::Ending;
 use events::{Events, SummaryEvent};
 pub use failed_keys::FailedKeys;
@@ -42,7 +42,7 @@ use text::{output_prefix, request_line, row_name, stopping_line};
 use crate::config::Config;
 use crate::exit_code::ExitCode;
 use crate::meter::{Meter, Wait};
-use crate::options::Verbosity;
+use crate::options::{Job, Verbosity};
 use crate::outcome::{ErrorCode, Failure, Outcome, SkipReason, Verification};
 use crate::printable::printable;
 use crate::sink::files::OnWarning;
@@ -80,6 +80,7 @@ pub struct Report {
     n_other_size: u64,
     /// Files that were kept although nothing tells the content of their objects.
     n_not_verified: u64,
+    job: Job,
     sync: bool,
     list_end: ListEnd,
     /// Whether each failed row is in the CSV.
@@ -111,11 +112,12 @@ impl Report {
         meter: Arc<Meter>,
         stop: Arc<Stop>,
     ) -> anyhow::Result<Self> {
-        let failed_keys = FailedKeys::create(place, &config.list)?;
+        let mut failed_keys = FailedKeys::create(place, &config.list)?;
         let progress = Progress::start(config.progress, limit.clone(), Arc::clone(&meter));
         let patience = Patience::Of(stop);
+        failed_keys.wait_for_reader(progress.stderr(), &patience);
         let events = config.json.then(|| {
-            let stdout = Stdout::start(progress.stderr().clone(), patience.clone());
+            let stdout = Lines::stdout(progress.stderr().clone(), patience.clone());
             Events::new(&config.list, &output_prefix(&config.output), stdout)
         });
         Ok(Self {
@@ -136,6 +138,7 @@ impl Report {
             lists: config.list.sources.clone(),
             n_other_size: 0,
             n_not_verified: 0,
+            job: config.transfer.job,
             sync: config.sync,
             list_end: ListEnd::Whole,
             is_recorded: true,
@@ -238,6 +241,7 @@ impl Report {
         self.progress.stop();
         if self.verbosity > Verbosity::Quiet {
             stderr.insist(&summary::text(&Summary {
+                job: self.job,
                 counts,
                 tally: &self.tally,
                 n_filtered,

@@ -17,7 +17,10 @@ const MAX_BYTES: usize = 1 << 20;
 /// Bytes per write: few enough to notice a reader that is slow, and no more than slow.
 const WRITE_SIZE: usize = 8 * 1024;
 
-/// How soon a writer that cannot take more at the moment (a pipe in non-blocking mode) is tried again.
+/// How long lines gather after a write, so that not each of them wakes the thread.
+const LINGER: Duration = Duration::from_millis(1);
+
+/// How soon a writer that cannot take anything at the moment is tried again.
 const RETRY: Duration = Duration::from_millis(10);
 
 /// Lines on their way to a writer. Clones share it.
@@ -170,7 +173,7 @@ impl Shared {
         while self.take(&mut batch) {
             let mut rest = &batch[..];
             while !rest.is_empty() {
-                match write(&rest[..rest.len().min(WRITE_SIZE)]) {
+                match write(&rest[..whole_lines(rest)]) {
                     Ok(0) => {
                         return self.close(ErrorKind::WriteZero, "it takes no bytes".to_owned());
                     }
@@ -178,11 +181,11 @@ impl Shared {
                         rest = &rest[n..];
                         self.lock().last_progress = Instant::now();
                     }
-                    Err(error) if error.kind() == ErrorKind::Interrupted => {}
-                    Err(error) if error.kind() == ErrorKind::WouldBlock => thread::sleep(RETRY),
+                    Err(error) if is_to_be_tried_again(&error) => thread::sleep(RETRY),
                     Err(error) => return self.close(error.kind(), error.to_string()),
                 }
             }
+            thread::sleep(LINGER);
         }
     }
 
@@ -201,6 +204,17 @@ impl Shared {
         self.changed.notify_all();
         state.is_writing
     }
+}
+
+/// Whether the writer could not take anything just now: it was interrupted, or is in non-blocking mode.
+pub fn is_to_be_tried_again(error: &io::Error) -> bool {
+    matches!(error.kind(), ErrorKind::Interrupted | ErrorKind::WouldBlock)
+}
+
+/// Bytes to write at once: whole lines where there are such, since others may write to the same stream.
+fn whole_lines(bytes: &[u8]) -> usize {
+    let most = bytes.len().min(WRITE_SIZE);
+    memchr::memrchr(b'\n', &bytes[..most]).map_or(most, |end| end + 1)
 }
 
 #[cfg(test)]
@@ -244,7 +258,7 @@ pub mod tests {
         }
     }
 
-    const FOREVER: Duration = Duration::from_secs(60);
+    const FOREVER: Duration = Duration::from_mins(1);
 
     #[test]
     fn lines_come_out_whole_and_in_order_however_late_they_are_read() {

@@ -4,6 +4,7 @@ use std::fs::File;
 use std::io::{self, Write};
 use std::sync::Arc;
 
+use super::console::Lines;
 use crate::sink::files::PartialFile;
 
 /// Bytes of room on the disk that are taken ahead: of some ten thousand rows.
@@ -13,6 +14,8 @@ const ROOM: u64 = 1 << 20;
 pub(super) enum Output {
     File(Arc<PartialFile>),
     Stream(File),
+    /// A stream whose reader is waited for, but not for ever.
+    Lines(Lines),
 }
 
 /// Writes whole rows, and keeps those for which there is no room at the moment.
@@ -69,6 +72,7 @@ impl RowWriter {
                 }
             }
             Output::Stream(stream) => stream.write_all(&self.waiting)?,
+            Output::Lines(lines) => lines.print(&self.waiting)?,
         }
         self.n_written += self.waiting.len() as u64;
         self.n_rows_written += self.n_rows_waiting;

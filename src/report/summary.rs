@@ -6,11 +6,13 @@ use std::time::Duration;
 use super::tally::Tally;
 use super::text::{bytes, count, duration, listed, number, per_second};
 use crate::meter::Counts;
+use crate::options::Job;
 use crate::outcome::Verification;
 use crate::transfer::Throttling;
 
 /// What is told of a run.
 pub struct Summary<'a> {
+    pub job: Job,
     pub counts: Counts,
     pub tally: &'a Tally,
     /// Rows that the filters left out.
@@ -59,6 +61,14 @@ pub fn text(summary: &Summary<'_>) -> String {
         ));
         lines.push(format!("verified by {}", verdicts(verified)));
     }
+    if counts.n_downloaded == 0 && counts.bytes > 0 && matches!(summary.job, Job::Check(_)) {
+        lines.push(format!(
+            "{} read in {}: {}/s",
+            bytes(counts.bytes),
+            duration(elapsed),
+            bytes(per_second(counts.bytes, elapsed)),
+        ));
+    }
     if summary.n_other_size > 0 {
         lines.push(format!(
             "{} of another size than the list says: changed since it was made",
@@ -86,6 +96,9 @@ pub fn text(summary: &Summary<'_>) -> String {
 fn first_line(summary: &Summary<'_>) -> String {
     let (counts, tally) = (&summary.counts, summary.tally);
     let n_unfinished = tally.n_interrupted + tally.n_not_attempted;
+    if let Job::Check(_) = summary.job {
+        return checked_line(summary, n_unfinished);
+    }
     // A run that came to its end says that nothing failed; one that did not has enough to say.
     let has_ended = n_unfinished == 0 && summary.stopped_by.is_none();
     let parts = [
@@ -111,6 +124,22 @@ fn first_line(summary: &Summary<'_>) -> String {
     format!("s3pull: {stopped}{}", parts.join(", "))
 }
 
+/// `s3pull: checked: 610 right, 5 wrong, 384 not checked`
+fn checked_line(summary: &Summary<'_>, n_unfinished: u64) -> String {
+    let (n_right, n_wrong) = (
+        number(summary.counts.n_skipped),
+        number(summary.counts.n_failed.saturating_sub(n_unfinished)),
+    );
+    let stopped = summary
+        .stopped_by
+        .map_or_else(String::new, |by| format!("stopped by {by}: "));
+    let unfinished = match n_unfinished {
+        0 => String::new(),
+        n => format!(", {} not checked", number(n)),
+    };
+    format!("s3pull: {stopped}checked: {n_right} right, {n_wrong} wrong{unfinished}")
+}
+
 fn replies(n: u64) -> String {
     if n == 1 {
         "1 reply".to_owned()
@@ -131,9 +160,11 @@ fn verdicts(verified: &BTreeMap<Verification, u64>) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::options::{Check, CheckDepth, IfUnverifiable};
 
     fn summary<'a>(verified: &'a BTreeMap<Verification, u64>, tally: &'a Tally) -> Summary<'a> {
         Summary {
+            job: Job::Download,
             counts: Counts::default(),
             tally,
             n_filtered: 0,
@@ -171,6 +202,32 @@ mod tests {
             "s3pull: 1,234 downloaded, 5 skipped, 2 failed\n\
              s3pull: 2.0 MiB in 2.00 s: 617 objects/s, 1.0 MiB/s\n\
              s3pull: verified by crc64nvme (1,230 files) and length (4 files)"
+        );
+    }
+
+    #[test]
+    fn a_check_tells_what_is_right_and_how_fast_it_was_read() {
+        let (verified, mut tally) = (BTreeMap::new(), Tally::default());
+        tally.n_not_attempted = 3;
+        let counts = Counts {
+            n_skipped: 1_234,
+            n_failed: 5,
+            bytes: 4 << 20,
+            ..Counts::default()
+        };
+        let check = Job::Check(Check {
+            depth: CheckDepth::Content,
+            if_unverifiable: IfUnverifiable::Accept,
+        });
+        assert_eq!(
+            text(&Summary {
+                job: check,
+                counts,
+                stopped_by: Some("Ctrl-C"),
+                ..summary(&verified, &tally)
+            }),
+            "s3pull: stopped by Ctrl-C: checked: 1,234 right, 2 wrong, 3 not checked\n\
+             s3pull: 4.0 MiB read in 2.00 s: 2.0 MiB/s"
         );
     }
 

@@ -25,10 +25,13 @@ const OF_BUCKET: [&str; 5] = [
     "PermanentRedirect",
 ];
 
+/// Made when a request first needs them.
+type Place = Arc<OnceCell<Arc<Sessions>>>;
+
 /// The sessions by bucket.
 #[derive(Default)]
 pub struct Buckets {
-    sessions: Mutex<HashMap<Box<str>, Arc<OnceCell<Arc<Sessions>>>>>,
+    sessions: Mutex<HashMap<Box<str>, Place>>,
 }
 
 impl Buckets {
@@ -52,7 +55,7 @@ impl Buckets {
         })
     }
 
-    fn place(&self, bucket: &str) -> Arc<OnceCell<Arc<Sessions>>> {
+    fn place(&self, bucket: &str) -> Place {
         let mut sessions = self.sessions.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(place) = sessions.get(bucket) {
             return Arc::clone(place);

@@ -48,6 +48,12 @@ impl GetError {
         }
     }
 
+    /// The error of a request in a run that makes none.
+    pub fn not_sent() -> Self {
+        let message = "a bug in s3pull, please report it: this run makes no request";
+        Self::new(Class::Permanent, ErrorCode::Internal, message)
+    }
+
     /// Any error, in tests of what is done about it.
     #[cfg(test)]
     pub fn scripted(class: Class, code: ErrorCode) -> Self {

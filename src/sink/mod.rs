@@ -56,6 +56,20 @@ pub enum Admission {
     Skip(SkipReason),
 }
 
+/// What is at an object's path.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum There {
+    Nothing,
+    File {
+        size: u64,
+        modified: SystemTime,
+    },
+    /// The folder that a folder marker stands for.
+    Folder,
+    /// A symlink that leads out of the output folder.
+    LinkOutside,
+}
+
 impl Sink {
     pub fn new(output: OutputFolder, if_exists: IfExists, meter: Arc<Meter>) -> Self {
         Self {
@@ -116,8 +130,30 @@ impl Sink {
         blocking(&self.meter, looking).await
     }
 
-    /// Hands the bytes of the file at `path` to `digest`, in order and for as long as `goes_on`, and returns it with their
-    /// number. As many files are read at once as there are cores.
+    /// What is at `path`, by a call that blocks for as long as the file system takes to say so.
+    ///
+    /// # Errors
+    /// When something else is there, or that cannot be seen.
+    pub fn look(&self, path: &LocalPath) -> Result<There, LocalError> {
+        if path.is_folder() {
+            let has_folder = self.output.has_folder(path)?;
+            return Ok(if has_folder {
+                There::Folder
+            } else {
+                There::Nothing
+            });
+        }
+        Ok(match self.output.file_at(path)? {
+            None => There::Nothing,
+            Some(file) => file.size.map_or(There::LinkOutside, |size| There::File {
+                size,
+                modified: file.modified,
+            }),
+        })
+    }
+
+    /// Hands the bytes of the file at `path` to `digest`, in order and for as long as `goes_on`, which is told how many
+    /// there were, and returns it with their number. As many files are read at once as there are cores.
     ///
     /// # Errors
     /// When the file cannot be read.
@@ -126,7 +162,7 @@ impl Sink {
         path: &Arc<LocalPath>,
         mut digest: D,
         update: fn(&mut D, &[u8]),
-        goes_on: impl Fn() -> bool + Send + 'static,
+        goes_on: impl Fn(usize) -> bool + Send + 'static,
     ) -> Result<(D, u64), Failure> {
         let (sink, path) = (Arc::clone(self), Arc::clone(path));
         // It is never closed.
@@ -134,7 +170,7 @@ impl Sink {
         let reading = move || {
             let n_bytes = sink.output.read(&path, |bytes| {
                 update(&mut digest, bytes);
-                if goes_on() {
+                if goes_on(bytes.len()) {
                     ControlFlow::Continue(())
                 } else {
                     ControlFlow::Break(())

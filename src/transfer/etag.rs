@@ -135,7 +135,7 @@ impl TagHasher {
     }
 
     /// Whether the content is that of the ETag.
-    pub fn is_same(self) -> bool {
+    pub fn matches(self) -> bool {
         self.guesses.into_iter().any(|mut guess| {
             let found = if self.tag.n_parts.is_some() {
                 guess.end_part();
@@ -181,7 +181,7 @@ mod tests {
         for piece in content.chunks(1_000_003) {
             hasher.update(piece);
         }
-        hasher.is_same()
+        hasher.matches()
     }
 
     #[test]

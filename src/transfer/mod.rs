@@ -1,5 +1,6 @@
 //! The engine: rows in, verified files out.
 
+mod check;
 mod checksum;
 mod etag;
 mod fetch;

@@ -8,7 +8,7 @@ use super::retry::Budget;
 use super::shared::{Broken, Shared};
 use super::verdict::{Verdict, verdict};
 use crate::outcome::{
-    Downloaded, ErrorCode, Failure, ObjectInfo, Outcome, SkipReason, Verification,
+    Class, Downloaded, ErrorCode, Failure, ObjectInfo, Outcome, SkipReason, Verification,
 };
 use crate::row::Entry;
 use crate::sink::Admission;
@@ -49,8 +49,14 @@ pub async fn download(shared: Arc<Shared>, entry: Arc<Entry>, path: Arc<LocalPat
             Ok(Verdict::Same) => Some(SkipReason::Verified),
             Ok(Verdict::Unverifiable) => Some(SkipReason::NotVerified),
             // A server that contradicts itself is asked for the object.
-            Ok(Verdict::Different)
+            Ok(Verdict::Different(_))
             | Err(Broken::Restart(_) | Broken::WithoutParts | Broken::NotModified) => None,
+            // A GET says what is wrong with the object, which an answer without a body does not.
+            Err(Broken::Final(failure))
+                if failure.class == Class::Permanent && failure.status.is_some() =>
+            {
+                None
+            }
             Err(Broken::Final(failure)) => return Outcome::Failed(failure),
         };
         if let Some(reason) = reason {

@@ -12,6 +12,7 @@ use super::observer::{End, ListEnd, Observer, ObserverError};
 use super::path_claims::PathClaims;
 use super::shared::Shared;
 use super::task::{self, Ended};
+use crate::options::Job;
 use crate::outcome::{Failure, Outcome};
 use crate::row::Row;
 use crate::source::ListError;
@@ -58,7 +59,12 @@ pub async fn download_all(
                 end = ended;
             }
         }
-        shared.meter.count(&finished.outcome, finished.entry.size);
+        // What is checked and right is read all the same.
+        let dropped = match shared.options.job {
+            Job::Download => finished.entry.size,
+            Job::Check(_) => None,
+        };
+        shared.meter.count(&finished.outcome, dropped);
         match observer.finished(&finished) {
             Ok(()) => {}
             Err(ObserverError::NotRecorded(error)) => {

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use super::limit::Limit;
 use crate::meter::Meter;
-use crate::options::VerifyMode;
+use crate::options::{Job, VerifyMode};
 use crate::outcome::Failure;
 use crate::s3::{self, GetError, GetRequest, GetResponse};
 use crate::sink::Sink;
@@ -19,6 +19,7 @@ use crate::stop::Stop;
 /// How objects become files.
 #[derive(Debug, Clone, Copy)]
 pub struct TransferOptions {
+    pub job: Job,
     pub concurrency: NonZeroUsize,
     /// Bytes of a part.
     pub part_size: u64,
@@ -52,6 +53,8 @@ pub struct Shared {
 #[derive(Debug)]
 pub enum Getter {
     Client(s3::Client),
+    /// For a run that makes no request.
+    Nobody,
     #[cfg(test)]
     Scripted(super::tests::Script),
 }
@@ -64,6 +67,7 @@ impl Getter {
     pub async fn get_object(&self, request: &GetRequest<'_>) -> Result<GetResponse, GetError> {
         match self {
             Self::Client(client) => client.get_object(request).await,
+            Self::Nobody => Err(GetError::not_sent()),
             #[cfg(test)]
             Self::Scripted(script) => script.get_object(request).await,
         }

@@ -6,11 +6,13 @@ use std::sync::Arc;
 use tokio::sync::oneshot;
 use tokio_util::task::AbortOnDropHandle;
 
+use super::check;
 use super::limit::Claim;
 use super::object;
 use super::observer::Finished;
 use super::path_claims::{Entered, PathClaims};
 use super::shared::Shared;
+use crate::options::Job;
 use crate::outcome::{Failure, Outcome};
 use crate::row::{Entry, Place, Row};
 use crate::sink::files::LocalPath;
@@ -164,9 +166,14 @@ struct Download {
 
 impl Download {
     fn begin(shared: &Arc<Shared>, entry: &Arc<Entry>, path: &Arc<LocalPath>) -> Self {
-        let download = object::download(Arc::clone(shared), Arc::clone(entry), Arc::clone(path));
+        let (shared_by_task, entry, path) =
+            (Arc::clone(shared), Arc::clone(entry), Arc::clone(path));
+        let task = match shared.options.job {
+            Job::Download => tokio::spawn(object::download(shared_by_task, entry, path)),
+            Job::Check(how) => tokio::spawn(check::check(shared_by_task, entry, path, how)),
+        };
         Self {
-            task: AbortOnDropHandle::new(tokio::spawn(download)),
+            task: AbortOnDropHandle::new(task),
             claim: shared.limit.claim(),
         }
     }

@@ -13,7 +13,7 @@ use super::{
 };
 use crate::etag::ETag;
 use crate::meter::Meter;
-use crate::options::{IfExists, VerifyMode};
+use crate::options::{IfExists, Job, VerifyMode};
 use crate::outcome::{Class, ErrorCode, Outcome, Sign};
 use crate::row::{Entry, Place, Row};
 use crate::s3::{Body, GetError, GetRequest, GetResponse, Step};
@@ -115,6 +115,7 @@ fn rig(
         sink: Arc::new(Sink::new(output, IfExists::Overwrite, Arc::clone(&meter))),
         paths: PathRules::default(),
         options: TransferOptions {
+            job: Job::Download,
             concurrency: some(concurrency),
             part_size: PART as u64,
             multipart_threshold: 2 * PART as u64,
@@ -149,7 +150,7 @@ impl Rig {
     fn ranges(&self) -> Vec<Option<Range<u64>>> {
         match &self.shared.client {
             Getter::Scripted(script) => script.log.lock().unwrap().clone(),
-            Getter::Client(_) => Vec::new(),
+            Getter::Client(_) | Getter::Nobody => Vec::new(),
         }
     }
 

@@ -2,26 +2,27 @@
 //! to one HEAD.
 
 use std::sync::Arc;
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::SystemTime;
 
 use super::checksum::{Expected, Verifier};
 use super::etag::{ContentTag, TagHasher};
 use super::fetch::{Request, interrupted};
 use super::shared::{Broken, Shared};
 use crate::etag::ETag;
-use crate::options::VerifyMode;
-use crate::outcome::{Class, Failure};
+use crate::options::{Job, VerifyMode};
+use crate::outcome::Failure;
+use crate::row::LastModified;
 use crate::s3::GetResponse;
 use crate::sink::files::LocalPath;
 use crate::stop::Phase;
 
 /// What is known about a file's content.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Verdict {
     /// It is the object's.
     Same,
-    /// It is not.
-    Different,
+    /// It is not, for this reason.
+    Different(String),
     /// Nothing tells. Size and time are the object's.
     Unverifiable,
 }
@@ -37,8 +38,8 @@ pub async fn verdict(
     modified: SystemTime,
 ) -> Result<Verdict, Broken> {
     let entry = &request.entry;
-    if entry.size.is_some_and(|listed| listed != size) {
-        return Ok(Verdict::Different);
+    if let Some(listed) = entry.size.filter(|&listed| listed != size) {
+        return Ok(Verdict::Different(other_size(size, listed, "the list")));
     }
     let listed = entry.etag.as_ref().and_then(ContentTag::of);
     if let Some(tag) = listed
@@ -46,55 +47,55 @@ pub async fn verdict(
     {
         return Ok(Verdict::Same);
     }
-    let head = match request.unless_given_up(request.head()).await {
-        Ok(head) => head,
-        // A GET says what is wrong with the object, which an answer without a body does not.
-        Err(Broken::Final(failure))
-            if failure.class == Class::Permanent && failure.status.is_some() =>
-        {
-            return Ok(Verdict::Different);
-        }
-        Err(broken) => return Err(broken),
-    };
-    let is_size = |length: u64| length == size;
-    if !head.length.is_some_and(is_size) || is_other(entry.etag.as_ref(), &head) {
-        return Ok(Verdict::Different);
+    let head = request.unless_given_up(request.head()).await?;
+    if let Some(stated) = head.length.filter(|&stated| stated != size) {
+        return Ok(Verdict::Different(other_size(size, stated, "S3")));
+    }
+    let stated = head.etag.as_ref();
+    if let (Some(listed), Some(stated)) = (&entry.etag, stated)
+        && !listed.names_the_same(stated)
+    {
+        let message = format!(
+            "the object's ETag is `{}`, the list says `{}`",
+            stated.opaque(),
+            listed.opaque()
+        );
+        return Ok(Verdict::Different(message));
     }
     if head.checksum.is_some() {
-        let is_same = has_checksum(&request.shared, path, &head).await?;
-        return Ok(if is_same {
-            Verdict::Same
-        } else {
-            Verdict::Different
-        });
+        return has_checksum(&request.shared, path, &head)
+            .await
+            .map_err(Broken::Final);
     }
-    let stated = head.etag.as_ref().and_then(ContentTag::of);
+    let tag = stated.and_then(ContentTag::of);
     // As an MD5 of the whole object it counts unless the answer says that it is encrypted.
-    let stated = stated.filter(|tag| tag.is_of_parts() || head.md5.is_some());
-    if let Some(tag) = stated {
+    let tag = tag.filter(|tag| tag.is_of_parts() || head.md5.is_some());
+    if let Some(tag) = tag {
         if Some(tag) != listed && has_content(&request.shared, path, size, tag).await? {
             return Ok(Verdict::Same);
         }
         if !tag.is_of_parts() {
-            return Ok(Verdict::Different);
+            let etag = stated.map_or("", ETag::opaque);
+            let message = format!("the MD5 of the file is not the object's ETag `{etag}`");
+            return Ok(Verdict::Different(message));
         }
     }
-    let seconds = |time: SystemTime| {
-        time.duration_since(UNIX_EPOCH)
-            .map_or(0, |time| time.as_secs())
-    };
-    let has_time = |time| seconds(time) == seconds(modified);
-    Ok(if head.last_modified.is_some_and(has_time) {
-        Verdict::Unverifiable
-    } else {
-        Verdict::Different
+    Ok(match head.last_modified.map(LastModified::At) {
+        Some(time) if head.length.is_some() && time.may_be(modified) => Verdict::Unverifiable,
+        Some(time) => Verdict::Different(other_time(modified, time, "S3")),
+        None => Verdict::Different("S3 states no checksum and no time of the object".to_owned()),
     })
 }
 
-/// Whether the list means another object than the one that is there now.
-fn is_other(listed: Option<&ETag>, head: &GetResponse) -> bool {
-    let found = head.etag.as_ref();
-    matches!((listed, found), (Some(listed), Some(found)) if !listed.names_the_same(found))
+/// `the file has 5 bytes, the list says 7`
+pub fn other_size(size: u64, stated: u64, by: &str) -> String {
+    format!("the file has {size} bytes, {by} says {stated}")
+}
+
+/// `the file is of 2024-01-02T03:04:05Z, S3 says 2024-01-02T03:04:06Z`
+pub fn other_time(modified: SystemTime, stated: LastModified, by: &str) -> String {
+    let modified = LastModified::At(modified);
+    format!("the file is of {modified}, {by} says {stated}")
 }
 
 async fn has_content(
@@ -108,17 +109,20 @@ async fn has_content(
         return Ok(false);
     }
     let (hasher, n_bytes) = read(shared, path, hasher, TagHasher::update).await?;
-    Ok(n_bytes == size && hasher.is_same())
+    Ok(n_bytes == size && hasher.matches())
 }
 
 async fn has_checksum(
     shared: &Arc<Shared>,
     path: &Arc<LocalPath>,
     head: &GetResponse,
-) -> Result<bool, Failure> {
+) -> Result<Verdict, Failure> {
     let verifier = Verifier::new(Expected::new(VerifyMode::Auto, head));
     let (verifier, n_bytes) = read(shared, path, verifier, Verifier::update).await?;
-    Ok(verifier.finish(n_bytes).is_ok())
+    Ok(match verifier.finish(n_bytes) {
+        Ok(_) => Verdict::Same,
+        Err(mismatch) => Verdict::Different(mismatch.message),
+    })
 }
 
 /// Reads the file to its end, unless the run gives up what is running.
@@ -128,8 +132,14 @@ async fn read<D: Send + 'static>(
     digest: D,
     update: fn(&mut D, &[u8]),
 ) -> Result<(D, u64), Failure> {
-    let stop = Arc::clone(&shared.stop);
-    let goes_on = move || stop.phase() < Phase::GivingUp;
+    let (stop, meter) = (Arc::clone(&shared.stop), Arc::clone(&shared.meter));
+    let is_check = matches!(shared.options.job, Job::Check(_));
+    let goes_on = move |n_bytes| {
+        if is_check {
+            meter.checked(n_bytes);
+        }
+        stop.phase() < Phase::GivingUp
+    };
     let reading = shared.sink.read(path, digest, update, goes_on);
     tokio::select! {
         biased;

@@ -17,7 +17,7 @@ fn a_missing_key_is_a_row_of_the_csv() {
     assert_eq!(
         lines.next(),
         Some(
-            "key,bucket,version_id,error,status,attempts,request_id,message,size,etag,dest,source"
+            "key,bucket,version_id,error,status,attempts,request_id,message,size,etag,dest,source,last_modified"
         )
     );
     let row = lines.next().unwrap();

@@ -20,6 +20,7 @@ mod filters;
 mod hostile;
 mod incomplete_answers;
 mod interruption;
+mod is_it_all_there;
 mod key_lists;
 mod large_objects;
 mod listing;

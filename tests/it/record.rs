@@ -915,6 +915,50 @@ mod unix {
     }
 
     #[test]
+    fn a_named_pipe_whose_reader_stalls_loses_no_row_and_holds_up_no_second_signal() {
+        let server = Server::start();
+        let keys: Vec<_> = (0..6_000).map(|n| format!("../unsafe{n}")).collect();
+        let list: String = keys.iter().map(|key| format!("{key}\n")).collect();
+        for is_stopped in [false, true] {
+            let folder = tempfile::tempdir().unwrap();
+            let pipe = named_pipe(folder.path());
+            // As it is for reading and writing, opening it does not wait for the run.
+            let mut reader = std::fs::File::options()
+                .read(true)
+                .write(true)
+                .open(&pipe)
+                .unwrap();
+            let run = server
+                .s3pull()
+                .within(folder.path())
+                .file("keys.txt", &list);
+            let run = run.args(["--failed", "pipe", "--keys", "keys.txt"]);
+            let (mut running, _stdin) = run.start();
+            if is_stopped {
+                std::thread::sleep(Duration::from_secs(1));
+                running.signal("INT");
+                running.signal("TERM");
+                let started = Instant::now();
+                running.wait_unread();
+                assert!(started.elapsed() < Duration::from_secs(5));
+                continue;
+            }
+            let mut text = Vec::new();
+            let started = Instant::now();
+            while text.iter().filter(|&&byte| byte == b'\n').count() < keys.len() + 1 {
+                let mut buffer = [0; 4096];
+                let n = std::io::Read::read(&mut reader, &mut buffer).unwrap();
+                text.extend_from_slice(&buffer[..n]);
+                assert!(started.elapsed() < Duration::from_mins(1));
+            }
+            running.wait().expect(1);
+            let csv = folder.path().join("read.csv");
+            std::fs::write(&csv, text).unwrap();
+            assert!(keys_in(&csv) == keys);
+        }
+    }
+
+    #[test]
     fn a_named_pipe_that_nobody_reads_is_not_waited_for() {
         let server = Server::start();
         let folder = tempfile::tempdir().unwrap();

@@ -90,7 +90,7 @@ impl OutputFolder {
     }
 
     /// Opens `path` to look at it only: nothing is made there.
-    pub(super) fn open_to_look(path: &Path) -> io::Result<Self> {
+    pub fn open_to_look(path: &Path) -> io::Result<Self> {
         Self::open_with(path, 0, Commits::never)
     }
 
@@ -151,6 +151,21 @@ impl OutputFolder {
     /// When something else is there, a file is where the path needs a folder, or it cannot be looked at.
     pub fn file_at(&self, path: &LocalPath) -> Result<Option<FileThere>, LocalError> {
         self.waiting_for_handles(|| self.look(path))
+    }
+
+    /// Whether the folder is there that the folder marker at `path` stands for.
+    ///
+    /// # Errors
+    /// When that cannot be seen.
+    pub fn has_folder(&self, path: &LocalPath) -> Result<bool, LocalError> {
+        if path.as_str().is_empty() {
+            return Ok(true);
+        }
+        match sys::metadata(&self.root, path.as_str()) {
+            Ok(metadata) => Ok(metadata.is_dir()),
+            Err(source) if source.kind() == ErrorKind::NotFound => Ok(false),
+            Err(source) => Err(LocalError::io(&self.root, "look at", path.as_str(), source)),
+        }
     }
 
     /// Passes the bytes of the file at `path` to `each`, for as long as that says so, and returns their number.

@@ -41,17 +41,21 @@ pub struct Object {
 
 /// What this server does otherwise than S3.
 #[derive(Debug, Clone, Copy, Default)]
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "each is a quirk that a server has or not"
+)]
 pub struct Quirks {
     pub ignores_if_match: bool,
     /// Sends the whole object whatever range is asked for.
     pub ignores_range: bool,
     pub ignores_if_modified_since: bool,
-    /// Does not say of what time an object is that is not newer.
-    pub is_silent_about_time: bool,
     /// Keys per page of a listing; 0 stands for S3's thousand.
     pub page_size: usize,
     /// Keys are listed as they are, whatever was asked for.
     pub lists_plain_keys: bool,
+    /// Does not say of what time an object is that is not newer.
+    pub is_silent_about_time: bool,
 }
 
 impl Object {

@@ -1,0 +1,62 @@
+//! The command `check`: the options of a download, and those of its own.
+
+use clap::{Args, Command};
+
+use super::args::Cli;
+use crate::options::{Check, CheckDepth, IfUnverifiable};
+
+/// The name of the command.
+pub const CHECK: &str = "check";
+
+#[derive(Debug, Clone, Copy, Args)]
+pub struct CheckArgs {
+    /// Compare only sizes and times, as the list gives them, without requests
+    ///
+    /// A row without a size fails as `Unverifiable`.
+    #[arg(long, help_heading = "Check", conflicts_with = "strict")]
+    quick: bool,
+
+    /// Count a file as wrong if its content cannot be verified
+    ///
+    /// Without this option, size and time decide where S3 has no checksum of the whole object.
+    #[arg(long, help_heading = "Check")]
+    strict: bool,
+}
+
+impl From<CheckArgs> for Check {
+    fn from(args: CheckArgs) -> Self {
+        Self {
+            depth: if args.quick {
+                CheckDepth::Quick
+            } else {
+                CheckDepth::Content
+            },
+            if_unverifiable: if args.strict {
+                IfUnverifiable::Fail
+            } else {
+                IfUnverifiable::Accept
+            },
+        }
+    }
+}
+
+/// The definition of the command, from that of the options.
+pub fn command(options: Command) -> Command {
+    CheckArgs::augment_args(options)
+        .name(CHECK)
+        .about("Say which files of a list are missing or differ, and download nothing")
+        .long_about(
+            "Say which files of a list are missing or differ, and download nothing\n\n\
+             It takes the options of a download. Rows without their right file are in the failed-keys CSV, which can be \
+             downloaded.",
+        )
+        .after_help("")
+        .after_long_help("")
+}
+
+impl Cli {
+    /// Whether there is an option that makes no sense for a check.
+    pub(super) fn option_of_downloads(&self) -> Option<&'static str> {
+        self.dry_run.then_some("--dry-run")
+    }
+}
