@@ -19,9 +19,11 @@
 pub mod cli;
 pub mod config;
 mod dry_run;
+mod etag;
 pub mod exit_code;
 #[cfg(test)]
 mod imports;
+mod locks;
 mod meter;
 mod open_files;
 mod options;

@@ -1,9 +1,10 @@
 //! Counters of the run's progress. Downloads update them at next to no cost; the reporter reads them when it draws.
 
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
-use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock};
 use std::time::{Duration, Instant};
 
+use crate::locks::lock;
 use crate::outcome::Outcome;
 
 /// Counts the rows, bytes and waiting times of the run.
@@ -151,7 +152,7 @@ impl Meter {
     }
 
     fn large(&self) -> MutexGuard<'_, Vec<Arc<LargeObject>>> {
-        self.large.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.large)
     }
 
     /// Counts bytes of a file that is checked.
@@ -200,6 +201,15 @@ impl InFlightObject {
         self.meter.bytes.fetch_add(n as u64, Relaxed);
         if let Some(large) = self.large.get() {
             large.n_done.fetch_add(n as u64, Relaxed);
+        }
+    }
+
+    /// Bytes that were counted will be received once more.
+    pub fn lost(&self, n: u64) {
+        self.unconfirmed.fetch_sub(n, Relaxed);
+        self.meter.bytes.fetch_sub(n, Relaxed);
+        if let Some(large) = self.large.get() {
+            large.n_done.fetch_sub(n, Relaxed);
         }
     }
 

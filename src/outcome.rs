@@ -3,6 +3,8 @@
 use std::fmt;
 use std::time::{Duration, SystemTime};
 
+use crate::etag::ETag;
+
 /// How one row ended. Every row of the list ends as exactly one of these.
 #[derive(Debug, Clone)]
 pub enum Outcome {
@@ -28,8 +30,7 @@ pub struct Downloaded {
 /// What the server says about an object.
 #[derive(Debug, Clone, Default)]
 pub struct ObjectInfo {
-    /// With its quotes.
-    pub etag: Option<String>,
+    pub etag: Option<ETag>,
     pub version_id: Option<String>,
     pub last_modified: Option<SystemTime>,
 }
@@ -151,6 +152,9 @@ pub enum Sign {
     NoTrust,
     /// It gives no parts of objects, or not by what it says of this one: the whole object can still be had.
     NoParts,
+    /// It names another ETag for a part than for the whole: the object was replaced, or the server has its own idea of
+    /// ETags.
+    OtherEtag,
 }
 
 impl Failure {
@@ -199,7 +203,8 @@ impl Failure {
     }
 }
 
-/// What an error means for the key and for the run.
+/// What an error means for the key and for the run. Code asks by the methods, each of which lists every class, so that
+/// the compiler finds what a new one changes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Class {
     /// The error may pass: retry.
@@ -218,6 +223,30 @@ impl Class {
         match self {
             Self::Transient | Self::Throttled => true,
             Self::Permanent | Self::Fatal => false,
+        }
+    }
+
+    /// Whether the server asks for fewer requests.
+    pub fn is_throttling(self) -> bool {
+        match self {
+            Self::Throttled => true,
+            Self::Transient | Self::Permanent | Self::Fatal => false,
+        }
+    }
+
+    /// Whether it is this key that fails, and would fail again.
+    pub fn is_of_key(self) -> bool {
+        match self {
+            Self::Permanent => true,
+            Self::Transient | Self::Throttled | Self::Fatal => false,
+        }
+    }
+
+    /// Whether the run ends with it.
+    pub fn ends_run(self) -> bool {
+        match self {
+            Self::Fatal => true,
+            Self::Transient | Self::Throttled | Self::Permanent => false,
         }
     }
 }

@@ -7,6 +7,7 @@ use std::time::SystemTime;
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 
+use crate::etag::ETag;
 use crate::outcome::{Class, ErrorCode, Failure, Outcome, SkipReason};
 
 /// Most bytes of a column other than the key: more than S3 or a file system accepts, and few enough for the failed-keys CSV
@@ -29,6 +30,22 @@ impl Row {
             Err(unusable) => &unusable.entry.key,
         }
     }
+
+    /// Bytes of memory for what the row says, which a list may make as many as it likes.
+    pub fn n_bytes(&self) -> usize {
+        let (entry, bucket, why) = match &self.entry {
+            Ok(entry) => (entry, None, None),
+            Err(UnusableRow { entry, bucket, why }) => (&**entry, bucket.as_ref(), Some(why)),
+        };
+        let columns = [entry.version_id.as_ref(), entry.dest.as_ref(), bucket];
+        let message = match why {
+            Some(Unusable::Failed(failure)) => failure.message.capacity(),
+            Some(Unusable::Skipped(_)) | None => 0,
+        };
+        let columns = columns.into_iter().flatten().map(String::capacity);
+        let etag = entry.etag.as_ref().map_or(0, |etag| etag.as_str().len());
+        size_of::<Self>() + entry.key.capacity() + etag + columns.sum::<usize>() + message
+    }
 }
 
 /// Where a row is in the lists.
@@ -47,8 +64,8 @@ pub struct Entry {
     pub version_id: Option<String>,
     /// Bytes.
     pub size: Option<u64>,
-    /// Without its quotes. An object with another ETag is not downloaded.
-    pub etag: Option<String>,
+    /// An object with another ETag is not downloaded.
+    pub etag: Option<ETag>,
     /// Path below the output folder to use instead of the key.
     pub dest: Option<String>,
     pub last_modified: Option<LastModified>,
@@ -60,7 +77,7 @@ impl Entry {
         ObjectId {
             key: &self.key,
             version_id: self.version_id.as_deref(),
-            etag: self.etag.as_deref(),
+            etag: self.etag.as_ref().map(ETag::opaque),
         }
     }
 }
@@ -221,11 +238,15 @@ impl UnusableRow {
             dest,
             ..
         } = &mut *self.entry;
-        let columns = [version_id, etag, dest, &mut self.bucket];
+        let columns = [version_id, dest, &mut self.bucket];
         for text in columns.into_iter().flatten().chain([key]) {
             // The rest is longer than what is allowed, so that it is refused again.
             let end = text.ceil_char_boundary(MAX_COLUMN + 1);
             text.truncate(end);
+            text.shrink_to_fit();
+        }
+        if let Some(etag) = etag {
+            *etag = etag.shortened(MAX_COLUMN + 1);
         }
         if let Unusable::Failed(failure) = &mut self.why {
             failure.shorten();
@@ -304,7 +325,7 @@ mod tests {
     fn the_key_version_and_etag_tell_objects_apart() {
         let entry = Entry {
             version_id: Some("v".to_owned()),
-            etag: Some("e".to_owned()),
+            etag: ETag::of_row("e"),
             key: "k".to_owned(),
             ..Entry::default()
         };
@@ -324,7 +345,7 @@ mod tests {
                 ..entry.clone()
             },
             Entry {
-                etag: Some("other".to_owned()),
+                etag: ETag::of_row("other"),
                 ..entry.clone()
             },
         ];

@@ -1,4 +1,4 @@
-//! Paths that the lists gave so far, as far as memory that does not grow allows.
+//! Remembers planned paths, up to a fixed number, to find rows that cannot both become files.
 
 use std::collections::{HashMap, HashSet};
 use std::hash::{BuildHasherDefault, Hash, Hasher};
@@ -15,15 +15,15 @@ pub const MAX_SEEN: usize = 200_000;
 #[derive(Default)]
 pub struct Seen {
     /// Hashes of files' paths, and of the entries that go there.
-    files: HashMap<u64, u64, BuildHasherDefault<AsItIs>>,
-    folders: HashSet<u64, BuildHasherDefault<AsItIs>>,
-    /// Whose ancestors are known: rows of one folder mostly stand together.
+    files: HashMap<u64, u64, BuildHasherDefault<IdentityHasher>>,
+    folders: HashSet<u64, BuildHasherDefault<IdentityHasher>>,
+    /// The folder whose ancestors are known already: rows of one folder mostly stand together.
     last_folder: String,
 }
 
-/// What a path means beside the earlier ones.
+/// How a path relates to those of earlier rows.
 #[derive(Debug, PartialEq, Eq)]
-pub enum Met {
+pub enum Planned {
     New,
     /// The same object, for the same path.
     Again,
@@ -32,11 +32,11 @@ pub enum Met {
 }
 
 impl Seen {
-    pub fn meet(&mut self, path: &LocalPath, entry: &Entry) -> Met {
+    pub fn check(&mut self, path: &LocalPath, entry: &Entry) -> Planned {
         let hash = hash(path.as_str());
         if path.is_folder() {
             return match self.enter_folder(path.as_str()) {
-                Ok(()) => Met::New,
+                Ok(()) => Planned::New,
                 Err(conflict) => conflict,
             };
         }
@@ -44,17 +44,19 @@ impl Seen {
             return conflict;
         }
         if self.folders.contains(&hash) {
-            return Met::Conflict("is a folder for an earlier row");
+            return Planned::Conflict("is a folder for an earlier row");
         }
         match self.files.get(&hash) {
-            Some(&earlier) if earlier == hash_of(entry) => return Met::Again,
-            Some(_) => return Met::Conflict("is the path of an earlier row for another object"),
+            Some(&earlier) if earlier == hash_of(entry) => return Planned::Again,
+            Some(_) => {
+                return Planned::Conflict("is the path of an earlier row for another object");
+            }
             None => {}
         }
         if !self.is_full() {
             self.files.insert(hash, hash_of(entry));
         }
-        Met::New
+        Planned::New
     }
 
     /// Whether later paths are no longer remembered.
@@ -62,7 +64,7 @@ impl Seen {
         self.files.len() + self.folders.len() >= MAX_SEEN
     }
 
-    fn enter_folder(&mut self, folder: &str) -> Result<(), Met> {
+    fn enter_folder(&mut self, folder: &str) -> Result<(), Planned> {
         if folder == self.last_folder {
             return Ok(());
         }
@@ -73,7 +75,7 @@ impl Seen {
         for end in ends {
             let hash = hash(&folder[..end]);
             if self.files.contains_key(&hash) {
-                return Err(Met::Conflict(
+                return Err(Planned::Conflict(
                     "needs a folder where an earlier row's file goes",
                 ));
             }
@@ -99,9 +101,9 @@ fn hash_of(entry: &Entry) -> u64 {
 
 /// Takes what is a hash already as its own.
 #[derive(Default)]
-struct AsItIs(u64);
+struct IdentityHasher(u64);
 
-impl Hasher for AsItIs {
+impl Hasher for IdentityHasher {
     fn write(&mut self, _: &[u8]) {
         unreachable!("only hashes are hashed")
     }
@@ -131,8 +133,8 @@ mod tests {
         let mut seen = Seen::default();
         let met = keys
             .iter()
-            .map(|key| seen.meet(&LocalPath::of_key(key).unwrap(), &entry(key)));
-        met.map(|met| matches!(met, Met::Conflict(_))).collect()
+            .map(|key| seen.check(&LocalPath::of_key(key).unwrap(), &entry(key)));
+        met.map(|met| matches!(met, Planned::Conflict(_))).collect()
     }
 
     #[test]
@@ -148,18 +150,18 @@ mod tests {
     fn the_same_object_twice_is_none_but_two_on_one_path_are() {
         let mut seen = Seen::default();
         let path = LocalPath::of_key("a").unwrap();
-        assert_eq!(seen.meet(&path, &entry("a")), Met::New);
-        assert_eq!(seen.meet(&path, &entry("a")), Met::Again);
+        assert_eq!(seen.check(&path, &entry("a")), Planned::New);
+        assert_eq!(seen.check(&path, &entry("a")), Planned::Again);
         let sized = Entry {
             size: Some(5),
             ..entry("a")
         };
-        assert_eq!(seen.meet(&path, &sized), Met::Again);
+        assert_eq!(seen.check(&path, &sized), Planned::Again);
         let other = Entry {
             version_id: Some("v".into()),
             ..entry("a")
         };
-        assert!(matches!(seen.meet(&path, &other), Met::Conflict(_)));
+        assert!(matches!(seen.check(&path, &other), Planned::Conflict(_)));
     }
 
     #[test]
@@ -167,12 +169,12 @@ mod tests {
         let mut seen = Seen::default();
         for n in 0..MAX_SEEN + 1000 {
             let key = n.to_string();
-            seen.meet(&LocalPath::of_key(&key).unwrap(), &entry(&key));
+            seen.check(&LocalPath::of_key(&key).unwrap(), &entry(&key));
         }
         assert!(seen.is_full() && seen.files.len() <= MAX_SEEN);
         assert!(matches!(
-            seen.meet(&LocalPath::of_key("7/x").unwrap(), &entry("7/x")),
-            Met::Conflict(_)
+            seen.check(&LocalPath::of_key("7/x").unwrap(), &entry("7/x")),
+            Planned::Conflict(_)
         ));
     }
 }

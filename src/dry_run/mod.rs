@@ -15,7 +15,7 @@ use crate::outcome::{Class, ErrorCode, Failure, Outcome, SkipReason};
 use crate::row::{Entry, Row};
 use crate::sink::files::{FileThere, LocalPath, PathRules, Preview};
 use crate::source;
-use conflicts::{Met, Seen};
+use conflicts::{Planned, Seen};
 use report::{DryRunEnd, DryRunReport};
 use space::growth;
 pub use space::shortage;
@@ -101,10 +101,10 @@ impl Check {
             .preview
             .check(&path)
             .map_err(|error| Outcome::Failed(error.into()))?;
-        match self.seen.meet(&path, entry) {
-            Met::New => {}
-            Met::Again => return Err(Outcome::Skipped(SkipReason::Duplicate)),
-            Met::Conflict(why) => {
+        match self.seen.check(&path, entry) {
+            Planned::New => {}
+            Planned::Again => return Err(Outcome::Skipped(SkipReason::Duplicate)),
+            Planned::Conflict(why) => {
                 let message = format!("`{path}` {why}");
                 let failure = Failure::new(ErrorCode::PathConflict, Class::Permanent, message);
                 return Err(Outcome::Failed(failure));

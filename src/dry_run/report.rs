@@ -57,9 +57,9 @@ pub struct DryRunEnd<'a> {
 struct Plan {
     n_planned: u64,
     n_skipped: u64,
-    /// By error.
+    /// Failed rows by their error.
     failed: BTreeMap<String, u64>,
-    /// Of the planned rows that say so.
+    /// Bytes of the planned rows that state a size.
     bytes: u64,
     /// Bytes by which the files would grow: those that are replaced give back theirs.
     growth: u64,
@@ -163,7 +163,7 @@ impl DryRunReport {
     /// Prints what was gathered, so that a list that arrives slowly is seen as it does.
     ///
     /// # Errors
-    /// When stdout cannot be written to. One that was closed is no error: who closed it has seen enough.
+    /// When stdout cannot be written to. A closed one is not an error: its reader has seen enough.
     pub fn flush(&mut self) -> io::Result<()> {
         let flushed = self.stdout.as_mut().map_or(Ok(()), Write::flush);
         self.keep(flushed);

@@ -3,11 +3,12 @@
 
 use std::fs::File;
 use std::io::{self, ErrorKind, Write};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use super::queue::{Queue, is_to_be_tried_again};
 use super::text::{count, duration};
+use crate::locks::lock;
 use crate::printable::printable;
 use crate::stop::{Phase, Stop};
 
@@ -94,10 +95,7 @@ impl Stderr {
     pub fn say(&self, lines: &str) {
         let text = escaped(lines);
         let n_lines = lines.split('\n').count();
-        let mut n_dropped = self
-            .n_dropped
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner);
+        let mut n_dropped = lock(&self.n_dropped);
         let until = Instant::now() + MAX_WAIT;
         // While lines are being dropped, none waits.
         let is_dropping = *n_dropped > 0;
@@ -123,10 +121,7 @@ impl Stderr {
 
     /// Prints lines that must not be dropped, at the end of a run.
     pub fn insist(&self, lines: &str) {
-        let mut n_dropped = self
-            .n_dropped
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner);
+        let mut n_dropped = lock(&self.n_dropped);
         let lost = dropped_lines(std::mem::take(&mut *n_dropped));
         self.queue.insist(&[lost, escaped(lines)].concat());
     }

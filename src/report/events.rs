@@ -11,6 +11,7 @@ use time::format_description::well_known::Rfc3339;
 
 use super::console::Lines;
 use super::text::below_output;
+use crate::etag::ETag;
 use crate::meter::Counts;
 use crate::outcome::{Failure, Outcome, SkipReason, Verification};
 use crate::row::{Entry, Place};
@@ -121,7 +122,7 @@ impl Events {
             line: place.line,
             status: "planned",
             bytes: entry.size,
-            etag: entry.etag.as_deref(),
+            etag: entry.etag.as_ref().map(ETag::opaque),
             ..ObjectEvent::blank(entry, &self.bucket)
         };
         print(&mut self.stdout, &mut self.line, &event)
@@ -168,11 +169,7 @@ impl<'a> ObjectEvent<'a> {
                 status: "downloaded",
                 version_id: downloaded.object.version_id.as_deref().or(blank.version_id),
                 bytes: Some(downloaded.bytes),
-                etag: downloaded
-                    .object
-                    .etag
-                    .as_deref()
-                    .map(|etag| etag.trim_matches('"')),
+                etag: downloaded.object.etag.as_ref().map(ETag::opaque),
                 last_modified: downloaded.object.last_modified.and_then(rfc3339),
                 verified: Some(downloaded.verification.to_string()),
                 attempts: downloaded.attempts,

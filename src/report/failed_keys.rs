@@ -13,6 +13,7 @@ use anyhow::Context;
 use super::console::{Lines, Patience, Stderr};
 use super::record_file::{Output, RowWriter};
 use super::record_place::{RecordPlace, RefusedPlace, cannot_write, free_beside, is_free_or_ours};
+use crate::etag::ETag;
 use crate::outcome::Failure;
 use crate::row::Place;
 use crate::sink::files::{PartialFile, UserFile, open_stream};
@@ -206,7 +207,7 @@ impl FailedKeys {
             failure.request_id.as_deref().unwrap_or_default(),
             &failure.message,
             &size,
-            finished.entry.etag.as_deref().unwrap_or_default(),
+            finished.entry.etag.as_ref().map_or("", ETag::opaque),
             finished.entry.dest.as_deref().unwrap_or_default(),
             &source,
             &last_modified,

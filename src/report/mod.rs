@@ -42,7 +42,7 @@ use crate::config::Config;
 use crate::exit_code::ExitCode;
 use crate::meter::{Meter, Wait};
 use crate::options::{Job, Verbosity};
-use crate::outcome::{Class, ErrorCode, Failure, Outcome, SkipReason, Verification};
+use crate::outcome::{ErrorCode, Failure, Outcome, SkipReason, Verification};
 use crate::printable::printable;
 use crate::sink::files::OnWarning;
 use crate::source::ListSource;
@@ -305,7 +305,7 @@ impl Report {
 
     fn print_failure(&mut self, finished: &Finished, failure: &Failure) {
         // Why the run ended early is said once, and before all else.
-        if failure.class == Class::Fatal
+        if failure.class.ends_run()
             || matches!(
                 failure.code,
                 ErrorCode::NotAttempted | ErrorCode::Interrupted

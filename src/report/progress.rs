@@ -4,7 +4,7 @@
 
 use std::io::{self, IsTerminal, Write};
 use std::sync::mpsc::{self, RecvTimeoutError};
-use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock};
 use std::time::{Duration, Instant};
 
 use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
@@ -12,6 +12,7 @@ use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
 use super::console::Stderr;
 use super::rate::Rate;
 use super::text::{bytes, duration, number};
+use crate::locks::lock;
 use crate::meter::{Counts, LargeObject, Meter};
 use crate::options::ProgressMode;
 use crate::printable::printable;
@@ -82,8 +83,7 @@ impl Progress {
                     print_lines(&watched, &meter, &stopped);
                 }
             });
-            *shared.ticker.lock().unwrap_or_else(PoisonError::into_inner) =
-                Some(Ticker { stop, ended });
+            *lock(&shared.ticker) = Some(Ticker { stop, ended });
         }
         Self(shared)
     }
@@ -111,12 +111,7 @@ impl Progress {
 
     /// Takes the bars away, unless the terminal takes nothing at the moment.
     pub fn stop(&self) {
-        let ticker = self
-            .0
-            .ticker
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .take();
+        let ticker = lock(&self.0.ticker).take();
         let Some(Ticker { stop, ended }) = ticker else {
             return;
         };

@@ -4,9 +4,11 @@
 //! a limit.
 
 use std::io::{self, ErrorKind};
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard};
 use std::thread;
 use std::time::{Duration, Instant};
+
+use crate::locks;
 
 /// Lines, and bytes of lines, that may wait. A line that is longer by itself still finds room in an empty queue.
 const MAX_LINES: usize = 1000;
@@ -137,12 +139,8 @@ impl Queue {
 
     fn wait_while(&self, limit: Duration, is_to_wait: impl Fn(&State) -> bool) -> Duration {
         let is_to_wait = |state: &mut State| state.closed.is_none() && is_to_wait(state);
-        let (state, _) = self
-            .0
-            .0
-            .changed
-            .wait_timeout_while(self.0.0.lock(), limit, is_to_wait)
-            .unwrap_or_else(PoisonError::into_inner);
+        let shared = &self.0.0;
+        let state = locks::wait_while_within(&shared.changed, shared.lock(), limit, is_to_wait);
         state.stalled()
     }
 
@@ -161,7 +159,7 @@ impl Drop for Handle {
 
 impl Shared {
     fn lock(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+        locks::lock(&self.state)
     }
 
     fn close(&self, kind: ErrorKind, message: String) {
@@ -197,10 +195,9 @@ impl Shared {
         let mut state = self.lock();
         state.is_writing = false;
         self.changed.notify_all();
-        let mut state = self
-            .changed
-            .wait_while(state, |state| state.waiting.is_empty() && !state.is_over)
-            .unwrap_or_else(PoisonError::into_inner);
+        let mut state = locks::wait_while(&self.changed, state, |state| {
+            state.waiting.is_empty() && !state.is_over
+        });
         std::mem::swap(&mut state.waiting, batch);
         state.n_lines = 0;
         state.is_writing = !batch.is_empty();

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use super::text::{count, quoted};
 use crate::meter::Counts;
-use crate::outcome::{Class, ErrorCode, Failure};
+use crate::outcome::{ErrorCode, Failure};
 use crate::row::Place;
 use crate::transfer::Finished;
 
@@ -41,9 +41,9 @@ impl Tally {
         match failure.code {
             ErrorCode::NotAttempted => self.n_not_attempted += 1,
             ErrorCode::Interrupted => self.n_interrupted += 1,
-            _ => self.n_permanent += u64::from(failure.class == Class::Permanent),
+            _ => self.n_permanent += u64::from(failure.class.is_of_key()),
         }
-        if failure.status == Some(404) && failure.class == Class::Permanent {
+        if failure.status == Some(404) && failure.class.is_of_key() {
             self.n_missing += 1;
             let place = finished.place;
             if self
@@ -109,6 +109,7 @@ mod tests {
     use std::sync::Arc;
 
     use super::*;
+    use crate::outcome::Class;
     use crate::outcome::Outcome;
     use crate::row::Entry;
 

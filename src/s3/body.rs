@@ -41,6 +41,8 @@ pub enum Step {
     Bytes(Bytes),
     Break,
     Hang,
+    /// Until there is a permit here.
+    Wait(std::sync::Arc<tokio::sync::Semaphore>),
 }
 
 impl Stream {
@@ -56,6 +58,10 @@ impl Stream {
                 Step::Bytes(bytes) => Some(Ok(bytes)),
                 Step::Break => Some(Err(broken("scripted".to_owned()))),
                 Step::Hang => std::future::pending().await,
+                Step::Wait(gate) => {
+                    gate.acquire().await.expect("never closed").forget();
+                    Box::pin(self.next()).await
+                }
             },
         }
     }

@@ -74,6 +74,11 @@ impl GetError {
         self
     }
 
+    pub(super) fn by_etag(mut self) -> Self {
+        self.sign = Sign::OtherEtag;
+        self
+    }
+
     pub(super) fn with_lesson(mut self, lesson: Option<Lesson>) -> Self {
         self.lesson = lesson.map(Box::new);
         self

@@ -5,6 +5,7 @@ use std::time::SystemTime;
 
 use super::body::Body;
 use super::checksum::Checksum;
+use crate::etag::ETag;
 
 /// Whether an object is sent, or only what its answer would say of it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -49,8 +50,8 @@ pub struct GetRequest<'a> {
 pub struct Part<'a> {
     /// Byte offsets from 0; not empty.
     pub range: Range<u64>,
-    /// The object's ETag, with its quotes. Another ETag means another object.
-    pub etag: &'a str,
+    /// The object's ETag, which is a strong one. Another ETag means another object.
+    pub etag: &'a ETag,
     /// Size of the whole object in bytes.
     pub size: u64,
     /// The object's `Last-Modified`, if it is known. Another time means another object.
@@ -62,8 +63,7 @@ pub struct Part<'a> {
 pub struct GetResponse<B = Body> {
     /// Length of the body in bytes; `None` if the server does not state it.
     pub length: Option<u64>,
-    /// As the server wrote it, with its quotes.
-    pub etag: Option<String>,
+    pub etag: Option<ETag>,
     pub version_id: Option<String>,
     pub last_modified: Option<SystemTime>,
     /// A checksum of the whole object, if S3 returned one that the bytes can be compared with.
@@ -92,11 +92,8 @@ impl GetResponse<()> {
 }
 
 impl<B> GetResponse<B> {
-    /// The ETag, if it can be used to request parts. `If-Match` compares strongly (RFC 9110, 13.1.1), so a weak ETag never
-    /// matches, and a value without quotes is not an ETag.
-    pub fn strong_etag(&self) -> Option<&str> {
-        let etag = self.etag.as_deref()?;
-        let inner = etag.strip_prefix('"')?.strip_suffix('"')?;
-        (!inner.is_empty()).then_some(etag)
+    /// The ETag, if it can be used to request parts.
+    pub fn strong_etag(&self) -> Option<&ETag> {
+        self.etag.as_ref().filter(|etag| etag.is_strong())
     }
 }

@@ -5,6 +5,7 @@ use std::ops::Range;
 use http::{HeaderMap, HeaderValue};
 
 use super::checksum::{Checksum, ChecksumAlgorithm};
+use crate::etag::ETag;
 
 /// The headers that matter, the first of each name. A value that is not text counts as absent.
 #[derive(Debug, Default)]
@@ -104,17 +105,10 @@ pub fn checksum_of(headers: &Headers<'_>) -> Option<Checksum> {
 
 /// The ETag as an MD5, if it may be one: a multipart upload's is not, nor is that of an object encrypted with a KMS or
 /// customer key (S3 API reference, "Object", `ETag`).
-pub fn md5_of(headers: &Headers<'_>) -> Option<[u8; 16]> {
+pub fn md5_of(headers: &Headers<'_>, etag: Option<&ETag>) -> Option<[u8; 16]> {
     let is_plain =
         matches!(headers.encryption, None | Some("AES256")) && headers.customer_algorithm.is_none();
-    let etag = headers
-        .etag
-        .filter(|_| is_plain)?
-        .strip_prefix('"')?
-        .strip_suffix('"')?;
-    let is_hex = etag.len() == 32 && etag.bytes().all(|byte| byte.is_ascii_hexdigit());
-    let value = u128::from_str_radix(etag, 16).ok().filter(|_| is_hex)?;
-    Some(value.to_be_bytes())
+    etag.filter(|_| is_plain)?.md5()
 }
 
 #[cfg(test)]

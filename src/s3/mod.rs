@@ -58,7 +58,7 @@ pub fn read_reply(bytes: &[u8]) {
     }
     let part = Part {
         range: 5..10,
-        etag: "\"e\"",
+        etag: &crate::etag::ETag::of_header("\"e\""),
         size: 20,
         last_modified: None,
     };

@@ -35,7 +35,12 @@ impl GetError {
         let status = head.status.as_u16();
         // A part that no longer exists means that the object has changed.
         if asked.is_part && matches!(status, 412 | 416) {
-            return changed(format!("status {status}")).with_status(head.status);
+            let error = changed(format!("status {status}")).with_status(head.status);
+            return if status == 412 {
+                error.by_etag()
+            } else {
+                error
+            };
         }
         let header = |name: &str| head.headers.get(name).and_then(text);
         let parsed = ErrorBody::parse(body);
@@ -215,7 +220,7 @@ mod tests {
         let part = |status| GetError::of_reply(&head(status, &[]), b"", &asked);
         for status in [412, 416] {
             assert_eq!(part(status).code, ErrorCode::ObjectChanged);
-            assert_eq!(part(status).sign, Sign::Nothing);
+            assert_eq!(part(status).sign == Sign::OtherEtag, status == 412);
         }
         assert_eq!(part(501).sign, Sign::NoParts);
         assert_eq!(of_reply(501, &[], "").sign, Sign::Nothing);

@@ -10,6 +10,7 @@ use super::date;
 use super::error::{GetError, changed};
 use super::get::{GetResponse, Part};
 use super::headers::{Headers, checksum_of, md5_of, number, parse_content_range, text};
+use crate::etag::ETag;
 use crate::outcome::{Class, ErrorCode};
 
 /// What marks the end of a body.
@@ -59,23 +60,24 @@ impl GetResponse<()> {
             Framing::Counted(length) => Some(length),
             Framing::Chunked | Framing::Connection => None,
         };
+        let etag = headers.etag.map(ETag::of_header);
         match part {
-            Some(part) => check_part(head.status, &headers, length, part)?,
+            Some(part) => check_part(head.status, &headers, etag.as_ref(), length, part)?,
             None => check_whole(head.status, &headers, length)?,
         }
         let response = Self {
             length,
-            etag: headers.etag.map(str::to_owned),
+            md5: md5_of(&headers, etag.as_ref()),
+            etag,
             version_id: headers.version_id.map(str::to_owned),
             last_modified: headers.last_modified.and_then(date::parse),
             // Some servers return the whole object's checksum with a part.
             checksum: part.is_none().then(|| checksum_of(&headers)).flatten(),
-            md5: md5_of(&headers),
             ends_with_connection: framing == Framing::Connection,
             body: (),
         };
         if response.checksum.is_none() && part.is_none() {
-            check_body(&headers, framing)?;
+            check_body(&headers, response.etag.as_ref(), framing)?;
         }
         Ok(response)
     }
@@ -114,15 +116,14 @@ fn check_whole(
 fn check_part(
     status: StatusCode,
     headers: &Headers<'_>,
+    etag: Option<&ETag>,
     length: Option<u64>,
     part: &Part<'_>,
 ) -> Result<(), GetError> {
     // Not every server honours `If-Match`.
-    if let Some(etag) = headers.etag.filter(|etag| *etag != part.etag) {
-        return Err(changed(format!(
-            "its ETag was {}, and is {etag}",
-            part.etag
-        )));
+    if let Some(etag) = etag.filter(|etag| *etag != part.etag) {
+        let error = changed(format!("its ETag was {}, and is {etag}", part.etag));
+        return Err(error.by_etag());
     }
     if status == StatusCode::OK {
         let message =
@@ -156,7 +157,7 @@ fn check_part(
         )));
     }
     // Without an ETag, the time and the size must show that it is the same object.
-    if headers.etag.is_none() && (times.is_none() || size.is_none()) {
+    if etag.is_none() && (times.is_none() || size.is_none()) {
         let message = "a part without an `ETag`, so that it may be of another object";
         return Err(invalid(status, message).without_parts());
     }
@@ -175,7 +176,11 @@ fn check_part(
 }
 
 /// Checks that the body can be trusted to be the object although there is no checksum.
-fn check_body(headers: &Headers<'_>, framing: Framing) -> Result<(), GetError> {
+fn check_body(
+    headers: &Headers<'_>,
+    etag: Option<&ETag>,
+    framing: Framing,
+) -> Result<(), GetError> {
     if framing == Framing::Connection {
         let message =
             "the answer states neither the length nor the end of its body, and no checksum";
@@ -188,7 +193,7 @@ fn check_body(headers: &Headers<'_>, framing: Framing) -> Result<(), GetError> {
             .split(',')
             .any(|one| !["identity", "aws-chunked", ""].contains(&one.trim()))
     });
-    let is_weak = headers.etag.is_some_and(|etag| etag.starts_with("W/"));
+    let is_weak = etag.is_some_and(ETag::is_weak);
     if let Some(encoding) = encoding.filter(|_| framing == Framing::Chunked || is_weak) {
         let message =
             format!("the body was compressed on the way (`Content-Encoding: {encoding}`)");

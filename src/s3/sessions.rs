@@ -2,7 +2,7 @@
 //! or clock.
 
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::{Arc, RwLock};
 use std::time::{Duration, SystemTime};
 
 use aws_config::SdkConfig;
@@ -16,6 +16,7 @@ use super::http::sdk::SdkClient;
 use super::lesson::Lesson;
 use super::options::{ConnectError, ConnectOptions};
 use super::session::{Facts, Freshness, Session};
+use crate::locks;
 use crate::outcome::{Class, ErrorCode};
 
 /// How long to wait between attempts to renew credentials that are about to expire.
@@ -83,7 +84,7 @@ impl Sessions {
     }
 
     pub fn current(&self) -> Arc<Session> {
-        let session = self.session.read().unwrap_or_else(PoisonError::into_inner);
+        let session = locks::read(&self.session);
         Arc::clone(&session)
     }
 
@@ -177,7 +178,7 @@ impl Sessions {
         let Ok(session) = Session::new(options, sdk_config, url.as_deref(), facts).await else {
             return false;
         };
-        let mut place = self.session.write().unwrap_or_else(PoisonError::into_inner);
+        let mut place = locks::write(&self.session);
         *place = Arc::new(session);
         true
     }

@@ -20,17 +20,15 @@ use crate::outcome::{Class, ErrorCode, Failure, SkipReason};
 use crate::row::Entry;
 use files::{DonePart, Identity, LocalError, LocalPath, OutputFolder, PartialFile, ResumableFile};
 pub use gathered::Gathered;
+use gathered::{AllGathered, Pieces};
 use room::{Holder, Room};
-
-/// Bytes gathered before they are written. An object that is smaller is created, written and renamed in one
-/// blocking call, since the hop to a thread that may block costs more than the system calls.
-pub const WRITE_SIZE: usize = 1024 * 1024;
 
 /// The files of a run.
 #[derive(Debug)]
 pub struct Sink {
     output: OutputFolder,
     if_exists: IfExists,
+    gathered: AllGathered,
     meter: Arc<Meter>,
     room: Room,
     /// Files that may be read at once.
@@ -77,6 +75,7 @@ impl Sink {
         Self {
             output,
             if_exists,
+            gathered: AllGathered::default(),
             meter,
             room: Room::default(),
             readers: Semaphore::new(thread::available_parallelism().map_or(1, NonZeroUsize::get)),
@@ -201,7 +200,7 @@ impl Sink {
             sink: Arc::clone(self),
             path: Arc::clone(path),
             file: None,
-            gathered: Gathered::default(),
+            gathered: Gathered::new(&self.gathered),
             n_written: 0,
         }
     }
@@ -230,6 +229,7 @@ impl Sink {
         let ((file, done), holder) = self.room.for_large(begin).await?;
         let writer = PartWriter {
             file: Arc::new(file),
+            gathered: self.gathered.clone(),
             meter: Arc::clone(&self.meter),
             _holder: Arc::new(holder),
         };
@@ -276,10 +276,10 @@ impl StreamWriter {
             return Err(Failure::new(code, Class::Permanent, message));
         }
         self.gathered.push(bytes);
-        let n_gathered = self.gathered.len();
-        if n_gathered < WRITE_SIZE {
+        if !self.gathered.is_due() {
             return Ok(());
         }
+        let n_gathered = self.gathered.len();
         let (sink, path) = (Arc::clone(&self.sink), Arc::clone(&self.path));
         let (file, gathered, offset) = (self.file.take(), self.gathered.take(), self.n_written);
         self.n_written += n_gathered as u64;
@@ -363,17 +363,23 @@ fn write(
 #[derive(Debug, Clone)]
 pub struct PartWriter {
     file: Arc<ResumableFile>,
+    gathered: AllGathered,
     meter: Arc<Meter>,
     /// After the file, whose end makes room.
     _holder: Arc<Holder>,
 }
 
 impl PartWriter {
+    /// Where the bytes of a part are gathered until they are written.
+    pub fn gather(&self) -> Gathered {
+        Gathered::new(&self.gathered)
+    }
+
     /// Writes `chunks` at `offset`.
     ///
     /// # Errors
     /// When the file system refuses.
-    pub async fn write(&self, chunks: Vec<Bytes>, offset: u64) -> Result<(), Failure> {
+    pub async fn write(&self, chunks: Pieces, offset: u64) -> Result<(), Failure> {
         let file = Arc::clone(&self.file);
         blocking(&self.meter, move || file.write_at(&chunks, offset)).await
     }
@@ -384,7 +390,7 @@ impl PartWriter {
     /// When the file system refuses.
     pub async fn finish_part(
         &self,
-        chunks: Vec<Bytes>,
+        chunks: Pieces,
         offset: u64,
         done: DonePart,
     ) -> Result<(), Failure> {

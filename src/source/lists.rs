@@ -25,7 +25,7 @@ use crate::row::{Place, Row, UnusableRow};
 /// Most rows per batch. One read of a plain list yields about as many; one read of a compressed list may yield a thousand
 /// times more.
 const MAX_BATCH: usize = 1024;
-/// Bytes of keys after which a batch is sent: rows that are not valid keys may be long.
+/// Bytes of rows after which a batch is sent: those of a column may be as many as those of a hundred keys.
 const MAX_BATCH_BYTES: usize = 256 * 1024;
 /// Batches that may wait between the reading thread and the downloads.
 const BATCHES: usize = 2;
@@ -323,14 +323,14 @@ impl Totals {
 /// Rows that have been read but not yet sent.
 struct Batch {
     rows: Vec<Row>,
-    /// Bytes of their keys, which dominate the memory of long rows.
+    /// Bytes of memory that they take.
     n_bytes: usize,
     sender: mpsc::Sender<Result<Vec<Row>, ListError>>,
 }
 
 impl Batch {
     fn push(&mut self, row: Row) {
-        self.n_bytes += row.key().len();
+        self.n_bytes += row.n_bytes();
         self.rows.push(row);
         if self.rows.len() >= MAX_BATCH || self.n_bytes >= MAX_BATCH_BYTES {
             // If the receiver is gone, the next read ends the list.

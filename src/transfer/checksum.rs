@@ -24,7 +24,7 @@ impl Expected {
             .checksum
             .clone()
             .filter(|_| mode != VerifyMode::Off);
-        // With a checksum of S3's the MD5 would tell nothing more: where they disagree, the ETag is no MD5.
+        // With a checksum of S3's the MD5 would tell nothing more: where they disagree, the ETag is not an MD5.
         let md5 = response
             .md5
             .filter(|_| mode == VerifyMode::Etag && checksum.is_none());
@@ -108,7 +108,7 @@ pub struct Verifier {
 }
 
 enum Hasher {
-    /// With the bytes of its value.
+    /// The bytes of its value.
     Crc(Crc, usize),
     Sha1(Sha1),
     Sha256(Sha256),

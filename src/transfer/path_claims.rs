@@ -1,7 +1,7 @@
-//! Which paths are being written to: never two writers on one of them, and the same key twice is fetched once.
+//! Keeps two downloads from writing to one path, and fetches a key that is listed twice at once only once.
 //!
 //! Another object for the same path waits for its turn, and what then becomes of it is decided when it is committed: so
-//! a run ends in the same way whatever the concurrency. Nobody waits for a slot while waiting here: the row that has
+//! a run ends in the same way whatever the concurrency. No row waits for a slot while it waits here: the row that has
 //! the path has one already.
 
 use std::collections::{HashMap, VecDeque};
@@ -13,9 +13,9 @@ use crate::outcome::{Outcome, SkipReason};
 use crate::row::Entry;
 use crate::sink::files::LocalPath;
 
-/// The paths that are being written to: never two writers on one of them.
+/// The paths that are being written to, each by one row.
 #[derive(Default)]
-pub struct InFlight {
+pub struct PathClaims {
     leaders: HashMap<Arc<LocalPath>, Leader>,
 }
 
@@ -35,7 +35,7 @@ pub enum Entered {
     Waiting(oneshot::Receiver<()>),
 }
 
-impl InFlight {
+impl PathClaims {
     pub fn enter(&mut self, path: &Arc<LocalPath>, entry: &Arc<Entry>) -> Entered {
         let Some(leader) = self.leaders.get_mut(path) else {
             self.leaders.insert(
@@ -99,50 +99,41 @@ mod tests {
 
     #[test]
     fn rows_that_differ_only_in_size_name_the_same_object() {
-        let mut in_flight = InFlight::default();
+        let mut claims = PathClaims::default();
         let path = Arc::new(LocalPath::of_key("k").unwrap());
         let sized = Entry {
             size: Some(5),
             ..(*entry("1")).clone()
         };
-        assert!(matches!(
-            in_flight.enter(&path, &entry("1")),
-            Entered::First
-        ));
-        let entered = in_flight.enter(&path, &Arc::new(sized));
+        assert!(matches!(claims.enter(&path, &entry("1")), Entered::First));
+        let entered = claims.enter(&path, &Arc::new(sized));
         assert!(matches!(entered, Entered::Follower(_)));
     }
 
     #[test]
     fn a_path_goes_to_the_next_row_that_still_wants_it_and_is_free_after_the_last() {
-        let mut in_flight = InFlight::default();
+        let mut claims = PathClaims::default();
         let path = Arc::new(LocalPath::of_key("k").unwrap());
         let failed = Outcome::Failed(Failure::not_attempted("test"));
-        let waiting =
-            |in_flight: &mut InFlight, version| match in_flight.enter(&path, &entry(version)) {
-                Entered::Waiting(turn) => turn,
-                _ => panic!("{version} does not wait"),
-            };
-        assert!(matches!(
-            in_flight.enter(&path, &entry("1")),
-            Entered::First
-        ));
-        let given_up = waiting(&mut in_flight, "2");
-        let mut third = waiting(&mut in_flight, "3");
-        let mut fourth = waiting(&mut in_flight, "4");
+        let waiting = |claims: &mut PathClaims, version| match claims.enter(&path, &entry(version))
+        {
+            Entered::Waiting(turn) => turn,
+            _ => panic!("{version} does not wait"),
+        };
+        assert!(matches!(claims.enter(&path, &entry("1")), Entered::First));
+        let given_up = waiting(&mut claims, "2");
+        let mut third = waiting(&mut claims, "3");
+        let mut fourth = waiting(&mut claims, "4");
         drop(given_up);
-        in_flight.finish(&path, &failed);
+        claims.finish(&path, &failed);
         assert!(third.try_recv().is_ok() && fourth.try_recv().is_err());
         // It is the third's now: a row of the same object follows it.
-        let Entered::Follower(mut follower) = in_flight.enter(&path, &entry("3")) else {
+        let Entered::Follower(mut follower) = claims.enter(&path, &entry("3")) else {
             panic!("no follower");
         };
-        in_flight.finish(&path, &failed);
+        claims.finish(&path, &failed);
         assert!(fourth.try_recv().is_ok() && follower.try_recv().is_ok());
-        in_flight.finish(&path, &failed);
-        assert!(matches!(
-            in_flight.enter(&path, &entry("1")),
-            Entered::First
-        ));
+        claims.finish(&path, &failed);
+        assert!(matches!(claims.enter(&path, &entry("1")), Entered::First));
     }
 }

@@ -11,9 +11,10 @@
 //! that asks for fewer requests needs longer to recover, as S3 does while it splits a busy prefix. Ten attempts with
 //! these delays outlast half a minute on average, and most of S3's bad moments.
 
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Mutex, MutexGuard};
 use std::time::{Duration, Instant};
 
+use crate::locks::lock;
 use crate::outcome::{Class, Failure};
 
 const TRANSIENT_BASE: Duration = Duration::from_millis(100);
@@ -148,7 +149,7 @@ impl Budget {
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.state)
     }
 }
 
@@ -171,10 +172,9 @@ impl State {
 
 /// The wait after `n_failed` attempts, from 1, of which the last failed with `class`; `random` is from 0 to 1.
 fn delay(class: Class, n_failed: u32, random: f64) -> Duration {
-    let base = if class == Class::Throttled {
-        THROTTLED_BASE
-    } else {
-        TRANSIENT_BASE
+    let base = match class {
+        Class::Throttled => THROTTLED_BASE,
+        Class::Transient | Class::Permanent | Class::Fatal => TRANSIENT_BASE,
     };
     let doublings = n_failed.saturating_sub(1).min(16);
     CAP.min(base * 2_u32.pow(doublings)).mul_f64(random)

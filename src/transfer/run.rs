@@ -9,11 +9,11 @@ use futures::{Stream, StreamExt, stream};
 use tokio::sync::mpsc;
 
 use super::observer::{End, ListEnd, Observer, ObserverError};
-use super::path_claims::InFlight;
+use super::path_claims::PathClaims;
 use super::shared::Shared;
 use super::task::{self, Ended};
 use crate::options::Job;
-use crate::outcome::{Class, Failure, Outcome};
+use crate::outcome::{Failure, Outcome};
 use crate::row::Row;
 use crate::source::ListError;
 use crate::stop::{Phase, Stop};
@@ -29,7 +29,7 @@ pub async fn download_all(
     list: mpsc::Receiver<Result<Vec<Row>, ListError>>,
     observer: &mut impl Observer,
 ) -> End {
-    let in_flight = RefCell::new(InFlight::default());
+    let claims = RefCell::new(PathClaims::default());
     let mut end = End::ListDone;
     let mut n_failures = 0;
     let n_rows = Cell::new(0_u64);
@@ -38,7 +38,7 @@ pub async fn download_all(
         .inspect(|row| n_rows.set(n_rows.get() + u64::from(row.is_ok())));
     // Concurrent up to here and no further: what follows is a single consumer.
     let downloads = rows
-        .map(|row| task::start(shared, &in_flight, row))
+        .map(|row| task::start(shared, &claims, row))
         .buffer_unordered(shared.options.concurrency.get());
     let mut downloads = pin!(downloads);
     while let Some(event) = downloads.next().await {
@@ -51,7 +51,7 @@ pub async fn download_all(
             }
         };
         if let Some(path) = finished.path.as_ref().filter(|_| has_path) {
-            in_flight.borrow_mut().finish(path, &finished.outcome);
+            claims.borrow_mut().finish(path, &finished.outcome);
         }
         if let Outcome::Failed(failure) = &finished.outcome {
             n_failures += 1;
@@ -124,7 +124,7 @@ fn must_end(shared: &Shared, failure: &Failure, n_failures: u64) -> Option<End> 
 /// are this key's trouble.
 fn is_of_every_key(shared: &Shared, failure: &Failure) -> bool {
     let is_refusal = failure.status == Some(403);
-    failure.class == Class::Fatal && !(is_refusal && shared.meter.counts().n_downloaded > 0)
+    failure.class.ends_run() && !(is_refusal && shared.meter.counts().n_downloaded > 0)
 }
 
 struct CutShort;

@@ -10,7 +10,7 @@ use super::check;
 use super::limit::Claim;
 use super::object;
 use super::observer::Finished;
-use super::path_claims::{Entered, InFlight};
+use super::path_claims::{Entered, PathClaims};
 use super::shared::Shared;
 use crate::options::Job;
 use crate::outcome::{Failure, Outcome};
@@ -30,10 +30,10 @@ pub struct Ended {
 /// The list's own end, where it is an error, passes through.
 pub fn start(
     shared: &Arc<Shared>,
-    in_flight: &RefCell<InFlight>,
+    claims: &RefCell<PathClaims>,
     row: Result<Row, ListError>,
 ) -> impl Future<Output = Result<Ended, ListError>> + use<> {
-    let started = row.map(|row| Started::new(shared, in_flight, row));
+    let started = row.map(|row| Started::new(shared, claims, row));
     async move {
         let Started {
             place,
@@ -78,7 +78,7 @@ enum Work {
 }
 
 impl Started {
-    fn new(shared: &Arc<Shared>, in_flight: &RefCell<InFlight>, row: Row) -> Self {
+    fn new(shared: &Arc<Shared>, claims: &RefCell<PathClaims>, row: Row) -> Self {
         let place = row.place;
         let entry = match row.entry {
             Ok(entry) => Arc::new(entry),
@@ -92,7 +92,7 @@ impl Started {
                 };
             }
         };
-        let (path, work) = Work::begin(shared, in_flight, &entry);
+        let (path, work) = Work::begin(shared, claims, &entry);
         Self {
             place,
             entry,
@@ -106,7 +106,7 @@ impl Started {
 impl Work {
     fn begin(
         shared: &Arc<Shared>,
-        in_flight: &RefCell<InFlight>,
+        claims: &RefCell<PathClaims>,
         entry: &Arc<Entry>,
     ) -> (Option<Arc<LocalPath>>, Self) {
         if shared.stop.phase() >= Phase::WindingDown {
@@ -117,7 +117,7 @@ impl Work {
             Ok(path) => Arc::new(path),
             Err(no_path) => return (None, Self::failed(no_path.into())),
         };
-        let work = match in_flight.borrow_mut().enter(&path, entry) {
+        let work = match claims.borrow_mut().enter(&path, entry) {
             Entered::First => Self::Download(Download::begin(shared, entry, &path)),
             Entered::Follower(leader) => Self::Follow(leader),
             Entered::Waiting(turn) => Self::Wait(turn, Arc::clone(shared)),

@@ -11,14 +11,17 @@ use super::{
     End, Finished, Getter, Limit, ListEnd, Observer, ObserverError, Shared, TransferOptions,
     download_all, object,
 };
+use crate::etag::ETag;
 use crate::meter::Meter;
 use crate::options::{IfExists, Job, VerifyMode};
-use crate::outcome::{Class, ErrorCode, Outcome};
+use crate::outcome::{Class, ErrorCode, Outcome, Sign};
 use crate::row::{Entry, Place, Row};
 use crate::s3::{Body, GetError, GetRequest, GetResponse, Step};
 use crate::sink::Sink;
 use crate::sink::files::{LocalPath, OutputFolder, PathRules};
 use crate::stop::{Phase, Stop};
+
+mod odd_parts;
 
 const PART: usize = 1024;
 
@@ -35,6 +38,8 @@ enum Reply {
     /// The bytes that were asked for, of this object, but no more steps than these.
     Object(Bytes, Option<Vec<Step>>),
     Error(ErrorCode, Class),
+    /// An error with a status, and what it says of the server.
+    Refusal(u16, ErrorCode, Class, Sign),
     /// As the object, once there is a permit here.
     Gated(Bytes, Arc<Semaphore>),
 }
@@ -55,18 +60,22 @@ impl Script {
         };
         let (object, steps) = match (self.answer)(n, range.as_ref()) {
             Reply::Object(object, steps) => (object, steps),
+            Reply::Refusal(status, code, class, sign) => {
+                let mut error = GetError::scripted(class, code);
+                (error.status, error.sign) = (Some(status), sign);
+                return Err(error);
+            }
             Reply::Error(code, class) => return Err(GetError::scripted(class, code)),
             Reply::Gated(object, gate) => {
                 gate.acquire().await.unwrap().forget();
                 (object, None)
             }
         };
-        let etag = format!("\"{:x}\"", crc_fast::crc64_nvme(&object));
-        if request.part.as_ref().is_some_and(|part| part.etag != etag) {
-            return Err(GetError::scripted(
-                Class::Transient,
-                ErrorCode::ObjectChanged,
-            ));
+        let etag = ETag::of_header(&format!("\"{:x}\"", crc_fast::crc64_nvme(&object)));
+        if request.part.as_ref().is_some_and(|part| *part.etag != etag) {
+            let mut error = GetError::scripted(Class::Transient, ErrorCode::ObjectChanged);
+            error.sign = Sign::OtherEtag;
+            return Err(error);
         }
         let range = range.unwrap_or(0..object.len() as u64);
         let at = |offset: u64| usize::try_from(offset).unwrap();
@@ -143,6 +152,11 @@ impl Rig {
             Getter::Scripted(script) => script.log.lock().unwrap().clone(),
             Getter::Client(_) | Getter::Nobody => Vec::new(),
         }
+    }
+
+    /// How many requests were for the whole object.
+    fn n_whole(&self) -> usize {
+        self.ranges().iter().filter(|range| range.is_none()).count()
     }
 
     fn stop(&self) -> &Stop {
@@ -232,6 +246,7 @@ async fn an_object_that_changes_under_its_parts_starts_over_and_is_charged_once(
     let rig = rig(4, move |n, _| whole(if n == 0 { &old } else { &answered }));
     assert_eq!(attempts(&rig.download().await), 2);
     rig.has(&new);
+    assert_eq!(rig.n_whole(), 2, "the answer that showed it is read");
 }
 
 #[tokio::test]

@@ -8,6 +8,7 @@ use super::checksum::{Expected, Verifier};
 use super::etag::{ContentTag, TagHasher};
 use super::fetch::{Request, interrupted};
 use super::shared::{Broken, Shared};
+use crate::etag::ETag;
 use crate::options::{Job, VerifyMode};
 use crate::outcome::Failure;
 use crate::row::LastModified;
@@ -40,7 +41,7 @@ pub async fn verdict(
     if let Some(listed) = entry.size.filter(|&listed| listed != size) {
         return Ok(Verdict::Different(other_size(size, listed, "the list")));
     }
-    let listed = entry.etag.as_deref().and_then(ContentTag::parse);
+    let listed = entry.etag.as_ref().and_then(ContentTag::of);
     if let Some(tag) = listed
         && has_content(&request.shared, path, size, tag).await?
     {
@@ -50,10 +51,11 @@ pub async fn verdict(
     if let Some(stated) = head.length.filter(|&stated| stated != size) {
         return Ok(Verdict::Different(other_size(size, stated, "S3")));
     }
-    let stated = head.etag.as_deref().map(|etag| etag.trim_matches('"'));
+    let stated = head.etag.as_ref();
     if let (Some(listed), Some(stated)) = (&entry.etag, stated)
-        && listed != stated
+        && !listed.names_the_same(stated)
     {
+        let (stated, listed) = (stated.opaque(), listed.opaque());
         let message = format!("the object's ETag is `{stated}`, the list says `{listed}`");
         return Ok(Verdict::Different(message));
     }
@@ -62,7 +64,7 @@ pub async fn verdict(
             .await
             .map_err(Broken::Final);
     }
-    let tag = stated.and_then(ContentTag::parse);
+    let tag = stated.and_then(ContentTag::of);
     // As an MD5 of the whole object it counts unless the answer says that it is encrypted.
     let tag = tag.filter(|tag| tag.is_of_parts() || head.md5.is_some());
     if let Some(tag) = tag {
@@ -70,7 +72,7 @@ pub async fn verdict(
             return Ok(Verdict::Same);
         }
         if !tag.is_of_parts() {
-            let etag = stated.unwrap_or_default();
+            let etag = stated.map_or("", ETag::opaque);
             let message = format!("the MD5 of the file is not the object's ETag `{etag}`");
             return Ok(Verdict::Different(message));
         }

@@ -69,7 +69,7 @@ fn environments_that_other_tools_accept_do_no_harm() {
 }
 
 #[test]
-fn the_option_wins_over_the_environment_s_endpoint() {
+fn the_option_wins_over_the_endpoint_of_the_environment() {
     let server = Server::start();
     server.put_patterns(["k"], 10);
     let run = S3pull::new()

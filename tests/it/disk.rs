@@ -242,7 +242,7 @@ fn a_large_object_that_does_not_fit_is_known_before_it_is_fetched_and_fails_alon
     let Some(_mount) = Mount::tmpfs(&out, "size=8m") else {
         return;
     };
-    // Were it fetched first, this would never end.
+    // If it were fetched first, this would never end.
     server.script("large", [Fault::Stall(1_000_000)]);
     let run = server
         .s3pull()

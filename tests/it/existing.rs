@@ -155,7 +155,7 @@ fn an_answer_that_was_not_asked_for_is_dropped_before_its_body() {
         ignores_if_modified_since: true,
         ..Quirks::default()
     });
-    // Were it read, this would fail after a second.
+    // If it were read, this would fail after a second.
     server.script("k", [Fault::Stall(10)]);
     let folder = tempfile::tempdir().unwrap();
     std::fs::write(folder.path().join("k"), "old").unwrap();

@@ -283,7 +283,7 @@ fn a_body_that_trickles_is_given_up() {
 }
 
 #[test]
-fn a_server_s_wish_to_wait_is_heeded() {
+fn the_wish_of_a_server_to_wait_is_heeded() {
     let server = server();
     server.script(
         "k",

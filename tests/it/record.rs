@@ -303,7 +303,7 @@ fn a_file_that_is_not_a_failed_keys_csv_is_not_replaced() {
 }
 
 #[test]
-fn a_file_that_came_to_the_csv_s_path_during_the_run_is_not_replaced() {
+fn a_file_that_came_to_the_path_of_the_csv_during_the_run_is_not_replaced() {
     let server = Server::start();
     let folder = tempfile::tempdir().unwrap();
     let (running, mut stdin, gate) = with_open_list(&server, folder.path(), &[]);
@@ -816,7 +816,7 @@ mod unix {
         let run = server.s3pull().within(folder.path()).keys(["missing"]);
         let run = run.run().expect(2);
         assert_eq!(run.read("d/target.csv"), b"a file of the user's");
-        // What it leads to is no key's to write.
+        // No key may write what it leads to.
         std::fs::remove_file(at("d/target.csv")).unwrap();
         server.put_patterns(["d/target.csv"], 10);
         let run = server.s3pull().within(folder.path()).keys(["d/target.csv"]);

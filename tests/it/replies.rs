@@ -66,7 +66,7 @@ fn headers_that_nobody_needs_change_nothing() {
 }
 
 #[test]
-fn an_object_s_time_is_taken_in_any_form() {
+fn the_time_of_an_object_is_taken_in_any_form() {
     for written in [
         "Sun, 06 Nov 1994 08:49:37 GMT",
         "Sunday, 06-Nov-94 08:49:37 GMT",
@@ -148,7 +148,7 @@ fn what_is_not_http_is_an_invalid_response() {
 }
 
 #[test]
-fn an_error_s_body_is_bounded_in_time_and_size() {
+fn the_body_of_an_error_is_bounded_in_time_and_size() {
     let started = Instant::now();
     let head = "503 Slow Down\nContent-Length: 100000000";
     let slow = "<Error><Code>SlowDown</Code><Message>m</Message>";

@@ -140,7 +140,7 @@ fn join(client: &TcpStream, server: &TcpStream) {
 }
 
 #[test]
-fn a_tunnel_is_opened_with_the_proxy_s_credentials() {
+fn a_tunnel_is_opened_with_the_credentials_of_the_proxy() {
     let (server, certificate) = crate::connection::tls_server();
     server.put_patterns(["k"], 100);
     let (port, proxy) = tunnelling_proxy(1);

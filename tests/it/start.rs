@@ -148,7 +148,7 @@ fn a_profile_that_is_not_there_is_refused_though_the_environment_has_keys() {
 }
 
 #[test]
-fn a_named_profile_beats_the_environment_s_keys() {
+fn a_named_profile_beats_the_keys_in_the_environment() {
     let server = Server::start();
     server.put_patterns(["k"], 10);
     let run = configured()

@@ -7,7 +7,7 @@ use std::collections::HashMap;
 use std::io;
 use std::net::{SocketAddr, ToSocketAddrs};
 use std::pin::Pin;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
@@ -16,6 +16,8 @@ use futures::future::Shared;
 use hyper_util::client::legacy::connect::dns::Name;
 use tokio::sync::oneshot;
 use tower_service::Service;
+
+use crate::locks::lock;
 
 /// How long a look-up is reused: long enough for a burst of connections, short enough to follow S3, whose records live
 /// for seconds and hold other addresses each time.
@@ -48,7 +50,7 @@ pub struct NotResolved {
 impl CachingResolver {
     /// The look-up to use for `host`, and how many connections used it before.
     fn lookup(&self, host: &str) -> (Addresses, usize) {
-        let mut lookups = self.lookups.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut lookups = lock(&self.lookups);
         let is_stale = |lookup: &Lookup| {
             let has_failed = matches!(lookup.addresses.peek(), Some(Err(_)));
             has_failed || lookup.started.elapsed() > LIFETIME

@@ -73,7 +73,7 @@ impl Signer {
             .set_version_id(get.version_id.map(str::to_owned))
             .set_request_payer(self.requester_pays.then_some(RequestPayer::Requester))
             .set_range(part.map(|part| range(part.range.start, part.range.end)))
-            .set_if_match(part.map(|part| part.etag.to_owned()))
+            .set_if_match(part.map(|part| part.etag.to_string()))
             .set_if_modified_since(since);
         let presigned = if is_blank {
             let right_key = BlankKey(get.key.to_owned());

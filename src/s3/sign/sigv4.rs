@@ -7,7 +7,7 @@
 mod tests;
 
 use std::fmt::Write;
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::{Arc, RwLock};
 
 use aws_credential_types::Credentials;
 use bytes::Bytes;
@@ -17,6 +17,7 @@ use http::{HeaderMap, HeaderName, HeaderValue, Request};
 use http_body_util::Full;
 use sha2::{Digest, Sha256};
 
+use crate::locks;
 use crate::s3::date;
 
 /// The SHA-256 of an empty body, which is what a GET has.
@@ -154,12 +155,12 @@ impl Key {
     /// The signing key for the day of `time`, derived when it is first needed.
     fn day(&self, time: &str) -> Arc<Day> {
         let date: [u8; 8] = *time.as_bytes().first_chunk().unwrap_or(b"19700101");
-        let known = Arc::clone(&self.day.read().unwrap_or_else(PoisonError::into_inner));
+        let known = Arc::clone(&locks::read(&self.day));
         if known.date == date {
             return known;
         }
         let day = Arc::new(Day::new(&self.secret, date, &self.region, &self.service));
-        *self.day.write().unwrap_or_else(PoisonError::into_inner) = Arc::clone(&day);
+        *locks::write(&self.day) = Arc::clone(&day);
         day
     }
 }

@@ -98,7 +98,7 @@ fn insert_conditions(headers: &mut HeaderMap, get: &GetRequest<'_>) -> Result<()
     if let Some(part) = &get.part {
         let range = HeaderValue::try_from(range(part.range.start, part.range.end));
         headers.insert(RANGE, range.map_err(|error| not_built(&error))?);
-        let etag = HeaderValue::from_str(part.etag);
+        let etag = HeaderValue::from_str(part.etag.as_str());
         headers.insert(IF_MATCH, etag.map_err(|error| not_built(&error))?);
     }
     if let Some(since) = get.if_modified_since {

@@ -21,6 +21,7 @@ use http_body_util::Full;
 use super::sigv4::Key;
 use super::template::{Template, range};
 use super::*;
+use crate::etag::ETag;
 use crate::options::AddressingStyle;
 use crate::outcome::{Class, ErrorCode};
 use crate::s3::account::endpoint::{Endpoint, Place, s3_config};
@@ -105,7 +106,7 @@ async fn sdk_request(config: &SdkConfig, place: &Place<'_>, get: &GetRequest<'_>
         .request_payer(RequestPayer::Requester)
         .set_version_id(get.version_id.map(str::to_owned))
         .set_range(part.map(|part| range(part.range.start, part.range.end)))
-        .set_if_match(part.map(|part| part.etag.to_owned()))
+        .set_if_match(part.map(|part| part.etag.to_string()))
         .set_if_modified_since(since)
         .send()
         .await
@@ -273,7 +274,7 @@ async fn keys_versions_and_conditions_are_written_as_the_sdk_does() {
         if_modified_since: Some(UNIX_EPOCH + Duration::from_secs(784_111_777)),
         part: Some(Part {
             range: 5..10,
-            etag: "\"a  b\"",
+            etag: &ETag::of_header("\"a  b\""),
             size: 20,
             last_modified: None,
         }),

@@ -10,7 +10,7 @@ use super::sys;
 /// How often the clock is looked at, and how long it is waited in between: two ticks of the slowest kernel's (100 Hz).
 const MAX_LOOKS: u32 = 20;
 const LOOK_INTERVAL: Duration = Duration::from_millis(1);
-/// By how much a time without a fraction may have been cut off: FAT counts in steps of 2 s.
+/// How much may have been cut off from a time without a fraction: FAT counts in steps of 2 s.
 const COARSEST_STEP: Duration = Duration::from_secs(2);
 
 /// A time of the file system's own clock that is later than every change before the run, and no later than any of

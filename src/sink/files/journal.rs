@@ -1,7 +1,7 @@
 //! A large object's file, of which a later run can use what is there: beside the partial file, a journal says which
 //! object it is of, and which of its parts are written, each with its checksum.
 //!
-//! The journal is text: a line for the object, then a line a part, `INDEX CHECKSUM`. A part's line is written after
+//! The journal is text: a line for the object, then a line per part, `INDEX CHECKSUM`. A part's line is written after
 //! its bytes; since a machine that loses power may keep the one without the others, and anybody may have changed the
 //! file, each part is read again and compared before it counts.
 
@@ -16,6 +16,7 @@ use super::error::LocalError;
 use super::partial::{JOURNAL_SUFFIX, PartialFile};
 use super::sys;
 use super::warnings::OptionalStep;
+use crate::etag::ETag;
 
 /// Bytes read at once when parts are checked.
 const READ_SIZE: usize = 1024 * 1024;
@@ -27,7 +28,7 @@ const MAX_JOURNAL: u64 = 1024 * 1024;
 /// What makes an object the same one, cut into the same parts: parts of anything else are of no use.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Identity {
-    pub etag: String,
+    pub etag: ETag,
     /// Bytes of the object.
     pub size: u64,
     pub last_modified: Option<SystemTime>,
@@ -181,11 +182,14 @@ fn header(identity: &Identity) -> String {
     let modified = last_modified.and_then(|time| time.duration_since(UNIX_EPOCH).ok());
     let modified = modified.map(|since_1970| since_1970.as_secs());
     // What may hold blanks is quoted.
-    format!("{FORMAT} {algorithm} {size} {part_size} {modified:?} {version_id:?} {etag:?}\n")
+    format!(
+        "{FORMAT} {algorithm} {size} {part_size} {modified:?} {version_id:?} {:?}\n",
+        etag.as_str()
+    )
 }
 
 /// The parts that a journal of `identity` claims; none if it is of anything else. A last line that was cut off counts
-/// for nothing, nor does what comes behind a line that is no part's.
+/// for nothing, nor does what comes after a line that is not one of a part.
 fn parse(journal: &[u8], identity: &Identity) -> Vec<DonePart> {
     let Some(lines) = journal.strip_prefix(header(identity).as_bytes()) else {
         return Vec::new();

@@ -3,7 +3,7 @@
 use std::collections::HashSet;
 use std::fs::File;
 use std::io::{self, ErrorKind};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 
 use cap_std::fs::{Dir, OpenOptions};
 
@@ -11,6 +11,7 @@ use super::error::LocalError;
 use super::path::LocalPath;
 use super::path::name::{NameLimit, RESERVED_PREFIX};
 use super::sys::{self, FileId, Lock};
+use crate::locks::lock;
 
 /// Rounds of finding a file that others remove or finish meanwhile.
 const MAX_ROUNDS: usize = 100;
@@ -19,7 +20,7 @@ const MAX_ROUNDS: usize = 100;
 pub enum TakeError {
     /// It is locked: a live process, or another download of this one, holds it.
     Busy,
-    /// Something that is no file has this name.
+    /// Something that is not a file has this name.
     NotAFile(String),
     Io(io::Error),
 }
@@ -37,9 +38,9 @@ impl TakeError {
             Self::Busy => LocalError::Conflict(format!(
                 "another s3pull is writing `{path}`, or a key of this run that is the same file here"
             )),
-            Self::NotAFile(name) => {
-                LocalError::Conflict(format!("`{name}` is in the way and is no file: remove it"))
-            }
+            Self::NotAFile(name) => LocalError::Conflict(format!(
+                "`{name}` is in the way and is not a file: remove it"
+            )),
             Self::Io(source) => LocalError::io(folder, action, path.as_str(), source),
         }
     }
@@ -198,7 +199,7 @@ impl InUse {
     }
 
     fn ids(&self) -> std::sync::MutexGuard<'_, HashSet<FileId>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.0)
     }
 }
 

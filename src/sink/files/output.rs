@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use std::io::{self, ErrorKind, Read};
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 
 use cap_std::ambient_authority;
 use cap_std::fs::Dir;
@@ -20,6 +20,7 @@ use super::publish::{Commits, check_replaceable};
 use super::sys;
 use super::there::FileThere;
 use super::warnings::Warnings;
+use crate::locks::lock;
 
 /// Bytes that are read at once.
 const READ_SIZE: usize = 256 * 1024;
@@ -34,7 +35,7 @@ pub struct OutputFolder {
     folders: Mutex<HashMap<String, Arc<Dir>>>,
     /// Folder handles kept open.
     max_open_folders: usize,
-    /// Paths below it that are no key's: the list and the CSV.
+    /// Paths below it that do not belong to keys: the list and the CSV.
     kept: Vec<String>,
 }
 
@@ -330,7 +331,7 @@ impl OutputFolder {
     }
 
     fn folders(&self) -> std::sync::MutexGuard<'_, HashMap<String, Arc<Dir>>> {
-        self.folders.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.folders)
     }
 }
 

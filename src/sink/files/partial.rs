@@ -31,7 +31,7 @@ pub(super) const JOURNAL_SUFFIX: &str = ".journal";
 #[derive(Debug)]
 pub struct PartialFile {
     folder: Arc<Dir>,
-    /// `None` for a file that is no object's: that replaces whatever is at its path.
+    /// `None` for a file that does not belong to an object, which replaces whatever is at its path.
     commits: Option<Arc<Commits>>,
     /// Where the file system has no locks: the error, and this run's own note in place of a lock, which is given back
     /// before the file is closed.
@@ -112,7 +112,7 @@ impl PartialFile {
         Ok((file, taken.has_predecessor))
     }
 
-    /// Begins a file that is no object's, at a path of the user's.
+    /// Begins a file that does not belong to an object, at a path that the user named.
     ///
     /// # Errors
     /// When another process is writing it, or the file system refuses.

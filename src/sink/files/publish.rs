@@ -9,7 +9,7 @@
 
 use std::fs::File;
 use std::io::{self, ErrorKind};
-use std::sync::{Mutex, PoisonError};
+use std::sync::Mutex;
 use std::time::SystemTime;
 
 use cap_std::fs::{Dir, Metadata, OpenOptions};
@@ -21,6 +21,7 @@ use super::path::LocalPath;
 use super::path::name::NameLimit;
 use super::sys;
 use super::warnings::Warnings;
+use crate::locks::lock;
 use crate::open_files;
 
 /// Bytes compared at once.
@@ -158,7 +159,7 @@ impl Commits {
     }
 
     fn kept(&self) -> std::sync::MutexGuard<'_, Vec<std::fs::Metadata>> {
-        self.kept.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.kept)
     }
 }
 
@@ -167,7 +168,7 @@ pub fn replace(folder: &Dir, partial_name: &str, path: &LocalPath) -> Result<(),
     sys::rename(folder, partial_name, path.name()).map_err(|error| put_error(folder, path, error))
 }
 
-/// Refuses what is no file: a rename would fail on a folder, but take a named pipe's place.
+/// Refuses what is not a file: a rename would fail on a folder, but replace a named pipe.
 pub fn check_replaceable(metadata: &Metadata, path: &LocalPath) -> Result<(), LocalError> {
     if metadata.is_file() {
         return Ok(());

@@ -10,6 +10,7 @@ use crc_fast::CrcAlgorithm;
 use super::faults::{Call, Faults, inject};
 use super::warnings::OnWarning;
 use super::{DonePart, Identity, LocalError, LocalPath, OutputFolder, ResumableFile};
+use crate::etag::ETag;
 
 pub const PARTIAL: &str = ".s3pull-k.part";
 pub const JOURNAL: &str = ".s3pull-k.journal";
@@ -78,7 +79,7 @@ pub fn modified() -> SystemTime {
 
 pub fn identity() -> Identity {
     Identity {
-        etag: "\"e\"".to_owned(),
+        etag: ETag::of_header("\"e\""),
         size: 1500,
         last_modified: Some(modified()),
         version_id: None,

@@ -2,7 +2,9 @@
 
 use std::fmt;
 use std::io;
-use std::sync::{Mutex, OnceLock, PoisonError};
+use std::sync::{Mutex, OnceLock};
+
+use crate::locks::lock;
 
 /// A step that a file can do without.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -41,7 +43,7 @@ impl Warnings {
         let Some(OnWarning(print)) = self.printer.get() else {
             return;
         };
-        let mut told = self.told.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut told = lock(&self.told);
         if told.contains(&step) {
             return;
         }

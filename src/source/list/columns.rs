@@ -3,6 +3,7 @@
 use std::str::FromStr;
 
 use super::findings::Findings;
+use crate::etag::ETag;
 use crate::outcome::ErrorCode;
 use crate::row::{Entry, LastModified, MAX_COLUMN, UnusableRow};
 
@@ -209,12 +210,12 @@ impl KeyRules<'_> {
             return Err(UnusableRow::failed(entry, ErrorCode::InvalidKey, message));
         }
         let columns = [
-            ("version_id", &entry.version_id),
-            ("etag", &entry.etag),
-            ("dest", &entry.dest),
+            ("version_id", entry.version_id.as_deref()),
+            ("etag", entry.etag.as_ref().map(ETag::as_str)),
+            ("dest", entry.dest.as_deref()),
         ];
         let too_long = columns.into_iter().find_map(|(name, text)| {
-            let length = text.as_ref().map_or(0, String::len);
+            let length = text.map_or(0, str::len);
             (length > MAX_COLUMN).then(|| format!("its `{name}` has more than {MAX_COLUMN} bytes"))
         });
         match too_long {
@@ -233,7 +234,7 @@ impl KeyRules<'_> {
             key: whole,
             version_id: given(columns.version_id.text()),
             size: self.size(columns.size),
-            etag: given(columns.etag.text().trim_matches('"')),
+            etag: ETag::of_row(columns.etag.text()),
             dest: given(columns.dest.text()),
             last_modified: self.time(columns.last_modified),
         }

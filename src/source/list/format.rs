@@ -52,6 +52,6 @@ pub enum ListProblem {
     NotJson(serde_json::Error),
     #[error("{0}")]
     Inventory(String),
-    #[error("a defect of s3pull, please report it: {0}")]
+    #[error("a bug in s3pull, please report it: {0}")]
     Panicked(String),
 }

@@ -296,7 +296,7 @@ mod tests {
             key: "a b+c/ü".into(),
             version_id: Some("v1".into()),
             size: Some(12),
-            etag: Some("abc".into()),
+            etag: crate::etag::ETag::of_row("abc"),
             dest: None,
             last_modified: "2024-01-02T03:04:05Z".parse().ok(),
         };

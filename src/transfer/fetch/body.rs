@@ -1,37 +1,14 @@
 //! The bytes of an object, or of a range of it, in order. Where a body breaks, it goes on at the missing byte.
 
-use std::sync::Arc;
-use std::time::SystemTime;
-
 use bytes::Bytes;
 
 use super::request::{Held, Request};
+use super::version::ObjectVersion;
 use crate::meter::Wait;
 use crate::outcome::{Class, ErrorCode, Failure, Sign};
 use crate::s3::{Body, GetResponse, Part};
 use crate::transfer::retry::{PROGRESS, Round};
 use crate::transfer::shared::Broken;
-
-/// What tells an object from every other one that was, or will be, under its key.
-#[derive(Debug, Clone)]
-pub struct ObjectVersion {
-    /// With its quotes.
-    pub etag: Arc<str>,
-    /// Bytes.
-    pub size: u64,
-    pub last_modified: Option<SystemTime>,
-}
-
-impl ObjectVersion {
-    /// That of an answer which says enough.
-    pub fn of(response: &GetResponse) -> Option<Self> {
-        Some(Self {
-            etag: response.strong_etag()?.into(),
-            size: response.length?,
-            last_modified: response.last_modified,
-        })
-    }
-}
 
 /// Reads from a position to an end.
 #[derive(Debug)]
@@ -76,23 +53,23 @@ impl Reader {
         }
     }
 
-    /// Reads a range of an object that is known, beginning with a request under the permit that is `held`.
+    /// Asks for a range of an object that is known, under the permit that is `held`.
+    ///
+    /// # Errors
+    /// Why it was not answered; nothing is charged. The permit comes with it.
     pub async fn of_range(
         request: Request,
         version: ObjectVersion,
         range: std::ops::Range<u64>,
         held: Held,
-    ) -> Result<Self, Broken> {
+    ) -> Result<Self, (Failure, Held)> {
         let mut reader = Self {
             version: Some(version),
             position: range.start,
             end: Some(range.end),
             ..Self::new(request)
         };
-        let round = held.round;
-        if let Err(failure) = reader.open(held).await {
-            reader.request.charge(failure, round).await?;
-        }
+        reader.open(held).await?;
         Ok(reader)
     }
 
@@ -168,10 +145,18 @@ impl Reader {
     /// Asks for what is missing; a failure is charged, and leaves nothing open.
     async fn reopen(&mut self) -> Result<(), Broken> {
         let held = self.request.permit().await;
-        let round = held.round;
-        match self.open(held).await {
-            Ok(()) => Ok(()),
-            Err(failure) => self.failed(failure, round).await,
+        let Err((failure, held)) = self.open(held).await else {
+            return Ok(());
+        };
+        match &self.version {
+            Some(version) if failure.sign == Sign::OtherEtag => {
+                Err(self.request.verdict(version, failure, held).await)
+            }
+            _ => {
+                let round = held.round;
+                drop(held);
+                self.failed(failure, round).await
+            }
         }
     }
 
@@ -187,6 +172,9 @@ impl Reader {
     /// Charges a request or a body that failed; the next one begins at the position, where that is possible.
     async fn failed(&mut self, failed: Failure, round: Round) -> Result<(), Broken> {
         self.open = None;
+        if self.is_whole && !self.request.has_parts() {
+            self.version = None;
+        }
         if std::mem::take(&mut self.is_stale) && self.version.is_some() && failed.class.may_pass() {
             return Ok(());
         }
@@ -230,7 +218,7 @@ impl Reader {
     }
 
     /// Asks for what is missing, from the position on.
-    async fn open(&mut self, held: Held) -> Result<(), Failure> {
+    async fn open(&mut self, held: Held) -> Result<(), (Failure, Held)> {
         let part = match (&self.version, self.end) {
             (Some(version), Some(end)) => Some(Part {
                 range: self.position..end,
@@ -241,11 +229,13 @@ impl Reader {
             _ => None,
         };
         // Boxed, so that objects that need no second request do not carry its size.
-        let response = Box::pin(self.request.send(part, &held.permit)).await?;
-        self.open = Some(Open {
-            body: response.body,
-            held,
-        });
-        Ok(())
+        match Box::pin(self.request.send(part, &held.permit)).await {
+            Ok(response) => {
+                let body = response.body;
+                self.open = Some(Open { body, held });
+                Ok(())
+            }
+            Err(error) => Err((error.into(), held)),
+        }
     }
 }

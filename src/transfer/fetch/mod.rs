@@ -5,6 +5,7 @@ mod fetched;
 mod parts;
 pub mod plan;
 mod request;
+mod version;
 mod whole;
 
 use std::sync::Arc;
@@ -15,9 +16,9 @@ use crate::row::Entry;
 use crate::s3::GetResponse;
 use crate::sink::files::LocalPath;
 use crate::transfer::shared::Broken;
-use body::ObjectVersion;
 pub use fetched::Fetched;
 pub use request::{Keep, Request, interrupted};
+use version::ObjectVersion;
 
 /// Fetches and verifies the object as it is now.
 pub async fn fetch(
@@ -46,12 +47,15 @@ pub async fn fetch(
 
 /// Whether it is the object that the list means, where the list says so much.
 fn check_etag(entry: &Entry, response: &GetResponse) -> Result<(), Failure> {
-    let found = response.etag.as_deref().map(|etag| etag.trim_matches('"'));
-    match (entry.etag.as_deref(), found) {
-        (Some(listed), Some(found)) if listed != found => Err(Failure::new(
+    match (&entry.etag, &response.etag) {
+        (Some(listed), Some(found)) if !listed.names_the_same(found) => Err(Failure::new(
             ErrorCode::ObjectChanged,
             Class::Permanent,
-            format!("its ETag is `{found}`, the list says `{listed}`"),
+            format!(
+                "its ETag is `{}`, the list says `{}`",
+                found.opaque(),
+                listed.opaque()
+            ),
         )),
         _ => Ok(()),
     }

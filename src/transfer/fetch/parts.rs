@@ -4,24 +4,33 @@
 //! Each part is hashed as it streams, written at its offset, and recorded in the journal when it is whole, so that
 //! a later run fetches only the rest.
 
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard};
+use std::time::Duration;
 
 use crc_fast::Digest;
+use tokio::sync::Notify;
 use tokio::task::JoinSet;
+use tokio::time::{Instant, timeout_at};
 use tokio_util::sync::CancellationToken;
 
-use super::body::{ObjectVersion, Reader};
+use super::body::Reader;
 use super::fetched::{Fetched, info};
-use super::plan::{Plan, Unclaimed};
+use super::plan::{Front, Parts, Plan};
 use super::request::{Held, Request, interrupted};
+use super::version::ObjectVersion;
+use crate::locks::lock;
 use crate::meter::InFlightObject;
-use crate::outcome::{Class, ErrorCode, Failure, Verification};
+use crate::outcome::{Class, ErrorCode, Failure, Sign, Verification};
 use crate::s3::GetResponse;
 use crate::sink::files::{Identity, LocalPath};
-use crate::sink::{Gathered, PartWriter, WRITE_SIZE, Writer};
+use crate::sink::{PartWriter, Writer};
 use crate::stop::Phase;
 use crate::transfer::checksum::{Expected, Verifier};
 use crate::transfer::shared::Broken;
+
+/// How long the stream of the first GET waits, before a part that another GET asked for, for that GET's answer. Then it
+/// takes the part itself.
+const MAX_FRONT_WAIT: Duration = Duration::from_secs(1);
 
 /// A large object under way, shared by everything that fetches parts of it.
 struct Object {
@@ -33,11 +42,15 @@ struct Object {
     /// The first answer's connection was idle while parts of an earlier run were read again.
     has_waited: bool,
     received: Arc<InFlightObject>,
-    unclaimed: Mutex<Unclaimed>,
+    parts: Mutex<Parts>,
+    /// Something in `parts` changed that the first GET's stream may wait for.
+    changed: Notify,
     /// Of the finished parts, by index.
     crcs: Mutex<Vec<Option<u64>>>,
     /// No part is of any use any more.
     cancelled: CancellationToken,
+    /// No GET for a part is waited for any more: the stream of the first GET brings the rest.
+    alone: CancellationToken,
 }
 
 /// Fetches the object that `response` begins, in parts.
@@ -55,7 +68,7 @@ pub async fn fetch(
     let plan = Plan::new(version.size, options.part_size);
     let (writer, done) = {
         let identity = Identity {
-            etag: version.etag.to_string(),
+            etag: version.etag.clone(),
             size: plan.size,
             last_modified: version.last_modified,
             version_id: response.version_id.clone(),
@@ -82,12 +95,14 @@ pub async fn fetch(
         writer,
         has_waited: !done.is_empty(),
         received: Arc::clone(received),
-        unclaimed: Mutex::new(Unclaimed::new(
+        parts: Mutex::new(Parts::new(
             plan.n_parts(),
             done.iter().map(|&(index, _)| index),
         )),
+        changed: Notify::new(),
         crcs: Mutex::new(crcs),
         cancelled: CancellationToken::new(),
+        alone: CancellationToken::new(),
     });
     let fetched = match fetch_parts(&object, response, held).await {
         Ok(()) => request.unless_given_up(verify(&object)).await,
@@ -129,18 +144,16 @@ async fn fetch_parts(
     let max_runners = request.shared.options.concurrency.get();
     let mut runners = JoinSet::new();
     // Before any helper looks for a part: the first one belongs to the GET that brings it.
-    let brings_first = object.unclaimed().claim(0);
-    runners.spawn(from_the_front(
-        Arc::clone(object),
-        response,
-        held,
-        brings_first,
-    ));
+    let first = object.parts().front(0, false);
+    runners.spawn(from_the_front(Arc::clone(object), response, held, first));
     let mut result = Ok(());
     loop {
         let is_running = !object.cancelled.is_cancelled();
         // A part that waits out a backoff has its runner, but no permit: the permits alone would not bound them.
-        let may_help = is_running && !object.unclaimed().is_empty() && runners.len() < max_runners;
+        let may_help = is_running
+            && runners.len() < max_runners
+            && request.has_parts()
+            && object.parts().has_free();
         tokio::select! {
             ended = runners.join_next() => {
                 let Some(ended) = ended else {
@@ -153,7 +166,8 @@ async fn fetch_parts(
                 }
             }
             held = request.spare_permit(), if may_help => {
-                if let Some(index) = object.claim_last() {
+                let last = object.parts().claim_last();
+                if let Some(index) = last {
                     runners.spawn(one_part(Arc::clone(object), index, held));
                 }
             }
@@ -171,40 +185,138 @@ async fn from_the_front(
     object: Arc<Object>,
     response: GetResponse,
     held: Held,
-    brings_first: bool,
+    first: Front,
 ) -> Result<(), Broken> {
     let mut reader = Reader::of_whole(object.request.clone(), response, held);
     if object.has_waited {
         reader.has_waited();
     }
-    let mut index = 0;
-    let mut is_ours = brings_first;
-    while is_ours {
-        object.take_part(index, &mut reader).await?;
+    let (mut index, mut next) = (0, first);
+    loop {
+        match next {
+            Front::Take => object.take_part(index, &mut reader).await?,
+            Front::Skip => object.skip_part(index, &mut reader).await?,
+            Front::Wait | Front::Leave => break,
+        }
         index += 1;
-        is_ours = object.unclaimed().claim(index);
+        next = object.front(index).await?;
     }
     drop(reader);
-    while let Some(index) = object.claim_first() {
+    loop {
+        let first = object.parts().claim_first();
+        let Some(index) = first else {
+            return Ok(());
+        };
         let held = object.unless_cancelled(object.request.permit()).await?;
         one_part(Arc::clone(&object), index, held).await?;
     }
-    Ok(())
 }
 
-/// Fetches a part that was claimed, by a GET of its own.
+/// Fetches a part that was claimed, by a GET of its own. If it cannot be had, the stream of the first GET brings it.
 async fn one_part(object: Arc<Object>, index: usize, held: Held) -> Result<(), Broken> {
-    let (request, range) = (object.request.clone(), object.plan.range(index));
-    let opening = Reader::of_range(request, object.version.clone(), range, held);
-    let mut reader = object.unless_cancelled(opening).await??;
-    object.take_part(index, &mut reader).await
+    let mut was_answered = false;
+    let taken = async {
+        let opening = object.unless_cancelled(object.open(index, held));
+        let mut reader = tokio::select! {
+            opened = opening => opened??,
+            () = object.is_taken(index) => return Ok(()),
+            () = object.alone.cancelled() => return Err(Broken::WithoutParts),
+        };
+        was_answered = object.parts().answered(index);
+        object.changed.notify_waiters();
+        if was_answered {
+            object.take_part(index, &mut reader).await?;
+        }
+        Ok(())
+    };
+    let taken = taken.await;
+    if !matches!(taken, Err(Broken::WithoutParts)) {
+        return taken;
+    }
+    let has_front = object.parts().give_back(index, was_answered);
+    object.alone.cancel();
+    object.changed.notify_waiters();
+    if has_front { Ok(()) } else { taken }
+}
+
+/// Whether the server answered, so that it is no outage of the run's.
+fn is_answer(failure: &Failure) -> bool {
+    failure.status.is_some() && failure.class != Class::Fatal
+}
+
+/// Whether no GET for any part will be answered with it: the server said so, or something that makes no sense.
+fn refuses_parts(failure: &Failure) -> bool {
+    let is_refusal = failure.status.is_some() && !failure.class.may_pass();
+    let is_nonsense = failure.status.is_some() && failure.code == ErrorCode::InvalidResponse;
+    failure.sign == Sign::NoParts || is_refusal || is_nonsense
 }
 
 impl Object {
-    fn unclaimed(&self) -> MutexGuard<'_, Unclaimed> {
-        self.unclaimed
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
+    fn parts(&self) -> MutexGuard<'_, Parts> {
+        lock(&self.parts)
+    }
+
+    /// What the stream of the first GET does at the start of part `index`.
+    async fn front(&self, index: usize) -> Result<Front, Broken> {
+        let deadline = Instant::now() + MAX_FRONT_WAIT;
+        loop {
+            let changed = self.changed.notified();
+            let next = self.parts().front(index, Instant::now() >= deadline);
+            if next == Front::Take {
+                // Whoever asked for it need not wait any longer.
+                self.changed.notify_waiters();
+            }
+            if next != Front::Wait {
+                return Ok(next);
+            }
+            // Too late is as good as in time.
+            let _ = self.unless_cancelled(timeout_at(deadline, changed)).await?;
+        }
+    }
+
+    /// Waits until the stream of the first GET takes part `index`, which somebody asked for.
+    async fn is_taken(&self, index: usize) {
+        loop {
+            let changed = self.changed.notified();
+            if !self.parts().is_asked(index) {
+                return;
+            }
+            changed.await;
+        }
+    }
+
+    /// Asks for part `index` until it is answered. As long as the object can do without, parts that are refused are
+    /// nobody's failure.
+    async fn open(&self, index: usize, mut held: Held) -> Result<Reader, Broken> {
+        loop {
+            let round = held.round;
+            let (request, version) = (self.request.clone(), self.version.clone());
+            let range = self.plan.range(index);
+            let (failure, held_back) = match Reader::of_range(request, version, range, held).await {
+                Ok(reader) => return Ok(reader),
+                Err(failed) => failed,
+            };
+            if failure.sign == Sign::OtherEtag {
+                let broken = self.request.verdict(&self.version, failure, held_back);
+                return Err(broken.await);
+            }
+            drop(held_back);
+            let can_do_without = self.parts().can_do_without();
+            let is_refused = failure.sign != Sign::NoParts && refuses_parts(&failure);
+            if can_do_without && is_refused {
+                self.request.give_up_parts();
+                return Err(Broken::WithoutParts);
+            }
+            match self.request.charge(failure, round).await {
+                Ok(()) => {}
+                Err(Broken::Final(spent)) if can_do_without && is_answer(&spent) => {
+                    self.request.give_up_parts();
+                    return Err(Broken::WithoutParts);
+                }
+                Err(broken) => return Err(broken),
+            }
+            held = self.request.permit().await;
+        }
     }
 
     /// Waits for `work`, unless the object's parts are of no use any more. Writes are not waited for so: they must have
@@ -217,22 +329,31 @@ impl Object {
         }
     }
 
-    fn claim_first(&self) -> Option<usize> {
-        self.unclaimed().claim_first()
-    }
-
-    fn claim_last(&self) -> Option<usize> {
-        self.unclaimed().claim_last()
+    /// Reads over the part at which `reader` stands.
+    async fn skip_part(&self, index: usize, reader: &mut Reader) -> Result<(), Broken> {
+        let range = self.plan.range(index);
+        let mut position = range.start;
+        while position < range.end {
+            let next = self.unless_cancelled(reader.next_before(range.end)).await?;
+            let Some(bytes) = next? else {
+                return Err(ended_early(index).into());
+            };
+            position += bytes.len() as u64;
+        }
+        Ok(())
     }
 
     /// Reads the part from `reader`, which stands at its start, into the file.
     async fn take_part(&self, index: usize, reader: &mut Reader) -> Result<(), Broken> {
         let range = self.plan.range(index);
         let mut crc = Digest::new(self.expected.part_algorithm());
-        let mut gathered = Gathered::default();
+        let mut gathered = self.writer.gather();
         let (mut start, mut position) = (range.start, range.start);
         while position < range.end {
             let next = self.unless_cancelled(reader.next_before(range.end)).await?;
+            if let Err(Broken::WithoutParts) = next {
+                self.received.lost(position - range.start);
+            }
             let Some(bytes) = next? else {
                 return Err(ended_early(index).into());
             };
@@ -240,7 +361,7 @@ impl Object {
             self.received.received(bytes.len());
             position += bytes.len() as u64;
             gathered.push(bytes);
-            if position - start >= WRITE_SIZE as u64 && position < range.end {
+            if gathered.is_due() && position < range.end {
                 let gathered = gathered.take();
                 self.writer.write(gathered, start).await?;
                 start = position;
@@ -250,7 +371,8 @@ impl Object {
         self.writer
             .finish_part(gathered.take(), start, done)
             .await?;
-        self.crcs.lock().unwrap_or_else(PoisonError::into_inner)[index] = Some(done.1);
+        lock(&self.crcs)[index] = Some(done.1);
+        self.parts().done(index);
         self.request.budget.progressed();
         Ok(())
     }
@@ -258,7 +380,7 @@ impl Object {
 
 /// A reader never ends before its range does; were it to, its part must not count as whole.
 fn ended_early(index: usize) -> Failure {
-    let message = format!("a defect of s3pull, please report it: part {index} ended early");
+    let message = format!("a bug in s3pull, please report it: part {index} ended early");
     Failure::new(ErrorCode::Internal, Class::Permanent, message)
 }
 
@@ -267,11 +389,7 @@ async fn verify(object: &Arc<Object>) -> Result<Verification, Broken> {
     let verdict = if object.expected.needs_one_stream() {
         read_again(object).await?
     } else {
-        let crcs = object
-            .crcs
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .clone();
+        let crcs = lock(&object.crcs).clone();
         let crcs: Vec<_> = crcs.into_iter().flatten().collect();
         object.expected.check_parts(&object.plan, &crcs)
     };

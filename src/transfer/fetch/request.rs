@@ -1,9 +1,14 @@
 //! The requests of one object: when they may start, and how their failures are charged.
 
 use std::sync::atomic::Ordering::Relaxed;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
+use tokio::sync::OnceCell;
+
+use super::version::ObjectVersion;
+use crate::etag::ETag;
+use crate::locks::lock;
 use crate::meter::Wait;
 use crate::open_files;
 use crate::outcome::{Class, ErrorCode, Failure, Sign};
@@ -44,11 +49,15 @@ pub enum Keep {
 #[derive(Debug, Default)]
 pub struct Known {
     /// ETag, size and time as the last whole answer stated them.
-    stated: Option<(Option<String>, Option<u64>, Option<SystemTime>)>,
+    stated: Option<(Option<ETag>, Option<u64>, Option<SystemTime>)>,
     /// A part's answer spoke of another object.
     is_doubted: bool,
     /// It has to be fetched as one stream.
     without_parts: bool,
+    /// Whether the object was really replaced, once a part's answer spoke of another one. All parts of an attempt share it.
+    is_replaced: Arc<OnceCell<bool>>,
+    /// The answer that showed this. The next attempt reads it.
+    in_hand: Option<Box<(GetResponse, Held)>>,
     /// It is not newer than the file that is there, and not the same.
     is_older: bool,
 }
@@ -63,6 +72,9 @@ pub struct Held {
 impl Request {
     /// Asks for the whole object until there is an answer.
     pub async fn whole(&self) -> Result<(GetResponse, Held), Broken> {
+        if let Some(answer) = self.take_in_hand() {
+            return answer;
+        }
         loop {
             let held = self.permit().await;
             match self.send(None, &held.permit).await {
@@ -121,6 +133,17 @@ impl Request {
         })
     }
 
+    /// An answer that showed that the object was replaced, as that of a request of the present round.
+    fn take_in_hand(&self) -> Option<Result<(GetResponse, Held), Broken>> {
+        let (response, mut held) = *self.known().in_hand.take()?;
+        held.round = self.budget.round();
+        Some(if self.keeps_for(&response) {
+            Err(Broken::NotModified)
+        } else {
+            Ok((response, held))
+        })
+    }
+
     /// Waits for `work`, unless the run gives up what is running.
     pub async fn unless_given_up<T>(
         &self,
@@ -133,8 +156,8 @@ impl Request {
         }
     }
 
-    /// Takes note of what an answer states of the object. One that states the same as before, although a part's answer
-    /// spoke of another object, comes from a server whose parts cannot be relied on.
+    /// Takes note of what a whole answer, which begins an attempt, states of the object. One that states the same as
+    /// before, although a part's answer spoke of another object, comes from a server whose parts cannot be relied on.
     pub fn note(&self, response: &GetResponse) {
         let stated = (
             response.etag.clone(),
@@ -145,11 +168,39 @@ impl Request {
         let is_same = known.stated.as_ref() == Some(&stated);
         known.without_parts |= is_same && std::mem::take(&mut known.is_doubted);
         known.stated = Some(stated);
+        known.is_replaced = Arc::default();
     }
 
     /// A part's answer spoke of another object.
     pub fn doubt(&self) {
         self.known().is_doubted = true;
+    }
+
+    /// What to do since a part's answer named another ETag than that of `version`. The object is asked for once more,
+    /// under the permit that is `held`: an answer that states the same as before comes from a server whose parts cannot
+    /// be relied on (it has an ETag per part, or compares `If-Match` with something else).
+    pub async fn verdict(&self, version: &ObjectVersion, failed: Failure, held: Held) -> Broken {
+        let is_replaced = Arc::clone(&self.known().is_replaced);
+        if *is_replaced
+            .get_or_init(|| self.is_replaced(version, held))
+            .await
+        {
+            return Broken::Restart(failed);
+        }
+        self.give_up_parts();
+        Broken::WithoutParts
+    }
+
+    async fn is_replaced(&self, version: &ObjectVersion, held: Held) -> bool {
+        // Boxed, so that readers do not carry its size.
+        let Ok(response) = Box::pin(self.send(None, &held.permit)).await else {
+            return true;
+        };
+        let is_same = ObjectVersion::of(&response).as_ref() == Some(version);
+        if !is_same {
+            self.known().in_hand = Some(Box::new((response, held)));
+        }
+        !is_same
     }
 
     /// Fetches the object as one stream from now on.
@@ -163,7 +214,7 @@ impl Request {
     }
 
     fn known(&self) -> MutexGuard<'_, Known> {
-        self.known.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.known)
     }
 
     /// The time that the object must be newer than to be sent.
@@ -258,7 +309,7 @@ impl Request {
         match &answer {
             Ok(_) => permit.answered(),
             Err(error) if error.is_not_modified() => permit.answered(),
-            Err(error) if error.class == Class::Throttled => permit.throttled(),
+            Err(error) if error.class.is_throttling() => permit.throttled(),
             // Not what was asked for, but the server is there.
             Err(error) if error.status.is_some_and(|status| status < 500) => permit.refused(),
             Err(_) => {}

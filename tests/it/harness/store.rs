@@ -29,7 +29,7 @@ pub struct Object {
     pub checksum_type: Option<&'static str>,
     /// In place of the right values.
     pub wrong_checksum: Option<String>,
-    /// In place of one that depends on the body and is no MD5.
+    /// Replaces one that depends on the body and is not an MD5.
     pub etag: Option<String>,
     /// `aws:kms`, for example.
     pub encryption: Option<&'static str>,

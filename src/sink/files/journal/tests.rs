@@ -7,7 +7,7 @@ const PART: usize = 1000;
 
 fn identity() -> Identity {
     Identity {
-        etag: "\"a b\"".to_owned(),
+        etag: ETag::of_header("\"a b\""),
         size: 2500,
         last_modified: Some(UNIX_EPOCH + std::time::Duration::from_secs(1_600_000_000)),
         version_id: Some("v 1".to_owned()),
@@ -97,7 +97,7 @@ fn a_discarded_file_is_gone_at_once_and_a_new_one_begins() {
 fn parts_of_another_object_or_another_cut_start_over() {
     let others = [
         Identity {
-            etag: "\"other\"".to_owned(),
+            etag: ETag::of_header("\"other\""),
             ..identity()
         },
         Identity {

@@ -9,7 +9,7 @@ use std::fmt::Write;
 
 use super::name::{NameLimit, Platform, is_reserved};
 
-/// By how much a piece of a segment that is too long stays below the longest name, before its ends are looked at: a first
+/// How far a piece of a segment that is too long stays below the longest name, before its ends are looked at: a first
 /// character may take 8 bytes more when it is encoded, a last one 2, and the `%` behind it 1.
 const ENDS: usize = 11;
 
@@ -85,7 +85,7 @@ fn must_encode(c: char, platform: Platform) -> bool {
 }
 
 #[cfg(any(test, fuzzing))]
-/// The key whose encoded form is `path`; `None` if it is no key's.
+/// The key whose encoded form is `path`; `None` if no key has it.
 pub fn decode(path: &str) -> Option<String> {
     let mut key = Vec::with_capacity(path.len());
     let mut names = path.split('/').peekable();

@@ -18,7 +18,7 @@ pub struct PathRules {
     /// Taken off every key first; may be empty.
     pub strip_prefix: String,
     pub unsafe_keys: UnsafeKeys,
-    /// Of the output folder's file system.
+    /// The longest name on the output folder's file system.
     pub name_limit: NameLimit,
 }
 
@@ -32,15 +32,15 @@ pub struct LocalPath {
     is_folder: bool,
 }
 
-/// Why a key is no path below the output folder.
+/// Why a key is not a path below the output folder.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("the key is no safe path: {0}")]
+#[error("the key is not a safe path: {0}")]
 pub struct UnsafeKey(String);
 
 /// Why a key has no path.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum NoPath {
-    #[error("{0}; `--unsafe-keys encode` gives it one")]
+    #[error("{0}; `--unsafe-keys encode` percent-encodes it")]
     Unsafe(#[from] UnsafeKey),
     #[error("the key does not begin with `{prefix}`, which `--strip-prefix` takes off")]
     OtherPrefix { prefix: String },
