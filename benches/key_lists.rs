@@ -1,5 +1,7 @@
 //! Measures how fast lists are read, and how much memory that takes: `cargo bench --bench key_lists`.
 //!
+//! `cargo bench --bench key_lists -- listing` measures the listing of a bucket of a million keys instead.
+//!
 //! The real binary reads, maps, checks and prints ten million rows per format with `--dry-run`. A last measurement is the
 //! time from writing a row to a pipe that stays open until its GET arrives. Peak memory is Linux's `VmHWM`, sampled every
 //! few milliseconds.
@@ -18,6 +20,8 @@
 #[path = "../tests/it/harness/mod.rs"]
 mod harness;
 mod measure;
+#[path = "server/mod.rs"]
+mod quick_server;
 
 use std::fs::File;
 use std::io::{BufWriter, Read, Write};
@@ -53,6 +57,9 @@ fn key(n: u64) -> String {
 }
 
 fn main() {
+    if std::env::args().any(|arg| arg == "listing") {
+        return listing();
+    }
     let folder = if Path::new(IN_MEMORY).is_dir() {
         tempfile::tempdir_in(IN_MEMORY).unwrap()
     } else {
@@ -66,18 +73,67 @@ fn main() {
         out.write_all(header.as_bytes()).unwrap();
         (0..N_ROWS).for_each(|n| write_row(&mut out, n));
         out.into_inner().unwrap();
-        report(format, "file", &mut dry_run(&path), None);
-        report(format, "pipe", &mut dry_run(Path::new("-")), Some(&path));
+        report(format, "file", &mut dry_run(&path), N_ROWS, None);
+        report(
+            format,
+            "pipe",
+            &mut dry_run(Path::new("-")),
+            N_ROWS,
+            Some(&path),
+        );
         let packed = folder.path().join("packed");
         let encoder = flate2::write::GzEncoder::new(
             File::create(&packed).unwrap(),
             flate2::Compression::fast(),
         );
         copy(&path, encoder);
-        report(format, "gzip", &mut dry_run(&packed), None);
+        report(format, "gzip", &mut dry_run(&packed), N_ROWS, None);
         std::fs::remove_file(path).unwrap();
     }
     first_row();
+}
+
+/// Lists a bucket of a million keys.
+fn listing() {
+    const N_KEYS: u64 = 1_000_000;
+    let server = quick_server::Server::start(Duration::ZERO, None);
+    let mut command = Command::new(env!("CARGO_BIN_EXE_s3pull"));
+    command
+        .args(["--bucket", &format!("list-{N_KEYS}"), "--prefix", ""])
+        .args(["--output", "/nonexistent", "--dry-run", "--no-sign-request"])
+        .args(["--endpoint-url", &server.url()])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::null())
+        .stderr(Stdio::piped());
+    println!("source     | from | rows/s    | CPU ns per row | peak MiB");
+    report("prefix", "S3  ", &mut command, N_KEYS, None);
+    first_page();
+}
+
+/// Measures the time from sending a page until the GET of its object arrives.
+fn first_page() {
+    const N_RUNS: usize = 9;
+    let mut times: Vec<_> = (0..N_RUNS)
+        .map(|_| {
+            let server = Server::start();
+            server.put_patterns(["key"], 100);
+            let gate = server.gate(harness::LISTING);
+            let (running, pipe) = server.s3pull().args(["--prefix", ""]).start();
+            server.wait_for_requests(1);
+            let started = Instant::now();
+            gate.open();
+            server.wait_for_requests(2);
+            let time = started.elapsed();
+            drop(pipe);
+            running.wait().expect(0);
+            time
+        })
+        .collect();
+    times.sort();
+    println!(
+        "from a page to the GET of its object: {:?} (median of {N_RUNS})",
+        times[N_RUNS / 2]
+    );
 }
 
 fn dry_run(list: &Path) -> Command {
@@ -99,7 +155,7 @@ fn dry_run(list: &Path) -> Command {
 }
 
 /// Runs `command` to its end, with the file `piped` on stdin, and prints its figures.
-fn report(format: &str, from: &str, command: &mut Command, piped: Option<&Path>) {
+fn report(format: &str, from: &str, command: &mut Command, n_rows: u64, piped: Option<&Path>) {
     let mut writer = None;
     let (cost, mut child, status) = measure::cost(|| {
         let mut child = command.spawn().unwrap();
@@ -120,10 +176,13 @@ fn report(format: &str, from: &str, command: &mut Command, piped: Option<&Path>)
         .unwrap()
         .read_to_string(&mut stderr)
         .unwrap();
-    let is_right = status.success() && stderr.contains("10,000,000 rows: 10,000,000 to download");
+    let n = n_rows.to_string();
+    let millions = n.strip_suffix("000000").unwrap();
+    let said = format!("{millions},000,000 rows: {millions},000,000 to download");
+    let is_right = status.success() && stderr.contains(&said);
     assert!(is_right, "{stderr}");
     #[expect(clippy::cast_precision_loss, reason = "shown rounded")]
-    let (n_rows, peak_kib) = (N_ROWS as f64, cost.peak_kib as f64);
+    let (n_rows, peak_kib) = (n_rows as f64, cost.peak_kib as f64);
     println!(
         "{format:10} | {from} | {:9.0} | {:12.0} | {:8.1}",
         n_rows / cost.elapsed.as_secs_f64(),

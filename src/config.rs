@@ -1,6 +1,6 @@
 //! The resolved configuration: the command line, validated, with defaults filled in. All checks across options are here.
 
-use std::io::IsTerminal;
+use std::io::{BufRead, IsTerminal};
 use std::path::PathBuf;
 
 use crate::cli::{Cli, ShardChoice};
@@ -8,9 +8,10 @@ use crate::options::{
     ByteSize, DEFAULT_FAILED, FailedName, IfExists, Job, ProgressMode, Verbosity,
 };
 use crate::s3::{self, ConnectOptions, Trust};
-use crate::sink::files::PathRules;
+use crate::sink::files::{PathRules, PathTemplate, TemplateError};
 use crate::source::Shard;
-use crate::source::{ListOptions, ListSource};
+use crate::source::list::bucket::is_bucket_name;
+use crate::source::{Filters, ListOptions, ListSource, Listing};
 use crate::transfer::TransferOptions;
 
 /// Everything a run needs to know.
@@ -45,7 +46,7 @@ impl TryFrom<Cli> for Config {
     type Error = UsageError;
 
     fn try_from(cli: Cli) -> Result<Self, UsageError> {
-        let bucket = checked_bucket(&cli.bucket)?;
+        let bucket = cli.bucket.as_deref().map(checked_bucket).transpose()?;
         let shard = match cli.shard {
             Some(ShardChoice::Auto) => {
                 let shard = Shard::of_environment(|name| std::env::var(name).ok());
@@ -64,7 +65,12 @@ impl TryFrom<Cli> for Config {
             None => FailedName::Default,
         };
         let retry_command = cli.retry_command(&failed);
-        let sources = sources(cli.keys, cli.arguments)?;
+        let sources = sources(
+            cli.keys,
+            listings(&cli.prefix, bucket.as_deref())?,
+            cli.arguments,
+            bucket.is_some(),
+        )?;
         if let Some(url) = &cli.endpoint_url {
             check_endpoint(url)?;
         }
@@ -74,12 +80,16 @@ impl TryFrom<Cli> for Config {
                 format: cli.keys_format.0,
                 key_prefix: cli.key_prefix,
                 bucket: bucket.clone(),
+                filters: Filters::new(&cli.filters)
+                    .map_err(|error| UsageError(error.to_string()))?,
                 columns: cli.keys_columns,
                 shard,
             },
             output: cli.output,
             paths: PathRules {
                 strip_prefix: cli.strip_prefix,
+                template: template(&cli.path)?,
+                bucket: bucket.clone().unwrap_or_default(),
                 unsafe_keys: cli.unsafe_keys,
                 ..PathRules::default()
             },
@@ -100,7 +110,7 @@ impl TryFrom<Cli> for Config {
                 max_failures: cli.max_failures,
             },
             s3: ConnectOptions {
-                bucket,
+                bucket: bucket.unwrap_or_else(|| s3::STAND_IN.to_owned()),
                 region: cli.region,
                 profile: cli.profile,
                 endpoint_url: cli.endpoint_url,
@@ -127,8 +137,49 @@ impl TryFrom<Cli> for Config {
     }
 }
 
-/// The lists in the order of the command line, followed by the keys that it contains.
-fn sources(lists: Vec<PathBuf>, keys: Vec<String>) -> Result<Vec<ListSource>, UsageError> {
+/// What `--prefix` asks for.
+fn listings(typed: &[String], bucket: Option<&str>) -> Result<Vec<Listing>, UsageError> {
+    let listing = |typed: &String| {
+        let Some(uri) = typed.strip_prefix("s3://") else {
+            let Some(bucket) = bucket else {
+                return Err(UsageError(format!(
+                    "`--prefix {0}` names no bucket: use `--bucket`, or `--prefix s3://BUCKET/{0}`",
+                    typed.escape_debug()
+                )));
+            };
+            return Ok(Listing {
+                bucket: bucket.to_owned(),
+                prefix: typed.clone(),
+            });
+        };
+        let (of_uri, prefix) = uri.split_once('/').unwrap_or((uri, ""));
+        if !is_bucket_name(of_uri) {
+            return Err(UsageError(format!(
+                "`--prefix {}` is not `s3://bucket/prefix`",
+                typed.escape_debug()
+            )));
+        }
+        if let Some(bucket) = bucket.filter(|bucket| *bucket != of_uri) {
+            return Err(UsageError(format!(
+                "`--prefix {}` is for another bucket than `--bucket {bucket}`",
+                typed.escape_debug()
+            )));
+        }
+        Ok(Listing {
+            bucket: of_uri.to_owned(),
+            prefix: prefix.to_owned(),
+        })
+    };
+    typed.iter().map(listing).collect()
+}
+
+/// The lists in the order of the command line, then what is to be listed, and the keys that the command line contains.
+fn sources(
+    lists: Vec<PathBuf>,
+    listings: Vec<Listing>,
+    keys: Vec<String>,
+    has_bucket: bool,
+) -> Result<Vec<ListSource>, UsageError> {
     let mut sources: Vec<_> = lists
         .into_iter()
         .map(|path| match path.as_os_str().to_str() {
@@ -146,18 +197,57 @@ fn sources(lists: Vec<PathBuf>, keys: Vec<String>) -> Result<Vec<ListSource>, Us
             "`--keys -` is given twice: stdin can be read only once".into(),
         ));
     }
+    sources.extend(listings.into_iter().map(ListSource::Prefix));
+    if !has_bucket && let Some(key) = keys.iter().find(|key| !key.starts_with("s3://")) {
+        return Err(without_bucket(key, &keys));
+    }
     if !keys.is_empty() {
         sources.push(ListSource::Arguments(keys));
     }
     if sources.is_empty() && std::io::stdin().is_terminal() {
         return Err(UsageError(
-            "no key list: use `--keys FILE`, or pipe a list in (`aws s3 ls … --recursive | s3pull …`)".into(),
+            "no key list: use `--keys FILE` or `--prefix PREFIX`, or pipe a list in (`aws s3 ls … --recursive | s3pull …`)".into(),
         ));
     }
     if sources.is_empty() {
+        // The rows may name their buckets, if there are any.
+        let is_empty = || {
+            std::io::stdin()
+                .lock()
+                .fill_buf()
+                .is_ok_and(<[u8]>::is_empty)
+        };
+        if !has_bucket && is_empty() {
+            return Err(UsageError(
+                "no bucket and no keys: use `--bucket BUCKET` with a key list, or `s3pull s3://bucket/key`".into(),
+            ));
+        }
         sources.push(ListSource::Stdin);
     }
     Ok(sources)
+}
+
+/// The error for `key`, one of the `keys`, which names no bucket.
+fn without_bucket(key: &str, keys: &[String]) -> UsageError {
+    const COMMANDS: [&str; 7] = ["cp", "download", "get", "ls", "mb", "mv", "sync"];
+    let shown = key.escape_debug();
+    if keys.first().is_some_and(|first| first == key) && COMMANDS.contains(&key) {
+        return UsageError(format!(
+            "s3pull has no `{shown}` command: name the objects as in `s3pull s3://bucket/key -o DIR`, or use `--prefix s3://bucket/prefix`"
+        ));
+    }
+    UsageError(format!(
+        "the key `{shown}` names no bucket: use `--bucket BUCKET`, or write `s3://BUCKET/{shown}`"
+    ))
+}
+
+fn template(typed: &str) -> Result<PathTemplate, UsageError> {
+    typed.parse().map_err(|error: TemplateError| {
+        UsageError(format!(
+            "`--path {}` cannot be used: {error}",
+            typed.escape_debug()
+        ))
+    })
 }
 
 /// Accepts `b`, `s3://b`, `s3://b/` or an access point ARN.

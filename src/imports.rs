@@ -30,7 +30,7 @@ const ROOMS: &[(&str, &[&str])] = &[
     ("report", &["config", "source", "s3", "sink", "transfer"]),
     (
         "dry_run",
-        &["config", "report", "source", "sink", "transfer"],
+        &["config", "report", "s3", "source", "sink", "transfer"],
     ),
 ];
 

@@ -43,10 +43,10 @@ pub mod fuzzing {
     //! The functions that the fuzz targets call.
 
     pub use crate::options::UnsafeKeys;
-    pub use crate::s3::read_reply;
+    pub use crate::s3::{read_page, read_reply};
     pub use crate::sink::files::{LocalPath, PathRules, decode};
     pub use crate::source::list::format_named;
-    pub use crate::source::{ListOptions, ListSource, parse_bytes};
+    pub use crate::source::{Filters, ListOptions, ListSource, parse_bytes};
 }
 
 use std::path::PathBuf;
@@ -68,9 +68,9 @@ use s3::{ConnectError, Trust};
 use signal::{OnSignal, Stopped};
 use sink::Sink;
 use sink::files::{OnWarning, OptionalStep, OutputFolder, PathRules};
-use source::ListOptions;
+use source::{ListError, ListOptions};
 use stop::{Phase, Stop};
-use transfer::{End, Getter, Limit, Shared, TransferOptions};
+use transfer::{End, Getter, Limit, Listings, OnRequest, Shared, TransferOptions};
 
 /// Threads for file work: enough to keep a disk busy, and few enough not to block one another in one folder.
 const MAX_BLOCKING_THREADS: usize = 16;
@@ -95,11 +95,7 @@ pub fn run(mut config: Config, job: Job) -> ExitCode {
     });
     ended.unwrap_or_else(|error| {
         report::error(&error, hint(&error).as_deref());
-        if error.is::<RefusedPlace>() {
-            ExitCode::Usage
-        } else {
-            ExitCode::Fatal
-        }
+        exit_code_of(&error)
     })
 }
 
@@ -178,11 +174,18 @@ async fn download(config: Config, place: RecordPlace) -> anyhow::Result<ExitCode
         // A list that is counted by then is told not to fit before the first request; none is waited for any longer.
         let _ = tokio::time::timeout(HEAD_START, counted).await;
     }
+    let lists = match client.as_ref().filter(|_| options.needs_requests()) {
+        Some(client) => {
+            let lister = listings(client, &limit, &config.transfer, report.on_request()).lister();
+            source::listed_by(lists, &lister)
+        }
+        None => lists,
+    };
     let notes = report.list_notes();
     let rows = source::read(lists, options, move |note| notes.note(&note));
     let sink = Arc::new(Sink::new(output, config.if_exists, Arc::clone(&meter)));
     let shared = Arc::new(Shared {
-        client,
+        client: client.map_or(Getter::Nobody, Getter::Client),
         sink,
         paths,
         options: TransferOptions {
@@ -206,7 +209,7 @@ async fn download(config: Config, place: RecordPlace) -> anyhow::Result<ExitCode
     }
     let (exit_code, error) = match exit {
         Ok(exit_code) => (exit_code, None),
-        Err(error) => (ExitCode::Fatal, Some(error)),
+        Err(error) => (exit_code_of(&error), Some(error)),
     };
     Ok(report.finish(&RunEnd {
         exit_code,
@@ -225,18 +228,35 @@ fn open_output(config: &Config, max_open_folders: usize) -> anyhow::Result<Outpu
     output.with_context(|| format!("cannot use the output folder `{}`", config.output.display()))
 }
 
-/// What requests are sent with.
-async fn connect(config: &Config) -> anyhow::Result<Getter> {
-    match config.transfer.job {
-        // It makes no request, and needs no credentials.
+/// What requests are sent with; `None` for a run that makes none and needs no credentials.
+async fn connect(config: &Config) -> anyhow::Result<Option<s3::Client>> {
+    let is_quick = matches!(
+        config.transfer.job,
         Job::Check(Check {
             depth: CheckDepth::Quick,
             ..
-        }) => Ok(Getter::Nobody),
-        Job::Download | Job::Check(_) => {
-            let client = s3::Client::connect(config.s3.clone()).await?;
-            Ok(Getter::Client(client))
-        }
+        })
+    );
+    if is_quick && !config.list.needs_requests() {
+        return Ok(None);
+    }
+    let client = s3::Client::connect(config.s3.clone()).await?;
+    Ok(Some(client))
+}
+
+/// What is needed to list.
+fn listings(
+    client: &s3::Client,
+    limit: &Limit,
+    options: &TransferOptions,
+    on_request: Option<OnRequest>,
+) -> Listings {
+    Listings {
+        client: client.clone(),
+        limit: limit.clone(),
+        max_attempts: options.max_attempts,
+        max_outage: options.max_outage,
+        on_request,
     }
 }
 
@@ -259,6 +279,16 @@ fn exit(end: End, signal: &Stopped, meter: &Meter) -> anyhow::Result<ExitCode> {
         )),
         // A terminal that is gone causes both the error and the signal.
         End::PrintFailed(error) => signal.exit_code().ok_or(error.into()),
+    }
+}
+
+/// The exit code for an error that ended the run.
+fn exit_code_of(error: &anyhow::Error) -> ExitCode {
+    let is_usage = error.downcast_ref().is_some_and(ListError::is_usage);
+    if error.is::<RefusedPlace>() || is_usage {
+        ExitCode::Usage
+    } else {
+        ExitCode::Fatal
     }
 }
 
@@ -302,7 +332,12 @@ fn count_in_background(
 
 /// What to do about an error, if that is known.
 fn hint(error: &anyhow::Error) -> Option<String> {
-    if let Some(failure) = error.downcast_ref::<Failure>() {
+    let of_list = error.downcast_ref::<ListError>();
+    let of_list = of_list.and_then(ListError::failure);
+    if of_list.is_some_and(|failure| failure.code.as_str() == "AccessDenied") {
+        return Some("listing needs the permission `s3:ListBucket`; with a key list, `s3:GetObject` is enough".to_owned());
+    }
+    if let Some(failure) = of_list.or_else(|| error.downcast_ref::<Failure>()) {
         let hint = match failure.code.as_str() {
             "NoSuchBucket" => Some(
                 "check `--bucket`, and the account and server that `--profile` and `--endpoint-url` name",

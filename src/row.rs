@@ -1,7 +1,9 @@
 //! A row of a key list: the object that it names, or why it cannot be used.
 
+use std::borrow::Cow;
 use std::fmt;
 use std::str::FromStr;
+use std::sync::Arc;
 use std::time::SystemTime;
 
 use time::OffsetDateTime;
@@ -13,6 +15,9 @@ use crate::outcome::{Class, ErrorCode, Failure, Outcome, SkipReason};
 /// Most bytes of a column other than the key: more than S3 or a file system accepts, and few enough for the failed-keys CSV
 /// to be read back. A row that has more fails, and keeps enough of it to fail again.
 pub const MAX_COLUMN: usize = 16 * 1024;
+
+/// The longest key that S3 can hold, in bytes of UTF-8 (S3 user guide, "Naming Amazon S3 objects").
+pub const MAX_KEY: usize = 1024;
 
 /// One row of the lists.
 #[derive(Debug)]
@@ -61,23 +66,42 @@ pub struct Place {
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Entry {
     pub key: String,
+    /// The bucket that the row names; `None` for the run's only one.
+    pub bucket: Option<Arc<str>>,
     pub version_id: Option<String>,
     /// Bytes.
     pub size: Option<u64>,
-    /// An object with another ETag is not downloaded.
+    /// An object with another ETag is not downloaded, unless `is_listed`.
     pub etag: Option<ETag>,
     /// Path below the output folder to use instead of the key.
     pub dest: Option<String>,
+    /// Whether this run listed the bucket for it, so that the key is what was asked for: the rest only describes the object,
+    /// which may be replaced before its turn comes.
+    pub is_listed: bool,
     pub last_modified: Option<LastModified>,
 }
 
 impl Entry {
+    /// The key as people are told it: with its bucket, if rows have different ones.
+    pub fn name(&self) -> Cow<'_, str> {
+        match &self.bucket {
+            Some(bucket) => Cow::Owned(format!("s3://{bucket}/{}", self.key)),
+            None => Cow::Borrowed(&self.key),
+        }
+    }
+
+    /// The ETag that the object must have.
+    pub fn required_etag(&self) -> Option<&ETag> {
+        self.etag.as_ref().filter(|_| !self.is_listed)
+    }
+
     /// Which object the entry names.
     pub fn object(&self) -> ObjectId<'_> {
         ObjectId {
+            bucket: self.bucket.as_deref(),
             key: &self.key,
             version_id: self.version_id.as_deref(),
-            etag: self.etag.as_ref().map(ETag::opaque),
+            etag: self.required_etag().map(ETag::opaque),
         }
     }
 }
@@ -156,6 +180,7 @@ impl fmt::Display for LastModified {
 /// describes the object, and `dest` is where its file goes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct ObjectId<'a> {
+    bucket: Option<&'a str>,
     key: &'a str,
     version_id: Option<&'a str>,
     etag: Option<&'a str>,
@@ -166,7 +191,7 @@ pub struct ObjectId<'a> {
 pub struct UnusableRow {
     /// What the row says, as far as it could be read; its key may be empty.
     pub entry: Box<Entry>,
-    /// The row's bucket, if it differs from `--bucket`.
+    /// The row's bucket, if it differs from `--bucket`, which the entry is for.
     pub bucket: Option<String>,
     pub why: Unusable,
 }
@@ -231,6 +256,8 @@ impl UnusableRow {
 
     /// Cuts texts that are too long for a record.
     pub(crate) fn shortened(mut self) -> Self {
+        let bucket = self.entry.bucket.take();
+        self.bucket = self.bucket.or(bucket.map(|bucket| bucket.to_string()));
         let Entry {
             key,
             version_id,
@@ -342,6 +369,10 @@ mod tests {
             },
             Entry {
                 version_id: None,
+                ..entry.clone()
+            },
+            Entry {
+                bucket: Some("other".into()),
                 ..entry.clone()
             },
             Entry {

@@ -2,10 +2,11 @@
 //! memory over keep-alive connections, and does not check signatures.
 //!
 //! A key is `SIZE/…`, where SIZE is the size of its object in bytes. Ranges are served; every object has an ETag and a
-//! CRC-64/NVME.
+//! CRC-64/NVME. A bucket `list-N` has a listing of N keys.
 
 use std::collections::HashMap;
 use std::convert::Infallible;
+use std::fmt::Write;
 use std::net::{SocketAddr, TcpListener};
 use std::ops::Range;
 use std::pin::Pin;
@@ -16,6 +17,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, Request, Response, StatusCode};
 use http_body::{Body, Frame, SizeHint};
+use http_body_util::{Either, Full};
 use hyper::body::Incoming;
 use hyper_util::rt::TokioIo;
 use tokio_rustls::TlsAcceptor;
@@ -94,21 +96,24 @@ async fn serve<S: hyper::rt::Read + hyper::rt::Write + Unpin>(stream: S, state: 
 async fn answer(
     state: State,
     request: Request<Incoming>,
-) -> Result<Response<Constant>, Infallible> {
+) -> Result<Response<Either<Constant, Full<Bytes>>>, Infallible> {
     if !state.latency.is_zero() {
         tokio::time::sleep(state.latency).await;
     }
+    if let Some(page) = page(request.uri()) {
+        return Ok(Response::new(Either::Right(Full::from(page))));
+    }
     let path = request.uri().path();
     let Some(size) = path.split('/').nth(2).and_then(|size| size.parse().ok()) else {
-        let mut response = Response::new(Constant { left: 0 });
+        let mut response = Response::new(Either::Left(Constant { left: 0 }));
         *response.status_mut() = StatusCode::NOT_FOUND;
         return Ok(response);
     };
     let range = range(request.headers(), size);
     let bytes = range.clone().unwrap_or(0..size);
-    let mut response = Response::new(Constant {
+    let mut response = Response::new(Either::Left(Constant {
         left: bytes.end - bytes.start,
-    });
+    }));
     let headers = response.headers_mut();
     headers.insert("etag", HeaderValue::from_static("\"5a5a\""));
     headers.insert(
@@ -127,6 +132,53 @@ async fn answer(
         );
     }
     Ok(response)
+}
+
+/// A page of the listing of a bucket `list-N`; the token is the number of the page's first key.
+fn page(url: &http::Uri) -> Option<String> {
+    const PAGE: u64 = 1_000;
+    let n_keys: u64 = url
+        .path()
+        .strip_prefix("/list-")?
+        .trim_end_matches('/')
+        .parse()
+        .ok()?;
+    let parameter = |name: &str| {
+        let mut pairs = url
+            .query()?
+            .split('&')
+            .filter_map(|pair| pair.split_once('='));
+        pairs
+            .find(|(known, _)| *known == name)
+            .map(|(_, value)| value)
+    };
+    let first: u64 = parameter("continuation-token").map_or(0, |token| token.parse().unwrap());
+    let end = (first + PAGE).min(n_keys);
+    let mut page = String::with_capacity(400 * 1_000);
+    let truncated = if end < n_keys {
+        format!(
+            "<IsTruncated>true</IsTruncated><NextContinuationToken>{end}</NextContinuationToken>"
+        )
+    } else {
+        "<IsTruncated>false</IsTruncated>".to_owned()
+    };
+    write!(
+        page,
+        "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n<ListBucketResult xmlns=\"http://s3.amazonaws.com/doc/2006-03-01/\"><Name>b</Name><Prefix></Prefix><KeyCount>{}</KeyCount><MaxKeys>1000</MaxKeys><EncodingType>url</EncodingType>{truncated}",
+        end - first
+    )
+    .unwrap();
+    for n in first..end {
+        write!(
+            page,
+            "<Contents><Key>data/2024/{:04}/{n:08}.json</Key><LastModified>2024-01-02T03:04:05.000Z</LastModified><ETag>&quot;d41d8cd98f00b204e9800998ecf8427e&quot;</ETag><ChecksumAlgorithm>CRC64NVME</ChecksumAlgorithm><ChecksumType>FULL_OBJECT</ChecksumType><Size>{}</Size><StorageClass>STANDARD</StorageClass></Contents>",
+            n / 10_000,
+            n % 100_000
+        )
+        .unwrap();
+    }
+    page.push_str("</ListBucketResult>");
+    Some(page)
 }
 
 fn range(headers: &HeaderMap, size: u64) -> Option<Range<u64>> {

@@ -14,7 +14,7 @@ use crate::options::{
 use crate::source::list::columns::InventoryColumns;
 use crate::source::list::format::Format;
 use crate::source::list::{FORMATS, format_named};
-use crate::source::{Shard, ShardError};
+use crate::source::{Shard, ShardError, TypedFilter};
 
 /// Download every object on a list of keys from an S3 bucket: complete, verified files, and a CSV of what failed.
 #[derive(Debug, Parser)]
@@ -35,9 +35,10 @@ use crate::source::{Shard, ShardError};
 pub struct Cli {
     /// Bucket name or access point ARN
     ///
-    /// A leading `s3://` and a trailing `/` are accepted.
+    /// A leading `s3://` and a trailing `/` are accepted. Without it, each row must name its bucket, as `s3://bucket/key`
+    /// does, and rows may be of several buckets.
     #[arg(short, long, value_name = "BUCKET", env = "S3PULL_BUCKET")]
-    pub bucket: String,
+    pub bucket: Option<String>,
 
     /// Keys, or `s3://bucket/key` URIs, in addition to the lists
     ///
@@ -51,6 +52,26 @@ pub struct Cli {
     /// read if it is not a terminal.
     #[arg(short, long, value_name = "FILE", help_heading = LIST)]
     pub keys: Vec<PathBuf>,
+
+    /// List the bucket below PREFIX and download what is there
+    ///
+    /// PREFIX is what the keys begin with, or `s3://bucket/prefix`; an empty one stands for the whole bucket. The option
+    /// may be given more than once.
+    #[arg(long, value_name = "PREFIX", help_heading = LIST)]
+    pub prefix: Vec<String>,
+
+    /// Take the keys that match GLOB
+    ///
+    /// `*` crosses `/`. The last match of `--include` and `--exclude` decides. If the first of them is an `--include`, keys
+    /// that match none are left out.
+    #[arg(long, value_name = "GLOB", help_heading = LIST)]
+    pub include: Vec<String>,
+
+    /// Leave out the keys that match GLOB
+    ///
+    /// A pattern is matched against the whole key, or the part of it after `--prefix`.
+    #[arg(long, value_name = "GLOB", help_heading = LIST)]
+    pub exclude: Vec<String>,
 
     /// Format of the key lists
     #[arg(long, value_name = "FORMAT", default_value = "auto", value_parser = list_format(), help_heading = LIST)]
@@ -94,6 +115,18 @@ pub struct Cli {
         help_heading = FILES
     )]
     pub output: PathBuf,
+
+    /// Path below the output folder, by placeholders
+    ///
+    /// `{key}`, `{bucket}`, `{name}` and `{dir}` (the key after and before its last `/`), and `{hash:N}` (N hex digits of
+    /// the key's hash).
+    #[arg(
+        long,
+        value_name = "TEMPLATE",
+        default_value = "{key}",
+        help_heading = FILES
+    )]
+    pub path: String,
 
     /// Remove PREFIX from keys before they become paths
     ///
@@ -352,6 +385,10 @@ pub struct Cli {
     )]
     pub addressing_style: AddressingStyle,
 
+    /// `--include` and `--exclude` in the order of the command line.
+    #[arg(skip)]
+    pub filters: Vec<TypedFilter>,
+
     /// The options as they were typed, quoted for a shell, without those that describe the lists.
     #[arg(skip)]
     pub(super) words_for_retry: Vec<String>,
@@ -407,6 +444,8 @@ Exit status:
 const EXAMPLES: &str = "\
 Examples:
   s3pull --bucket photos --keys keys.txt -o out -j 32
+  s3pull --bucket photos --prefix 2024/ -o out
+  s3pull s3://photos/a.jpg s3://thumbs/a.jpg --path '{bucket}/{key}'
   aws s3 ls s3://photos/2024/ --recursive | s3pull --bucket photos -o out";
 
 /// Parses seconds such as `30` or `0.5`.

@@ -14,7 +14,7 @@ use clap::parser::ValueSource;
 use clap::{Arg, ArgMatches, Command, CommandFactory, FromArgMatches, Subcommand};
 
 use crate::options::Check;
-
+use crate::source::{FilterKind, TypedFilter};
 pub use args::{Cli, ShardChoice};
 use check::CheckArgs;
 pub use pages::Page;
@@ -96,8 +96,26 @@ fn cli_of(matches: &ArgMatches) -> Result<Cli, clap::Error> {
             "the argument '--quiet' cannot be used with '--progress <MODE>'",
         ));
     }
+    cli.filters = filters(matches);
     cli.words_for_retry = retry::words(&options(), matches);
     Ok(cli)
+}
+
+/// `--include` and `--exclude`, whose order matters across the two.
+fn filters(matches: &ArgMatches) -> Vec<TypedFilter> {
+    let of = |id: &str, kind| {
+        let globs = matches.get_many::<String>(id).into_iter().flatten();
+        let indices = matches.indices_of(id).into_iter().flatten();
+        let filters = indices.zip(globs).map(move |(index, glob)| {
+            let glob = glob.clone();
+            (index, TypedFilter { kind, glob })
+        });
+        filters.collect::<Vec<_>>()
+    };
+    let mut filters = of("include", FilterKind::Include);
+    filters.extend(of("exclude", FilterKind::Exclude));
+    filters.sort_by_key(|(index, _)| *index);
+    filters.into_iter().map(|(_, filter)| filter).collect()
 }
 
 #[cfg(test)]
@@ -111,6 +129,29 @@ pub(crate) mod tests {
     #[test]
     fn the_definition_of_the_options_is_valid() {
         command().debug_assert();
+    }
+
+    #[test]
+    fn filters_keep_the_order_of_the_command_line() {
+        let cli = parse(&[
+            "s3pull",
+            "-bb",
+            "--exclude",
+            "1",
+            "--include=2",
+            "-kx",
+            "--exclude",
+            "3",
+            "--exclude=4",
+            "--include",
+            "5",
+        ]);
+        let filters = cli.unwrap().filters;
+        let globs: Vec<_> = filters.iter().map(|filter| filter.glob.as_str()).collect();
+        assert_eq!(globs, ["1", "2", "3", "4", "5"]);
+        let is_include = |filter: &TypedFilter| filter.kind == FilterKind::Include;
+        let kinds: Vec<_> = filters.iter().map(is_include).collect();
+        assert_eq!(kinds, [false, true, false, false, true]);
     }
 
     #[test]

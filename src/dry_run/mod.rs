@@ -13,8 +13,10 @@ use crate::exit_code::ExitCode;
 use crate::options::IfExists;
 use crate::outcome::{Class, ErrorCode, Failure, Outcome, SkipReason};
 use crate::row::{Entry, Row};
+use crate::s3;
 use crate::sink::files::{FileThere, LocalPath, PathRules, Preview};
-use crate::source;
+use crate::source::{self, Lister};
+use crate::transfer::{Limit, Listings};
 use conflicts::{Planned, Seen};
 use report::{DryRunEnd, DryRunReport};
 use space::growth;
@@ -41,6 +43,14 @@ pub fn run(config: Config) -> anyhow::Result<ExitCode> {
     let mut report = DryRunReport::start(&config);
     let notes = report.list_notes();
     let on_note = move |note| notes.note(&note);
+    // Ends the listings when it is dropped, at the end.
+    let (lists, _runtime) = if config.list.needs_requests() {
+        let runtime = tokio::runtime::Runtime::new().context("cannot start threads")?;
+        let lister = runtime.block_on(lister(&config))?;
+        (source::listed_by(lists, &lister), Some(runtime))
+    } else {
+        (lists, None)
+    };
     let mut batches = source::read(lists, Arc::new(config.list), on_note);
     let mut broken = None;
     while let Some(batch) = batches.blocking_recv() {
@@ -65,6 +75,18 @@ pub fn run(config: Config) -> anyhow::Result<ExitCode> {
     exit
 }
 
+/// A dry run makes no requests but these, without which it would not know the rows.
+async fn lister(config: &Config) -> anyhow::Result<Lister> {
+    let listings = Listings {
+        client: s3::Client::connect(config.s3.clone()).await?,
+        limit: Limit::new(1),
+        max_attempts: config.transfer.max_attempts,
+        max_outage: config.transfer.max_outage,
+        on_request: None,
+    };
+    Ok(listings.lister())
+}
+
 struct Check {
     preview: Preview,
     paths: PathRules,
@@ -78,7 +100,8 @@ impl Check {
             let (entry, bucket, planned) = match row.entry {
                 Ok(entry) => {
                     let planned = self.plan(&entry);
-                    (entry, None, planned)
+                    let bucket = entry.bucket.as_deref().map(str::to_owned);
+                    (entry, bucket, planned)
                 }
                 Err(unusable) => (*unusable.entry, unusable.bucket, Err(unusable.why.into())),
             };
@@ -95,7 +118,7 @@ impl Check {
     fn plan(&mut self, entry: &Entry) -> Result<(LocalPath, u64), Outcome> {
         let path = self
             .paths
-            .path_for(&entry.key, entry.dest.as_deref())
+            .path_for(entry)
             .map_err(|no_path| Outcome::Failed(no_path.into()))?;
         let there = self
             .preview

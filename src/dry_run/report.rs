@@ -3,6 +3,8 @@
 use std::collections::BTreeMap;
 use std::io::{self, BufWriter, ErrorKind, Stdout, Write};
 use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::time::Instant;
 
 use anyhow::Context;
@@ -18,7 +20,7 @@ use crate::report::events::{Events, SummaryEvent};
 use crate::report::progress::Progress;
 use crate::report::text::{below_output, output_prefix};
 use crate::report::text::{bytes, count, listed, number, row_name};
-use crate::report::{ListNotes, MAX_PRINTED_FAILURES};
+use crate::report::{ListNotes, MAX_PRINTED_FAILURES, conflict_hint};
 use crate::row::{Entry, Place};
 use crate::sink::files::LocalPath;
 use crate::source::ListSource;
@@ -37,6 +39,10 @@ pub struct DryRunReport {
     output_prefix: String,
     events: Option<Events>,
     lists: Vec<ListSource>,
+    /// Rows that the filters left out.
+    n_filtered: Arc<AtomicU64>,
+    /// What to say if two rows have one path.
+    on_conflict: Option<&'static str>,
     started: Instant,
     plan: Plan,
 }
@@ -84,6 +90,8 @@ impl DryRunReport {
             output_prefix: printable(&prefix).into_owned(),
             events,
             lists: config.list.sources.clone(),
+            n_filtered: Arc::default(),
+            on_conflict: conflict_hint(config),
             started: Instant::now(),
             plan: Plan::default(),
         }
@@ -91,7 +99,8 @@ impl DryRunReport {
 
     /// What is told of the lists, from the thread that reads them.
     pub fn list_notes(&self) -> ListNotes {
-        ListNotes::new(self.progress.clone(), self.verbosity)
+        let n_filtered = Arc::clone(&self.n_filtered);
+        ListNotes::new(self.progress.clone(), self.verbosity, n_filtered)
     }
 
     /// Prints a row that would be downloaded, by which the files would grow by `growth` bytes.
@@ -106,8 +115,9 @@ impl DryRunReport {
             let written = events.planned(entry, place, path);
             self.keep(written);
         }
+        let name = entry.name();
         if let Some(stdout) = &mut self.stdout {
-            let (key, path_shown) = (printable(&entry.key), printable(path.as_str()));
+            let (key, path_shown) = (printable(&name), printable(path.as_str()));
             let [folder, below, slash] =
                 below_output(&self.output_prefix, &path_shown, path.is_folder());
             // Formatting would take longer than all else that is done with a row.
@@ -131,8 +141,8 @@ impl DryRunReport {
             self.keep(written);
         }
         match outcome {
-            Outcome::Skipped(reason) => self.skipped(&entry.key, *reason),
-            Outcome::Failed(failure) => self.failed(&entry.key, place, failure),
+            Outcome::Skipped(reason) => self.skipped(&entry.name(), *reason),
+            Outcome::Failed(failure) => self.failed(&entry.name(), place, failure),
             Outcome::Downloaded(_) => {}
         }
     }
@@ -192,10 +202,18 @@ impl DryRunReport {
     /// # Errors
     /// When the last event cannot be printed.
     pub fn finish(self, end: &DryRunEnd<'_>) -> anyhow::Result<()> {
+        let n_filtered = self.n_filtered.load(Relaxed);
         self.flush_notes();
         if self.verbosity > Verbosity::Quiet {
             let folder = printable(&self.output.to_string_lossy()).into_owned();
             let mut lines = self.plan.lines(&folder, end.free_bytes);
+            lines.extend(filtered_line(n_filtered));
+            let has_conflicts = self.plan.failed.contains_key("PathConflict");
+            lines.extend(
+                self.on_conflict
+                    .filter(|_| has_conflicts)
+                    .map(str::to_owned),
+            );
             if end.is_partial {
                 lines.push(
                     "too many rows to compare each with each: more conflicts are possible"
@@ -216,6 +234,7 @@ impl DryRunReport {
         let printed = events.summary(&SummaryEvent {
             rows: self.plan.n_rows(),
             planned: self.plan.n_planned,
+            filtered: n_filtered,
             bytes: self.plan.bytes,
             exit_code: end.exit_code.code(),
             error: error.as_deref(),
@@ -239,6 +258,16 @@ impl DryRunReport {
     pub fn flush_notes(&self) {
         self.progress.stderr().flush(&Patience::Endless);
     }
+}
+
+/// `5 rows filtered out by `--include` and `--exclude``
+fn filtered_line(n: u64) -> Option<String> {
+    (n > 0).then(|| {
+        format!(
+            "{} filtered out by `--include` and `--exclude`",
+            count(n, "row")
+        )
+    })
 }
 
 impl Plan {

@@ -30,7 +30,7 @@ pub fn shortage(
     let mut needed: u64 = 0;
     source::for_each(options, |row| {
         if let Ok(entry) = &row.entry
-            && let Ok(path) = paths.path_for(&entry.key, entry.dest.as_deref())
+            && let Ok(path) = paths.path_for(entry)
         {
             let there = file_at(&mut preview, &path);
             needed = needed.saturating_add(growth(entry, there.as_ref()));
@@ -48,7 +48,7 @@ fn file_at(preview: &mut Preview, path: &LocalPath) -> Option<FileThere> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::source::ListSource;
+    use crate::source::{Filters, ListSource};
 
     #[test]
     fn files_that_are_there_count_with_what_they_grow_by() {
@@ -63,7 +63,8 @@ mod tests {
                 sources: vec![ListSource::File(list.clone())],
                 format: None,
                 key_prefix: String::new(),
-                bucket: "b".into(),
+                bucket: Some("b".into()),
+                filters: Filters::default(),
                 columns: None,
                 shard: None,
             };

@@ -53,7 +53,7 @@ pub fn lines(ending: &Ending<'_>) -> Vec<String> {
     let again = match ending.list_end {
         ListEnd::Whole => return lines,
         ListEnd::CutShort => "run the same command again for the whole list",
-        ListEnd::Broken => "mend the list and run the same command again",
+        ListEnd::Broken => "run the same command again once the whole list can be read",
     };
     lines.push("s3pull: warning: the key list was not read to its end: the keys of the rest are in no file and in no CSV".to_owned());
     lines.push(format!(

@@ -22,7 +22,8 @@ use crate::transfer::Finished;
 /// Prints events, each of which leaves this process as soon as it is read.
 pub struct Events {
     stdout: Lines,
-    bucket: String,
+    /// The run's only bucket.
+    bucket: Option<String>,
     /// What each list is called; `None` for keys of the command line.
     lists: Vec<Option<String>>,
     /// What each path begins with.
@@ -35,7 +36,7 @@ pub struct Events {
 struct ObjectEvent<'a> {
     r#type: &'static str,
     key: &'a str,
-    bucket: &'a str,
+    bucket: Option<&'a str>,
     list: Option<&'a str>,
     line: u64,
     version_id: Option<&'a str>,
@@ -68,6 +69,7 @@ pub struct SummaryEvent<'a> {
     pub downloaded: u64,
     pub skipped: u64,
     pub failed: u64,
+    pub filtered: u64,
     pub not_attempted: u64,
     pub interrupted: u64,
     pub errors: &'a BTreeMap<String, u64>,
@@ -104,7 +106,7 @@ impl Events {
             line: finished.place.line,
             ..ObjectEvent::of(
                 &finished.entry,
-                bucket.unwrap_or(&self.bucket),
+                bucket.or(self.bucket.as_deref()),
                 &finished.outcome,
             )
         };
@@ -123,7 +125,7 @@ impl Events {
             status: "planned",
             bytes: entry.size,
             etag: entry.etag.as_ref().map(ETag::opaque),
-            ..ObjectEvent::blank(entry, &self.bucket)
+            ..ObjectEvent::blank(entry, entry.bucket.as_deref().or(self.bucket.as_deref()))
         };
         print(&mut self.stdout, &mut self.line, &event)
     }
@@ -142,7 +144,7 @@ impl Events {
         let event = ObjectEvent {
             list: name_of(&self.lists, place),
             line: place.line,
-            ..ObjectEvent::of(entry, bucket.unwrap_or(&self.bucket), outcome)
+            ..ObjectEvent::of(entry, bucket.or(self.bucket.as_deref()), outcome)
         };
         print(&mut self.stdout, &mut self.line, &event)
     }
@@ -162,7 +164,7 @@ impl Events {
 }
 
 impl<'a> ObjectEvent<'a> {
-    fn of(entry: &'a Entry, bucket: &'a str, outcome: &'a Outcome) -> Self {
+    fn of(entry: &'a Entry, bucket: Option<&'a str>, outcome: &'a Outcome) -> Self {
         let blank = Self::blank(entry, bucket);
         match outcome {
             Outcome::Downloaded(downloaded) => Self {
@@ -190,7 +192,7 @@ impl<'a> ObjectEvent<'a> {
         }
     }
 
-    fn blank(entry: &'a Entry, bucket: &'a str) -> Self {
+    fn blank(entry: &'a Entry, bucket: Option<&'a str>) -> Self {
         Self {
             r#type: "object",
             key: &entry.key,
@@ -238,6 +240,7 @@ impl<'a> SummaryEvent<'a> {
             downloaded: counts.n_downloaded,
             skipped: counts.n_skipped,
             failed: counts.n_failed,
+            filtered: 0,
             not_attempted: 0,
             interrupted: 0,
             errors,

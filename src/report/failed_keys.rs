@@ -141,7 +141,7 @@ impl FailedKeys {
         };
         Ok(Self {
             writer: RowWriter::new(output.with_context(|| cannot_write(place.path()))?),
-            bucket: list.bucket.clone(),
+            bucket: list.bucket.clone().unwrap_or_default(),
             sources: sources.collect(),
             n_rows: 0,
             rescued: Arc::default(),
@@ -207,7 +207,7 @@ impl FailedKeys {
             failure.request_id.as_deref().unwrap_or_default(),
             &failure.message,
             &size,
-            finished.entry.etag.as_ref().map_or("", ETag::opaque),
+            finished.entry.required_etag().map_or("", ETag::opaque),
             finished.entry.dest.as_deref().unwrap_or_default(),
             &source,
             &last_modified,

@@ -1,5 +1,6 @@
 //! What people are told of the lists while they are read.
 
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, OnceLock};
 
 use super::progress::Progress;
@@ -14,14 +15,21 @@ pub struct ListNotes {
     pub(super) verbosity: Verbosity,
     /// Is told how the first list is read.
     pub(super) format: Arc<OnceLock<&'static str>>,
+    /// Counts the rows that the filters left out.
+    pub(super) n_filtered: Arc<AtomicU64>,
 }
 
 impl ListNotes {
-    pub(crate) fn new(progress: Progress, verbosity: Verbosity) -> Self {
+    pub(crate) fn new(
+        progress: Progress,
+        verbosity: Verbosity,
+        n_filtered: Arc<AtomicU64>,
+    ) -> Self {
         Self {
             progress,
             verbosity,
             format: Arc::default(),
+            n_filtered,
         }
     }
 
@@ -34,6 +42,9 @@ impl ListNotes {
                 if let Some(line) = line.filter(|_| self.verbosity >= Verbosity::Verbose) {
                     self.progress.println(&line);
                 }
+            }
+            ListNote::FilteredOut(n) => {
+                self.n_filtered.fetch_add(*n, Relaxed);
             }
             ListNote::Warning(warning) => {
                 if self.verbosity > Verbosity::Quiet {

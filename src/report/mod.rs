@@ -21,6 +21,7 @@ pub(crate) mod text;
 
 use std::collections::BTreeMap;
 use std::io;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
@@ -69,6 +70,10 @@ pub struct Report {
     n_printed_failures: u64,
     /// How the first list is read.
     format: Arc<OnceLock<&'static str>>,
+    /// Rows that the filters left out.
+    n_filtered: Arc<AtomicU64>,
+    /// What to say if two rows have one path.
+    on_conflict: Option<&'static str>,
     retry_command: String,
     lists: Vec<ListSource>,
     /// Objects of another size than their row says.
@@ -127,6 +132,8 @@ impl Report {
             tally: Tally::default(),
             n_printed_failures: 0,
             format: Arc::default(),
+            n_filtered: Arc::default(),
+            on_conflict: conflict_hint(config),
             retry_command: config.retry_command.clone(),
             lists: config.list.sources.clone(),
             n_other_size: 0,
@@ -145,6 +152,7 @@ impl Report {
             progress: self.progress.clone(),
             verbosity: self.verbosity,
             format: Arc::clone(&self.format),
+            n_filtered: Arc::clone(&self.n_filtered),
         }
     }
 
@@ -217,6 +225,7 @@ impl Report {
             stderr.insist(&error_text(error, end.hint.as_deref()));
         }
         let counts = self.meter.counts();
+        let n_filtered = self.n_filtered.load(Relaxed);
         let measured = self.measured();
         let path = self.failed_keys.path().to_owned();
         let finished = self.failed_keys.finish(RecordEnd {
@@ -235,6 +244,10 @@ impl Report {
                 job: self.job,
                 counts,
                 tally: &self.tally,
+                n_filtered,
+                conflict_hint: self
+                    .on_conflict
+                    .filter(|_| self.tally.codes().contains_key("PathConflict")),
                 stopped_by: end.stopped_by,
                 all_missing: self.tally.all_missing(&counts, self.format.get().copied()),
                 n_other_size: self.n_other_size,
@@ -265,6 +278,7 @@ impl Report {
         let is_complete = self.list_end == ListEnd::Whole
             && !matches!(finished.kept, Kept::Incomplete(_) | Kept::Lost);
         let printed = events.summary(&SummaryEvent {
+            filtered: n_filtered,
             not_attempted: self.tally.n_not_attempted,
             interrupted: self.tally.n_interrupted,
             throttled_replies: measured.throttling.n_replies,
@@ -321,7 +335,7 @@ impl Report {
             }
             return;
         }
-        let name = row_name(&finished.entry.key, finished.place, &self.lists);
+        let name = row_name(&finished.entry.name(), finished.place, &self.lists);
         self.progress.println(&format!(
             "s3pull: failed: {name}: {}: {}",
             printable(failure.code.as_str()),
@@ -339,10 +353,8 @@ impl Observer for Report {
                 let is_listed_size = |size| size == downloaded.bytes;
                 self.n_other_size += u64::from(!finished.entry.size.is_none_or(is_listed_size));
                 if self.verbosity >= Verbosity::Verbose {
-                    let (key, size) = (
-                        printable(&finished.entry.key),
-                        text::bytes(downloaded.bytes),
-                    );
+                    let name = finished.entry.name();
+                    let (key, size) = (printable(&name), text::bytes(downloaded.bytes));
                     self.progress.println(&format!(
                         "s3pull: downloaded {key} ({size}, {})",
                         downloaded.verification
@@ -354,7 +366,7 @@ impl Observer for Report {
                 if self.verbosity >= Verbosity::Verbose {
                     self.progress.println(&format!(
                         "s3pull: skipped {} ({reason})",
-                        printable(&finished.entry.key)
+                        printable(&finished.entry.name())
                     ));
                 }
             }
@@ -385,6 +397,14 @@ impl Observer for Report {
     fn list_ended(&mut self, end: ListEnd) {
         self.list_end = end;
     }
+}
+
+/// What to say if two rows have one path: keys of several buckets may be equal.
+pub(crate) fn conflict_hint(config: &Config) -> Option<&'static str> {
+    let are_mixed = config.list.bucket.is_none() && !config.paths.template.has_bucket();
+    are_mixed.then_some(
+        "path conflicts: if buckets have equal keys, `--path '{bucket}/{key}'` keeps them apart",
+    )
 }
 
 fn because(what: &str, error: &io::Error) -> io::Error {

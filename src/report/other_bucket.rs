@@ -22,21 +22,25 @@ pub(super) const KNOWN_COLUMNS: [&str; 8] = [
 /// Bytes of the CSV that are looked at: of tens of thousands of rows.
 const MAX_BYTES: u64 = 4 << 20;
 
-/// The bucket that the failed-keys CSV at `path` is of, if it has rows and none of them can be one of `bucket`.
+/// The bucket that the failed-keys CSV at `path` is of, if it has rows and none of them can be one of the run's, which
+/// `is_ours` knows.
 ///
 /// # Errors
 /// When the file cannot be read.
-pub(super) fn other_bucket(path: &Path, bucket: &str) -> io::Result<Option<String>> {
+pub(super) fn other_bucket(
+    path: &Path,
+    is_ours: impl Fn(&str) -> bool,
+) -> io::Result<Option<String>> {
     let bytes = first_bytes(path, MAX_BYTES)?;
     // The last row may be cut.
     let end = match memchr::memrchr(b'\n', &bytes) {
         Some(end) if bytes.len() as u64 == MAX_BYTES => end + 1,
         _ => bytes.len(),
     };
-    Ok(of_rows(&bytes[..end], bucket))
+    Ok(of_rows(&bytes[..end], is_ours))
 }
 
-fn of_rows(csv: &[u8], bucket: &str) -> Option<String> {
+fn of_rows(csv: &[u8], is_ours: impl Fn(&str) -> bool) -> Option<String> {
     let column = KNOWN_COLUMNS.iter().position(|name| *name == "bucket")?;
     let mut rows = ReaderBuilder::new().flexible(true).from_reader(csv);
     let mut row = ByteRecord::new();
@@ -45,7 +49,7 @@ fn of_rows(csv: &[u8], bucket: &str) -> Option<String> {
         match row.get(column) {
             // A row that names no bucket may be one of any.
             None | Some(b"") => return None,
-            Some(name) if name == bucket.as_bytes() => return None,
+            Some(name) if is_ours(&String::from_utf8_lossy(name)) => return None,
             Some(name) => {
                 other.get_or_insert_with(|| String::from_utf8_lossy(name).into_owned());
             }
@@ -63,7 +67,7 @@ mod tests {
         let of = |rows: &str| {
             of_rows(
                 format!("{}\n{rows}", KNOWN_COLUMNS.join(",")).as_bytes(),
-                "b",
+                |name| name == "b",
             )
         };
         assert_eq!(of(""), None);
@@ -87,6 +91,9 @@ mod tests {
             csv += "key,other,,,,,,message\n";
         }
         std::fs::write(&path, csv).unwrap();
-        assert_eq!(other_bucket(&path, "b").unwrap().as_deref(), Some("other"));
+        assert_eq!(
+            other_bucket(&path, |name| name == "b").unwrap().as_deref(),
+            Some("other")
+        );
     }
 }

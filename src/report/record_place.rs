@@ -101,7 +101,7 @@ impl RecordPlace {
                 if name == FailedName::Default
                     && !list.files().any(|list| is_same_file(list, target)) =>
             {
-                let other = other_bucket_at(target, &list.bucket);
+                let other = other_bucket_at(target, list);
                 if let Some(bucket) = other.with_context(|| cannot_write(path))? {
                     let path = path.to_owned();
                     return Err(RefusedPlace::OtherBucket { path, bucket }.into());
@@ -141,8 +141,8 @@ impl RecordPlace {
     }
 }
 
-fn other_bucket_at(path: &Path, bucket: &str) -> io::Result<Option<String>> {
-    match other_bucket(path, bucket) {
+fn other_bucket_at(path: &Path, list: &ListOptions) -> io::Result<Option<String>> {
+    match other_bucket(path, |name| list.may_be_of(name)) {
         Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
         other => other,
     }

@@ -15,6 +15,10 @@ pub struct Summary<'a> {
     pub job: Job,
     pub counts: Counts,
     pub tally: &'a Tally,
+    /// Rows that the filters left out.
+    pub n_filtered: u64,
+    /// What to do about path conflicts, if there were any.
+    pub conflict_hint: Option<&'static str>,
     /// What stopped the run, if it was a signal.
     pub stopped_by: Option<&'static str>,
     /// What is to be said when no key exists.
@@ -45,6 +49,7 @@ pub fn text(summary: &Summary<'_>) -> String {
     if !errors.is_empty() {
         lines.push(format!("errors: {}", listed(&errors)));
     }
+    lines.extend(summary.conflict_hint.map(str::to_owned));
     lines.extend(summary.all_missing.clone());
     if counts.n_downloaded > 0 {
         lines.push(format!(
@@ -106,6 +111,7 @@ fn first_line(summary: &Summary<'_>) -> String {
         ),
         (tally.n_interrupted, "given up", false),
         (tally.n_not_attempted, "not tried", false),
+        (summary.n_filtered, "filtered out", false),
     ];
     let parts: Vec<_> = parts
         .into_iter()
@@ -161,6 +167,8 @@ mod tests {
             job: Job::Download,
             counts: Counts::default(),
             tally,
+            n_filtered: 0,
+            conflict_hint: None,
             stopped_by: None,
             all_missing: None,
             n_other_size: 0,

@@ -140,7 +140,7 @@ pub fn request_line(note: &RequestNote<'_>) -> String {
     };
     let line = format!(
         "s3pull: {} {}{range}: {}{error}",
-        note.method.as_str(),
+        note.method,
         note.key,
         duration(note.time)
     );

@@ -16,6 +16,7 @@ use percent_encoding::{NON_ALPHANUMERIC, percent_decode_str, utf8_percent_encode
 use super::account::profile::Profile;
 use super::account::{endpoint, region};
 use super::body::{Body, read_beginning};
+use super::buckets::Buckets;
 use super::error::GetError;
 use super::get::{GetRequest, GetResponse, Method};
 use super::http::pool::Pool;
@@ -29,21 +30,23 @@ use super::session::Session;
 use super::sessions::Sessions;
 
 /// The most corrections per request. A server that causes more is leading the client in circles.
-const MAX_CORRECTIONS: u32 = 4;
+pub(super) const MAX_CORRECTIONS: u32 = 4;
 /// Secrets shorter than this many bytes are not masked: any text may contain them.
 const MIN_SECRET: usize = 4;
 
 /// The one client. It knows the bucket, switches to the bucket's region when S3 names it, and renews credentials before
 /// they expire.
 #[derive(Clone)]
-pub struct Client(Arc<Shared>);
+pub struct Client(pub(super) Arc<Shared>);
 
-struct Shared {
-    pool: Pool,
-    timeout: Duration,
-    sessions: Arc<Sessions>,
+pub(super) struct Shared {
+    pub pool: Pool,
+    pub timeout: Duration,
+    pub sessions: Arc<Sessions>,
+    /// Those of the buckets that requests name.
+    buckets: Buckets,
     /// Whether the server has answered as an S3 server does.
-    is_known_as_s3: AtomicBool,
+    pub is_known_as_s3: AtomicBool,
     secrets_of_proxies: Vec<String>,
 }
 
@@ -96,6 +99,7 @@ impl Client {
             pool: http.pool,
             timeout,
             sessions: Arc::new(sessions),
+            buckets: Buckets::default(),
             is_known_as_s3: AtomicBool::new(false),
             secrets_of_proxies,
         })))
@@ -106,22 +110,34 @@ impl Client {
     /// # Errors
     /// [`GetError`], whose class says whether another attempt may help.
     pub async fn get_object(&self, request: &GetRequest<'_>) -> Result<GetResponse, GetError> {
+        let sessions = self.sessions(request.bucket).await?;
         let mut n_corrections = 0;
         loop {
-            let session = self.0.sessions.fresh().await?;
+            let session = sessions.fresh().await?;
             let error = match self.send(&session, request).await {
                 Ok(response) => return Ok(response),
                 Err(error) => self.masked(&session, error),
+            };
+            let error = match request.bucket {
+                Some(_) => error.of_named_bucket(),
+                None => error,
             };
             let Some(lesson) = error.lesson() else {
                 return Err(error);
             };
             n_corrections += 1;
-            if n_corrections > MAX_CORRECTIONS
-                || !self.0.sessions.has_learned(&session, lesson).await
-            {
+            if n_corrections > MAX_CORRECTIONS || !sessions.has_learned(&session, lesson).await {
                 return Err(error);
             }
+        }
+    }
+
+    /// The sessions of the bucket that a request names, if it names one.
+    pub(super) async fn sessions(&self, bucket: Option<&str>) -> Result<Arc<Sessions>, GetError> {
+        let first = &self.0.sessions;
+        match bucket.filter(|bucket| *bucket != first.bucket()) {
+            Some(bucket) => self.0.buckets.sessions(first, bucket).await,
+            None => Ok(Arc::clone(first)),
         }
     }
 
@@ -146,14 +162,14 @@ impl Client {
         } else {
             read_beginning(body, *timeout).await
         };
-        Err(self.refusal(session, get, &head, &error_body))
+        Err(self.refusal(session, get.part.is_some(), &head, &error_body))
     }
 
     /// What a reply with an error's status means.
-    fn refusal(
+    pub(super) fn refusal(
         &self,
         session: &Session,
-        get: &GetRequest<'_>,
+        is_part: bool,
         head: &http::response::Parts,
         body: &[u8],
     ) -> GetError {
@@ -163,7 +179,7 @@ impl Client {
             .unwrap_or_default();
         let proxy = self.0.pool.proxy_of(&url);
         let asked = Asked {
-            is_part: get.part.is_some(),
+            is_part,
             server: &session.server,
             proxy: proxy.as_deref(),
             is_known_as_s3: self.0.is_known_as_s3.load(Relaxed),
@@ -176,7 +192,7 @@ impl Client {
     }
 
     /// Masks our secrets in a server's text, both plain and as encoded in URLs.
-    fn masked(&self, session: &Session, mut error: GetError) -> GetError {
+    pub(super) fn masked(&self, session: &Session, mut error: GetError) -> GetError {
         let credentials = session.facts.credentials.as_ref();
         let of_credentials = credentials.into_iter().flat_map(|credentials| {
             let secret = Some(credentials.secret_access_key());

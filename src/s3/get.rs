@@ -36,6 +36,8 @@ impl From<Method> for http::Method {
 #[derive(Debug, Clone)]
 pub struct GetRequest<'a> {
     pub method: Method,
+    /// The bucket, if the client is not for a single one.
+    pub bucket: Option<&'a str>,
     pub key: &'a str,
     pub version_id: Option<&'a str>,
     /// Fail with [`GetError::is_not_modified`](super::GetError::is_not_modified) unless the object was modified after this

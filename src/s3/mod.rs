@@ -3,6 +3,7 @@
 
 mod account;
 mod body;
+mod buckets;
 mod causes;
 mod checksum;
 mod class;
@@ -14,6 +15,7 @@ mod get;
 mod headers;
 mod http;
 mod lesson;
+mod list;
 mod options;
 mod refusal;
 mod reply;
@@ -26,10 +28,14 @@ pub use account::endpoint::check as check_endpoint;
 pub use body::Body;
 #[cfg(test)]
 pub use body::Step;
+pub use buckets::STAND_IN;
 pub use checksum::{Checksum, ChecksumAlgorithm};
 pub use client::Client;
 pub use error::GetError;
 pub use get::{GetRequest, GetResponse, Method, Part};
+#[cfg(fuzzing)]
+pub use list::read_page;
+pub use list::{ListRequest, Page, Sequence, lists_in_order};
 pub use options::{ConnectError, ConnectOptions};
 
 /// Reads bytes as a reply to a GET of an object, and of a part of it, for fuzzing. The first line is the status, each line

@@ -8,6 +8,7 @@ use crate::options::AddressingStyle;
 /// The options of a client.
 #[derive(Debug, Clone)]
 pub struct ConnectOptions {
+    /// [`STAND_IN`](super::STAND_IN) if each request names its own.
     pub bucket: String,
     pub region: Option<String>,
     pub profile: Option<String>,
@@ -26,11 +27,16 @@ pub struct ConnectOptions {
 impl ConnectOptions {
     /// Whether the SDK makes the requests: for directory buckets (S3 Express), and if `S3PULL_SIGNER` is `presigned`.
     pub(super) fn is_presigned(&self) -> bool {
-        let is_directory = ["--x-s3", "--xa-s3"]
-            .iter()
-            .any(|suffix| self.bucket.ends_with(suffix));
-        is_directory || std::env::var("S3PULL_SIGNER").is_ok_and(|signer| signer == "presigned")
+        is_directory_bucket(&self.bucket)
+            || std::env::var("S3PULL_SIGNER").is_ok_and(|signer| signer == "presigned")
     }
+}
+
+/// Whether the bucket is a directory bucket, or an access point of one (S3 Express).
+pub(super) fn is_directory_bucket(bucket: &str) -> bool {
+    ["--x-s3", "--xa-s3"]
+        .iter()
+        .any(|suffix| bucket.ends_with(suffix))
 }
 
 /// Why no client could be made.

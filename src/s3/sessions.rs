@@ -26,10 +26,12 @@ const RENEWAL_INTERVAL: Duration = Duration::from_secs(10);
 pub struct Sessions {
     options: ConnectOptions,
     http: SdkClient,
-    profile: Profile,
+    profile: Arc<Profile>,
     sdk_config: SdkConfig,
     /// The configured endpoint, if any.
     url: Option<String>,
+    /// The region of the first session.
+    first_region: String,
     session: RwLock<Arc<Session>>,
     /// Held while the session is replaced.
     replacing: Mutex<()>,
@@ -59,7 +61,7 @@ impl Sessions {
             None
         };
         let facts = Facts {
-            region,
+            region: region.clone(),
             clock: 0,
             credentials,
             loaded: SystemTime::now(),
@@ -73,9 +75,43 @@ impl Sessions {
         Ok(Self {
             options,
             http,
-            profile,
+            profile: Arc::new(profile),
             sdk_config,
             url,
+            first_region: region,
+            session: RwLock::new(Arc::new(session)),
+            replacing: Mutex::default(),
+            renewing: Arc::default(),
+            renew_again_at: AtomicU64::new(0),
+        })
+    }
+
+    /// The bucket that requests go to.
+    pub fn bucket(&self) -> &str {
+        &self.options.bucket
+    }
+
+    /// Sessions for another bucket of the same account. They begin in the region that these began in.
+    ///
+    /// # Errors
+    /// The reason, when no request can be made for the bucket.
+    pub async fn of_bucket(&self, bucket: &str) -> Result<Self, String> {
+        let options = ConnectOptions {
+            bucket: bucket.to_owned(),
+            ..self.options.clone()
+        };
+        let facts = Facts {
+            region: self.first_region.clone(),
+            ..self.current().facts.clone()
+        };
+        let session = Session::new(&options, &self.sdk_config, self.url.as_deref(), facts).await?;
+        Ok(Self {
+            options,
+            http: self.http.clone(),
+            profile: Arc::clone(&self.profile),
+            sdk_config: self.sdk_config.clone(),
+            url: self.url.clone(),
+            first_region: self.first_region.clone(),
             session: RwLock::new(Arc::new(session)),
             replacing: Mutex::default(),
             renewing: Arc::default(),

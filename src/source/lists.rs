@@ -12,6 +12,7 @@ use std::sync::Arc;
 use tokio::sync::mpsc;
 
 use super::list::FORMATS;
+use super::list::bucket::Buckets;
 use super::list::columns::KeyRules;
 use super::list::compression::Compression;
 use super::list::detect::detect;
@@ -20,7 +21,9 @@ use super::list::format::{Emit, Format, List, ListProblem, READ_SIZE};
 use super::list::null;
 use super::list::sample::sample as read_sample;
 use super::options::{ListOptions, ListSource};
-use crate::row::{Place, Row, UnusableRow};
+use super::prefix::{self, Lister, Listing};
+use crate::outcome::Failure;
+use crate::row::{Entry, Place, Row, UnusableRow};
 
 /// Most rows per batch. One read of a plain list yields about as many; one read of a compressed list may yield a thousand
 /// times more.
@@ -32,11 +35,26 @@ const BATCHES: usize = 2;
 
 /// A list that cannot be opened or read further, so that the run cannot know its remaining rows.
 #[derive(Debug, thiserror::Error)]
-#[error("cannot {action} the key list {list}: {problem}")]
+#[error("cannot {action} {list}: {problem}")]
 pub struct ListError {
     action: &'static str,
     list: String,
     problem: ListProblem,
+}
+
+impl ListError {
+    /// Why the requests for it failed, if there were any.
+    pub fn failure(&self) -> Option<&Failure> {
+        match &self.problem {
+            ListProblem::Listing(failure) => Some(failure),
+            _ => None,
+        }
+    }
+
+    /// Whether the command line lacks something that it needs for this list.
+    pub fn is_usage(&self) -> bool {
+        matches!(self.problem, ListProblem::NoBucket)
+    }
 }
 
 /// A list that is open for reading.
@@ -54,6 +72,8 @@ struct ListInfo {
     folder: Option<PathBuf>,
     /// The format of keys on the command line, which `--keys-format` does not change; `None` for other lists.
     format: Option<&'static Format>,
+    /// What to list, and with what, if that is how the rows are found.
+    listing: Option<(Listing, Option<Lister>)>,
 }
 
 /// How a list is read, for the `-v` output.
@@ -71,6 +91,8 @@ pub struct DetectedList {
 pub enum ListNote {
     /// How the list is read.
     Detected(DetectedList),
+    /// At the end of the list: rows that the filters left out.
+    FilteredOut(u64),
     /// At the end of the list: something that the user should know about it.
     Warning(String),
 }
@@ -91,6 +113,7 @@ impl ListSource {
         match self {
             Self::Stdin => Some("-".to_owned()),
             Self::File(path) => Some(path.to_string_lossy().into_owned()),
+            Self::Prefix(listing) => Some(listing.to_string()),
             Self::Arguments(_) => None,
         }
     }
@@ -100,6 +123,7 @@ impl ListSource {
         match self {
             Self::Stdin => "on stdin".to_owned(),
             Self::File(path) => format!("`{}`", path.display()),
+            Self::Prefix(listing) => format!("`{listing}`"),
             Self::Arguments(_) => "on the command line".to_owned(),
         }
     }
@@ -130,6 +154,10 @@ fn open_one(source: &ListSource) -> Result<OpenList, ListError> {
                 Err(error) => return Err(info.error("open", error.into())),
             }
         }
+        ListSource::Prefix(listing) => {
+            info.listing = Some((listing.clone(), None));
+            Box::new(io::empty())
+        }
         ListSource::Arguments(keys) => {
             info.format = Some(&null::FORMAT);
             Box::new(Cursor::new(keys.join("\0")))
@@ -144,6 +172,17 @@ fn open_file(path: &Path) -> io::Result<File> {
         return Err(io::ErrorKind::IsADirectory.into());
     }
     Ok(file)
+}
+
+/// Has `lister` list what is to be listed.
+pub fn listed_by(mut lists: Vec<OpenList>, lister: &Lister) -> Vec<OpenList> {
+    for (_, place) in lists
+        .iter_mut()
+        .filter_map(|list| list.info.listing.as_mut())
+    {
+        *place = Some(lister.clone());
+    }
+    lists
 }
 
 /// Reads `lists` on a separate thread. Rows that arrive together are one batch; the thread ends when the receiver is dropped.
@@ -161,6 +200,16 @@ pub fn read(
             sender: sender.clone(),
         }));
         let read = lists.into_iter().enumerate().try_for_each(|(index, list)| {
+            if let Some((listing, lister)) = &list.info.listing {
+                return read_listing(
+                    index,
+                    listing,
+                    lister.as_ref(),
+                    &options,
+                    &mut on_note,
+                    &batch,
+                );
+            }
             let input = SendBeforeRead {
                 input: list.input,
                 batch: Rc::clone(&batch),
@@ -189,7 +238,7 @@ pub fn read(
 /// Those of [`open`] and [`read`].
 pub fn count(options: &ListOptions) -> Result<Option<Totals>, ListError> {
     let can_be_read_again = |source: &ListSource| match source {
-        ListSource::Stdin => false,
+        ListSource::Stdin | ListSource::Prefix(_) => false,
         ListSource::File(path) => path.metadata().is_ok_and(|metadata| metadata.is_file()),
         ListSource::Arguments(_) => true,
     };
@@ -234,29 +283,136 @@ fn parse(
     emit: &mut impl FnMut(Row),
 ) -> Result<(), ListError> {
     let findings = Findings::default();
+    let buckets = Buckets::new(options.bucket.as_deref());
+    let mut selection = Selection::new(options, index, "");
     let mut emit = |line, entry: Result<_, UnusableRow>| {
         findings.row();
-        let row = Row {
-            place: Place { list: index, line },
-            entry: entry.map_err(UnusableRow::shortened),
-        };
-        if options.shard.is_none_or(|shard| shard.has(row.key())) {
+        if buckets.are_missing() {
+            return;
+        }
+        if let Some(row) = selection.row(line, entry) {
             emit(row);
         }
     };
-    parse_rows(info, input, options, &findings, &mut on_note, &mut emit)
-        .map_err(|problem| info.error("read", problem))?;
+    let input = UntilRefused {
+        input,
+        buckets: &buckets,
+    };
+    let keys = KeyRules {
+        prefix: &options.key_prefix,
+        bucket: &buckets,
+        findings: &findings,
+    };
+    let parsed = parse_rows(info, input, options, keys, &mut on_note, &mut emit);
+    selection.note(&mut on_note);
+    if buckets.are_missing() {
+        return Err(info.error("read", ListProblem::NoBucket));
+    }
+    parsed.map_err(|problem| info.error("read", problem))?;
     for warning in findings.warnings(&info.name) {
         on_note(ListNote::Warning(warning));
     }
     Ok(())
 }
 
+/// Chooses the rows of one list that this run takes.
+struct Selection<'a> {
+    options: &'a ListOptions,
+    list: usize,
+    /// What is taken off keys before they are matched.
+    prefix: &'a str,
+    n_filtered: u64,
+}
+
+impl<'a> Selection<'a> {
+    fn new(options: &'a ListOptions, list: usize, prefix: &'a str) -> Self {
+        Self {
+            options,
+            list,
+            prefix,
+            n_filtered: 0,
+        }
+    }
+
+    /// The row, if this run takes it.
+    fn row(&mut self, line: u64, entry: Result<Entry, UnusableRow>) -> Option<Row> {
+        let row = Row {
+            place: Place {
+                list: self.list,
+                line,
+            },
+            entry: entry.map_err(UnusableRow::shortened),
+        };
+        let key = row.key();
+        if !self.options.shard.is_none_or(|shard| shard.has(key)) {
+            return None;
+        }
+        // A row whose key could not be read is a failure, whatever the key would have been.
+        let relative = key.strip_prefix(self.prefix).unwrap_or(key);
+        if !key.is_empty() && !self.options.filters.take(relative) {
+            self.n_filtered += 1;
+            return None;
+        }
+        Some(row)
+    }
+
+    fn note(&self, on_note: &mut impl FnMut(ListNote)) {
+        if self.n_filtered > 0 {
+            on_note(ListNote::FilteredOut(self.n_filtered));
+        }
+    }
+}
+
+/// Reads the rows of a listing, and sends those of each page.
+fn read_listing(
+    index: usize,
+    listing: &Listing,
+    lister: Option<&Lister>,
+    options: &ListOptions,
+    on_note: &mut impl FnMut(ListNote),
+    batch: &RefCell<Batch>,
+) -> Result<(), ListError> {
+    let name = format!("`{listing}`");
+    let mut selection = Selection::new(options, index, &listing.prefix);
+    let mut n_rows = 0_u64;
+    let bucket: Option<Arc<str>> = options
+        .bucket
+        .is_none()
+        .then(|| listing.bucket.as_str().into());
+    let emit = |line, mut entry: Result<Entry, UnusableRow>| {
+        n_rows += 1;
+        match &mut entry {
+            Ok(entry) => entry.bucket.clone_from(&bucket),
+            Err(unusable) => unusable.entry.bucket.clone_from(&bucket),
+        }
+        if let Some(row) = selection.row(line, entry) {
+            batch.borrow_mut().push(row);
+        }
+    };
+    // Without a lister, the listing breaks off at once.
+    let pages = lister.map_or_else(
+        || mpsc::channel(1).1,
+        |Lister(start)| start(listing.clone()),
+    );
+    let read = prefix::read(pages, emit, || batch.borrow_mut().send());
+    selection.note(on_note);
+    if read.is_ok() && n_rows == 0 {
+        on_note(ListNote::Warning(format!(
+            "there is nothing below {name}: check the bucket and the prefix"
+        )));
+    }
+    read.map_err(|failure| ListError {
+        action: "list",
+        list: name,
+        problem: ListProblem::Listing(Box::new(failure)),
+    })
+}
+
 fn parse_rows(
     info: &ListInfo,
     mut input: impl Read,
     options: &ListOptions,
-    findings: &Findings,
+    keys: KeyRules<'_>,
     on_note: &mut impl FnMut(ListNote),
     emit: Emit<'_>,
 ) -> Result<(), ListProblem> {
@@ -269,7 +425,15 @@ fn parse_rows(
         sample = read_sample(&mut input)?;
     }
     let asked = info.format.or(options.format);
-    let detected = detect(&sample, asked, FORMATS, &options.bucket)?;
+    let detected = detect(
+        &sample,
+        asked,
+        FORMATS,
+        options.bucket.as_deref().unwrap_or_default(),
+    )?;
+    if detected.format.name == "csv" {
+        keys.bucket.may_be_missing();
+    }
     on_note(ListNote::Detected(DetectedList {
         list: info.name.clone(),
         format: detected.format.name,
@@ -281,11 +445,7 @@ fn parse_rows(
     let mut list = List {
         input: &mut BufReader::with_capacity(READ_SIZE, start.chain(input)),
         line_ending: detected.line_ending,
-        keys: KeyRules {
-            prefix: &options.key_prefix,
-            bucket: &options.bucket,
-            findings,
-        },
+        keys,
         columns: options.columns.as_ref(),
         folder: info.folder.as_deref(),
     };
@@ -304,7 +464,7 @@ impl ListInfo {
     fn error(&self, action: &'static str, problem: ListProblem) -> ListError {
         ListError {
             action,
-            list: self.name.clone(),
+            list: format!("the key list {}", self.name),
             problem,
         }
     }
@@ -359,6 +519,21 @@ struct SendBeforeRead<R> {
 impl<R: Read> Read for SendBeforeRead<R> {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         if !self.batch.borrow_mut().send() {
+            return Ok(0);
+        }
+        self.input.read(buffer)
+    }
+}
+
+/// A reader that ends once the list is refused, whose rest may be long.
+struct UntilRefused<'a, R> {
+    input: R,
+    buckets: &'a Buckets<'a>,
+}
+
+impl<R: Read> Read for UntilRefused<'_, R> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        if self.buckets.are_missing() {
             return Ok(0);
         }
         self.input.read(buffer)

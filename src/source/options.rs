@@ -2,8 +2,10 @@
 
 use std::path::{Path, PathBuf};
 
+use super::filter::Filters;
 use super::list::columns::InventoryColumns;
 use super::list::format::Format;
+use super::prefix::Listing;
 use super::shard::Shard;
 
 /// Everything that is needed to read the lists.
@@ -14,8 +16,11 @@ pub struct ListOptions {
     pub format: Option<&'static Format>,
     /// Prepended to every key; may be empty.
     pub key_prefix: String,
-    /// The bucket that `s3://bucket/key` lines and `bucket` columns must name.
-    pub bucket: String,
+    /// The bucket that `s3://bucket/key` lines and `bucket` columns must name, if they name one; `None` if each row must name
+    /// its own.
+    pub bucket: Option<String>,
+    /// Which keys this run takes.
+    pub filters: Filters,
     /// The columns of an inventory's data file that is read without its manifest.
     pub columns: Option<InventoryColumns>,
     /// The shard of the rows that this run takes; `None` for all rows.
@@ -23,11 +28,31 @@ pub struct ListOptions {
 }
 
 impl ListOptions {
+    /// Whether requests have to be made to learn the rows.
+    pub fn needs_requests(&self) -> bool {
+        self.sources
+            .iter()
+            .any(|source| matches!(source, ListSource::Prefix(_)))
+    }
+
+    /// Whether rows may be of the bucket `name`, as far as the command line tells.
+    pub fn may_be_of(&self, name: &str) -> bool {
+        if let Some(bucket) = &self.bucket {
+            return bucket == name;
+        }
+        let uri = format!("s3://{name}/");
+        self.sources.iter().any(|source| match source {
+            ListSource::Stdin | ListSource::File(_) => true,
+            ListSource::Arguments(keys) => keys.iter().any(|key| key.starts_with(&uri)),
+            ListSource::Prefix(listing) => listing.bucket == name,
+        })
+    }
+
     /// The lists that are files.
     pub fn files(&self) -> impl Iterator<Item = &Path> {
         self.sources.iter().filter_map(|source| match source {
             ListSource::File(path) => Some(path.as_path()),
-            ListSource::Stdin | ListSource::Arguments(_) => None,
+            ListSource::Stdin | ListSource::Arguments(_) | ListSource::Prefix(_) => None,
         })
     }
 }
@@ -37,6 +62,8 @@ impl ListOptions {
 pub enum ListSource {
     Stdin,
     File(PathBuf),
+    /// What is below a prefix of the bucket.
+    Prefix(Listing),
     /// Keys, or `s3://bucket/key` URIs, on the command line.
     Arguments(Vec<String>),
 }

@@ -1,7 +1,7 @@
 //! Helpers for tests that read lists.
 
 use super::list::format_named;
-use super::{ListError, ListOptions, ListSource, parse_bytes};
+use super::{Filters, ListError, ListOptions, ListSource, parse_bytes};
 use crate::row::{Entry, Row, Unusable};
 
 pub fn options(format: &str, key_prefix: &str) -> ListOptions {
@@ -9,7 +9,8 @@ pub fn options(format: &str, key_prefix: &str) -> ListOptions {
         sources: vec![ListSource::Stdin],
         format: format_named(format),
         key_prefix: key_prefix.into(),
-        bucket: "b".into(),
+        bucket: Some("b".into()),
+        filters: Filters::default(),
         columns: None,
         shard: None,
     }

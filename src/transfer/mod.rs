@@ -5,6 +5,7 @@ mod checksum;
 mod etag;
 mod fetch;
 mod limit;
+mod listing;
 mod object;
 mod observer;
 mod path_claims;
@@ -17,6 +18,7 @@ mod tests;
 mod verdict;
 
 pub use limit::{Limit, Throttling};
+pub use listing::Listings;
 pub use observer::{End, Finished, ListEnd, Observer, ObserverError};
 pub use run::download_all;
 pub use shared::{Getter, OnRequest, RequestNote, Shared, TransferOptions};

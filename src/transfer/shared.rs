@@ -11,7 +11,7 @@ use super::limit::Limit;
 use crate::meter::Meter;
 use crate::options::{Job, VerifyMode};
 use crate::outcome::Failure;
-use crate::s3::{self, GetError, GetRequest, GetResponse, Method};
+use crate::s3::{self, GetError, GetRequest, GetResponse};
 use crate::sink::Sink;
 use crate::sink::files::PathRules;
 use crate::stop::Stop;
@@ -86,7 +86,8 @@ impl fmt::Debug for OnRequest {
 /// A request, and how it was answered.
 #[derive(Debug)]
 pub struct RequestNote<'a> {
-    pub method: Method,
+    /// `GET` or `HEAD` for an object, `LIST` for a page of a listing.
+    pub method: &'static str,
     pub key: &'a str,
     /// Bytes that were asked for; `None` for the whole object.
     pub range: Option<Range<u64>>,

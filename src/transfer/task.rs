@@ -95,8 +95,8 @@ impl Started {
         let (path, work) = Work::begin(shared, claims, &entry);
         Self {
             place,
+            bucket: entry.bucket.as_deref().map(str::to_owned),
             entry,
-            bucket: None,
             path,
             work,
         }
@@ -113,7 +113,7 @@ impl Work {
             let failure = Failure::not_attempted(&shared.stop.reason());
             return (None, Self::failed(failure));
         }
-        let path = match shared.paths.path_for(&entry.key, entry.dest.as_deref()) {
+        let path = match shared.paths.path_for(entry) {
             Ok(path) => Arc::new(path),
             Err(no_path) => return (None, Self::failed(no_path.into())),
         };

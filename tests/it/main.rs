@@ -4,6 +4,7 @@
 
 mod harness;
 
+mod buckets;
 mod changed;
 mod chaos;
 mod connection;
@@ -15,12 +16,14 @@ mod events;
 mod every_end;
 mod existing;
 mod failures;
+mod filters;
 mod hostile;
 mod incomplete_answers;
 mod interruption;
 mod is_it_all_there;
 mod key_lists;
 mod large_objects;
+mod listing;
 mod manners;
 mod outages;
 mod paths;

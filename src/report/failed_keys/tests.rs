@@ -2,7 +2,7 @@ use super::*;
 use crate::options::FailedName;
 use crate::outcome::{Class, ErrorCode, Outcome};
 use crate::row::Entry;
-use crate::source::ListSource;
+use crate::source::{Filters, ListSource};
 
 /// A CSV with one row, at `f.csv` in this folder.
 fn with_row(folder: &Path) -> FailedKeys {
@@ -10,7 +10,8 @@ fn with_row(folder: &Path) -> FailedKeys {
         sources: vec![ListSource::Stdin],
         format: None,
         key_prefix: String::new(),
-        bucket: "b".into(),
+        bucket: Some("b".into()),
+        filters: Filters::default(),
         columns: None,
         shard: None,
     };

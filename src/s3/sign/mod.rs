@@ -1,5 +1,6 @@
 //! Makes the requests that are sent, signed in one of several ways.
 
+mod captured;
 pub mod presigned;
 pub mod sigv4;
 pub mod template;

@@ -163,7 +163,7 @@ impl Intercept for BlankKey {
 }
 
 /// Why the SDK made no request: S3 refused a session or could not be reached, or the key is not valid.
-fn error_of<E: std::error::Error + Send + Sync + 'static>(
+pub(super) fn error_of<E: std::error::Error + Send + Sync + 'static>(
     error: &SdkError<E, HttpResponse>,
 ) -> GetError {
     if let Some(refused) = find_cause::<SdkError<CreateSessionError, HttpResponse>>(error) {

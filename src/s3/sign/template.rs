@@ -19,7 +19,7 @@ const USER_AGENT_VALUE: HeaderValue =
 const IDENTITY: HeaderValue = HeaderValue::from_static("identity");
 
 /// The characters that are not percent-encoded in a query (SigV4, `UriEncode`).
-const QUERY: &AsciiSet = &NON_ALPHANUMERIC
+pub const QUERY: &AsciiSet = &NON_ALPHANUMERIC
     .remove(b'-')
     .remove(b'_')
     .remove(b'.')
@@ -71,17 +71,37 @@ impl Template {
             path.push_str("?versionId=");
             path.extend(utf8_percent_encode(version_id, QUERY));
         }
-        let mut parts = http::uri::Parts::default();
-        parts.scheme = Some(self.scheme.clone());
-        parts.authority = Some(self.authority.clone());
         let path = PathAndQuery::from_maybe_shared(Bytes::from(path));
-        parts.path_and_query = Some(path.map_err(|error| not_built(&error))?);
         let mut request = Request::new(Full::default());
         *request.method_mut() = get.method.into();
-        *request.uri_mut() = Uri::from_parts(parts).map_err(|error| not_built(&error))?;
+        *request.uri_mut() = self.uri(path.map_err(|error| not_built(&error))?)?;
         *request.headers_mut() = self.headers.clone();
         insert_conditions(request.headers_mut(), get)?;
         Ok(request)
+    }
+}
+
+impl Template {
+    /// The request for the bucket itself with `query`, which is encoded; without a signature.
+    ///
+    /// # Errors
+    /// When the query cannot be part of a URL.
+    pub fn bucket_request(&self, query: &str) -> Result<Request<Full<Bytes>>, GetError> {
+        let path = PathAndQuery::from_maybe_shared(Bytes::from(format!("{}?{query}", self.prefix)));
+        let mut request = Request::new(Full::default());
+        *request.uri_mut() = self.uri(path.map_err(|error| not_built(&error))?)?;
+        *request.headers_mut() = self.headers.clone();
+        // It is for objects.
+        request.headers_mut().remove("x-amz-checksum-mode");
+        Ok(request)
+    }
+
+    fn uri(&self, path: PathAndQuery) -> Result<Uri, GetError> {
+        let mut parts = http::uri::Parts::default();
+        parts.scheme = Some(self.scheme.clone());
+        parts.authority = Some(self.authority.clone());
+        parts.path_and_query = Some(path);
+        Uri::from_parts(parts).map_err(|error| not_built(&error))
     }
 }
 

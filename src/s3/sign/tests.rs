@@ -50,6 +50,7 @@ fn sdk_config(region: &str) -> aws_types::sdk_config::Builder {
 pub(super) fn whole(key: &str) -> GetRequest<'_> {
     GetRequest {
         method: Method::Get,
+        bucket: None,
         key,
         version_id: None,
         if_modified_since: None,
@@ -269,6 +270,7 @@ async fn keys_versions_and_conditions_are_written_as_the_sdk_does() {
     assert_eq!(blank.uri().path(), "/b/%20");
     let get = GetRequest {
         method: Method::Get,
+        bucket: None,
         key: "k",
         version_id: Some("3/L4+kqtJ lcpXroDTDmJ=&"),
         if_modified_since: Some(UNIX_EPOCH + Duration::from_secs(784_111_777)),

@@ -33,6 +33,7 @@ pub use output::OutputFolder;
 pub use partial::PartialFile;
 #[cfg(fuzzing)]
 pub use path::encode::decode;
+pub use path::template::{PathTemplate, TemplateError};
 pub use path::{LocalPath, PathRules};
 pub use preview::Preview;
 pub use there::FileThere;

@@ -2,13 +2,11 @@
 
 use std::str::FromStr;
 
+use super::bucket::Buckets;
 use super::findings::Findings;
 use crate::etag::ETag;
 use crate::outcome::ErrorCode;
-use crate::row::{Entry, LastModified, MAX_COLUMN, UnusableRow};
-
-/// The longest key that S3 can hold, in bytes of UTF-8 (S3 user guide, "Naming Amazon S3 objects").
-const MAX_KEY: usize = 1024;
+use crate::row::{Entry, LastModified, MAX_COLUMN, MAX_KEY, UnusableRow};
 
 /// One `T` per column that describes an object: the column's names, its position, or its value.
 ///
@@ -133,7 +131,7 @@ impl<'a> Value<'a> {
 pub struct KeyRules<'a> {
     /// Prepended to keys, but not to those of an `s3://` URI.
     pub prefix: &'a str,
-    pub bucket: &'a str,
+    pub bucket: &'a Buckets<'a>,
     pub findings: &'a Findings,
 }
 
@@ -190,17 +188,7 @@ impl KeyRules<'_> {
     /// The object that the columns of a row name.
     pub fn entry(&self, columns: Columns<Value<'_>>) -> Result<Entry, UnusableRow> {
         let entry = self.read(columns);
-        let bucket = columns.bucket.text();
-        if !bucket.is_empty() && bucket != self.bucket {
-            let message = format!(
-                "the row is for bucket `{bucket}`, this run is for `{}`",
-                self.bucket
-            );
-            return Err(UnusableRow {
-                bucket: Some(bucket.to_owned()),
-                ..UnusableRow::failed(entry, ErrorCode::WrongBucket, message)
-            });
-        }
+        let entry = self.bucket.check(entry, columns.bucket.text())?;
         let length = entry.key.len();
         if length == 0 {
             return Err(UnusableRow::invalid("the key is empty").without_key(entry, ""));
@@ -232,10 +220,12 @@ impl KeyRules<'_> {
         whole.push_str(key);
         Entry {
             key: whole,
+            bucket: self.bucket.named(columns.bucket.text()),
             version_id: given(columns.version_id.text()),
             size: self.size(columns.size),
             etag: ETag::of_row(columns.etag.text()),
             dest: given(columns.dest.text()),
+            is_listed: false,
             last_modified: self.time(columns.last_modified),
         }
     }

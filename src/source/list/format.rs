@@ -5,6 +5,7 @@ use std::path::Path;
 
 use super::columns::{InventoryColumns, KeyRules};
 use super::sample::{LineEnding, Sample};
+use crate::outcome::Failure;
 use crate::row::{Entry, UnusableRow};
 
 /// Bytes per read of a list.
@@ -52,6 +53,12 @@ pub enum ListProblem {
     NotJson(serde_json::Error),
     #[error("{0}")]
     Inventory(String),
+    #[error(
+        "its first row names no bucket: use `--bucket BUCKET`, or rows such as `s3://bucket/key`"
+    )]
+    NoBucket,
+    #[error("{0}")]
+    Listing(Box<Failure>),
     #[error("a bug in s3pull, please report it: {0}")]
     Panicked(String),
 }

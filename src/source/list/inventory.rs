@@ -63,6 +63,9 @@ fn recognise(sample: &Sample<'_>) -> Option<&'static str> {
 
 /// Whether the first column of `line` is the bucket, quoted or not.
 fn names_bucket(line: &[u8], bucket: &[u8]) -> bool {
+    if bucket.is_empty() {
+        return false;
+    }
     let (line, end) = match line.strip_prefix(b"\"") {
         Some(quoted) => (quoted, &b"\","[..]),
         None => (line, &b","[..]),
@@ -199,7 +202,7 @@ mod tests {
     use super::*;
     use crate::row::Row;
     use crate::source::testing::{entries, failure, rows};
-    use crate::source::{ListOptions, ListSource, open, read as read_lists};
+    use crate::source::{Filters, ListOptions, ListSource, open, read as read_lists};
     use std::io::Write;
     use std::path::Path;
     use std::sync::Arc;
@@ -252,8 +255,9 @@ mod tests {
             sources: vec![ListSource::File(path)],
             format: None,
             key_prefix: String::new(),
-            bucket: "b".into(),
+            bucket: Some("b".into()),
             columns: None,
+            filters: Filters::default(),
             shard: None,
         };
         let lists = open(&options.sources).unwrap();
@@ -297,8 +301,8 @@ mod tests {
             version_id: Some("v1".into()),
             size: Some(12),
             etag: crate::etag::ETag::of_row("abc"),
-            dest: None,
             last_modified: "2024-01-02T03:04:05Z".parse().ok(),
+            ..Entry::default()
         };
         assert_eq!(*first, expected);
         let outcome = |row: &Row| format!("{:?}", row.entry.as_ref().unwrap_err().why);

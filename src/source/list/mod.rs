@@ -2,6 +2,7 @@
 //! list.
 
 mod aws_s3_ls;
+pub mod bucket;
 pub mod columns;
 pub mod compression;
 mod csv;

@@ -47,7 +47,7 @@ pub async fn fetch(
 
 /// Whether it is the object that the list means, where the list says so much.
 fn check_etag(entry: &Entry, response: &GetResponse) -> Result<(), Failure> {
-    match (&entry.etag, &response.etag) {
+    match (entry.required_etag(), &response.etag) {
         (Some(listed), Some(found)) if !listed.names_the_same(found) => Err(Failure::new(
             ErrorCode::ObjectChanged,
             Class::Permanent,

@@ -288,6 +288,7 @@ impl Request {
         let started = Instant::now();
         let request = GetRequest {
             method,
+            bucket: self.entry.bucket.as_deref(),
             key: &self.entry.key,
             version_id,
             if_modified_since: self.if_modified_since().filter(|_| part.is_none()),
@@ -299,7 +300,7 @@ impl Request {
         };
         if let Some(OnRequest(note)) = &self.shared.on_request {
             note(&RequestNote {
-                method,
+                method: method.as_str(),
                 key: &self.entry.key,
                 range,
                 error: answer.as_ref().err(),

@@ -7,6 +7,7 @@
 //! the requests that were under way together, and grow back (see [`pace`]). While no request gets through at all, one at a
 //! time tries (see [`outage`]).
 
+mod aside;
 mod outage;
 mod pace;
 

@@ -7,7 +7,7 @@
 use std::sync::OnceLock;
 
 use libfuzzer_sys::fuzz_target;
-use s3pull::fuzzing::{ListOptions, ListSource, LocalPath, format_named, parse_bytes};
+use s3pull::fuzzing::{Filters, ListOptions, ListSource, LocalPath, format_named, parse_bytes};
 
 fn options() -> &'static ListOptions {
     static OPTIONS: OnceLock<ListOptions> = OnceLock::new();
@@ -19,7 +19,8 @@ fn options() -> &'static ListOptions {
             sources: vec![ListSource::Stdin],
             format,
             key_prefix: String::new(),
-            bucket: "b".into(),
+            bucket: Some("b".into()),
+            filters: Filters::default(),
             columns: None,
             shard: None,
         }

@@ -47,6 +47,8 @@ pub enum Fault {
     Partial(u16, std::ops::Range<usize>),
     /// This status, and a body that never ends as an error's should.
     BadError(u16, BadBody),
+    /// A good answer, but with the text of its body changed so.
+    Edit(fn(&str) -> String),
     /// Another object is put under the key first.
     Replace(Box<Object>),
 }
@@ -136,6 +138,14 @@ impl Fault {
                     .insert(*name, HeaderValue::from_static(value));
             }
             Self::As(status) => *response.status_mut() = StatusCode::from_u16(*status).unwrap(),
+            Self::Edit(edit) => {
+                use http_body_util::BodyExt;
+                let (mut head, body) = response.into_parts();
+                let text = body.collect().await.unwrap().to_bytes();
+                let text = edit(std::str::from_utf8(&text).unwrap());
+                head.headers.remove("content-length");
+                return Response::from_parts(head, s3s::Body::from(text));
+            }
             Self::Partial(status, range) => {
                 use http_body_util::BodyExt;
                 let (mut head, body) = response.into_parts();

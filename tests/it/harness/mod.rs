@@ -10,7 +10,9 @@ pub use command::{Run, Running, S3pull};
 pub use faults::{BadBody, Fault};
 pub use raw::{RawServer, Reply};
 pub use server::{Gate, Logged, Server};
-pub use store::{ACCESS_KEY, BUCKET, Object, Quirks, SECRET_KEY, pattern, version_of};
+pub use store::{
+    ACCESS_KEY, BUCKET, LISTING, Object, Quirks, SECRET_KEY, of_bucket, pattern, version_of,
+};
 
 /// Says why a test tests nothing here.
 #[expect(clippy::print_stderr, reason = "says why a test tests nothing")]

@@ -7,13 +7,16 @@ use std::time::{Duration, SystemTime};
 use bytes::Bytes;
 use crc_fast::CrcAlgorithm;
 use s3s::dto::{
-    ChecksumType, ETag, ETagCondition, GetObjectInput, GetObjectOutput, HeadObjectInput,
-    HeadObjectOutput, ServerSideEncryption, StreamingBlob, Timestamp, TimestampFormat,
+    ChecksumType, ETag, ETagCondition, EncodingType, GetObjectInput, GetObjectOutput,
+    HeadObjectInput, HeadObjectOutput, ListObjectsV2Input, ListObjectsV2Output,
+    ServerSideEncryption, StreamingBlob, Timestamp, TimestampFormat,
 };
 use s3s::{S3, S3Request, S3Response, S3Result, s3_error};
 use sha1::Sha1;
 use sha2::{Digest, Sha256};
 
+/// What requests for a page of a listing are logged and scripted under, in place of a key.
+pub const LISTING: &str = "";
 pub const BUCKET: &str = "bucket";
 pub const ACCESS_KEY: &str = "AKIDTEST";
 pub const SECRET_KEY: &str = "secret";
@@ -49,6 +52,10 @@ pub struct Quirks {
     pub ignores_if_modified_since: bool,
     /// Does not say of what time an object is that is not newer.
     pub is_silent_about_time: bool,
+    /// Keys per page of a listing; 0 stands for S3's thousand.
+    pub page_size: usize,
+    /// Keys are listed as they are, whatever was asked for.
+    pub lists_plain_keys: bool,
 }
 
 impl Object {
@@ -123,10 +130,63 @@ pub fn version_of(key: &str, version_id: &str) -> String {
     format!("{key}?versionId={version_id}")
 }
 
+/// What an object of another bucket than [`BUCKET`] is stored under. There is such a bucket if it has an object.
+pub fn of_bucket(bucket: &str, key: &str) -> String {
+    format!("s3://{bucket}/{key}")
+}
+
 #[derive(Default)]
 pub struct Store {
     pub objects: Mutex<HashMap<String, Object>>,
     pub quirks: Mutex<Quirks>,
+}
+
+impl Store {
+    /// What the objects of a bucket are stored under before their key.
+    fn bucket(&self, name: &str) -> S3Result<String> {
+        if name == BUCKET {
+            return Ok(String::new());
+        }
+        let stored = of_bucket(name, "");
+        let objects = self.objects.lock().unwrap();
+        if objects.keys().any(|key| key.starts_with(&stored)) {
+            return Ok(stored);
+        }
+        Err(s3_error!(
+            NoSuchBucket,
+            "The specified bucket does not exist"
+        ))
+    }
+
+    /// The keys of a page that are past `after`, in order, and whether there are more.
+    fn page(
+        &self,
+        bucket: &str,
+        prefix: &str,
+        after: Option<&str>,
+    ) -> (Vec<(String, Object)>, bool) {
+        let objects = self.objects.lock().unwrap();
+        let mut keys: Vec<_> = objects
+            .keys()
+            .filter_map(|key| key.strip_prefix(bucket))
+            .filter(|key| key.starts_with(prefix) && !key.contains("?versionId="))
+            .filter(|key| !bucket.is_empty() || !key.starts_with("s3://"))
+            .filter(|key| after.is_none_or(|after| *key > after))
+            .collect();
+        keys.sort();
+        let page_size = match self.quirks.lock().unwrap().page_size {
+            0 => 1_000,
+            size => size,
+        };
+        let page = keys.iter().take(page_size);
+        let page = page.map(|key| {
+            (
+                (*key).to_owned(),
+                objects[&format!("{bucket}{key}")].clone(),
+            )
+        });
+        (page.collect(), keys.len() > page_size)
+    }
 }
 
 #[async_trait::async_trait]
@@ -160,23 +220,64 @@ impl S3 for &'static Store {
         }))
     }
 
+    async fn list_objects_v2(
+        &self,
+        request: S3Request<ListObjectsV2Input>,
+    ) -> S3Result<S3Response<ListObjectsV2Output>> {
+        let input = request.input;
+        let bucket = self.bucket(&input.bucket)?;
+        let prefix = input.prefix.unwrap_or_default();
+        let after = input
+            .continuation_token
+            .as_ref()
+            .map(|token| token.strip_prefix("after ").unwrap());
+        let (page, is_truncated) = self.page(&bucket, &prefix, after);
+        let is_encoded = input
+            .encoding_type
+            .is_some_and(|encoding| encoding.as_str() == "url")
+            && !self.quirks.lock().unwrap().lists_plain_keys;
+        let shown = |key: &str| {
+            if !is_encoded {
+                return key.to_owned();
+            }
+            // As S3 does: a blank is a plus, and a slash stays.
+            let encoded =
+                percent_encoding::utf8_percent_encode(key, percent_encoding::NON_ALPHANUMERIC);
+            encoded.to_string().replace("%20", "+").replace("%2F", "/")
+        };
+        let last = page.last().map(|(key, _)| format!("after {key}"));
+        let contents = page.iter().map(|(key, object)| s3s::dto::Object {
+            key: Some(shown(key)),
+            size: Some(object.body.len().try_into().unwrap()),
+            e_tag: Some(ETag::Strong(object.etag())),
+            last_modified: Some(Timestamp::from(object.last_modified)),
+            ..s3s::dto::Object::default()
+        });
+        Ok(S3Response::new(ListObjectsV2Output {
+            name: Some(input.bucket),
+            prefix: Some(shown(&prefix)),
+            key_count: Some(page.len().try_into().unwrap()),
+            encoding_type: is_encoded.then(|| EncodingType::from_static(EncodingType::URL)),
+            is_truncated: Some(is_truncated),
+            next_continuation_token: last.filter(|_| is_truncated),
+            contents: Some(contents.collect()),
+            ..ListObjectsV2Output::default()
+        }))
+    }
+
     async fn get_object(
         &self,
         request: S3Request<GetObjectInput>,
     ) -> S3Result<S3Response<GetObjectOutput>> {
         let input = request.input;
-        if input.bucket != BUCKET {
-            return Err(s3_error!(
-                NoSuchBucket,
-                "The specified bucket does not exist"
-            ));
-        }
+        let bucket = self.bucket(&input.bucket)?;
         let object = {
             let objects = self.objects.lock().unwrap();
+            let key = format!("{bucket}{}", input.key);
             let version = input
                 .version_id
-                .and_then(|id| objects.get(&version_of(&input.key, &id)));
-            version.or_else(|| objects.get(&input.key)).cloned()
+                .and_then(|id| objects.get(&version_of(&key, &id)));
+            version.or_else(|| objects.get(&key)).cloned()
         };
         let object =
             object.ok_or_else(|| s3_error!(NoSuchKey, "The specified key does not exist."))?;

@@ -92,6 +92,7 @@ fn signatures_are_those_of_the_crate() {
             ] {
                 let get = GetRequest {
                     method: crate::s3::Method::Get,
+                    bucket: None,
                     key: "a b/ü/..//+%",
                     version_id,
                     if_modified_since,

@@ -5,18 +5,24 @@
 
 pub mod encode;
 pub mod name;
+pub mod template;
 
 use std::fmt;
 
 use crate::options::UnsafeKeys;
+use crate::row::Entry;
 use encode::encode;
 use name::{NameLimit, Platform, fault, is_plain};
+use template::PathTemplate;
 
 /// How this run's keys become paths.
 #[derive(Debug, Clone, Default)]
 pub struct PathRules {
     /// Taken off every key first; may be empty.
     pub strip_prefix: String,
+    pub template: PathTemplate,
+    /// The run's only bucket; empty if each row names its own.
+    pub bucket: String,
     pub unsafe_keys: UnsafeKeys,
     /// The longest name on the output folder's file system.
     pub name_limit: NameLimit,
@@ -51,10 +57,11 @@ impl PathRules {
     ///
     /// # Errors
     /// When that is not a plain path below the output folder, or lacks the prefix.
-    pub fn path_for(&self, key: &str, dest: Option<&str>) -> Result<LocalPath, NoPath> {
-        match dest {
-            Some(dest) => self.path_of_dest(dest),
-            None => self.path_of(key),
+    pub fn path_for(&self, entry: &Entry) -> Result<LocalPath, NoPath> {
+        match (&entry.dest, &entry.bucket) {
+            (Some(dest), _) => self.path_of_dest(dest),
+            (None, Some(bucket)) => self.for_platform(bucket, &entry.key, Platform::current()),
+            (None, None) => self.path_of(&entry.key),
         }
     }
 
@@ -63,14 +70,23 @@ impl PathRules {
     /// # Errors
     /// When the key lacks the prefix, or is unsafe and is not to be encoded.
     pub fn path_of(&self, key: &str) -> Result<LocalPath, NoPath> {
-        self.for_platform(key, Platform::current())
+        self.for_platform(&self.bucket, key, Platform::current())
     }
 
-    fn for_platform(&self, key: &str, platform: Platform) -> Result<LocalPath, NoPath> {
+    fn for_platform(
+        &self,
+        bucket: &str,
+        key: &str,
+        platform: Platform,
+    ) -> Result<LocalPath, NoPath> {
         let Some(below) = key.strip_prefix(&self.strip_prefix) else {
             let prefix = self.strip_prefix.clone();
             return Err(NoPath::OtherPrefix { prefix });
         };
+        if !self.template.is_key() {
+            let path = self.template.expand(bucket, key, below);
+            return self.below_output(&path, platform);
+        }
         // The prefix's own folder marker, which a listing of it has: the output folder is its folder.
         if below.is_empty() && key.ends_with('/') {
             return Ok(LocalPath::new(String::new(), true));
@@ -263,8 +279,9 @@ mod tests {
             ..PathRules::default()
         };
         for unsafe_keys in [UnsafeKeys::Fail, UnsafeKeys::Encode] {
-            let path_of =
-                |prefix, key: &str| rules(prefix, unsafe_keys).for_platform(key, Platform::Unix);
+            let path_of = |prefix, key: &str| {
+                rules(prefix, unsafe_keys).for_platform("b", key, Platform::Unix)
+            };
             assert_eq!(path_of("p/", "p/a/b").unwrap().as_str(), "a/b");
             assert_eq!(path_of("p", "photo").unwrap().as_str(), "hoto");
             assert_eq!(path_of("", "a").unwrap().as_str(), "a");
@@ -286,6 +303,48 @@ mod tests {
         }
         let encoded = rules("p", UnsafeKeys::Encode).path_of("p/a").unwrap();
         assert_eq!(encoded.as_str(), "%/a");
+    }
+
+    #[test]
+    fn what_a_template_makes_is_under_the_same_rules() {
+        let path = |template: &str, unsafe_keys, bucket: &str, key: &str| {
+            let rules = PathRules {
+                template: template.parse().unwrap(),
+                unsafe_keys,
+                strip_prefix: "p/".to_owned(),
+                ..PathRules::default()
+            };
+            rules.for_platform(bucket, key, Platform::Unix)
+        };
+        let fail = UnsafeKeys::Fail;
+        let made = path("{bucket}/{key}", fail, "b", "p/a/b").unwrap();
+        assert_eq!((made.as_str(), made.is_folder()), ("b/a/b", false));
+        let marker = path("{bucket}/{key}", fail, "b", "p/a/").unwrap();
+        assert_eq!((marker.as_str(), marker.is_folder()), ("b/a", true));
+        let own = path("{bucket}/{key}", fail, "b", "p/").unwrap();
+        assert_eq!((own.as_str(), own.is_folder()), ("b", true));
+        for (template, bucket, key) in [
+            ("{bucket}/{key}", "b", "p/../x"),
+            ("{bucket}/{key}", "..", "p/x"),
+            ("{bucket}/{key}", "", "p/x"),
+            ("x/{name}", "b", "p/a/.."),
+            ("{dir}/{name}", "b", "p//x"),
+            ("{name}", "b", "p/.s3pull-x"),
+        ] {
+            assert!(
+                path(template, fail, bucket, key).is_err(),
+                "{template} {key}"
+            );
+            let encoded = path(template, UnsafeKeys::Encode, bucket, key).unwrap();
+            let is_safe = |segment: &str| {
+                check_segment(segment, Platform::Unix, NameLimit::default()).is_ok()
+            };
+            assert!(encoded.as_str().split('/').all(is_safe), "{template} {key}");
+        }
+        assert!(matches!(
+            path("{bucket}/{key}", fail, "b", "q"),
+            Err(NoPath::OtherPrefix { .. })
+        ));
     }
 
     #[test]
