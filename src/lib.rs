@@ -174,19 +174,18 @@ async fn download(config: Config, place: RecordPlace) -> anyhow::Result<ExitCode
         // A list that is counted by then is told not to fit before the first request; none is waited for any longer.
         let _ = tokio::time::timeout(HEAD_START, counted).await;
     }
-    let lists = if options.needs_requests()
-        && let Getter::Client(client) = &client
-    {
-        let lister = listings(client, &limit, &config.transfer, report.on_request()).lister();
-        source::listed_by(lists, &lister)
-    } else {
-        lists
+    let lists = match client.as_ref().filter(|_| options.needs_requests()) {
+        Some(client) => {
+            let lister = listings(client, &limit, &config.transfer, report.on_request()).lister();
+            source::listed_by(lists, &lister)
+        }
+        None => lists,
     };
     let notes = report.list_notes();
     let rows = source::read(lists, options, move |note| notes.note(&note));
     let sink = Arc::new(Sink::new(output, config.if_exists, Arc::clone(&meter)));
     let shared = Arc::new(Shared {
-        client,
+        client: client.map_or(Getter::Nobody, Getter::Client),
         sink,
         paths,
         options: TransferOptions {
@@ -220,6 +219,31 @@ async fn download(config: Config, place: RecordPlace) -> anyhow::Result<ExitCode
     }))
 }
 
+/// Opens the folder that the files are in, or go to.
+fn open_output(config: &Config, max_open_folders: usize) -> anyhow::Result<OutputFolder> {
+    let output = match config.transfer.job {
+        Job::Download => OutputFolder::open(&config.output, max_open_folders),
+        Job::Check(_) => OutputFolder::open_to_look(&config.output),
+    };
+    output.with_context(|| format!("cannot use the output folder `{}`", config.output.display()))
+}
+
+/// What requests are sent with; `None` for a run that makes none and needs no credentials.
+async fn connect(config: &Config) -> anyhow::Result<Option<s3::Client>> {
+    let is_quick = matches!(
+        config.transfer.job,
+        Job::Check(Check {
+            depth: CheckDepth::Quick,
+            ..
+        })
+    );
+    if is_quick && !config.list.needs_requests() {
+        return Ok(None);
+    }
+    let client = s3::Client::connect(config.s3.clone()).await?;
+    Ok(Some(client))
+}
+
 /// What is needed to list.
 fn listings(
     client: &s3::Client,
@@ -233,30 +257,6 @@ fn listings(
         max_attempts: options.max_attempts,
         max_outage: options.max_outage,
         on_request,
-    }
-}
-
-/// Opens the folder that the files are in, or go to.
-fn open_output(config: &Config, max_open_folders: usize) -> anyhow::Result<OutputFolder> {
-    let output = match config.transfer.job {
-        Job::Download => OutputFolder::open(&config.output, max_open_folders),
-        Job::Check(_) => OutputFolder::open_to_look(&config.output),
-    };
-    output.with_context(|| format!("cannot use the output folder `{}`", config.output.display()))
-}
-
-/// What requests are sent with.
-async fn connect(config: &Config) -> anyhow::Result<Getter> {
-    match config.transfer.job {
-        // It makes no request but those of a listing, and needs no credentials without one.
-        Job::Check(Check {
-            depth: CheckDepth::Quick,
-            ..
-        }) if !config.list.needs_requests() => Ok(Getter::Nobody),
-        Job::Download | Job::Check(_) => {
-            let client = s3::Client::connect(config.s3.clone()).await?;
-            Ok(Getter::Client(client))
-        }
     }
 }
 

@@ -15,7 +15,6 @@ use clap::{Arg, ArgMatches, Command, CommandFactory, FromArgMatches, Subcommand}
 
 use crate::options::Check;
 use crate::source::{FilterKind, TypedFilter};
-
 pub use args::{Cli, ShardChoice};
 use check::CheckArgs;
 pub use pages::Page;

@@ -45,6 +45,9 @@ pub fn lines(ending: &Ending<'_>) -> Vec<String> {
             "s3pull: {rows} in {}, which is not the whole list; nothing was changed at {path}",
             printable(&left.to_string_lossy()),
         )),
+        Kept::Lost => lines.push(format!(
+            "s3pull: {rows} could not be kept, since the folder of {path} is gone; run the same command again"
+        )),
         Kept::Nothing => {}
     }
     let again = match ending.list_end {

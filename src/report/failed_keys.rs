@@ -6,7 +6,7 @@
 
 use std::io::{self, ErrorKind};
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Weak};
+use std::sync::{Arc, OnceLock, Weak};
 
 use anyhow::Context;
 
@@ -42,6 +42,8 @@ const MAX_SOURCE: usize = 4096;
 /// Leaves what was written of the CSV beside its path when the run cannot be waited for.
 pub struct Rescue {
     file: Weak<PartialFile>,
+    /// Is told where the rows are.
+    rescued: Arc<OnceLock<PathBuf>>,
     target: PathBuf,
     lists: Vec<PathBuf>,
 }
@@ -55,6 +57,9 @@ impl Rescue {
             return None;
         }
         let (left, _) = leave_beside(&file, &self.target, &self.lists);
+        let left = left?;
+        // It is rescued once.
+        let _ = self.rescued.set(left.clone());
         Some(left)
     }
 }
@@ -84,6 +89,8 @@ pub enum Kept {
     Written,
     /// In this file beside the CSV's path, at which everything is as it was.
     Incomplete(PathBuf),
+    /// Nowhere: the folder that they were in is gone.
+    Lost,
 }
 
 /// What has become of the CSV.
@@ -100,7 +107,7 @@ impl RecordFinished {
     /// Where the failed rows are, if there are any; `path` is `--failed`.
     pub fn place<'a>(&'a self, path: &'a Path) -> Option<&'a Path> {
         match &self.kept {
-            Kept::Nothing => None,
+            Kept::Nothing | Kept::Lost => None,
             Kept::InPlace | Kept::Written => (self.n_rows > 0).then_some(path),
             Kept::Incomplete(left) => Some(left),
         }
@@ -114,6 +121,8 @@ pub struct FailedKeys {
     sources: Vec<String>,
     writer: RowWriter,
     n_rows: u64,
+    /// Where the rows were left when the run was not waited for any longer.
+    rescued: Arc<OnceLock<PathBuf>>,
 }
 
 impl FailedKeys {
@@ -135,6 +144,7 @@ impl FailedKeys {
             bucket: list.bucket.clone().unwrap_or_default(),
             sources: sources.collect(),
             n_rows: 0,
+            rescued: Arc::default(),
             place,
         })
     }
@@ -264,10 +274,18 @@ impl FailedKeys {
         match put {
             Ok(()) if end.is_complete => (Kept::InPlace, None),
             Err(error) if !has_rows => (Kept::Nothing, Some(error)),
+            // Somebody was quicker, and has told where.
+            Err(_) if self.is_rescued() => {
+                let left = self.rescued.get().cloned();
+                (left.map_or(Kept::Nothing, Kept::Incomplete), None)
+            }
             put => {
                 let (left, error) = self.leave_beside(&target);
                 // Why it could not be written comes before where it is then left.
-                (Kept::Incomplete(left), put.err().or(error))
+                (
+                    left.map_or(Kept::Lost, Kept::Incomplete),
+                    put.err().or(error),
+                )
             }
         }
     }
@@ -304,10 +322,17 @@ impl FailedKeys {
         }
     }
 
-    fn leave_beside(&self, target: &Path) -> (PathBuf, Option<anyhow::Error>) {
+    fn is_rescued(&self) -> bool {
+        match &self.writer.output {
+            Output::File(file) => file.is_left(),
+            Output::Stream(_) | Output::Lines(_) => false,
+        }
+    }
+
+    fn leave_beside(&self, target: &Path) -> (Option<PathBuf>, Option<anyhow::Error>) {
         match &self.writer.output {
             Output::File(file) => leave_beside(file, target, self.place.lists()),
-            Output::Stream(_) | Output::Lines(_) => (self.place.path().to_owned(), None),
+            Output::Stream(_) | Output::Lines(_) => (Some(self.place.path().to_owned()), None),
         }
     }
 
@@ -316,6 +341,7 @@ impl FailedKeys {
         match (&self.writer.output, self.place.file()) {
             (Output::File(file), UserFile::File(target)) => Some(Rescue {
                 file: Arc::downgrade(file),
+                rescued: Arc::clone(&self.rescued),
                 target: target.clone(),
                 lists: self.place.lists().to_vec(),
             }),
@@ -324,13 +350,13 @@ impl FailedKeys {
     }
 }
 
-/// Leaves `file` beside `target`, and says where; under its working name if no other can be had. None of `lists` is
-/// replaced.
+/// Leaves `file` beside `target`, and says where; under its working name if no other can be had, unless it has lost even
+/// that. None of `lists` is replaced.
 fn leave_beside(
     file: &PartialFile,
     target: &Path,
     lists: &[PathBuf],
-) -> (PathBuf, Option<anyhow::Error>) {
+) -> (Option<PathBuf>, Option<anyhow::Error>) {
     let left = match free_beside(target, lists) {
         Some(name) => file
             .commit_as(&name)
@@ -342,7 +368,14 @@ fn leave_beside(
         )),
     };
     left.map_or_else(
-        |error| (target.with_file_name(file.keep_partial()), Some(error)),
-        |left| (left, None),
+        |error| {
+            let partial = target.with_file_name(file.keep_partial());
+            let is_there = partial.symlink_metadata().is_ok();
+            (is_there.then_some(partial), Some(error))
+        },
+        |left| (Some(left), None),
     )
 }
+
+#[cfg(test)]
+mod tests;

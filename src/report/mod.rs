@@ -275,8 +275,8 @@ impl Report {
             stderr.flush(&self.patience);
             return exit_code;
         };
-        let is_complete =
-            self.list_end == ListEnd::Whole && !matches!(finished.kept, Kept::Incomplete(_));
+        let is_complete = self.list_end == ListEnd::Whole
+            && !matches!(finished.kept, Kept::Incomplete(_) | Kept::Lost);
         let printed = events.summary(&SummaryEvent {
             filtered: n_filtered,
             not_attempted: self.tally.n_not_attempted,

@@ -55,11 +55,8 @@ pub async fn verdict(
     if let (Some(listed), Some(stated)) = (&entry.etag, stated)
         && !listed.names_the_same(stated)
     {
-        let message = format!(
-            "the object's ETag is `{}`, the list says `{}`",
-            stated.opaque(),
-            listed.opaque()
-        );
+        let (stated, listed) = (stated.opaque(), listed.opaque());
+        let message = format!("the object's ETag is `{stated}`, the list says `{listed}`");
         return Ok(Verdict::Different(message));
     }
     if head.checksum.is_some() {

@@ -23,17 +23,19 @@ mod refusals;
 mod sys;
 #[cfg(all(test, target_os = "linux"))]
 mod testing;
+mod there;
 mod user_file;
 mod warnings;
 
 pub use error::LocalError;
 pub use journal::{DonePart, Identity, ResumableFile};
-pub use output::{FileThere, OutputFolder};
+pub use output::OutputFolder;
 pub use partial::PartialFile;
 #[cfg(fuzzing)]
 pub use path::encode::decode;
 pub use path::template::{PathTemplate, TemplateError};
 pub use path::{LocalPath, PathRules};
 pub use preview::Preview;
+pub use there::FileThere;
 pub use user_file::{UserFile, first_bytes, is_same_file, open_stream};
 pub use warnings::{OnWarning, OptionalStep};

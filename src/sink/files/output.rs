@@ -6,10 +6,9 @@ use std::io::{self, ErrorKind, Read};
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
-use std::time::{SystemTime, UNIX_EPOCH};
 
 use cap_std::ambient_authority;
-use cap_std::fs::{Dir, Metadata};
+use cap_std::fs::Dir;
 
 use super::error::{LocalError, leads_out};
 use super::journal::{DonePart, Identity, ResumableFile};
@@ -19,51 +18,12 @@ use super::path::LocalPath;
 use super::path::name::NameLimit;
 use super::publish::{Commits, check_replaceable};
 use super::sys;
+use super::there::FileThere;
 use super::warnings::Warnings;
 use crate::locks::lock;
-use crate::row::{Entry, LastModified};
 
 /// Bytes that are read at once.
 const READ_SIZE: usize = 256 * 1024;
-
-/// A file that is at a path already.
-#[derive(Debug, Clone, Copy)]
-pub struct FileThere {
-    pub modified: SystemTime,
-    /// Bytes; `None` for a symlink that leads out of the output folder.
-    pub size: Option<u64>,
-}
-
-impl FileThere {
-    pub(super) fn of(file: &Metadata) -> Self {
-        Self {
-            modified: time_of(file),
-            size: Some(file.len()),
-        }
-    }
-
-    /// A link that counts as itself.
-    pub(super) fn of_link(link: &Metadata) -> Self {
-        Self {
-            modified: time_of(link),
-            size: None,
-        }
-    }
-
-    /// Whether size and time of the object are known from its row, and are the file's.
-    pub fn is_same(&self, entry: &Entry) -> bool {
-        let has_time = |time: LastModified| time.may_be(self.modified);
-        self.size.is_some() && entry.size == self.size && entry.last_modified.is_some_and(has_time)
-    }
-
-    /// Whether it can be the file of an object of `size` bytes, as far as that is known.
-    pub fn may_have(&self, size: Option<u64>) -> bool {
-        let (Some(one), Some(other)) = (self.size, size) else {
-            return true;
-        };
-        one == other
-    }
-}
 
 /// The folder that the files go to.
 #[derive(Debug)]
@@ -378,12 +338,6 @@ impl OutputFolder {
 /// Whether two paths are surely one file. Where names are folded more than that, it shows at the commit.
 fn is_same_name(one: &str, other: &str) -> bool {
     one == other || cfg!(windows) && one.to_lowercase() == other.to_lowercase()
-}
-
-fn time_of(metadata: &Metadata) -> SystemTime {
-    metadata
-        .modified()
-        .map_or(UNIX_EPOCH, cap_std::time::SystemTime::into_std)
 }
 
 #[cfg(test)]

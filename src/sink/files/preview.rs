@@ -7,11 +7,12 @@ use cap_std::ambient_authority;
 use cap_std::fs::Dir;
 
 use super::error::{LocalError, free_bytes};
-use super::output::{FileThere, OutputFolder};
+use super::output::OutputFolder;
 use super::path::LocalPath;
 use super::path::name::NameLimit;
 use super::publish::check_replaceable;
 use super::sys;
+use super::there::FileThere;
 
 /// The output folder as it is, if it is there.
 #[derive(Debug)]

@@ -1,0 +1,63 @@
+use super::*;
+use crate::options::FailedName;
+use crate::outcome::{Class, ErrorCode, Outcome};
+use crate::row::Entry;
+use crate::source::{Filters, ListSource};
+
+/// A CSV with one row, at `f.csv` in this folder.
+fn with_row(folder: &Path) -> FailedKeys {
+    let list = ListOptions {
+        sources: vec![ListSource::Stdin],
+        format: None,
+        key_prefix: String::new(),
+        bucket: Some("b".into()),
+        filters: Filters::default(),
+        columns: None,
+        shard: None,
+    };
+    let place = RecordPlace::find(&folder.join("f.csv"), FailedName::Typed, &list).unwrap();
+    let mut csv = FailedKeys::create(place, &list).unwrap();
+    let failure = Failure::new(ErrorCode::Timeout, Class::Transient, "");
+    let finished = Finished {
+        place: Place::default(),
+        entry: Arc::new(Entry {
+            key: "k".to_owned(),
+            ..Entry::default()
+        }),
+        bucket: None,
+        path: None,
+        outcome: Outcome::Failed(failure.clone()),
+    };
+    csv.record(&finished, &failure).unwrap();
+    csv
+}
+
+const END: RecordEnd = RecordEnd {
+    n_read: 1,
+    is_complete: true,
+    sync: false,
+};
+
+#[test]
+fn rows_that_were_rescued_are_where_that_was_told_and_no_error() {
+    let folder = tempfile::tempdir().unwrap();
+    let csv = with_row(folder.path());
+    let left = csv.rescue().unwrap().leave().unwrap();
+    assert_eq!(left, folder.path().join("f.csv.incomplete"));
+    let finished = csv.finish(END);
+    assert!(finished.error.is_none(), "{:?}", finished.error);
+    assert!(matches!(&finished.kept, Kept::Incomplete(path) if *path == left));
+    assert!(std::fs::read_to_string(left).unwrap().contains("\nk,b,"));
+}
+
+#[test]
+fn rows_whose_folder_is_gone_are_not_said_to_be_anywhere() {
+    let parent = tempfile::tempdir().unwrap();
+    let folder = parent.path().join("d");
+    std::fs::create_dir(&folder).unwrap();
+    let csv = with_row(&folder);
+    std::fs::remove_dir_all(&folder).unwrap();
+    let finished = csv.finish(END);
+    assert!(matches!(finished.kept, Kept::Lost), "{:?}", finished.kept);
+    assert!(finished.error.is_some() && finished.place(Path::new("f.csv")).is_none());
+}

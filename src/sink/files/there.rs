@@ -1,0 +1,52 @@
+//! A file that is there already, as far as a row can be compared with it.
+
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use cap_std::fs::Metadata;
+
+use crate::row::{Entry, LastModified};
+
+/// A file that is at a path already.
+#[derive(Debug, Clone, Copy)]
+pub struct FileThere {
+    pub modified: SystemTime,
+    /// Bytes; `None` for a symlink that leads out of the output folder.
+    pub size: Option<u64>,
+}
+
+impl FileThere {
+    pub(super) fn of(file: &Metadata) -> Self {
+        Self {
+            modified: time_of(file),
+            size: Some(file.len()),
+        }
+    }
+
+    /// A link that counts as itself.
+    pub(super) fn of_link(link: &Metadata) -> Self {
+        Self {
+            modified: time_of(link),
+            size: None,
+        }
+    }
+
+    /// Whether size and time of the object are known from its row, and are the file's.
+    pub fn is_same(&self, entry: &Entry) -> bool {
+        let has_time = |time: LastModified| time.may_be(self.modified);
+        self.size.is_some() && entry.size == self.size && entry.last_modified.is_some_and(has_time)
+    }
+
+    /// Whether it can be the file of an object of `size` bytes, as far as that is known.
+    pub fn may_have(&self, size: Option<u64>) -> bool {
+        let (Some(one), Some(other)) = (self.size, size) else {
+            return true;
+        };
+        one == other
+    }
+}
+
+fn time_of(metadata: &Metadata) -> SystemTime {
+    metadata
+        .modified()
+        .map_or(UNIX_EPOCH, cap_std::time::SystemTime::into_std)
+}
