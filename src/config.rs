@@ -65,6 +65,7 @@ impl TryFrom<Cli> for Config {
             list: ListOptions {
                 sources,
                 format: cli.keys_format.0,
+                key_column: cli.key_column,
                 key_prefix: cli.key_prefix,
                 bucket: bucket.clone(),
                 columns: cli.keys_columns,

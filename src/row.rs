@@ -1,5 +1,7 @@
 //! A row of a key list: the object that it names, or why it cannot be used.
 
+mod checksums;
+
 use std::fmt;
 use std::str::FromStr;
 use std::time::SystemTime;
@@ -8,6 +10,7 @@ use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 
 use crate::outcome::{Class, ErrorCode, Failure, Outcome, SkipReason};
+pub use checksums::{RowAlgorithm, RowChecksum};
 
 /// Most bytes of a column other than the key: more than S3 or a file system accepts, and few enough for the failed-keys CSV
 /// to be read back. A row that has more fails, and keeps enough of it to fail again.
@@ -52,6 +55,8 @@ pub struct Entry {
     /// Path below the output folder to use instead of the key.
     pub dest: Option<String>,
     pub last_modified: Option<LastModified>,
+    /// Checksums of the whole object, at most one per algorithm. An object with another one is not downloaded.
+    pub checksums: Vec<RowChecksum>,
 }
 
 impl Entry {
@@ -61,7 +66,14 @@ impl Entry {
             key: &self.key,
             version_id: self.version_id.as_deref(),
             etag: self.etag.as_deref(),
+            checksums: &self.checksums,
         }
+    }
+
+    /// The checksum of this algorithm, if the row gives it.
+    pub fn checksum(&self, algorithm: RowAlgorithm) -> Option<&RowChecksum> {
+        let is_it = |checksum: &&RowChecksum| checksum.algorithm == algorithm;
+        self.checksums.iter().find(is_it)
     }
 }
 
@@ -122,6 +134,7 @@ pub struct ObjectId<'a> {
     key: &'a str,
     version_id: Option<&'a str>,
     etag: Option<&'a str>,
+    checksums: &'a [RowChecksum],
 }
 
 /// A row that does not name an object to download. It never stops the run.
@@ -281,6 +294,12 @@ mod tests {
             },
             Entry {
                 etag: Some("other".to_owned()),
+                ..entry.clone()
+            },
+            Entry {
+                checksums: RowChecksum::parse(RowAlgorithm::Crc32, "cbf43926")
+                    .into_iter()
+                    .collect(),
                 ..entry.clone()
             },
         ];

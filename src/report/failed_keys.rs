@@ -13,12 +13,12 @@ use anyhow::Context;
 use super::record_file::{Output, RowWriter};
 use super::record_place::{RecordPlace, RefusedPlace, cannot_write, free_beside, is_free_or_ours};
 use crate::outcome::Failure;
-use crate::row::Place;
+use crate::row::{Place, RowAlgorithm};
 use crate::sink::files::{PartialFile, UserFile, open_stream};
 use crate::source::ListOptions;
 use crate::transfer::Finished;
 
-pub(super) const HEADER: [&str; 12] = [
+pub(super) const HEADER: [&str; 18] = [
     "key",
     "bucket",
     "version_id",
@@ -31,6 +31,12 @@ pub(super) const HEADER: [&str; 12] = [
     "etag",
     "dest",
     "source",
+    "md5",
+    "sha256",
+    "sha1",
+    "crc32",
+    "crc32c",
+    "crc64nvme",
 ];
 
 /// Bytes of a list's name in the CSV.
@@ -168,7 +174,12 @@ impl FailedKeys {
             .size
             .map(|size| size.to_string())
             .unwrap_or_default();
-        self.writer.add([
+        // In the order of the header, which is that of `RowAlgorithm::ALL`.
+        let checksums = RowAlgorithm::ALL.map(|algorithm| {
+            let checksum = finished.entry.checksum(algorithm);
+            checksum.map(ToString::to_string).unwrap_or_default()
+        });
+        let columns = [
             finished.entry.key.as_str(),
             finished.bucket.as_deref().unwrap_or(&self.bucket),
             finished.entry.version_id.as_deref().unwrap_or_default(),
@@ -181,7 +192,9 @@ impl FailedKeys {
             finished.entry.etag.as_deref().unwrap_or_default(),
             finished.entry.dest.as_deref().unwrap_or_default(),
             &source,
-        ])?;
+        ];
+        let checksums = checksums.iter().map(String::as_str);
+        self.writer.add(columns.into_iter().chain(checksums))?;
         self.writer.n_rows_waiting += 1;
         self.writer.flush()
     }

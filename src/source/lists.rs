@@ -14,11 +14,11 @@ use tokio::sync::mpsc;
 use super::list::FORMATS;
 use super::list::columns::KeyRules;
 use super::list::compression::Compression;
-use super::list::detect::detect;
+use super::list::detect::{Detected, Known, detect};
 use super::list::findings::Findings;
 use super::list::format::{Emit, Format, List, ListProblem, READ_SIZE};
 use super::list::null;
-use super::list::sample::sample as read_sample;
+use super::list::sample::sample;
 use super::options::{ListOptions, ListSource};
 use crate::row::{Place, Row, UnusableRow};
 
@@ -52,6 +52,8 @@ struct ListInfo {
     name: String,
     /// The folder of the list, if it is a file.
     folder: Option<PathBuf>,
+    /// Whether its name says that it is a table: `keys.csv`, `keys.tsv.gz`.
+    is_named_table: bool,
     /// The format of keys on the command line, which `--keys-format` does not change; `None` for other lists.
     format: Option<&'static Format>,
 }
@@ -121,6 +123,7 @@ fn open_one(source: &ListSource) -> Result<OpenList, ListError> {
     let input: Box<dyn Read + Send> = match source {
         ListSource::Stdin => Box::new(io::stdin()),
         ListSource::File(path) => {
+            info.is_named_table = is_named_table(path);
             info.folder = path
                 .canonicalize()
                 .ok()
@@ -136,6 +139,21 @@ fn open_one(source: &ListSource) -> Result<OpenList, ListError> {
         }
     };
     Ok(OpenList { info, input })
+}
+
+/// Whether the name, with or without the ending of a compressed file, is that of a table.
+fn is_named_table(path: &Path) -> bool {
+    let has_ending = |path: &Path, endings: &[&str]| {
+        let ending = path.extension().and_then(|ending| ending.to_str());
+        ending.is_some_and(|ending| {
+            endings
+                .iter()
+                .any(|known| known.eq_ignore_ascii_case(ending))
+        })
+    };
+    let is_compressed = has_ending(path, &["gz", "zst", "zstd"]);
+    let inner = path.file_stem().map(Path::new).filter(|_| is_compressed);
+    has_ending(inner.unwrap_or(path), &["csv", "tsv"])
 }
 
 fn open_file(path: &Path) -> io::Result<File> {
@@ -237,9 +255,9 @@ fn parse(
             emit(row);
         }
     };
-    parse_rows(info, input, options, &findings, &mut on_note, &mut emit)
+    let format = parse_rows(info, input, options, &findings, &mut on_note, &mut emit)
         .map_err(|problem| info.error("read", problem))?;
-    for warning in findings.warnings(&info.name) {
+    for warning in findings.warnings(&info.name, format.name) {
         on_note(ListNote::Warning(warning));
     }
     Ok(())
@@ -252,26 +270,37 @@ fn parse_rows(
     findings: &Findings,
     on_note: &mut impl FnMut(ListNote),
     emit: Emit<'_>,
-) -> Result<(), ListProblem> {
-    let mut sample = read_sample(&mut input)?;
-    let compression = Compression::of(&sample);
+) -> Result<&'static Format, ListProblem> {
+    let known = Known {
+        asked: info.format.or(options.format),
+        bucket: &options.bucket,
+        key_column: options.key_column.as_deref(),
+        is_named_table: info.is_named_table,
+    };
+    let detected = |start: &[u8], is_final: bool| detect(start, is_final, known, FORMATS);
+    let (mut start, mut found) = sample(&mut input, detected)?;
+    let mut compression = None;
     let mut input: Box<dyn Read + '_> = Box::new(input);
-    if let Some(compression) = compression {
-        let start = Cursor::new(std::mem::take(&mut sample));
-        input = compression.decoder(start.chain(input))?;
-        sample = read_sample(&mut input)?;
+    if let Some(Detected::Compressed(found_compression)) = found {
+        compression = Some(found_compression);
+        let compressed = Cursor::new(std::mem::take(&mut start));
+        input = found_compression.decoder(compressed.chain(input))?;
+        (start, found) = sample(&mut input, detected)?;
     }
-    let asked = info.format.or(options.format);
-    let detected = detect(&sample, asked, FORMATS, &options.bucket)?;
+    let Some(Detected::List(detected)) = found else {
+        return Err(ListProblem::CompressedTwice);
+    };
     on_note(ListNote::Detected(DetectedList {
         list: info.name.clone(),
         format: detected.format.name,
         reason: info.format.is_none().then_some(detected.reason),
         compression,
     }));
-    let mut start = Cursor::new(sample);
-    start.set_position(detected.bom_length);
+    let (looked_at, text_from) = (start[..detected.length].to_vec(), detected.bom_length);
+    let mut start = Cursor::new(start);
+    start.set_position(text_from as u64);
     let mut list = List {
+        start: detected.sample(&looked_at, known),
         input: &mut BufReader::with_capacity(READ_SIZE, start.chain(input)),
         line_ending: detected.line_ending,
         keys: KeyRules {
@@ -282,7 +311,8 @@ fn parse_rows(
         columns: options.columns.as_ref(),
         folder: info.folder.as_deref(),
     };
-    (detected.format.read)(&mut list, emit)
+    (detected.format.read)(&mut list, emit)?;
+    Ok(detected.format)
 }
 
 impl ListProblem {

@@ -2,72 +2,62 @@
 //! `s5cmd --json ls`. Each row is a key as a string, or an object with `Key` or `key`, and optionally `Size`, `ETag` and
 //! `VersionId`.
 
-use std::borrow::Cow;
+mod layout;
+mod scalar;
+
 use std::cell::Cell;
 use std::fmt;
 use std::io::BufReader;
 use std::rc::Rc;
 
-use serde::de::{
-    Deserialize, DeserializeSeed, Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor,
-};
+use serde::de::{DeserializeSeed, Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
 use serde_json::error::Category;
 
-use super::columns::{self, Columns, KeyRules, excerpt};
+use super::columns::{Columns, KeyRules, excerpt};
 use super::format::{Emit, Format, List, ListProblem};
 use super::lines;
+use super::names::{Column, MAX_NAME, column_named};
 use super::row_limit::RowLimit;
 use crate::outcome::SkipReason;
 use crate::row::{Entry, UnusableRow};
+pub use layout::is_unfinished;
+use layout::{Layout, layout};
+use scalar::Scalar;
 
 pub static FORMAT: Format = Format {
     name: "json",
     help: "JSON lines, an array, or a JSON listing of `aws s3api` or `s5cmd`",
-    recognise: |sample| looks_like_json(sample.text).then_some("it starts like JSON"),
+    waits_for_rows: true,
+    recognise: layout::recognise,
     read,
 };
 
 /// Most bytes of a document without a row, and of a line, which may contain a whole page of a listing.
 const MAX_ROW: usize = 8 * 1024 * 1024;
 
-/// Whether `text` starts like an array or an object: a bracket or brace, and a character that may follow it.
-fn looks_like_json(text: &[u8]) -> bool {
-    let mut significant = text.iter().filter(|byte| !byte.is_ascii_whitespace());
-    match significant.next() {
-        Some(b'{') => matches!(significant.next(), None | Some(b'"' | b'}')),
-        Some(b'[') => matches!(significant.next(), None | Some(b'"' | b'{' | b']')),
-        _ => false,
-    }
-}
-
 fn read(list: &mut List<'_>, emit: Emit<'_>) -> Result<(), ListProblem> {
-    // If the first line is a complete value, each line is read as one, so that a bad line fails only itself.
-    let start = list.input.fill_buf()?;
-    let has_value_a_line = start
-        .split(|&byte| byte == b'\n')
-        .find(|line| !line.trim_ascii().is_empty())
-        .is_some_and(|line| serde_json::from_slice::<IgnoredAny>(line).is_ok());
-    if has_value_a_line {
-        read_lines(list, emit)
-    } else {
-        read_document(list, emit)
+    match layout(&list.start) {
+        Some(Layout::Lines) => read_lines(list, emit),
+        Some(Layout::Document) | None => read_document(list, emit),
     }
 }
 
 fn read_lines(list: &mut List<'_>, emit: Emit<'_>) -> Result<(), ListProblem> {
-    let mut rows = Rows::new(list.keys, emit);
+    let mut rows = Rows::new(list.keys, list.start.key_column, emit);
     lines::for_each(&mut *list.input, list.line_ending, MAX_ROW, |line, text| {
         rows.line = Some(line);
         match text {
             Ok(text) if text.trim_ascii().is_empty() => {}
             Ok(text) => {
                 let mut values = serde_json::Deserializer::from_slice(text);
-                let read = Value::top(&mut rows).deserialize(&mut values);
-                if let Err(error) = read.and_then(|()| values.end()) {
-                    let text = excerpt(text);
-                    rows.push(Err(UnusableRow::invalid(format!(
-                        "not JSON: {error}: `{text}`"
-                    ))));
+                while values.end().is_err() {
+                    if let Err(error) = Value::top(&mut rows).deserialize(&mut values) {
+                        let text = excerpt(text);
+                        rows.push(Err(UnusableRow::invalid(format!(
+                            "not JSON: {error}: `{text}`"
+                        ))));
+                        break;
+                    }
                 }
             }
             Err(error) => rows.push(Err(error)),
@@ -81,7 +71,7 @@ fn read_document(list: &mut List<'_>, emit: Emit<'_>) -> Result<(), ListProblem>
     let (input, since_row) = RowLimit::new(&mut *list.input, MAX_ROW);
     let mut rows = Rows {
         since_row: Rc::clone(&since_row),
-        ..Rows::new(list.keys, emit)
+        ..Rows::new(list.keys, list.start.key_column, emit)
     };
     let input = BufReader::with_capacity(super::format::READ_SIZE, input);
     let mut values = serde_json::Deserializer::from_reader(input);
@@ -117,11 +107,16 @@ struct Rows<'a> {
     /// The line of the rows; `None` if rows are numbered instead.
     line: Option<u64>,
     since_row: Rc<Cell<usize>>,
+    members: Members<'a>,
 }
 
 impl<'a> Rows<'a> {
-    fn new(keys: KeyRules<'a>, emit: Emit<'a>) -> Self {
+    fn new(keys: KeyRules<'a>, key_column: Option<&'a str>, emit: Emit<'a>) -> Self {
         Self {
+            members: Members {
+                key_column,
+                known: Vec::new(),
+            },
             keys,
             emit,
             count: 0,
@@ -254,10 +249,12 @@ impl<'de> Visitor<'de> for Value<'_, '_> {
                     object.is_listing = true;
                     continue;
                 }
-                "IsLatest" => Some(&mut object.is_latest),
-                "key" => Some(&mut object.key_or_uri),
                 "type" => Some(&mut object.kind),
-                name => object.columns.json_member(name),
+                name => match self.rows.members.find(name) {
+                    Some(Member::KeyOrUri) => Some(&mut object.key_or_uri),
+                    Some(Member::Column(column)) => Some(object.columns.get_mut(column)),
+                    None => None,
+                },
             };
             if let Some(member) = member {
                 *member = members.next_value()?;
@@ -281,12 +278,56 @@ const OF_A_LISTING: [&str; 3] = ["KeyCount", "RequestCharged", "Prefix"];
 #[derive(Default)]
 struct Object<'de> {
     columns: Columns<Scalar<'de>>,
-    /// The member `key`, in which s5cmd prints URIs.
+    /// The member `key`, in which s5cmd prints URIs, or the one that `--key-column` names.
     key_or_uri: Scalar<'de>,
     /// The member `type`.
     kind: Scalar<'de>,
-    is_latest: Scalar<'de>,
     is_listing: bool,
+}
+
+/// What a member is used for.
+#[derive(Debug, Clone, Copy)]
+enum Member {
+    KeyOrUri,
+    Column(Column),
+}
+
+/// Finds members by their names, and remembers them: most objects of a list have the same ones.
+struct Members<'a> {
+    key_column: Option<&'a str>,
+    known: Vec<(Box<str>, Option<Member>)>,
+}
+
+impl Members<'_> {
+    /// Most names that are remembered.
+    const MOST: usize = 32;
+
+    fn find(&mut self, name: &str) -> Option<Member> {
+        let known = self.known.iter().find(|(known, _)| **known == *name);
+        if let Some((_, member)) = known {
+            return *member;
+        }
+        let member = self.look_up(name);
+        if self.known.len() < Self::MOST && name.len() <= MAX_NAME {
+            self.known.push((name.into(), member));
+        }
+        member
+    }
+
+    fn look_up(&self, name: &str) -> Option<Member> {
+        if let Some(key_column) = self.key_column {
+            if name == key_column {
+                return Some(Member::KeyOrUri);
+            }
+            let (column, _) = column_named(name)?;
+            return (column != Column::Key).then_some(Member::Column(column));
+        }
+        // Only S3's own name is never a URI.
+        match column_named(name)? {
+            (Column::Key, _) if name != "Key" => Some(Member::KeyOrUri),
+            (column, _) => Some(Member::Column(column)),
+        }
+    }
 }
 
 impl Object<'_> {
@@ -303,7 +344,7 @@ impl Object<'_> {
         if !has_key {
             return rows.push_invalid("an object");
         }
-        let skipped = match (rows.section, &self.is_latest) {
+        let skipped = match (rows.section, &self.columns.is_latest) {
             (Section::DeleteMarkers, _) => Some(SkipReason::DeleteMarker),
             (Section::Versions, Scalar::False) => Some(SkipReason::OldVersion),
             (Section::Objects | Section::Versions, _) => None,
@@ -318,91 +359,10 @@ impl Object<'_> {
     fn entry(&self, keys: KeyRules<'_>) -> Result<Entry, UnusableRow> {
         let columns = self.columns.each_ref().map(Scalar::value);
         if columns.key.text().is_empty() {
-            keys.uri_or(self.key_or_uri.text(), columns)
+            keys.uri_or(self.key_or_uri.text(), &columns)
         } else {
-            keys.entry(columns)
+            keys.entry(&columns)
         }
-    }
-}
-
-/// The value of a member; values that cannot be used are `Other`.
-#[derive(Default)]
-enum Scalar<'de> {
-    Text(Cow<'de, str>),
-    Number(u64),
-    True,
-    False,
-    #[default]
-    Other,
-}
-
-impl Scalar<'_> {
-    fn text(&self) -> &str {
-        match self {
-            Self::Text(text) => text,
-            Self::Number(_) | Self::True | Self::False | Self::Other => "",
-        }
-    }
-
-    fn value(&self) -> columns::Value<'_> {
-        match self {
-            Self::Number(number) => columns::Value::Number(*number),
-            other => columns::Value::Text(other.text()),
-        }
-    }
-}
-
-impl<'de> Deserialize<'de> for Scalar<'de> {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        deserializer.deserialize_any(ScalarVisitor)
-    }
-}
-
-struct ScalarVisitor;
-
-impl<'de> Visitor<'de> for ScalarVisitor {
-    type Value = Scalar<'de>;
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("a value")
-    }
-
-    fn visit_borrowed_str<E>(self, text: &'de str) -> Result<Self::Value, E> {
-        Ok(Scalar::Text(Cow::Borrowed(text)))
-    }
-
-    fn visit_str<E>(self, text: &str) -> Result<Self::Value, E> {
-        Ok(Scalar::Text(Cow::Owned(text.to_owned())))
-    }
-
-    fn visit_u64<E>(self, number: u64) -> Result<Self::Value, E> {
-        Ok(Scalar::Number(number))
-    }
-
-    fn visit_i64<E>(self, _: i64) -> Result<Self::Value, E> {
-        Ok(Scalar::Other)
-    }
-
-    fn visit_f64<E>(self, _: f64) -> Result<Self::Value, E> {
-        Ok(Scalar::Other)
-    }
-
-    fn visit_bool<E>(self, is_true: bool) -> Result<Self::Value, E> {
-        Ok(if is_true { Scalar::True } else { Scalar::False })
-    }
-
-    fn visit_unit<E>(self) -> Result<Self::Value, E> {
-        Ok(Scalar::Other)
-    }
-
-    fn visit_seq<A: SeqAccess<'de>>(self, mut elements: A) -> Result<Self::Value, A::Error> {
-        while elements.next_element::<IgnoredAny>()?.is_some() {}
-        Ok(Scalar::Other)
-    }
-
-    fn visit_map<A: MapAccess<'de>>(self, mut members: A) -> Result<Self::Value, A::Error> {
-        while members.next_entry::<IgnoredAny, IgnoredAny>()?.is_some() {}
-        Ok(Scalar::Other)
     }
 }
 

@@ -5,6 +5,10 @@ use super::format::{Emit, List, ListProblem};
 use super::lines;
 use crate::row::{LastModified, UnusableRow};
 
+/// Rows that must be those of a listing for the list to be one. A second one shows that the first is not a key by chance, and
+/// more would make a slow listing wait.
+pub const N_ROWS: usize = 2;
+
 /// A line of a listing.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Line<'a> {

@@ -2,6 +2,7 @@
 //! list.
 
 mod aws_s3_ls;
+mod binary;
 pub mod columns;
 pub mod compression;
 mod csv;
@@ -13,10 +14,12 @@ mod json;
 mod lines;
 mod listing;
 mod manifest;
+mod names;
 pub mod null;
 mod row_limit;
 mod s5cmd_ls;
 pub mod sample;
+mod size;
 
 use format::Format;
 
@@ -25,6 +28,7 @@ pub static FORMATS: &[&Format] = &[
     &inventory::FORMAT,
     &json::FORMAT,
     &csv::FORMAT,
+    &csv::TSV,
     &aws_s3_ls::FORMAT,
     &s5cmd_ls::FORMAT,
     &null::FORMAT,
