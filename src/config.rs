@@ -4,7 +4,7 @@ use std::io::IsTerminal;
 use std::path::PathBuf;
 
 use crate::cli::{Cli, ShardChoice};
-use crate::options::{ByteSize, DEFAULT_FAILED, IfExists, ProgressMode, Verbosity};
+use crate::options::{ByteSize, DEFAULT_FAILED, FailedName, IfExists, ProgressMode, Verbosity};
 use crate::s3::{self, ConnectOptions, Trust};
 use crate::sink::files::PathRules;
 use crate::source::Shard;
@@ -19,6 +19,7 @@ pub struct Config {
     pub paths: PathRules,
     pub if_exists: IfExists,
     pub failed: PathBuf,
+    pub failed_name: FailedName,
     /// Whether rows are only checked, without requests and without writing files.
     pub dry_run: bool,
     /// Whether files are flushed to disk before success is reported.
@@ -56,6 +57,10 @@ impl TryFrom<Cli> for Config {
             (None, Some(shard)) => shard.name_of(DEFAULT_FAILED).into(),
             (None, None) => DEFAULT_FAILED.into(),
         };
+        let failed_name = match cli.failed {
+            Some(_) => FailedName::Typed,
+            None => FailedName::Default,
+        };
         let retry_command = cli.retry_command(&failed);
         let sources = sources(cli.keys, cli.arguments)?;
         if let Some(url) = &cli.endpoint_url {
@@ -79,6 +84,7 @@ impl TryFrom<Cli> for Config {
             },
             if_exists: cli.if_exists,
             failed,
+            failed_name,
             dry_run: cli.dry_run,
             sync: cli.sync,
             json: cli.json,

@@ -47,22 +47,24 @@ pub mod fuzzing {
     pub use crate::source::{ListOptions, ListSource, parse_bytes};
 }
 
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context as _;
 use tokio::runtime::Builder;
+use tokio::sync::oneshot;
 
 use config::Config;
 use exit_code::ExitCode;
 use meter::Meter;
-use options::ProgressMode;
+use options::{ProgressMode, Verbosity};
 use outcome::{Failure, Sign};
 use report::{RecordPlace, RefusedPlace, Report, RunEnd};
 use s3::{ConnectError, Trust};
 use signal::{OnSignal, Stopped};
 use sink::Sink;
-use sink::files::{OptionalStep, OutputFolder, PathRules};
+use sink::files::{OnWarning, OptionalStep, OutputFolder, PathRules};
 use source::ListOptions;
 use stop::{Phase, Stop};
 use transfer::{End, Getter, Limit, Shared, TransferOptions};
@@ -70,13 +72,17 @@ use transfer::{End, Getter, Limit, Shared, TransferOptions};
 /// Threads for file work: enough to keep a disk busy, and few enough not to block one another in one folder.
 const MAX_BLOCKING_THREADS: usize = 16;
 
+/// How long the first request waits for the lists to be counted.
+const HEAD_START: Duration = Duration::from_millis(50);
+
 /// How long work that is still running may take to end once the run is over.
 const SHUTDOWN: Duration = Duration::from_secs(1);
 
 /// Runs to the end of the list and returns the result as an exit code. Errors that end the run are printed.
 pub fn run(config: Config) -> ExitCode {
     // A file that `--failed` must not replace is found before anything starts.
-    let ended = RecordPlace::find(&config.failed, &config.list).and_then(|place| {
+    let place = RecordPlace::find(&config.failed, config.failed_name, &config.list);
+    let ended = place.and_then(|place| {
         if config.dry_run {
             dry_run::run(config)
         } else {
@@ -119,7 +125,13 @@ async fn download(config: Config, place: RecordPlace) -> anyhow::Result<ExitCode
     let meter = Arc::new(Meter::default());
     let limit = Limit::new(budget.concurrency.get());
     let stop = Arc::new(Stop::default());
-    let mut report = Report::start(&config, place, limit.clone(), Arc::clone(&meter))?;
+    let mut report = Report::start(
+        &config,
+        place,
+        limit.clone(),
+        Arc::clone(&meter),
+        Arc::clone(&stop),
+    )?;
     output.warnings().print_by(report.on_warning());
     if let Some(error) = report.lock_refused() {
         let csv = config.failed.to_string_lossy();
@@ -145,15 +157,19 @@ async fn download(config: Config, place: RecordPlace) -> anyhow::Result<ExitCode
     )?;
 
     let options = Arc::new(config.list);
-    if config.progress != ProgressMode::None {
-        count_in_background(&options, report.list_notes());
-    }
-    let notes = report.list_notes();
-    let rows = source::read(lists, options, move |note| notes.note(&note));
     let paths = PathRules {
         name_limit: output.name_limit(),
         ..config.paths
     };
+    if config.progress != ProgressMode::None || config.verbosity > Verbosity::Quiet {
+        let notes = report.list_notes();
+        let warn = report.on_warning();
+        let counted = count_in_background(&options, config.output, paths.clone(), notes, warn);
+        // A list that is counted by then is told not to fit before the first request; none is waited for any longer.
+        let _ = tokio::time::timeout(HEAD_START, counted).await;
+    }
+    let notes = report.list_notes();
+    let rows = source::read(lists, options, move |note| notes.note(&note));
     let sink = Arc::new(Sink::new(output, config.if_exists, Arc::clone(&meter)));
     let shared = Arc::new(Shared {
         client: Getter::Client(client),
@@ -219,15 +235,32 @@ async fn flush(sink: &Arc<Sink>) -> anyhow::Result<()> {
         .context("cannot flush the output folder's file system (`--sync`)")
 }
 
-/// Counts the rows during the downloads, if the lists can be read twice.
-fn count_in_background(options: &Arc<ListOptions>, notes: report::ListNotes) {
+/// Counts the rows during the downloads, if the lists can be read twice, and warns if the objects do not fit on the disk.
+/// The receiver hears when that is done.
+fn count_in_background(
+    options: &Arc<ListOptions>,
+    output: PathBuf,
+    paths: PathRules,
+    notes: report::ListNotes,
+    OnWarning(warn): OnWarning,
+) -> oneshot::Receiver<()> {
     let options = Arc::clone(options);
+    let (done, is_done) = oneshot::channel();
     std::thread::spawn(move || {
         // A list that cannot be read is reported by the thread that reads it for the downloads.
         if let Ok(Some(totals)) = source::count(&options) {
             notes.totals(totals);
+            if let Some(room) = dry_run::shortage(&options, &totals, &output, &paths) {
+                let folder = output.display();
+                warn(&format!(
+                    "the disk is too small for all objects of the list: {room} for `{folder}`"
+                ));
+            }
         }
+        // The run may have ended meanwhile.
+        let _ = done.send(());
     });
+    is_done
 }
 
 /// What to do about an error, if that is known.
@@ -258,7 +291,7 @@ fn hint(error: &anyhow::Error) -> Option<String> {
         return hint.map(str::to_owned);
     }
     if let Some(refused) = error.downcast_ref::<RefusedPlace>() {
-        return Some(refused.hint().to_owned());
+        return Some(refused.hint());
     }
     error.downcast_ref::<ConnectError>()?.hint()
 }

@@ -17,6 +17,13 @@ pub const DEFAULT_CONNECT_TIMEOUT: &str = "5";
 pub const DEFAULT_TIMEOUT: &str = "30";
 pub const DEFAULT_FAILED: &str = "s3pull-failed.csv";
 
+/// Who chose where the failed-keys CSV goes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum FailedName {
+    Typed,
+    Default,
+}
+
 /// What to do if a key's file already exists.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, ValueEnum)]
 pub enum IfExists {
@@ -27,6 +34,10 @@ pub enum IfExists {
     Skip,
     /// Replace it if the object is newer than the file, otherwise keep it (by a conditional GET)
     Newer,
+    /// Keep it if it has the object's size and time (as the row gives them, or by a conditional GET)
+    Changed,
+    /// Keep it if it has the object's content (by the row's ETag, or S3's checksum from a HEAD)
+    Verify,
 }
 
 /// What to do with a key that is not a safe path.

@@ -77,6 +77,8 @@ impl SkipReason {
         match self {
             Self::Exists => "exists",
             Self::NotModified => "not-modified",
+            Self::Verified => "verified",
+            Self::NotVerified => "not-verified",
             Self::Duplicate => "duplicate",
             Self::OldVersion => "old-version",
             Self::DeleteMarker => "delete-marker",
@@ -89,6 +91,8 @@ impl fmt::Display for SkipReason {
         f.pad(match self {
             Self::Exists => "exists",
             Self::NotModified => "not modified",
+            Self::Verified => "the same content",
+            Self::NotVerified => "the same size and time, and no checksum to compare",
             Self::Duplicate => "the same key was in flight",
             Self::OldVersion => "not the latest version",
             Self::DeleteMarker => "a delete marker",
@@ -101,8 +105,12 @@ impl fmt::Display for SkipReason {
 pub enum SkipReason {
     /// `--if-exists skip` is set, and a file exists at the final path.
     Exists,
-    /// `--if-exists newer` is set, and the file at the final path is as new as the object.
+    /// `--if-exists newer` or `changed` is set, and the file at the final path is as new as the object, or the same.
     NotModified,
+    /// `--if-exists verify` is set, and the file at the final path has the object's content.
+    Verified,
+    /// `--if-exists verify` is set, and nothing tells the object's content; the file has its size and time.
+    NotVerified,
     /// The same key was in flight for an earlier row, which downloaded it.
     Duplicate,
     /// The row of an inventory is a version that is not the latest.

@@ -1,4 +1,4 @@
-//! Makes text from outside, such as keys and server messages, safe to print. Pure.
+//! Makes text from outside, such as keys and server messages, safe to print, and sizes readable. Pure.
 
 use std::borrow::Cow;
 
@@ -28,9 +28,42 @@ fn is_unprintable(c: char) -> bool {
     c.is_control() || is_bidi || matches!(c, '\u{2028}' | '\u{2029}')
 }
 
+/// `512 B`, `1.5 MiB`
+pub fn bytes(n: u64) -> String {
+    const UNITS: [&str; 6] = ["KiB", "MiB", "GiB", "TiB", "PiB", "EiB"];
+    if n < 1024 {
+        return format!("{n} B");
+    }
+    #[expect(clippy::cast_precision_loss, reason = "shown with one decimal")]
+    let mut value = n as f64 / 1024.0;
+    let mut unit = 0;
+    // What would be rounded up to 1024.0 belongs to the next unit.
+    while value >= 1023.95 && unit + 1 < UNITS.len() {
+        value /= 1024.0;
+        unit += 1;
+    }
+    format!("{value:.1} {}", UNITS[unit])
+}
+
+/// `572 KiB free, 39.1 MiB needed`
+pub fn room(free: u64, needed: u64) -> String {
+    let [free, needed] = [free, needed].map(|n| bytes(n).replace(".0 ", " "));
+    format!("{free} free, {needed} needed")
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn sizes_read_well() {
+        assert_eq!(
+            [0, 1023, 1024, 1_572_864, u64::MAX].map(bytes),
+            ["0 B", "1023 B", "1.0 KiB", "1.5 MiB", "16.0 EiB"]
+        );
+        assert_eq!(bytes(1024 * 1024 - 1), "1.0 MiB");
+        assert_eq!(room(585_728, 41_000_000), "572 KiB free, 39.1 MiB needed");
+    }
 
     #[test]
     fn no_printed_text_can_act_on_a_terminal() {

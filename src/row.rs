@@ -85,6 +85,26 @@ pub enum LastModified {
     Local(SystemTime),
 }
 
+impl LastModified {
+    /// Whether a file of this time may be that of the object, in whole seconds: S3 gives no more in its answers. A time
+    /// without a zone may be one of any zone.
+    pub fn may_be(self, file: SystemTime) -> bool {
+        let seconds = |time: SystemTime| OffsetDateTime::from(time).unix_timestamp();
+        match self {
+            Self::At(time) => seconds(time) == seconds(file),
+            Self::Local(time) => {
+                let offset = seconds(time) - seconds(file);
+                offset % ZONES_DIFFER_BY == 0 && (WESTERNMOST..=EASTERNMOST).contains(&offset)
+            }
+        }
+    }
+}
+
+/// Seconds: offsets of time zones from UTC are whole quarters of an hour between these.
+const ZONES_DIFFER_BY: i64 = 15 * 60;
+const WESTERNMOST: i64 = -12 * 3600;
+const EASTERNMOST: i64 = 14 * 3600;
+
 /// A text that is not a time.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct NotATime;
@@ -266,6 +286,30 @@ mod tests {
             "Mon, 01 Jan 2024 12:00:00 GMT",
         ] {
             assert_eq!(bad.parse::<LastModified>(), Err(NotATime), "{bad}");
+        }
+    }
+
+    #[test]
+    fn a_time_without_a_zone_may_be_one_of_any() {
+        let noon = |text: &str| text.parse::<LastModified>().unwrap();
+        let LastModified::At(file) = noon("2024-01-01T12:00:00.75Z") else {
+            panic!("it has a zone");
+        };
+        for (text, expected) in [
+            ("2024-01-01T12:00:00Z", true),
+            ("2024-01-01T12:00:00.25Z", true),
+            ("2024-01-01T14:00:00+02:00", true),
+            ("2024-01-01T12:00:01Z", false),
+            ("2024-01-01T13:00:00Z", false),
+            ("2024-01-01 12:00:00", true),
+            ("2024-01-01 17:45:00", true),
+            ("2024-01-01 00:00:00", true),
+            ("2024-01-02 02:00:00", true),
+            ("2024-01-02 02:15:00", false),
+            ("2023-12-31 23:45:00", false),
+            ("2024-01-01 12:00:01", false),
+        ] {
+            assert_eq!(noon(text).may_be(file), expected, "{text}");
         }
     }
 

@@ -116,10 +116,12 @@ impl Signals {
 
     /// The exit code that the next signal asks for.
     async fn next(&mut self) -> ExitCode {
+        // Of several that arrived together, a SIGHUP is the last: systemd may send it right after SIGTERM.
         tokio::select! {
-            () = received(&mut self.hang_up) => ExitCode::HungUp,
-            () = received(&mut self.interrupt) => ExitCode::Interrupted,
+            biased;
             () = received(&mut self.terminate) => ExitCode::Terminated,
+            () = received(&mut self.interrupt) => ExitCode::Interrupted,
+            () = received(&mut self.hang_up) => ExitCode::HungUp,
         }
     }
 }

@@ -34,8 +34,8 @@ pub struct Stop {
     reason: OnceLock<String>,
     /// When it left its first phase.
     began: OnceLock<Instant>,
-    /// Whether somebody outside waits for the end.
-    is_awaited: watch::Sender<bool>,
+    /// Since when somebody outside waits for the end.
+    awaited: watch::Sender<Option<Instant>>,
 }
 
 impl Default for Stop {
@@ -44,7 +44,7 @@ impl Default for Stop {
             phase: watch::Sender::new(Phase::Running),
             reason: OnceLock::new(),
             began: OnceLock::new(),
-            is_awaited: watch::Sender::new(false),
+            awaited: watch::Sender::new(None),
         }
     }
 }
@@ -80,8 +80,20 @@ impl Stop {
     /// # Panics
     /// Outside a runtime.
     pub fn wind_down_soon(self: &Arc<Self>) {
-        self.is_awaited.send_replace(true);
+        self.be_awaited();
         self.wind_down();
+    }
+
+    /// Notes that somebody outside waits for the end.
+    pub fn be_awaited(&self) {
+        self.awaited.send_modify(|since| {
+            since.get_or_insert_with(Instant::now);
+        });
+    }
+
+    /// How long somebody outside has waited for the end.
+    pub fn awaited_for(&self) -> Option<Duration> {
+        self.awaited.borrow().map(|since| since.elapsed())
     }
 
     /// How long the run has been on its way to its end, since `from` at the earliest.
@@ -98,7 +110,7 @@ impl Stop {
             tokio::time::sleep(LAST_CALL).await;
         };
         let awaited = async {
-            let _ = self.is_awaited.subscribe().wait_for(|is| *is).await;
+            let _ = self.awaited.subscribe().wait_for(Option::is_some).await;
             tokio::time::sleep(LIST_AFTER_SIGNAL).await;
         };
         tokio::select! {

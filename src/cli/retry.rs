@@ -7,13 +7,20 @@ use clap::{Arg, ArgAction, ArgMatches, Command};
 
 use super::args::{Cli, LIST};
 use crate::options::DEFAULT_FAILED;
+use crate::printable::printable;
 
 impl Cli {
     /// The command that retries the rows of the CSV `failed`: the options as they were typed, with that CSV as the list.
     pub fn retry_command(&self, failed: &Path) -> String {
         let failed_name = failed.to_string_lossy();
         let mut words = self.words_for_retry.clone();
-        words.extend(option("--keys", &failed_name));
+        // `-` alone would be stdin.
+        let list = if failed_name == "-" {
+            "./-"
+        } else {
+            &failed_name
+        };
+        words.extend(option("--keys", list));
         // The default name for a shard depends on `--shard`, which the retry does not have.
         if self.failed.is_none() && failed != Path::new(DEFAULT_FAILED) {
             words.extend(option("--failed", &failed_name));
@@ -65,13 +72,30 @@ fn option(flag: &str, value: &str) -> Vec<String> {
     vec![flag.to_owned(), quoted]
 }
 
-/// Quotes `word` for a POSIX shell, if it needs quotes.
+/// Quotes `word` for a shell, if it needs quotes: so that it is the same word after what would act on a terminal in it is
+/// escaped, too.
 fn shell_quoted(word: &str) -> String {
+    if printable(word) != word {
+        return dollar_quoted(word);
+    }
     let is_plain = |c: char| c.is_ascii_alphanumeric() || "-_./:=@%+,".contains(c);
     if !word.is_empty() && word.chars().all(is_plain) {
         return word.to_owned();
     }
     format!("'{}'", word.replace('\'', r"'\''"))
+}
+
+/// Quotes `word` as `$'…'` (POSIX.1-2024, 2.2.4), in which bytes can be written as octal numbers.
+fn dollar_quoted(word: &str) -> String {
+    let mut quoted = "$'".to_owned();
+    for byte in word.bytes() {
+        match byte {
+            b'\'' | b'\\' => quoted.extend(['\\', byte.into()]),
+            b' '..=b'~' => quoted.push(byte.into()),
+            byte => quoted += &format!("\\{byte:03o}"),
+        }
+    }
+    quoted + "'"
 }
 
 #[cfg(test)]
@@ -122,5 +146,15 @@ mod tests {
         assert_eq!(shell_quoted("a-b/c.csv"), "a-b/c.csv");
         assert_eq!(shell_quoted("it's"), r"'it'\''s'");
         assert_eq!(shell_quoted(""), "''");
+        assert_eq!(shell_quoted("a\n'ü\\"), r"$'a\012\'\303\274\\'");
+    }
+
+    #[test]
+    fn a_csv_called_like_stdin_is_a_file() {
+        let cli = parse(&["s3pull", "-bb", "--failed", "-"]).unwrap();
+        assert_eq!(
+            cli.retry_command(Path::new("-")),
+            "s3pull --bucket b --failed - --keys ./-"
+        );
     }
 }

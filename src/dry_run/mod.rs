@@ -2,6 +2,7 @@
 
 mod conflicts;
 mod report;
+mod space;
 
 use std::sync::Arc;
 
@@ -12,10 +13,12 @@ use crate::exit_code::ExitCode;
 use crate::options::IfExists;
 use crate::outcome::{Class, ErrorCode, Failure, Outcome, SkipReason};
 use crate::row::{Entry, Row};
-use crate::sink::files::{LocalPath, PathRules, Preview};
+use crate::sink::files::{FileThere, LocalPath, PathRules, Preview};
 use crate::source;
 use conflicts::{Met, Seen};
 use report::{DryRunEnd, DryRunReport};
+use space::growth;
+pub use space::shortage;
 
 /// Reads the lists to their end and tells what a run would do.
 ///
@@ -42,7 +45,9 @@ pub fn run(config: Config) -> anyhow::Result<ExitCode> {
     let mut broken = None;
     while let Some(batch) = batches.blocking_recv() {
         match batch {
-            Ok(rows) => check.batch(rows, &mut report)?,
+            Ok(rows) => check
+                .batch(rows, &mut report)
+                .inspect_err(|_| report.flush_notes())?,
             Err(error) => broken = Some(error),
         }
     }
@@ -78,15 +83,16 @@ impl Check {
                 Err(unusable) => (*unusable.entry, unusable.bucket, Err(unusable.why.into())),
             };
             match planned {
-                Ok(path) => report.planned(&entry, row.place, &path),
+                Ok((path, growth)) => report.planned(&entry, row.place, &path, growth),
                 Err(outcome) => report.unplanned(&entry, bucket.as_deref(), row.place, &outcome),
             }
         }
         report.flush().context("cannot print the rows")
     }
 
-    /// Where the object would go, or what would become of its row without a request.
-    fn plan(&mut self, entry: &Entry) -> Result<LocalPath, Outcome> {
+    /// Where the object would go and by how many bytes the files would grow, or what would become of its row without a
+    /// request.
+    fn plan(&mut self, entry: &Entry) -> Result<(LocalPath, u64), Outcome> {
         let path = self
             .paths
             .path_for(&entry.key, entry.dest.as_deref())
@@ -104,13 +110,19 @@ impl Check {
                 return Err(Outcome::Failed(failure));
             }
         }
-        if there.is_some() && self.if_exists == IfExists::Skip {
+        let keeps = |file: FileThere| match self.if_exists {
+            IfExists::Skip => file.may_have(entry.size).then_some(SkipReason::Exists),
+            IfExists::Changed => file.is_same(entry).then_some(SkipReason::NotModified),
+            // What is kept shows in an answer.
+            IfExists::Overwrite | IfExists::Newer | IfExists::Verify => None,
+        };
+        if there.is_some() && matches!(self.if_exists, IfExists::Skip | IfExists::Changed) {
             let there = self.preview.file_to_keep(&path);
             let there = there.map_err(|error| Outcome::Failed(error.into()))?;
-            if there.is_some_and(|file| file.may_have(entry.size)) {
-                return Err(Outcome::Skipped(SkipReason::Exists));
+            if let Some(reason) = there.and_then(keeps) {
+                return Err(Outcome::Skipped(reason));
             }
         }
-        Ok(path)
+        Ok((path, growth(entry, there.as_ref())))
     }
 }

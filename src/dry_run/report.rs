@@ -12,8 +12,8 @@ use crate::exit_code::ExitCode;
 use crate::meter::Counts;
 use crate::options::Verbosity;
 use crate::outcome::{Failure, Outcome, SkipReason};
-use crate::printable::printable;
-use crate::report::console::{one_line, say};
+use crate::printable::{printable, room};
+use crate::report::console::{Patience, Stdout as Lines, one_line, say};
 use crate::report::events::{Events, SummaryEvent};
 use crate::report::progress::Progress;
 use crate::report::text::{below_output, output_prefix};
@@ -29,6 +29,7 @@ const BUFFER_SIZE: usize = 256 * 1024;
 pub struct DryRunReport {
     /// `None` when nobody reads it any more, or nothing is to be printed.
     stdout: Option<BufWriter<Stdout>>,
+    progress: Progress,
     written: io::Result<()>,
     verbosity: Verbosity,
     output: PathBuf,
@@ -60,6 +61,8 @@ struct Plan {
     failed: BTreeMap<String, u64>,
     /// Of the planned rows that say so.
     bytes: u64,
+    /// Bytes by which the files would grow: those that are replaced give back theirs.
+    growth: u64,
     n_without_size: u64,
 }
 
@@ -67,13 +70,19 @@ impl DryRunReport {
     pub fn start(config: &Config) -> Self {
         let is_quiet = config.verbosity == Verbosity::Quiet || config.json;
         let prefix = output_prefix(&config.output);
+        let progress = Progress::none();
+        let events = config.json.then(|| {
+            let stdout = Lines::start(progress.stderr().clone(), Patience::Endless);
+            Events::new(&config.list, &prefix, stdout)
+        });
         Self {
             stdout: (!is_quiet).then(|| BufWriter::with_capacity(BUFFER_SIZE, io::stdout())),
+            progress,
             written: Ok(()),
             verbosity: config.verbosity,
             output: config.output.clone(),
             output_prefix: printable(&prefix).into_owned(),
-            events: config.json.then(|| Events::new(&config.list, &prefix)),
+            events,
             lists: config.list.sources.clone(),
             started: Instant::now(),
             plan: Plan::default(),
@@ -82,12 +91,13 @@ impl DryRunReport {
 
     /// What is told of the lists, from the thread that reads them.
     pub fn list_notes(&self) -> ListNotes {
-        ListNotes::new(Progress::none(), self.verbosity)
+        ListNotes::new(self.progress.clone(), self.verbosity)
     }
 
-    /// Prints a row that would be downloaded.
-    pub fn planned(&mut self, entry: &Entry, place: Place, path: &LocalPath) {
+    /// Prints a row that would be downloaded, by which the files would grow by `growth` bytes.
+    pub fn planned(&mut self, entry: &Entry, place: Place, path: &LocalPath, growth: u64) {
         self.plan.n_planned += 1;
+        self.plan.growth = self.plan.growth.saturating_add(growth);
         match entry.size {
             Some(size) => self.plan.bytes = self.plan.bytes.saturating_add(size),
             None => self.plan.n_without_size += 1,
@@ -182,6 +192,7 @@ impl DryRunReport {
     /// # Errors
     /// When the last event cannot be printed.
     pub fn finish(self, end: &DryRunEnd<'_>) -> anyhow::Result<()> {
+        self.flush_notes();
         if self.verbosity > Verbosity::Quiet {
             let folder = printable(&self.output.to_string_lossy()).into_owned();
             let mut lines = self.plan.lines(&folder, end.free_bytes);
@@ -193,7 +204,7 @@ impl DryRunReport {
             }
             say(&lines.join("\ns3pull: "));
         }
-        let Some(mut events) = self.events else {
+        let Some(events) = self.events else {
             return Ok(());
         };
         let error = end.error.map(one_line);
@@ -202,23 +213,31 @@ impl DryRunReport {
             n_failed: self.plan.n_failed(),
             ..Counts::default()
         };
-        events
-            .summary(&SummaryEvent {
-                rows: self.plan.n_rows(),
-                planned: self.plan.n_planned,
-                bytes: self.plan.bytes,
-                exit_code: end.exit_code.code(),
-                error: error.as_deref(),
-                // Nothing but a list that cannot be read ends a dry run early.
-                list_complete: end.error.is_none(),
-                ..SummaryEvent::of(
-                    &counts,
-                    &self.plan.failed,
-                    &BTreeMap::new(),
-                    self.started.elapsed(),
-                )
-            })
-            .context("cannot print the last event")
+        let printed = events.summary(&SummaryEvent {
+            rows: self.plan.n_rows(),
+            planned: self.plan.n_planned,
+            bytes: self.plan.bytes,
+            exit_code: end.exit_code.code(),
+            error: error.as_deref(),
+            // Nothing but a list that cannot be read ends a dry run early.
+            list_complete: end.error.is_none(),
+            ..SummaryEvent::of(
+                &counts,
+                &self.plan.failed,
+                &BTreeMap::new(),
+                self.started.elapsed(),
+            )
+        });
+        match printed {
+            // Who closed it has seen enough.
+            Err(error) if error.kind() == ErrorKind::BrokenPipe => Ok(()),
+            printed => printed.context("cannot print the last event"),
+        }
+    }
+
+    /// Waits until what was noted of the lists is printed.
+    pub fn flush_notes(&self) {
+        self.progress.stderr().flush(&Patience::Endless);
     }
 }
 
@@ -254,13 +273,13 @@ impl Plan {
             };
             lines.push(format!("{} to download{unknown}", bytes(self.bytes)));
         }
-        if let Some(free) = free {
-            let verdict = if self.bytes > free {
-                ": NOT ENOUGH"
-            } else {
-                ""
-            };
-            lines.push(format!("{} free for `{folder}`{verdict}", bytes(free)));
+        match free {
+            Some(free) if self.growth > free => lines.push(format!(
+                "warning: the disk is too small: {} for `{folder}`",
+                room(free, self.growth)
+            )),
+            Some(free) => lines.push(format!("{} free for `{folder}`", bytes(free))),
+            None => {}
         }
         lines
     }
@@ -277,6 +296,7 @@ mod tests {
             n_skipped: 30,
             failed: BTreeMap::from([("InvalidRow".to_owned(), 1), ("UnsafeKey".to_owned(), 2)]),
             bytes: 2 << 30,
+            growth: 2 << 30,
             n_without_size: 0,
         };
         assert_eq!(
@@ -294,6 +314,9 @@ mod tests {
             lines[2],
             "2.0 GiB to download, and 7 objects of unknown size"
         );
-        assert_eq!(lines[3], "1.0 GiB free for `out`: NOT ENOUGH");
+        assert_eq!(
+            lines[3],
+            "warning: the disk is too small: 1 GiB free, 2 GiB needed for `out`"
+        );
     }
 }

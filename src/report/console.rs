@@ -1,15 +1,37 @@
-//! The one place that prints for people, on stderr.
+//! The one place that prints: people's text on stderr, events on stdout. During a run each has a queue and a thread of its
+//! own, so that a reader that stalls does not stop downloads without a word.
 
-use std::io::{self, Write};
+use std::io::{self, ErrorKind, Write};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
 
+use super::queue::Queue;
+use super::text::{count, duration};
 use crate::printable::printable;
+use crate::stop::{Phase, Stop};
 
-/// Prints an error that ended the run, with its causes, and a hint where one is known.
+/// How long a line on stderr waits for room before it is dropped.
+const MAX_WAIT: Duration = Duration::from_secs(1);
+
+/// How long nobody has read stdout when that is said, and when stdout counts as closed.
+const STALL_TO_TELL: Duration = Duration::from_secs(5);
+const MAX_STALL: Duration = Duration::from_mins(5);
+
+/// The same, once somebody has stopped the run and waits for its end, and once they have asked twice.
+const MAX_STALL_AFTER_SIGNAL: Duration = Duration::from_secs(5);
+const MAX_STALL_AT_LAST: Duration = Duration::from_millis(300);
+
+/// How often the phase of the run is looked at while a reader is waited for.
+const TICK: Duration = Duration::from_millis(50);
+
+/// Prints an error that ended the run, with its causes, and a hint where one is known, before or after a run.
 pub fn error(error: &anyhow::Error, hint: Option<&str>) {
-    say(&format!("s3pull: error: {}", printable(&one_line(error))));
-    if let Some(hint) = hint {
-        say(&format!("hint: {hint}"));
-    }
+    say(&error_text(error, hint));
+}
+
+pub fn error_text(error: &anyhow::Error, hint: Option<&str>) -> String {
+    let hint = hint.map_or_else(String::new, |hint| format!("\nhint: {}", printable(hint)));
+    format!("s3pull: error: {}{hint}", printable(&one_line(error)))
 }
 
 /// An error and its causes, each told once.
@@ -28,12 +50,271 @@ pub fn one_line(error: &anyhow::Error) -> String {
     message
 }
 
-/// Prints a line, or a few, for people. A stderr that is closed is no reason to stop.
+/// Prints lines for people at once, where nothing is held up by that. A stderr that is closed is no reason to stop.
 pub fn say(lines: &str) {
-    let mut stderr = io::stderr().lock();
+    let _ = io::stderr().lock().write_all(&escaped(lines));
+}
+
+/// Names and the server's words are escaped where they are put in, line ends among them. What slipped through does no harm
+/// either.
+fn escaped(lines: &str) -> Vec<u8> {
+    let mut text = Vec::with_capacity(lines.len() + 1);
     for line in lines.split('\n') {
-        // Names and the server's words are escaped where they are put in, line ends among them. What slipped through
-        // does no harm either.
-        let _ = writeln!(stderr, "{}", printable(line));
+        text.extend_from_slice(printable(line).as_bytes());
+        text.push(b'\n');
+    }
+    text
+}
+
+/// Lines for people during a run. Clones share the queue.
+#[derive(Clone)]
+pub struct Stderr {
+    queue: Queue,
+    /// Lines that nobody will read.
+    n_dropped: Arc<Mutex<u64>>,
+}
+
+impl Stderr {
+    /// `write` is called by a thread of its own.
+    pub fn start(write: impl FnMut(&[u8]) -> io::Result<usize> + Send + 'static) -> Self {
+        Self {
+            queue: Queue::start(write),
+            n_dropped: Arc::default(),
+        }
+    }
+
+    /// Prints a line, or a few. They are dropped, and counted, if there is no room for them for a second: nothing that
+    /// people read is worth stopping downloads for.
+    pub fn say(&self, lines: &str) {
+        let text = escaped(lines);
+        let n_lines = lines.split('\n').count();
+        let mut n_dropped = self
+            .n_dropped
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        let until = Instant::now() + MAX_WAIT;
+        // While lines are being dropped, none waits.
+        let is_dropping = *n_dropped > 0;
+        loop {
+            let lost = dropped_lines(*n_dropped);
+            match self.queue.push(&[&lost[..], &text[..]].concat(), n_lines) {
+                Ok(true) => {
+                    *n_dropped = 0;
+                    return;
+                }
+                Ok(false) if !is_dropping && Instant::now() < until => {
+                    self.queue.wait_for_room(TICK);
+                }
+                Ok(false) => {
+                    *n_dropped += n_lines as u64;
+                    return;
+                }
+                // A stderr that is closed is no reason to stop.
+                Err(_) => return,
+            }
+        }
+    }
+
+    /// Prints lines that must not be dropped, at the end of a run.
+    pub fn insist(&self, lines: &str) {
+        let mut n_dropped = self
+            .n_dropped
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        let lost = dropped_lines(std::mem::take(&mut *n_dropped));
+        self.queue.insist(&[lost, escaped(lines)].concat());
+    }
+
+    /// Waits until everything is printed, or `limit` is over.
+    pub fn flush_within(&self, limit: Duration) {
+        // A stderr that is closed needs no waiting for.
+        let _ = self.queue.flush(limit);
+    }
+
+    /// Waits until everything is printed, unless nobody reads it, and for long enough.
+    pub fn flush(&self, patience: &Patience) {
+        while let Ok(Some(stalled)) = self.queue.flush(TICK) {
+            if patience.is_over(stalled) {
+                return;
+            }
+        }
+    }
+}
+
+fn dropped_lines(n: u64) -> Vec<u8> {
+    if n == 0 {
+        return Vec::new();
+    }
+    let lines = count(n, "line");
+    escaped(&format!("s3pull: {lines} not printed: stderr was not read"))
+}
+
+/// How long readers that stall are waited for.
+#[derive(Debug, Clone)]
+pub enum Patience {
+    /// For as long as it takes: nothing else waits.
+    Endless,
+    /// For a few minutes, and for less once this run is being stopped.
+    Of(Arc<Stop>),
+}
+
+impl Patience {
+    fn is_over(&self, stalled: Duration) -> bool {
+        let Self::Of(stop) = self else {
+            return false;
+        };
+        match stop.awaited_for() {
+            None => stalled >= MAX_STALL,
+            Some(_) if stop.phase() == Phase::Abandoned => stalled >= MAX_STALL_AT_LAST,
+            Some(time) => stalled.min(time) >= MAX_STALL_AFTER_SIGNAL,
+        }
+    }
+}
+
+/// Lines for programs, on stdout.
+pub struct Stdout {
+    queue: Queue,
+    stderr: Stderr,
+    patience: Patience,
+    has_told: bool,
+}
+
+impl Stdout {
+    /// `stderr` is told when nobody reads stdout.
+    pub fn start(stderr: Stderr, patience: Patience) -> Self {
+        let queue = Queue::start(|bytes| io::stdout().lock().write(bytes));
+        Self::of(queue, stderr, patience)
+    }
+
+    fn of(queue: Queue, stderr: Stderr, patience: Patience) -> Self {
+        Self {
+            queue,
+            stderr,
+            patience,
+            has_told: false,
+        }
+    }
+
+    /// Prints a line, which waits for room.
+    ///
+    /// # Errors
+    /// When stdout cannot be written to, or nobody has read it for too long.
+    pub fn print(&mut self, line: &[u8]) -> io::Result<()> {
+        while !self.queue.push(line, 1)? {
+            let stalled = self.queue.wait_for_room(TICK);
+            self.check(stalled)?;
+        }
+        Ok(())
+    }
+
+    /// Waits until everything is printed.
+    ///
+    /// # Errors
+    /// When stdout cannot be written to, or nobody has read it for too long.
+    pub fn flush(&mut self) -> io::Result<()> {
+        while let Some(stalled) = self.queue.flush(TICK)? {
+            self.check(stalled)?;
+        }
+        Ok(())
+    }
+
+    fn check(&mut self, stalled: Duration) -> io::Result<()> {
+        if self.patience.is_over(stalled) {
+            let message = format!("stdout has not been read for {}", duration(stalled));
+            self.queue.close(ErrorKind::TimedOut, message.clone());
+            return Err(io::Error::new(ErrorKind::TimedOut, message));
+        }
+        if stalled >= STALL_TO_TELL && !self.has_told {
+            self.has_told = true;
+            self.stderr.say(&format!(
+                "s3pull: warning: stdout has not been read for {} s; waiting",
+                STALL_TO_TELL.as_secs()
+            ));
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::queue::tests::Reader;
+    use super::*;
+
+    fn text(read: &Mutex<Vec<u8>>) -> String {
+        String::from_utf8(read.lock().unwrap().clone()).unwrap()
+    }
+
+    #[test]
+    fn a_stderr_that_is_not_read_holds_nobody_up_and_what_was_dropped_is_told() {
+        let (reader, write) = Reader::stalled();
+        let stderr = Stderr::start(write);
+        let started = Instant::now();
+        for n in 0..100_000 {
+            stderr.say(&format!("line {n}"));
+        }
+        assert!(started.elapsed() < Duration::from_secs(30));
+        stderr.insist("the summary\nof two lines");
+        let read = reader.read_on();
+        stderr.flush(&Patience::Endless);
+        let text = text(&read);
+        let lines: Vec<_> = text.lines().collect();
+        let [printed @ .., dropped, "the summary", "of two lines"] = &lines[..] else {
+            panic!("{:?}", lines.last());
+        };
+        for (n, line) in printed.iter().enumerate() {
+            assert_eq!(*line, format!("line {n}"));
+        }
+        let n_dropped = super::super::text::number(100_000 - printed.len() as u64);
+        let expected = format!("s3pull: {n_dropped} lines not printed: stderr was not read");
+        assert_eq!(*dropped, expected);
+    }
+
+    #[test]
+    fn lines_that_were_dropped_are_told_before_the_next_one() {
+        let (reader, write) = Reader::stalled();
+        let stderr = Stderr::start(write);
+        *stderr.n_dropped.lock().unwrap() = 1;
+        stderr.say("next");
+        let read = reader.read_on();
+        stderr.flush(&Patience::Endless);
+        assert_eq!(
+            text(&read),
+            "s3pull: 1 line not printed: stderr was not read\nnext\n"
+        );
+    }
+
+    #[test]
+    fn a_stdout_that_is_not_read_counts_as_closed_once_the_run_was_stopped() {
+        let (_stdout_reader, stdout_write) = Reader::stalled();
+        let (stderr_reader, stderr_write) = Reader::stalled();
+        let stderr = Stderr::start(stderr_write);
+        let stop = Arc::new(Stop::default());
+        let patience = Patience::Of(Arc::clone(&stop));
+        let mut stdout = Stdout::of(Queue::start(stdout_write), stderr.clone(), patience);
+        stdout.check(STALL_TO_TELL).unwrap();
+        stdout.check(MAX_STALL / 2).unwrap();
+        stop.be_awaited();
+        stdout.check(MAX_STALL / 2).unwrap();
+        stop.escalate(Phase::Abandoned);
+        let error = loop {
+            // Until there is no more room.
+            if let Err(error) = stdout.print(b"event\n") {
+                break error;
+            }
+        };
+        assert_eq!(error.kind(), ErrorKind::TimedOut);
+        let read = stderr_reader.read_on();
+        stderr.flush(&Patience::Endless);
+        assert_eq!(
+            text(&read),
+            "s3pull: warning: stdout has not been read for 5 s; waiting\n"
+        );
+    }
+
+    #[test]
+    fn nobody_waits_for_ever() {
+        let patience = Patience::Of(Arc::default());
+        assert!(!patience.is_over(MAX_STALL / 2) && patience.is_over(MAX_STALL));
+        assert!(!Patience::Endless.is_over(MAX_STALL * 100));
     }
 }

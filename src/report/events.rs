@@ -2,13 +2,14 @@
 //! The README documents the members, and a test holds it against what is printed here.
 
 use std::collections::BTreeMap;
-use std::io::{self, Write};
+use std::io;
 use std::time::{Duration, SystemTime};
 
 use serde::Serialize;
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 
+use super::console::Stdout;
 use super::text::below_output;
 use crate::meter::Counts;
 use crate::outcome::{Failure, Outcome, SkipReason, Verification};
@@ -17,8 +18,9 @@ use crate::sink::files::LocalPath;
 use crate::source::{ListOptions, ListSource};
 use crate::transfer::Finished;
 
-/// Writes events, each of which at once leaves this process.
+/// Prints events, each of which leaves this process as soon as it is read.
 pub struct Events {
+    stdout: Stdout,
     bucket: String,
     /// What each list is called; `None` for keys of the command line.
     lists: Vec<Option<String>>,
@@ -80,8 +82,9 @@ pub struct SummaryEvent<'a> {
 }
 
 impl Events {
-    pub fn new(list: &ListOptions, output_prefix: &str) -> Self {
+    pub fn new(list: &ListOptions, output_prefix: &str, stdout: Stdout) -> Self {
         Self {
+            stdout,
             bucket: list.bucket.clone(),
             lists: list.sources.iter().map(ListSource::typed).collect(),
             output_prefix: output_prefix.to_owned(),
@@ -104,7 +107,7 @@ impl Events {
                 &finished.outcome,
             )
         };
-        write(&mut self.line, &event)
+        print(&mut self.stdout, &mut self.line, &event)
     }
 
     /// A row that a dry run would download.
@@ -121,7 +124,7 @@ impl Events {
             etag: entry.etag.as_deref(),
             ..ObjectEvent::blank(entry, &self.bucket)
         };
-        write(&mut self.line, &event)
+        print(&mut self.stdout, &mut self.line, &event)
     }
 
     /// A row of which a dry run knows that it would not be downloaded.
@@ -140,13 +143,16 @@ impl Events {
             line: place.line,
             ..ObjectEvent::of(entry, bucket.unwrap_or(&self.bucket), outcome)
         };
-        write(&mut self.line, &event)
+        print(&mut self.stdout, &mut self.line, &event)
     }
 
+    /// Prints the last event, and waits until all of them are read.
+    ///
     /// # Errors
     /// When stdout cannot be written to.
-    pub fn summary(&mut self, summary: &SummaryEvent<'_>) -> io::Result<()> {
-        write(&mut self.line, summary)
+    pub fn summary(mut self, summary: &SummaryEvent<'_>) -> io::Result<()> {
+        print(&mut self.stdout, &mut self.line, summary)?;
+        self.stdout.flush()
     }
 
     fn path(&self, path: &LocalPath) -> String {
@@ -258,12 +264,11 @@ fn name_of(lists: &[Option<String>], place: Place) -> Option<&str> {
     lists.get(place.list)?.as_deref()
 }
 
-fn write(line: &mut Vec<u8>, event: &impl Serialize) -> io::Result<()> {
+fn print(stdout: &mut Stdout, line: &mut Vec<u8>, event: &impl Serialize) -> io::Result<()> {
     line.clear();
     serde_json::to_writer(&mut *line, event)?;
     line.push(b'\n');
-    // Stdout passes on what ends in a line's end.
-    io::stdout().lock().write_all(line)
+    stdout.print(line)
 }
 
 fn millis(duration: Duration) -> u64 {

@@ -18,7 +18,7 @@ use crate::sink::files::{PartialFile, UserFile, open_stream};
 use crate::source::ListOptions;
 use crate::transfer::Finished;
 
-pub(super) const HEADER: [&str; 18] = [
+pub(super) const HEADER: [&str; 19] = [
     "key",
     "bucket",
     "version_id",
@@ -31,6 +31,7 @@ pub(super) const HEADER: [&str; 18] = [
     "etag",
     "dest",
     "source",
+    "last_modified",
     "md5",
     "sha256",
     "sha1",
@@ -174,6 +175,11 @@ impl FailedKeys {
             .size
             .map(|size| size.to_string())
             .unwrap_or_default();
+        let last_modified = finished
+            .entry
+            .last_modified
+            .map(|time| time.to_string())
+            .unwrap_or_default();
         // In the order of the header, which is that of `RowAlgorithm::ALL`.
         let checksums = RowAlgorithm::ALL.map(|algorithm| {
             let checksum = finished.entry.checksum(algorithm);
@@ -192,6 +198,7 @@ impl FailedKeys {
             finished.entry.etag.as_deref().unwrap_or_default(),
             finished.entry.dest.as_deref().unwrap_or_default(),
             &source,
+            &last_modified,
         ];
         let checksums = checksums.iter().map(String::as_str);
         self.writer.add(columns.into_iter().chain(checksums))?;

@@ -7,10 +7,14 @@ mod ending;
 pub(crate) mod events;
 mod failed_keys;
 mod list_notes;
+mod other_bucket;
 pub(crate) mod progress;
+mod queue;
 mod rate;
 mod record_file;
 mod record_place;
+#[cfg(test)]
+mod round_trip;
 mod summary;
 mod tally;
 pub(crate) mod text;
@@ -22,7 +26,7 @@ use std::time::{Duration, Instant};
 
 use bottleneck::{Bottleneck, Measured};
 pub use console::error;
-use console::{one_line, say};
+use console::{Patience, Stdout, error_text, one_line};
 use ending::Ending;
 use events::{Events, SummaryEvent};
 pub use failed_keys::FailedKeys;
@@ -38,14 +42,18 @@ use crate::config::Config;
 use crate::exit_code::ExitCode;
 use crate::meter::{Meter, Wait};
 use crate::options::Verbosity;
-use crate::outcome::{Class, ErrorCode, Failure, Outcome, Verification};
+use crate::outcome::{Class, ErrorCode, Failure, Outcome, SkipReason, Verification};
 use crate::printable::printable;
 use crate::sink::files::OnWarning;
 use crate::source::ListSource;
+use crate::stop::Stop;
 use crate::transfer::{Finished, Limit, ListEnd, Observer, ObserverError, OnRequest};
 
 /// Failures that are printed one by one; the CSV has them all.
 pub(crate) const MAX_PRINTED_FAILURES: u64 = 10;
+
+/// How long a reader of stderr is waited for when the process is about to end.
+const LAST_RESORT: Duration = Duration::from_millis(150);
 
 /// Watches a run and tells of it.
 pub struct Report {
@@ -65,10 +73,14 @@ pub struct Report {
     lists: Vec<ListSource>,
     /// Objects of another size than their row says.
     n_other_size: u64,
+    /// Files that were kept although nothing tells the content of their objects.
+    n_not_verified: u64,
     sync: bool,
     list_end: ListEnd,
     /// Whether each failed row is in the CSV.
     is_recorded: bool,
+    /// How long readers that stall are waited for.
+    patience: Patience,
 }
 
 /// How the run ended.
@@ -92,14 +104,19 @@ impl Report {
         place: RecordPlace,
         limit: Limit,
         meter: Arc<Meter>,
+        stop: Arc<Stop>,
     ) -> anyhow::Result<Self> {
         let failed_keys = FailedKeys::create(place, &config.list)?;
+        let progress = Progress::start(config.progress, limit.clone(), Arc::clone(&meter));
+        let patience = Patience::Of(stop);
+        let events = config.json.then(|| {
+            let stdout = Stdout::start(progress.stderr().clone(), patience.clone());
+            Events::new(&config.list, &output_prefix(&config.output), stdout)
+        });
         Ok(Self {
-            progress: Progress::start(config.progress, limit.clone(), Arc::clone(&meter)),
+            progress,
             failed_keys,
-            events: config
-                .json
-                .then(|| Events::new(&config.list, &output_prefix(&config.output))),
+            events,
             limit,
             meter,
             verbosity: config.verbosity,
@@ -111,9 +128,11 @@ impl Report {
             retry_command: config.retry_command.clone(),
             lists: config.list.sources.clone(),
             n_other_size: 0,
+            n_not_verified: 0,
             sync: config.sync,
             list_end: ListEnd::Whole,
             is_recorded: true,
+            patience,
         })
     }
 
@@ -156,13 +175,15 @@ impl Report {
     /// Leaves the failed rows where they are found when the run cannot be waited for.
     pub fn on_last_resort(&self) -> Box<dyn FnOnce() + Send> {
         let rescue = self.failed_keys.rescue();
+        let stderr = self.progress.stderr().clone();
         Box::new(move || {
             if let Some(left) = rescue.and_then(Rescue::leave) {
                 let left = left.to_string_lossy().into_owned();
-                say(&format!(
+                stderr.insist(&format!(
                     "s3pull: stopped at once; the failed rows so far are in {}",
                     printable(&left)
                 ));
+                stderr.flush_within(LAST_RESORT);
             }
         })
     }
@@ -186,11 +207,11 @@ impl Report {
     /// Ends the report: why the run ended early, the CSV at its final path, the summary and the last event. Returns the
     /// exit code, which is another than that of `end` if one of these cannot be.
     pub fn finish(self, end: &RunEnd) -> ExitCode {
-        self.progress.stop();
+        let stderr = self.progress.stderr().clone();
         let mut exit_code = end.exit_code;
         let mut why = end.error.as_ref().map(one_line);
         if let Some(error) = &end.error {
-            self::error(error, end.hint.as_deref());
+            stderr.insist(&error_text(error, end.hint.as_deref()));
         }
         let counts = self.meter.counts();
         let measured = self.measured();
@@ -201,17 +222,19 @@ impl Report {
             sync: self.sync,
         });
         if let Some(error) = &finished.error {
-            self::error(error, None);
+            stderr.insist(&error_text(error, None));
             exit_code = ExitCode::Fatal;
             why.get_or_insert_with(|| one_line(error));
         }
+        self.progress.stop();
         if self.verbosity > Verbosity::Quiet {
-            say(&summary::text(&Summary {
+            stderr.insist(&summary::text(&Summary {
                 counts,
                 tally: &self.tally,
                 stopped_by: end.stopped_by,
                 all_missing: self.tally.all_missing(&counts, self.format.get().copied()),
                 n_other_size: self.n_other_size,
+                n_not_verified: self.n_not_verified,
                 verified: &self.verified,
                 throttling: measured.throttling,
                 elapsed: measured.elapsed,
@@ -229,9 +252,10 @@ impl Report {
             list_end: self.list_end,
         };
         for line in ending::lines(&ending) {
-            say(&line);
+            stderr.insist(&line);
         }
-        let Some(mut events) = self.events else {
+        let Some(events) = self.events else {
+            stderr.flush(&self.patience);
             return exit_code;
         };
         let is_complete =
@@ -254,9 +278,10 @@ impl Report {
         });
         if let Err(error) = printed {
             let error = anyhow::Error::new(error).context("cannot print the last event");
-            self::error(&error, None);
-            return ExitCode::Fatal;
+            stderr.insist(&error_text(&error, None));
+            exit_code = ExitCode::Fatal;
         }
+        stderr.flush(&self.patience);
         exit_code
     }
 
@@ -321,6 +346,7 @@ impl Observer for Report {
                 }
             }
             Outcome::Skipped(reason) => {
+                self.n_not_verified += u64::from(*reason == SkipReason::NotVerified);
                 if self.verbosity >= Verbosity::Verbose {
                     self.progress.println(&format!(
                         "s3pull: skipped {} ({reason})",

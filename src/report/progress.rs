@@ -2,14 +2,14 @@
 //!
 //! A thread reads the meter a few times a second; the downloads themselves never touch the bar.
 
-use std::io::IsTerminal;
+use std::io::{self, IsTerminal, Write};
 use std::sync::mpsc::{self, RecvTimeoutError};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
-use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
 
+use super::console::Stderr;
 use super::rate::Rate;
 use super::text::{bytes, duration, number};
 use crate::meter::{Counts, LargeObject, Meter};
@@ -20,6 +20,8 @@ use crate::transfer::Limit;
 
 const REDRAW_INTERVAL: Duration = Duration::from_millis(100);
 const LINE_INTERVAL: Duration = Duration::from_secs(10);
+/// How long a terminal may take to show the last of the bars.
+const MAX_WAIT_FOR_TERMINAL: Duration = Duration::from_secs(1);
 /// Large objects with a line of their own.
 const MAX_LARGE: usize = 3;
 
@@ -32,13 +34,15 @@ struct Shared {
     bars: MultiProgress,
     totals: OnceLock<Totals>,
     limit: Limit,
+    stderr: Stderr,
     ticker: Mutex<Option<Ticker>>,
 }
 
 struct Ticker {
     /// Dropped to end the thread.
     stop: mpsc::Sender<()>,
-    thread: JoinHandle<()>,
+    /// Disconnected when the thread has ended.
+    ended: mpsc::Receiver<()>,
 }
 
 impl Progress {
@@ -55,16 +59,23 @@ impl Progress {
         } else {
             ProgressDrawTarget::hidden()
         };
+        let bars = MultiProgress::with_draw_target(target);
+        let suspended = bars.clone();
+        let stderr =
+            Stderr::start(move |bytes| suspended.suspend(|| io::stderr().lock().write(bytes)));
         let shared = Arc::new(Shared {
-            bars: MultiProgress::with_draw_target(target),
+            bars,
             totals: OnceLock::new(),
             limit,
+            stderr,
             ticker: Mutex::new(None),
         });
         if mode != ProgressMode::None {
             let (stop, stopped) = mpsc::channel();
+            let (ending, ended) = mpsc::channel();
             let watched = Arc::clone(&shared);
-            let thread = std::thread::spawn(move || {
+            std::thread::spawn(move || {
+                let _ending: mpsc::Sender<()> = ending;
                 if is_bar {
                     draw_bars(&watched, &meter, &stopped);
                 } else {
@@ -72,7 +83,7 @@ impl Progress {
                 }
             });
             *shared.ticker.lock().unwrap_or_else(PoisonError::into_inner) =
-                Some(Ticker { stop, thread });
+                Some(Ticker { stop, ended });
         }
         Self(shared)
     }
@@ -90,10 +101,15 @@ impl Progress {
 
     /// Prints a line without spoiling the bars.
     pub fn println(&self, line: &str) {
-        self.0.bars.suspend(|| super::console::say(line));
+        self.0.stderr.say(line);
     }
 
-    /// Takes the bars away.
+    /// What lines are printed on, without spoiling the bars.
+    pub fn stderr(&self) -> &Stderr {
+        &self.0.stderr
+    }
+
+    /// Takes the bars away, unless the terminal takes nothing at the moment.
     pub fn stop(&self) {
         let ticker = self
             .0
@@ -101,13 +117,15 @@ impl Progress {
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
             .take();
-        if let Some(Ticker { stop, thread }) = ticker {
-            drop(stop);
-            // A thread that panicked has nothing more to show.
-            let _ = thread.join();
+        let Some(Ticker { stop, ended }) = ticker else {
+            return;
+        };
+        drop(stop);
+        // A thread that is not over by then is held up by the terminal, and clears it as soon as it can go on.
+        if ended.recv_timeout(MAX_WAIT_FOR_TERMINAL) == Err(RecvTimeoutError::Disconnected) {
+            // A terminal that is gone needs no clearing.
+            let _ = self.0.bars.clear();
         }
-        // A terminal that is gone needs no clearing.
-        let _ = self.0.bars.clear();
     }
 }
 
@@ -165,7 +183,7 @@ fn print_lines(shared: &Shared, meter: &Meter, stopped: &mpsc::Receiver<()>) {
         let counts = meter.counts();
         rate.note(Instant::now(), &counts);
         let (totals, large) = (shared.totals.get(), meter.large_objects());
-        super::console::say(&format!(
+        shared.stderr.say(&format!(
             "s3pull: {}",
             status(&counts, totals, &large, &shared.limit, &rate)
         ));

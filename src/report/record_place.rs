@@ -5,20 +5,10 @@ use std::path::{Path, PathBuf};
 
 use anyhow::Context;
 
+use super::other_bucket::{KNOWN_COLUMNS, other_bucket};
+use crate::options::FailedName;
 use crate::sink::files::{UserFile, first_bytes, is_same_file};
 use crate::source::ListOptions;
-
-/// Columns by which a failed-keys CSV of any version is known: the first ones of the first version.
-pub(super) const KNOWN_COLUMNS: [&str; 8] = [
-    "key",
-    "bucket",
-    "version_id",
-    "error",
-    "status",
-    "attempts",
-    "request_id",
-    "message",
-];
 
 /// More bytes than a header has, of this version or a later one.
 const MAX_HEADER: u64 = 1024;
@@ -41,11 +31,17 @@ pub enum RefusedPlace {
         .0.display()
     )]
     ListOfAllShards(PathBuf),
+    #[error(
+        "`{}` has the failed keys of the bucket `{}`, which this run would replace",
+        .path.display(),
+        .bucket.escape_debug()
+    )]
+    OtherBucket { path: PathBuf, bucket: String },
 }
 
 impl RefusedPlace {
-    pub fn hint(&self) -> &'static str {
-        match self {
+    pub fn hint(&self) -> String {
+        let hint = match self {
             Self::Foreign(_) => {
                 "`--failed` names the file to write; to retry failed keys, give the CSV as `--keys`"
             }
@@ -56,7 +52,15 @@ impl RefusedPlace {
             Self::ListOfAllShards(_) => {
                 "without `--failed`, each shard writes a CSV of its own: `s3pull-failed-K-of-N.csv`"
             }
-        }
+            Self::OtherBucket { path, bucket } => {
+                return format!(
+                    "retry them first, with `--bucket {bucket} --keys {path}`; or name another file for this run with `--failed FILE`; `--failed {path}` replaces it",
+                    bucket = bucket.escape_debug(),
+                    path = path.display(),
+                );
+            }
+        };
+        hint.to_owned()
     }
 }
 
@@ -75,7 +79,7 @@ impl RecordPlace {
     ///
     /// # Errors
     /// [`RefusedPlace`] when something is there that must not be replaced; else when the file system does not say.
-    pub fn find(path: &Path, list: &ListOptions) -> anyhow::Result<Self> {
+    pub fn find(path: &Path, name: FailedName, list: &ListOptions) -> anyhow::Result<Self> {
         let file = UserFile::at(path).with_context(|| cannot_write(path))?;
         match &file {
             UserFile::InTheWay(kind) => {
@@ -91,6 +95,17 @@ impl RecordPlace {
                 if list.shard.is_some() && list.files().any(|list| is_same_file(list, target)) =>
             {
                 return Err(RefusedPlace::ListOfAllShards(path.to_owned()).into());
+            }
+            // What is read from it is written to it again.
+            UserFile::File(target)
+                if name == FailedName::Default
+                    && !list.files().any(|list| is_same_file(list, target)) =>
+            {
+                let other = other_bucket_at(target, &list.bucket);
+                if let Some(bucket) = other.with_context(|| cannot_write(path))? {
+                    let path = path.to_owned();
+                    return Err(RefusedPlace::OtherBucket { path, bucket }.into());
+                }
             }
             UserFile::File(_) | UserFile::Stream => {}
         }
@@ -123,6 +138,13 @@ impl RecordPlace {
             }
             UserFile::Stream | UserFile::InTheWay(_) => Vec::new(),
         }
+    }
+}
+
+fn other_bucket_at(path: &Path, bucket: &str) -> io::Result<Option<String>> {
+    match other_bucket(path, bucket) {
+        Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
+        other => other,
     }
 }
 

@@ -19,6 +19,8 @@ pub struct Summary<'a> {
     pub all_missing: Option<String>,
     /// Objects of another size than their row says.
     pub n_other_size: u64,
+    /// Files that were kept although nothing tells the content of their objects.
+    pub n_not_verified: u64,
     /// Files by verdict.
     pub verified: &'a BTreeMap<Verification, u64>,
     pub throttling: Throttling,
@@ -56,6 +58,12 @@ pub fn text(summary: &Summary<'_>) -> String {
         lines.push(format!(
             "{} of another size than the list says: changed since it was made",
             count(summary.n_other_size, "object")
+        ));
+    }
+    if summary.n_not_verified > 0 {
+        lines.push(format!(
+            "{} kept by size and time: S3 has no checksum to verify them with",
+            count(summary.n_not_verified, "file")
         ));
     }
     if throttling.n_replies > 0 {
@@ -125,6 +133,7 @@ mod tests {
             stopped_by: None,
             all_missing: None,
             n_other_size: 0,
+            n_not_verified: 0,
             verified,
             throttling: Throttling {
                 n_replies: 0,

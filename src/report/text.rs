@@ -5,6 +5,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use crate::exit_code::ExitCode;
+pub use crate::printable::bytes;
 use crate::printable::printable;
 use crate::row::Place;
 use crate::source::ListSource;
@@ -51,23 +52,6 @@ pub fn number(n: u64) -> String {
         grouped.push(digit);
     }
     grouped
-}
-
-/// `512 B`, `1.5 MiB`
-pub fn bytes(n: u64) -> String {
-    const UNITS: [&str; 6] = ["KiB", "MiB", "GiB", "TiB", "PiB", "EiB"];
-    if n < 1024 {
-        return format!("{n} B");
-    }
-    #[expect(clippy::cast_precision_loss, reason = "shown with one decimal")]
-    let mut value = n as f64 / 1024.0;
-    let mut unit = 0;
-    // What would be rounded up to 1024.0 belongs to the next unit.
-    while value >= 1023.95 && unit + 1 < UNITS.len() {
-        value /= 1024.0;
-        unit += 1;
-    }
-    format!("{value:.1} {}", UNITS[unit])
 }
 
 /// `4 ms`, `0.42 s`, `12.3 s`, `2m 05s`, `3h 02m`
@@ -155,7 +139,8 @@ pub fn request_line(note: &RequestNote<'_>) -> String {
         None => String::new(),
     };
     let line = format!(
-        "s3pull: GET {}{range}: {}{error}",
+        "s3pull: {} {}{range}: {}{error}",
+        note.method.as_str(),
         note.key,
         duration(note.time)
     );
@@ -192,11 +177,6 @@ mod tests {
         );
         assert_eq!(count(1, "object"), "1 object");
         assert_eq!(count(1_000, "object"), "1,000 objects");
-        assert_eq!(
-            [0, 1023, 1024, 1_572_864, u64::MAX].map(bytes),
-            ["0 B", "1023 B", "1.0 KiB", "1.5 MiB", "16.0 EiB"]
-        );
-        assert_eq!(bytes(1024 * 1024 - 1), "1.0 MiB");
     }
 
     #[test]

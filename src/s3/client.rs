@@ -17,7 +17,7 @@ use super::account::profile::Profile;
 use super::account::{endpoint, region};
 use super::body::{Body, read_beginning};
 use super::error::GetError;
-use super::get::{GetRequest, GetResponse};
+use super::get::{GetRequest, GetResponse, Method};
 use super::http::pool::Pool;
 use super::http::proxy::Proxies;
 use super::http::sdk::SdkClient;
@@ -132,7 +132,10 @@ impl Client {
         let reply = reply.map_err(|error| GetError::of_transport(&error))?;
         let (head, body) = reply.into_parts();
         if head.status.is_success() {
-            let framing = Framing::of(&head, body.size_hint().exact());
+            let framing = match get.method {
+                Method::Get => Framing::of(&head, body.size_hint().exact()),
+                Method::Head => Framing::of_absent(&head),
+            };
             let response = GetResponse::read(&head, framing, get.part.as_ref())?;
             self.0.is_known_as_s3.store(true, Relaxed);
             return Ok(response.with(Body::new(body, *timeout)));

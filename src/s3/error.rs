@@ -2,7 +2,7 @@
 //! need.
 
 use std::fmt::Display;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use http::StatusCode;
 
@@ -23,6 +23,8 @@ pub struct GetError {
     pub message: String,
     /// How long the server asks the client to wait.
     pub retry_after: Option<Duration>,
+    /// When the object was last modified, if the answer says so: one that [is not modified](Self::is_not_modified) may.
+    pub last_modified: Option<SystemTime>,
     pub sign: Sign,
     /// Whether the reply came from an S3 server.
     pub(super) is_of_s3: bool,
@@ -39,6 +41,7 @@ impl GetError {
             request_id: None,
             message: message.into(),
             retry_after: None,
+            last_modified: None,
             sign: Sign::Nothing,
             is_of_s3: false,
             lesson: None,

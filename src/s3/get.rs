@@ -6,9 +6,35 @@ use std::time::SystemTime;
 use super::body::Body;
 use super::checksum::Checksum;
 
+/// Whether an object is sent, or only what its answer would say of it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Method {
+    Get,
+    Head,
+}
+
+impl Method {
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Get => "GET",
+            Self::Head => "HEAD",
+        }
+    }
+}
+
+impl From<Method> for http::Method {
+    fn from(method: Method) -> Self {
+        match method {
+            Method::Get => Self::GET,
+            Method::Head => Self::HEAD,
+        }
+    }
+}
+
 /// What to get.
 #[derive(Debug, Clone)]
 pub struct GetRequest<'a> {
+    pub method: Method,
     pub key: &'a str,
     pub version_id: Option<&'a str>,
     /// Fail with [`GetError::is_not_modified`](super::GetError::is_not_modified) unless the object was modified after this

@@ -29,7 +29,7 @@ pub use body::Step;
 pub use checksum::{Checksum, ChecksumAlgorithm};
 pub use client::Client;
 pub use error::GetError;
-pub use get::{GetRequest, GetResponse, Part};
+pub use get::{GetRequest, GetResponse, Method, Part};
 pub use options::{ConnectError, ConnectOptions};
 
 /// Reads bytes as a reply to a GET of an object, and of a part of it, for fuzzing. The first line is the status, each line

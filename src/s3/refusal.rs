@@ -6,6 +6,7 @@ use http::response::Parts;
 use http::{Uri, header};
 
 use super::class::classify;
+use super::date;
 use super::error::{GetError, changed};
 use super::error_body::{ErrorBody, cut};
 use super::headers::text;
@@ -57,6 +58,7 @@ impl GetError {
             .with_lesson(Lesson::of(head, &body));
         error.request_id = header("x-amz-request-id").map(|id| cut(id, MAX_TARGET));
         error.retry_after = retry_after(head);
+        error.last_modified = header("last-modified").and_then(date::parse);
         // Ranges or conditions on them are not implemented: the server did send the whole object.
         if asked.is_part && status == 501 {
             error.sign = Sign::NoParts;

@@ -9,7 +9,7 @@ use http::response::Parts;
 use super::date;
 use super::error::{GetError, changed};
 use super::get::{GetResponse, Part};
-use super::headers::{Headers, checksum_of, md5_of, parse_content_range};
+use super::headers::{Headers, checksum_of, md5_of, number, parse_content_range, text};
 use crate::outcome::{Class, ErrorCode};
 
 /// What marks the end of a body.
@@ -32,6 +32,15 @@ impl Framing {
             None if is_chunked() => Self::Chunked,
             None => Self::Connection,
         }
+    }
+}
+
+impl Framing {
+    /// Of a body that is not sent: that of a HEAD.
+    pub(super) fn of_absent(head: &Parts) -> Self {
+        let length = head.headers.get(http::header::CONTENT_LENGTH);
+        let length = length.and_then(text).and_then(number);
+        length.map_or(Self::Chunked, Self::Counted)
     }
 }
 

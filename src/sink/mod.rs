@@ -3,17 +3,24 @@
 
 pub mod files;
 mod gathered;
+mod room;
 
+use std::num::NonZeroUsize;
+use std::ops::ControlFlow;
 use std::sync::Arc;
+use std::thread;
 use std::time::SystemTime;
 
 use bytes::Bytes;
+use tokio::sync::Semaphore;
 
 use crate::meter::{Meter, Wait};
 use crate::options::IfExists;
 use crate::outcome::{Class, ErrorCode, Failure, SkipReason};
+use crate::row::Entry;
 use files::{DonePart, Identity, LocalError, LocalPath, OutputFolder, PartialFile, ResumableFile};
 pub use gathered::Gathered;
+use room::{Holder, Room};
 
 /// Bytes gathered before they are written. An object that is smaller is created, written and renamed in one
 /// blocking call, since the hop to a thread that may block costs more than the system calls.
@@ -25,6 +32,9 @@ pub struct Sink {
     output: OutputFolder,
     if_exists: IfExists,
     meter: Arc<Meter>,
+    room: Room,
+    /// Files that may be read at once.
+    readers: Semaphore,
 }
 
 /// What to do about an object, in view of what is at its path already.
@@ -33,6 +43,18 @@ pub enum Admission {
     Fetch,
     /// Keep the file unless the object was modified after this time.
     FetchIfNewer(SystemTime),
+    /// Keep the file if the object has this size and time, of which whole seconds count.
+    FetchUnlessSame {
+        size: u64,
+        modified: SystemTime,
+        /// Whether an object that has the time has the size, too, as far as its row says: else only the answer tells.
+        may_have_size: bool,
+    },
+    /// Keep the file, which has this size and time, if it has the object's content.
+    Verify {
+        size: u64,
+        modified: SystemTime,
+    },
     Skip(SkipReason),
 }
 
@@ -42,35 +64,86 @@ impl Sink {
             output,
             if_exists,
             meter,
+            room: Room::default(),
+            readers: Semaphore::new(thread::available_parallelism().map_or(1, NonZeroUsize::get)),
         }
     }
 
-    /// What to do about an object of `size` bytes, as far as the row says, whose file would be at `path`.
+    /// What to do about the object of a row whose file would be at `path`.
     ///
     /// # Errors
     /// When what is there can be neither replaced nor looked at.
     pub async fn admit(
         self: &Arc<Self>,
         path: &Arc<LocalPath>,
-        size: Option<u64>,
+        entry: &Arc<Entry>,
     ) -> Result<Admission, Failure> {
         // A folder marker writes no file, so it replaces none.
         if self.if_exists == IfExists::Overwrite || path.is_folder() {
             return Ok(Admission::Fetch);
         }
-        let (sink, path) = (Arc::clone(self), Arc::clone(path));
+        let (sink, path, entry) = (Arc::clone(self), Arc::clone(path), Arc::clone(entry));
         let looking = move || {
             Ok(match (sink.output.file_at(&path)?, sink.if_exists) {
                 (None, _) | (Some(_), IfExists::Overwrite) => Admission::Fetch,
                 (Some(file), IfExists::Newer) => Admission::FetchIfNewer(file.modified),
-                (Some(file), IfExists::Skip) if !file.may_have(size) => Admission::Fetch,
+                (Some(file), IfExists::Skip) if !file.may_have(entry.size) => Admission::Fetch,
                 (Some(_), IfExists::Skip) => {
                     sink.output.remove_leftovers(&path);
                     Admission::Skip(SkipReason::Exists)
                 }
+                (Some(file), IfExists::Changed) if file.is_same(&entry) => {
+                    sink.output.remove_leftovers(&path);
+                    Admission::Skip(SkipReason::NotModified)
+                }
+                (Some(file), IfExists::Changed) => match file.size {
+                    Some(size) => Admission::FetchUnlessSame {
+                        size,
+                        modified: file.modified,
+                        // What a power cut leaves has its time, and no bytes.
+                        may_have_size: size > 0 && file.may_have(entry.size),
+                    },
+                    None => Admission::Fetch,
+                },
+                (Some(file), IfExists::Verify) => match file.size {
+                    Some(size) => Admission::Verify {
+                        size,
+                        modified: file.modified,
+                    },
+                    None => Admission::Fetch,
+                },
             })
         };
         blocking(&self.meter, looking).await
+    }
+
+    /// Hands the bytes of the file at `path` to `digest`, in order and for as long as `goes_on`, and returns it with their
+    /// number. As many files are read at once as there are cores.
+    ///
+    /// # Errors
+    /// When the file cannot be read.
+    pub async fn read<D: Send + 'static>(
+        self: &Arc<Self>,
+        path: &Arc<LocalPath>,
+        mut digest: D,
+        update: fn(&mut D, &[u8]),
+        goes_on: impl Fn() -> bool + Send + 'static,
+    ) -> Result<(D, u64), Failure> {
+        let (sink, path) = (Arc::clone(self), Arc::clone(path));
+        // It is never closed.
+        let _reading = self.readers.acquire().await;
+        let reading = move || {
+            let n_bytes = sink.output.read(&path, |bytes| {
+                update(&mut digest, bytes);
+                if goes_on() {
+                    ControlFlow::Continue(())
+                } else {
+                    ControlFlow::Break(())
+                }
+            })?;
+            Ok((digest, n_bytes))
+        };
+        blocking(&self.meter, reading).await
     }
 
     /// Removes what a killed run left beside the file at `path`, which is kept.
@@ -98,22 +171,31 @@ impl Sink {
     }
 
     /// Begins an object whose parts come in any order, or goes on with what an earlier run left of it: the parts that
-    /// are there come with it. They are read once more: `on_found` is told the bytes of each.
+    /// are there come with it. They are read once more: `on_found` is told the bytes of each. While the disk is full, the
+    /// run's other large objects are waited for.
     ///
     /// # Errors
-    /// When the file cannot be made, or another process is writing it.
+    /// When the file cannot be made, there is no room for it, or another process is writing it.
     pub async fn parts(
         self: &Arc<Self>,
         path: &Arc<LocalPath>,
         identity: Identity,
         on_found: impl FnMut(u64) + Send + 'static,
     ) -> Result<(PartWriter, Vec<DonePart>), Failure> {
-        let (sink, path) = (Arc::clone(self), Arc::clone(path));
-        let beginning = move || sink.output.begin_resumable(&path, &identity, on_found);
-        let (file, done) = blocking(&self.meter, beginning).await?;
+        // What was found is told once, however often it is tried.
+        let mut on_found: Option<Box<dyn FnMut(u64) + Send>> = Some(Box::new(on_found));
+        let begin = || {
+            let (sink, path, identity) = (Arc::clone(self), Arc::clone(path), identity.clone());
+            let on_found = on_found.take().unwrap_or_else(|| Box::new(|_| {}));
+            blocking(&self.meter, move || {
+                sink.output.begin_resumable(&path, &identity, on_found)
+            })
+        };
+        let ((file, done), holder) = self.room.for_large(begin).await?;
         let writer = PartWriter {
             file: Arc::new(file),
             meter: Arc::clone(&self.meter),
+            _holder: Arc::new(holder),
         };
         Ok((writer, done))
     }
@@ -182,15 +264,27 @@ impl StreamWriter {
             mut gathered,
             n_written,
         } = self;
-        let gathered = gathered.take();
-        let meter = Arc::clone(&sink.meter);
-        blocking(&meter, move || {
-            if path.is_folder() {
-                return sink.output.make_folder(&path);
-            }
-            write(&sink.output, &path, file, &gathered, n_written)?.commit(modified)
-        })
-        .await
+        let gathered = Arc::new(gathered.take());
+        let (meter, room) = (Arc::clone(&sink.meter), sink.room.clone());
+        // What is only in memory can be written again.
+        let is_in_memory = file.is_none();
+        let mut file = file;
+        let commit = || {
+            let (sink, path) = (Arc::clone(&sink), Arc::clone(&path));
+            let (file, gathered) = (file.take(), Arc::clone(&gathered));
+            blocking(&meter, move || {
+                if path.is_folder() {
+                    return sink.output.make_folder(&path);
+                }
+                write(&sink.output, &path, file, &gathered, n_written)?.commit(modified)
+            })
+        };
+        if is_in_memory {
+            room.when_others_end(commit).await
+        } else {
+            let mut commit = commit;
+            commit().await
+        }
     }
 }
 
@@ -234,6 +328,8 @@ fn write(
 pub struct PartWriter {
     file: Arc<ResumableFile>,
     meter: Arc<Meter>,
+    /// After the file, whose end makes room.
+    _holder: Arc<Holder>,
 }
 
 impl PartWriter {
@@ -287,8 +383,8 @@ impl PartWriter {
     /// # Errors
     /// When the file system refuses, or something that must not be replaced is at the path.
     async fn commit(self, modified: Option<SystemTime>) -> Result<(), Failure> {
-        let Self { file, meter } = self;
-        blocking(&meter, move || file.commit(modified)).await
+        let file = Arc::clone(&self.file);
+        blocking(&self.meter, move || file.commit(modified)).await
     }
 
     /// Removes the file and what is known of its parts: no run can use them.

@@ -215,12 +215,19 @@ pub fn count(options: &ListOptions) -> Result<Option<Totals>, ListError> {
         return Ok(None);
     }
     let mut totals = Totals::default();
-    for (index, list) in open(&options.sources)?.into_iter().enumerate() {
-        parse(&list.info, index, list.input, options, |_| {}, &mut |row| {
-            totals.add(&row);
-        })?;
-    }
+    for_each(options, |row| totals.add(&row))?;
     Ok(Some(totals))
+}
+
+/// Passes each row that [`read`] would send to `each`.
+///
+/// # Errors
+/// Those of [`open`] and [`read`].
+pub fn for_each(options: &ListOptions, mut each: impl FnMut(Row)) -> Result<(), ListError> {
+    for (index, list) in open(&options.sources)?.into_iter().enumerate() {
+        parse(&list.info, index, list.input, options, |_| {}, &mut each)?;
+    }
+    Ok(())
 }
 
 #[cfg(any(test, fuzzing))]

@@ -10,6 +10,6 @@ mod testing;
 
 #[cfg(any(test, fuzzing))]
 pub use lists::parse_bytes;
-pub use lists::{DetectedList, ListError, ListNote, Totals, count, open, read};
+pub use lists::{DetectedList, ListError, ListNote, Totals, count, for_each, open, read};
 pub use options::{ListOptions, ListSource};
 pub use shard::{Shard, ShardError};

@@ -54,6 +54,14 @@ impl Expected {
         }
     }
 
+    /// What the row says alone.
+    pub fn of_row(row: &[RowChecksum]) -> Self {
+        Self {
+            of_row: row.to_vec(),
+            ..Self::default()
+        }
+    }
+
     /// S3's own first.
     fn claims(&self) -> impl Iterator<Item = Claim<'_>> {
         let of_s3 = self.checksum.iter().map(|checksum| Claim {

@@ -1,6 +1,7 @@
 //! The engine: rows in, verified files out.
 
 mod checksum;
+mod etag;
 mod fetch;
 mod limit;
 mod object;
@@ -12,6 +13,7 @@ mod shared;
 mod task;
 #[cfg(test)]
 mod tests;
+mod verdict;
 
 pub use limit::{Limit, Throttling};
 pub use observer::{End, Finished, ListEnd, Observer, ObserverError};

@@ -3,9 +3,10 @@
 use std::sync::Arc;
 use std::time::Instant;
 
-use super::fetch::{self, Fetched, Request};
+use super::fetch::{self, Fetched, Keep, Request};
 use super::retry::Budget;
 use super::shared::{Broken, Shared};
+use super::verdict::{Verdict, verdict};
 use crate::outcome::{
     Downloaded, ErrorCode, Failure, ObjectInfo, Outcome, SkipReason, Verification,
 };
@@ -15,9 +16,23 @@ use crate::sink::files::LocalPath;
 
 /// Downloads an object within its budget of attempts.
 pub async fn download(shared: Arc<Shared>, entry: Arc<Entry>, path: Arc<LocalPath>) -> Outcome {
-    let if_modified_since = match shared.sink.admit(&path, entry.size).await {
+    let mut to_verify = None;
+    let keep = match shared.sink.admit(&path, &entry).await {
         Ok(Admission::Fetch) => None,
-        Ok(Admission::FetchIfNewer(time)) => Some(time),
+        Ok(Admission::FetchIfNewer(time)) => Some(Keep::IfAsNew(time)),
+        Ok(Admission::FetchUnlessSame {
+            size,
+            modified,
+            may_have_size,
+        }) => Some(Keep::IfSame {
+            size,
+            modified,
+            may_have_size,
+        }),
+        Ok(Admission::Verify { size, modified }) => {
+            to_verify = Some((size, modified));
+            None
+        }
         Ok(Admission::Skip(reason)) => return Outcome::Skipped(reason),
         Err(failure) => return Outcome::Failed(failure),
     };
@@ -26,9 +41,25 @@ pub async fn download(shared: Arc<Shared>, entry: Arc<Entry>, path: Arc<LocalPat
         budget: Arc::new(Budget::new(shared.options.max_attempts.get())),
         shared,
         entry,
-        if_modified_since,
+        keep,
         known: Arc::default(),
     };
+    if let Some((size, modified)) = to_verify {
+        let reason = match verdict(&request, &path, size, modified).await {
+            Ok(Verdict::Same) => Some(SkipReason::Verified),
+            Ok(Verdict::Unverifiable) => Some(SkipReason::NotVerified),
+            // A server that contradicts itself is asked for the object.
+            Ok(Verdict::Different)
+            | Err(Broken::Restart(_) | Broken::WithoutParts | Broken::NotModified) => None,
+            Err(Broken::Final(failure)) => return Outcome::Failed(failure),
+        };
+        if let Some(reason) = reason {
+            return match request.shared.sink.remove_leftovers(&path).await {
+                Ok(()) => Outcome::Skipped(reason),
+                Err(failure) => Outcome::Failed(failure),
+            };
+        }
+    }
     let mut mismatch = None;
     loop {
         match attempt(&request, &path).await {

@@ -12,7 +12,7 @@ use super::observer::{End, ListEnd, Observer, ObserverError};
 use super::path_claims::InFlight;
 use super::shared::Shared;
 use super::task::{self, Ended};
-use crate::outcome::{Class, ErrorCode, Failure, Outcome};
+use crate::outcome::{Class, Failure, Outcome};
 use crate::row::Row;
 use crate::source::ListError;
 use crate::stop::{Phase, Stop};
@@ -53,10 +53,7 @@ pub async fn download_all(
             in_flight.borrow_mut().finish(path, &finished.outcome);
         }
         if let Outcome::Failed(failure) = &finished.outcome {
-            n_failures += u64::from(!matches!(
-                failure.code,
-                ErrorCode::NotAttempted | ErrorCode::Interrupted
-            ));
+            n_failures += 1;
             if let Some(ended) = must_end(shared, failure, n_failures) {
                 end = ended;
             }
@@ -92,7 +89,8 @@ pub async fn download_all(
     end
 }
 
-/// Whether this failure, the `n_failures`th, ends the run; then the run is on its way to its end.
+/// Whether this failure, the `n_failures`th, ends the run; then the run is on its way to its end. Rows that were not tried
+/// or given up are failures too, but there are none of these before the run is on its way.
 fn must_end(shared: &Shared, failure: &Failure, n_failures: u64) -> Option<End> {
     if is_of_every_key(shared, failure) && shared.stop.phase() < Phase::GivingUp {
         shared

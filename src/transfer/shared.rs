@@ -11,7 +11,7 @@ use super::limit::Limit;
 use crate::meter::Meter;
 use crate::options::VerifyMode;
 use crate::outcome::Failure;
-use crate::s3::{self, GetError, GetRequest, GetResponse};
+use crate::s3::{self, GetError, GetRequest, GetResponse, Method};
 use crate::sink::Sink;
 use crate::sink::files::PathRules;
 use crate::stop::Stop;
@@ -82,6 +82,7 @@ impl fmt::Debug for OnRequest {
 /// A request, and how it was answered.
 #[derive(Debug)]
 pub struct RequestNote<'a> {
+    pub method: Method,
     pub key: &'a str,
     /// Bytes that were asked for; `None` for the whole object.
     pub range: Option<Range<u64>>,

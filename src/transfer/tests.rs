@@ -7,11 +7,14 @@ use std::time::Duration;
 use bytes::Bytes;
 use tokio::sync::Semaphore;
 
-use super::{Getter, Limit, Shared, TransferOptions, object};
+use super::{
+    End, Finished, Getter, Limit, ListEnd, Observer, ObserverError, Shared, TransferOptions,
+    download_all, object,
+};
 use crate::meter::Meter;
 use crate::options::{IfExists, VerifyMode};
 use crate::outcome::{Class, ErrorCode, Outcome};
-use crate::row::Entry;
+use crate::row::{Entry, Place, Row};
 use crate::s3::{Body, GetError, GetRequest, GetResponse, Step};
 use crate::sink::Sink;
 use crate::sink::files::{LocalPath, OutputFolder, PathRules};
@@ -298,4 +301,80 @@ async fn a_stop_gives_up_an_object_in_every_phase_of_it() {
         );
         assert!(!rig.names().contains(&"k".to_owned()), "{phase}");
     }
+}
+
+/// Counts the rows that end, and says how the list did.
+#[derive(Default)]
+struct Counting {
+    codes: Vec<ErrorCode>,
+    list_end: Option<ListEnd>,
+}
+
+impl Observer for Counting {
+    fn finished(&mut self, finished: &Finished) -> Result<(), ObserverError> {
+        if let Outcome::Failed(failure) = &finished.outcome {
+            self.codes.push(failure.code.clone());
+        }
+        Ok(())
+    }
+
+    fn list_ended(&mut self, end: ListEnd) {
+        self.list_end = Some(end);
+    }
+}
+
+/// Downloads these keys, which is over within a minute.
+async fn download_list(rig: &Rig, keys: &[&str]) -> (End, Counting) {
+    let rows = keys.iter().zip(1..).map(|(key, line)| Row {
+        place: Place { list: 0, line },
+        entry: Ok(Entry {
+            key: (*key).to_owned(),
+            ..Entry::default()
+        }),
+    });
+    let (sender, list) = tokio::sync::mpsc::channel(1);
+    sender.send(Ok(rows.collect())).await.unwrap();
+    drop(sender);
+    let mut observer = Counting::default();
+    let downloading = download_all(&rig.shared, list, &mut observer);
+    let end = tokio::time::timeout(Duration::from_mins(1), downloading).await;
+    (end.unwrap(), observer)
+}
+
+#[tokio::test]
+async fn rows_that_end_otherwise_than_once_each_are_a_broken_record() {
+    let object = object_of(1, 8);
+    let rig = rig(2, move |_, _| whole(&object));
+    let (end, observer) = download_list(&rig, &["a", "b"]).await;
+    assert!(matches!(end, End::ListDone), "{end:?}");
+    assert_eq!(observer.list_end, Some(ListEnd::Whole));
+    // One row more than were read is counted by now.
+    rig.shared
+        .meter
+        .count(&Outcome::Skipped(crate::outcome::SkipReason::Exists), None);
+    let (end, observer) = download_list(&rig, &["c"]).await;
+    assert!(
+        matches!(
+            end,
+            End::Miscounted {
+                n_read: 1,
+                n_ended: 4
+            }
+        ),
+        "{end:?}"
+    );
+    assert_eq!(observer.list_end, Some(ListEnd::Broken));
+}
+
+#[tokio::test]
+async fn rows_that_are_not_tried_do_not_count_as_failures() {
+    let mut rig = rig(2, |_, _| Reply::Error(ErrorCode::Timeout, Class::Permanent));
+    Arc::get_mut(&mut rig.shared).unwrap().options.max_failures = 2.try_into().ok();
+    let keys = ["a", "b", "c", "d"];
+    let (end, observer) = download_list(&rig, &keys).await;
+    assert!(matches!(end, End::TooManyFailures(2)), "{end:?}");
+    assert_eq!(observer.codes.len(), 4);
+    let (end, observer) = download_list(&rig, &keys).await;
+    assert!(matches!(end, End::Miscounted { .. }), "{end:?}");
+    assert_eq!(observer.codes, vec![ErrorCode::NotAttempted; 4]);
 }

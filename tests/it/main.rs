@@ -4,6 +4,7 @@
 
 mod harness;
 
+mod changed;
 mod chaos;
 mod connection;
 mod disk;
@@ -11,6 +12,7 @@ mod downloads;
 mod dry_run;
 mod environment;
 mod events;
+mod every_end;
 mod existing;
 mod failures;
 mod hostile;
@@ -31,3 +33,4 @@ mod start;
 mod tables;
 mod throttling;
 mod usage;
+mod verify;

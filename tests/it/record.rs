@@ -3,9 +3,9 @@
 use std::io::Write;
 use std::path::Path;
 
-use crate::harness::{Gate, Run, Running, Server};
+use crate::harness::{Gate, Run, Running, S3pull, Server};
 
-const HEADER: &str = "key,bucket,version_id,error,status,attempts,request_id,message,size,etag,dest,source,md5,sha256,sha1,crc32,crc32c,crc64nvme\n";
+const HEADER: &str = "key,bucket,version_id,error,status,attempts,request_id,message,size,etag,dest,source,last_modified,md5,sha256,sha1,crc32,crc32c,crc64nvme\n";
 const CSV: &str = "s3pull-failed.csv";
 const INCOMPLETE: &str = "s3pull-failed.csv.incomplete";
 
@@ -13,7 +13,7 @@ const INCOMPLETE: &str = "s3pull-failed.csv.incomplete";
 fn csv_of<'a>(keys: impl IntoIterator<Item = &'a str>) -> String {
     let rows = keys
         .into_iter()
-        .map(|key| format!("{key},bucket,,NotAttempted,,0,,stopped,,,,\n"));
+        .map(|key| format!("{key},bucket,,NotAttempted,,0,,stopped,,,,,\n"));
     HEADER.to_owned() + &rows.collect::<String>()
 }
 
@@ -97,28 +97,77 @@ fn a_list_that_is_also_the_csv_survives_two_signals() {
     }
 }
 
+/// How soon the machine lets it is not to be foreseen, so that one of several runs is enough.
 #[test]
 fn a_short_list_is_recorded_whole_after_two_signals() {
     let server = Server::start();
     server.put_patterns(["k0"], 100);
-    let _gate = server.gate("k0");
     let keys: Vec<_> = (0..2_000).map(|n| format!("k{n}")).collect();
     let list = csv_of(keys.iter().map(String::as_str));
-    let run = server.s3pull().file(CSV, &list);
-    let (running, _stdin) = run.args(["--keys", CSV, "-j", "1"]).start();
-    server.wait_for_requests(1);
-    running.signal("INT");
-    running.signal("TERM");
-    let run = running.wait();
-    assert!(matches!(run.code, Some(130 | 143)), "{:?}", run.code);
-    assert_eq!(run.failed().len(), 2_000);
-    assert_eq!(run.files().len(), 1, "{:?}", run.files().keys());
+    let is_recorded = |n_before: usize| {
+        let _gate = server.gate("k0");
+        let run = server.s3pull().file(CSV, &list);
+        let (running, _stdin) = run.args(["--keys", CSV, "-j", "1"]).start();
+        server.wait_for_requests(n_before + 1);
+        running.signal("INT");
+        running.signal("TERM");
+        let run = running.wait();
+        assert!(matches!(run.code, Some(130 | 143)), "{:?}", run.code);
+        if run.folder().join(INCOMPLETE).exists() {
+            assert!(run.read(CSV) == list.as_bytes(), "the list was replaced");
+            return false;
+        }
+        assert_eq!(run.failed().len(), 2_000);
+        assert_eq!(run.files().len(), 1, "{:?}", run.files().keys());
+        true
+    };
+    assert!((0..10).any(is_recorded), "no list was read to its end");
+}
+
+#[test]
+fn the_failed_keys_of_another_bucket_are_not_replaced_by_surprise() {
+    let server = Server::start();
+    let other = csv_of(["k"]).replace("k,bucket,", "k,photos,");
+    let refused = |run: S3pull| {
+        let run = run.file(CSV, &other).keys(["missing"]).run().expect(2);
+        assert_eq!(run.read(CSV), other.as_bytes());
+        assert_eq!(run.files().len(), 1, "{:?}", run.files().keys());
+        assert_eq!(
+            run.stderr,
+            "s3pull: error: `s3pull-failed.csv` has the failed keys of the bucket `photos`, which this run would replace\n\
+             hint: retry them first, with `--bucket photos --keys s3pull-failed.csv`; or name another file for this run with `--failed FILE`; `--failed s3pull-failed.csv` replaces it\n"
+        );
+    };
+    refused(server.s3pull());
+    refused(server.s3pull().arg("--dry-run"));
+    refused(server.s3pull().args(["--keys", "-"]));
+    assert_eq!(server.log().len(), 0);
+
+    // What was typed, what is empty, and what is read is replaced.
+    let typed = server.s3pull().file(CSV, &other).keys(["missing"]);
+    let typed = typed.args(["--failed", CSV]).run().expect(1);
+    assert_eq!(
+        typed.failed(),
+        [("missing".to_owned(), "NoSuchKey".to_owned())]
+    );
+    let by_variable = server.s3pull().file(CSV, &other).keys(["missing"]);
+    by_variable.env("S3PULL_FAILED", CSV).run().expect(1);
+    let empty = server.s3pull().file(CSV, HEADER).keys(["missing"]);
+    empty.run().expect(1);
+    let both = csv_of(["k", "missing"]).replace("k,bucket,", "k,photos,");
+    let both = server.s3pull().file(CSV, both).keys(["missing"]);
+    both.run().expect(1);
+    let itself = server.s3pull().file(CSV, &other).args(["--keys", CSV]);
+    let itself = itself.run().expect(1);
+    assert_eq!(
+        itself.failed(),
+        [("k".to_owned(), "WrongBucket".to_owned())]
+    );
 }
 
 #[cfg(unix)]
 #[test]
 fn a_closed_stdout_ends_the_run_but_not_the_reading_of_its_list() {
-    use crate::harness::S3pull;
     let server = Server::start();
     let keys: Vec<_> = (0..20_000).map(|n| format!("k{n}")).collect();
     server.put_patterns(keys.iter().take(2_000).map(String::as_str), 10);
@@ -271,7 +320,7 @@ fn a_file_that_came_to_the_csv_s_path_during_the_run_is_not_replaced() {
 #[test]
 fn a_failed_keys_csv_of_any_version_is_replaced() {
     let server = Server::start();
-    let newer = HEADER.replace("source", "source,more") + "k,,,,,,,,,,,,\n";
+    let newer = HEADER.replace("source", "source,more") + "k,,,,,,,,,,,,,\n";
     let first_columns = "key,bucket,version_id,error,status,attempts,request_id,message\n";
     let quoted = HEADER.trim_end().replace(',', "\",\"");
     for content in [
@@ -478,7 +527,6 @@ fn each_row_outlives_the_process_as_soon_as_it_failed() {
 mod full_disk {
     use super::*;
     use crate::disk::with_faults;
-    use crate::harness::S3pull;
 
     fn missing(n: usize) -> Vec<String> {
         (0..n).map(|n| format!("missing{n}")).collect()
@@ -591,7 +639,6 @@ fn rows_in(path: &Path) -> Vec<Vec<String>> {
 
 /// Runs the command that `run` printed.
 fn retry(server: &Server, run: &Run) -> Run {
-    use crate::harness::S3pull;
     let command = run
         .stderr
         .lines()
@@ -608,17 +655,17 @@ fn retry(server: &Server, run: &Run) -> Run {
 #[test]
 fn a_failed_row_keeps_all_it_said_through_every_retry() {
     let server = Server::start();
-    let list = "key,bucket,version_id,size,etag,dest\n\
-                missing,,v1,7,abc,to/there\n\
-                other,elsewhere,v2,8,def,d\n\
-                x/../y,bucket,v3,9,ghi,\n\
-                k,,v4,1,,../out\n\
-                bad size,bucket,v5,1.0e3,jkl,e\n\
-                ,bucket,v6,2,mno,f\n\
-                \"line\nbreak, \"\"quoted\"\" \",,v7,3,pqr,g\n"
+    let list = "key,bucket,version_id,size,etag,dest,last_modified\n\
+                missing,,v1,7,abc,to/there,2024-01-02T03:04:05Z\n\
+                other,elsewhere,v2,8,def,d,2024-01-02 03:04:05\n\
+                x/../y,bucket,v3,9,ghi,,\n\
+                k,,v4,1,,../out,\n\
+                bad size,bucket,v5,1.0e3,jkl,e,\n\
+                ,bucket,v6,2,mno,f,\n\
+                \"line\nbreak, \"\"quoted\"\" \",,v7,3,pqr,g,\n"
         .to_owned()
-        + &format!("{},,v8,4,stu,h\n", "k".repeat(1025))
-        + &format!("long,,v9,5,vwx,{}\n", "d".repeat(100_000));
+        + &format!("{},,v8,4,stu,h,\n", "k".repeat(1025))
+        + &format!("long,,v9,5,vwx,{},\n", "d".repeat(100_000));
     let folder = tempfile::tempdir().unwrap();
     let first = server.s3pull().within(folder.path()).file("list.csv", list);
     let first = first.args(["--keys", "list.csv", "--key-prefix=p/"]);
@@ -632,15 +679,20 @@ fn a_failed_row_keeps_all_it_said_through_every_retry() {
     };
     let missing = of("NoSuchKey", "v1");
     assert_eq!(missing[0], "p/missing");
-    assert_eq!(missing[7..10], ["7", "abc", "to/there"].map(str::to_owned));
+    let time = "2024-01-02T03:04:05Z";
+    assert_eq!(
+        missing[7..11],
+        ["7", "abc", "to/there", time].map(str::to_owned)
+    );
     let other = of("WrongBucket", "v2");
     assert_eq!(other[..2], ["p/other", "elsewhere"].map(str::to_owned));
-    assert_eq!(other[7..10], ["8", "def", "d"].map(str::to_owned));
+    let local = "2024-01-02 03:04:05";
+    assert_eq!(other[7..11], ["8", "def", "d", local].map(str::to_owned));
     assert_eq!(of("UnsafeKey", "v3")[0], "p/x/../y");
     assert_eq!(of("UnsafeKey", "v4")[9], "../out");
     assert_eq!(
-        of("NoSuchKey", "v5")[7..10],
-        ["1000", "jkl", "e"].map(str::to_owned)
+        of("NoSuchKey", "v5")[7..11],
+        ["1000", "jkl", "e", ""].map(str::to_owned)
     );
     of("InvalidRow", "v9");
     let mut run = first;
@@ -750,7 +802,7 @@ mod unix {
     use std::time::{Duration, Instant};
 
     use super::*;
-    use crate::harness::{S3pull, skipped};
+    use crate::harness::skipped;
 
     #[test]
     fn a_symlink_stays_and_its_target_is_the_csv() {

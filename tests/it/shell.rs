@@ -34,7 +34,7 @@ fn bash_completes_options_values_and_commands() {
     );
     assert_eq!(
         bash_offers(&["s3pull", "-b", "b", "--if-exists", ""]),
-        ["overwrite", "skip", "newer"],
+        ["overwrite", "skip", "newer", "changed", "verify"],
         "its values"
     );
     assert_eq!(

@@ -4,8 +4,7 @@ use std::time::{Duration, UNIX_EPOCH};
 
 use aws_sdk_s3::error::{ProvideErrorMetadata, SdkError};
 use aws_sdk_s3::operation::create_session::CreateSessionError;
-use aws_sdk_s3::operation::get_object::GetObjectError;
-use aws_sdk_s3::presigning::PresigningConfig;
+use aws_sdk_s3::presigning::{PresignedRequest, PresigningConfig};
 use aws_sdk_s3::types::{ChecksumMode, RequestPayer};
 use aws_smithy_runtime_api::box_error::BoxError;
 use aws_smithy_runtime_api::client::interceptors::Intercept;
@@ -24,7 +23,7 @@ use crate::outcome::{Class, ErrorCode};
 use crate::s3::causes::{find_cause, one_line};
 use crate::s3::class::classify;
 use crate::s3::error::GetError;
-use crate::s3::get::GetRequest;
+use crate::s3::get::{GetRequest, Method};
 
 /// How long the server accepts a request after it was made. It is sent at once, so this is ample.
 const VALID: Duration = Duration::from_mins(15);
@@ -62,6 +61,9 @@ impl Signer {
             .map_err(|error| not_built(&error))?;
         // The SDK treats a key that is only white space as unset (aws-sdk-rust issue 1216).
         let is_blank = get.key.trim().is_empty();
+        if get.method == Method::Head {
+            return self.head(get, config).await;
+        }
         let object = self
             .sdk
             .get_object()
@@ -81,19 +83,50 @@ impl Signer {
             object.presigned(config).await
         };
         let presigned = presigned.map_err(|error| error_of(&error))?;
-        let mut request = Request::new(Full::default());
-        *request.uri_mut() = presigned.uri().parse().map_err(|error| {
-            let error: http::uri::InvalidUri = error;
-            not_built(&error)
-        })?;
-        *request.headers_mut() = every_request_s_headers();
-        for (name, value) in presigned.headers() {
-            let name = HeaderName::try_from(name).map_err(|error| not_built(&error))?;
-            let value = HeaderValue::try_from(value).map_err(|error| not_built(&error))?;
-            request.headers_mut().insert(name, value);
-        }
-        Ok(request)
+        request_of(&presigned)
     }
+
+    async fn head(
+        &self,
+        get: &GetRequest<'_>,
+        config: PresigningConfig,
+    ) -> Result<Request<Full<Bytes>>, GetError> {
+        let is_blank = get.key.trim().is_empty();
+        let object = self
+            .sdk
+            .head_object()
+            .bucket(&self.bucket)
+            .key(if is_blank { BLANK_STAND_IN } else { get.key })
+            .checksum_mode(ChecksumMode::Enabled)
+            .set_version_id(get.version_id.map(str::to_owned))
+            .set_request_payer(self.requester_pays.then_some(RequestPayer::Requester));
+        let presigned = if is_blank {
+            let right_key = BlankKey(get.key.to_owned());
+            let object = object.customize().interceptor(right_key);
+            object.presigned(config).await
+        } else {
+            object.presigned(config).await
+        };
+        request_of(&presigned.map_err(|error| error_of(&error))?)
+    }
+}
+
+/// The SDK's request as one that is sent here.
+fn request_of(presigned: &PresignedRequest) -> Result<Request<Full<Bytes>>, GetError> {
+    let mut request = Request::new(Full::default());
+    let method = http::Method::from_bytes(presigned.method().as_bytes());
+    *request.method_mut() = method.map_err(|error| not_built(&error))?;
+    *request.uri_mut() = presigned.uri().parse().map_err(|error| {
+        let error: http::uri::InvalidUri = error;
+        not_built(&error)
+    })?;
+    *request.headers_mut() = every_request_s_headers();
+    for (name, value) in presigned.headers() {
+        let name = HeaderName::try_from(name).map_err(|error| not_built(&error))?;
+        let value = HeaderValue::try_from(value).map_err(|error| not_built(&error))?;
+        request.headers_mut().insert(name, value);
+    }
+    Ok(request)
 }
 
 /// The SDK gets this in place of a key that is only white space.
@@ -130,7 +163,9 @@ impl Intercept for BlankKey {
 }
 
 /// Why the SDK made no request: S3 refused a session or could not be reached, or the key is not valid.
-fn error_of(error: &SdkError<GetObjectError, HttpResponse>) -> GetError {
+fn error_of<E: std::error::Error + Send + Sync + 'static>(
+    error: &SdkError<E, HttpResponse>,
+) -> GetError {
     if let Some(refused) = find_cause::<SdkError<CreateSessionError, HttpResponse>>(error) {
         let status = refused.raw_response().map(|reply| reply.status().as_u16());
         let message = format!(

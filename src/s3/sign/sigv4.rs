@@ -95,7 +95,7 @@ impl Key {
             "{year:04}{month:02}{day:02}T{hour:02}{minute:02}{second:02}Z"
         );
         let day = self.day(&time);
-        let uri = request.uri().clone();
+        let (method, uri) = (request.method().clone(), request.uri().clone());
         let headers = request.headers_mut();
         headers.insert(
             HeaderName::from_static("x-amz-content-sha256"),
@@ -110,6 +110,7 @@ impl Key {
         }
         let mut signed_headers = String::with_capacity(192);
         let canonical = canonical_request(
+            method.as_str(),
             uri.path(),
             uri.query().unwrap_or_default(),
             headers,
@@ -189,13 +190,14 @@ fn keyed(key: &[u8]) -> Hmac<Sha256> {
 
 /// The request in the canonical form that both sides hash; the names of its headers are added to `signed_headers`.
 fn canonical_request(
+    method: &str,
     path: &str,
     query: &str,
     headers: &HeaderMap,
     signed_headers: &mut String,
 ) -> String {
     let mut text = String::with_capacity(2048);
-    for line in ["GET\n", path, "\n", query, "\n"] {
+    for line in [method, "\n", path, "\n", query, "\n"] {
         text.push_str(line);
     }
     for name in &SIGNED {

@@ -77,6 +77,7 @@ impl Template {
         let path = PathAndQuery::from_maybe_shared(Bytes::from(path));
         parts.path_and_query = Some(path.map_err(|error| not_built(&error))?);
         let mut request = Request::new(Full::default());
+        *request.method_mut() = get.method.into();
         *request.uri_mut() = Uri::from_parts(parts).map_err(|error| not_built(&error))?;
         *request.headers_mut() = self.headers.clone();
         insert_conditions(request.headers_mut(), get)?;

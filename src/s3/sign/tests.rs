@@ -24,7 +24,7 @@ use super::*;
 use crate::options::AddressingStyle;
 use crate::outcome::{Class, ErrorCode};
 use crate::s3::account::endpoint::{Endpoint, Place, s3_config};
-use crate::s3::get::Part;
+use crate::s3::get::{Method, Part};
 
 /// 2024-02-29 23:59:59 UTC.
 pub(super) const NOW: u64 = 1_709_251_199;
@@ -48,6 +48,7 @@ fn sdk_config(region: &str) -> aws_types::sdk_config::Builder {
 
 pub(super) fn whole(key: &str) -> GetRequest<'_> {
     GetRequest {
+        method: Method::Get,
         key,
         version_id: None,
         if_modified_since: None,
@@ -266,6 +267,7 @@ async fn keys_versions_and_conditions_are_written_as_the_sdk_does() {
     let blank = our_request(&config, &place, &whole(" ")).await;
     assert_eq!(blank.uri().path(), "/b/%20");
     let get = GetRequest {
+        method: Method::Get,
         key: "k",
         version_id: Some("3/L4+kqtJ lcpXroDTDmJ=&"),
         if_modified_since: Some(UNIX_EPOCH + Duration::from_secs(784_111_777)),

@@ -8,6 +8,7 @@ use super::path::{LocalPath, NoPath};
 use super::sys;
 use crate::open_files;
 use crate::outcome::{Class, ErrorCode, Failure};
+use crate::printable::{bytes, room};
 
 /// A file operation that failed.
 #[derive(Debug, thiserror::Error)]
@@ -15,13 +16,15 @@ pub enum LocalError {
     /// Something else is, or is being put, at the path.
     #[error("{0}")]
     Conflict(String),
-    #[error("the disk is full: cannot {action} `{path}`: {source}{}; make room, then try the failed rows again", how_much_is_free(*.free))]
+    #[error("the disk is full: cannot {action} `{path}`: {source}{}; make room, then try the failed rows again", how_much_is_free(*.free, *.needed))]
     Full {
         action: &'static str,
         path: String,
         source: io::Error,
         /// Bytes, where the file system says so.
         free: Option<u64>,
+        /// Bytes of the whole file, where they are known.
+        needed: Option<u64>,
     },
     #[error(
         "the output folder is gone: cannot {action} `{path}`: {source}; do not remove it while s3pull runs"
@@ -46,8 +49,12 @@ pub enum LocalError {
     },
 }
 
-fn how_much_is_free(bytes: Option<u64>) -> String {
-    bytes.map_or_else(String::new, |bytes| format!(", {bytes} bytes are free"))
+fn how_much_is_free(free: Option<u64>, needed: Option<u64>) -> String {
+    match (free, needed) {
+        (Some(free), Some(needed)) => format!(", {}", room(free, needed)),
+        (Some(free), None) => format!(", {} free", bytes(free)),
+        (None, _) => String::new(),
+    }
 }
 
 impl LocalError {
@@ -69,6 +76,7 @@ impl LocalError {
                 path: shown.to_string(),
                 source,
                 free: free_bytes(folder),
+                needed: None,
             },
             _ if sys::is_loop(&source) => {
                 Self::Conflict(format!("symlinks at `{shown}` lead round in circles"))
@@ -78,6 +86,26 @@ impl LocalError {
                 path: shown.to_string(),
                 source,
             },
+        }
+    }
+
+    /// The same, of a file that needs so many bytes.
+    pub(super) fn needing(self, n_bytes: u64) -> Self {
+        match self {
+            Self::Full {
+                action,
+                path,
+                source,
+                free,
+                ..
+            } => Self::Full {
+                action,
+                path,
+                source,
+                free,
+                needed: Some(n_bytes),
+            },
+            error => error,
         }
     }
 

@@ -80,7 +80,7 @@ impl ResumableFile {
         }
         if let Err(error) = sys::preallocate(file.partial.file(), size) {
             if is_out_of_room(&error) {
-                return Err(file.partial.error("make room for", error));
+                return Err(file.partial.error("make room for", error).needing(size));
             }
             file.partial.warn(OptionalStep::Preallocate, &error);
         }

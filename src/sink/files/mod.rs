@@ -28,7 +28,7 @@ mod warnings;
 
 pub use error::LocalError;
 pub use journal::{DonePart, Identity, ResumableFile};
-pub use output::OutputFolder;
+pub use output::{FileThere, OutputFolder};
 pub use partial::PartialFile;
 #[cfg(fuzzing)]
 pub use path::encode::decode;

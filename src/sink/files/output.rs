@@ -2,7 +2,8 @@
 //! nor a symlink can lead out of it.
 
 use std::collections::HashMap;
-use std::io::{self, ErrorKind};
+use std::io::{self, ErrorKind, Read};
+use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{SystemTime, UNIX_EPOCH};
@@ -19,6 +20,10 @@ use super::path::name::NameLimit;
 use super::publish::{Commits, check_replaceable};
 use super::sys;
 use super::warnings::Warnings;
+use crate::row::{Entry, LastModified};
+
+/// Bytes that are read at once.
+const READ_SIZE: usize = 256 * 1024;
 
 /// A file that is at a path already.
 #[derive(Debug, Clone, Copy)]
@@ -42,6 +47,12 @@ impl FileThere {
             modified: time_of(link),
             size: None,
         }
+    }
+
+    /// Whether size and time of the object are known from its row, and are the file's.
+    pub fn is_same(&self, entry: &Entry) -> bool {
+        let has_time = |time: LastModified| time.may_be(self.modified);
+        self.size.is_some() && entry.size == self.size && entry.last_modified.is_some_and(has_time)
     }
 
     /// Whether it can be the file of an object of `size` bytes, as far as that is known.
@@ -139,6 +150,34 @@ impl OutputFolder {
     /// When something else is there, a file is where the path needs a folder, or it cannot be looked at.
     pub fn file_at(&self, path: &LocalPath) -> Result<Option<FileThere>, LocalError> {
         self.waiting_for_handles(|| self.look(path))
+    }
+
+    /// Passes the bytes of the file at `path` to `each`, for as long as that says so, and returns their number.
+    ///
+    /// # Errors
+    /// When the file cannot be read to its end.
+    pub fn read(
+        &self,
+        path: &LocalPath,
+        mut each: impl FnMut(&[u8]) -> ControlFlow<()>,
+    ) -> Result<u64, LocalError> {
+        let error = |source| LocalError::io(&self.root, "read", path.as_str(), source);
+        let mut file = self
+            .waiting_for_handles(|| sys::open_to_read(&self.root, path.as_str()).map_err(error))?;
+        let mut buffer = vec![0; READ_SIZE];
+        let mut n_bytes = 0;
+        loop {
+            let n = match file.read(&mut buffer) {
+                Ok(0) => return Ok(n_bytes),
+                Ok(n) => n,
+                Err(source) if source.kind() == ErrorKind::Interrupted => continue,
+                Err(source) => return Err(error(source)),
+            };
+            n_bytes += n as u64;
+            if each(&buffer[..n]).is_break() {
+                return Ok(n_bytes);
+            }
+        }
     }
 
     /// Only "not found" says that nothing is there: after any other error there may be a file that must be kept. That

@@ -17,7 +17,7 @@ use crate::sink::files::LocalPath;
 use crate::transfer::shared::Broken;
 use body::ObjectVersion;
 pub use fetched::Fetched;
-pub use request::Request;
+pub use request::{Keep, Request, interrupted};
 
 /// Fetches and verifies the object as it is now.
 pub async fn fetch(

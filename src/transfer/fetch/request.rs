@@ -8,7 +8,7 @@ use crate::meter::Wait;
 use crate::open_files;
 use crate::outcome::{Class, ErrorCode, Failure, Sign};
 use crate::row::Entry;
-use crate::s3::{GetError, GetRequest, GetResponse, Part};
+use crate::s3::{GetError, GetRequest, GetResponse, Method, Part};
 use crate::stop::Phase;
 use crate::transfer::limit::{Attempt, Charge, Permit};
 use crate::transfer::retry::{Budget, Round};
@@ -20,10 +20,24 @@ pub struct Request {
     pub shared: Arc<Shared>,
     pub entry: Arc<Entry>,
     pub budget: Arc<Budget>,
-    /// The time of the file that is there, which the object must be newer than.
-    pub if_modified_since: Option<SystemTime>,
+    /// When the file that is there is kept.
+    pub keep: Option<Keep>,
     /// What earlier attempts showed of the object.
     pub known: Arc<Mutex<Known>>,
+}
+
+/// Which object the file that is there is kept for. Of times, whole seconds count, as in S3's answers.
+#[derive(Debug, Clone, Copy)]
+pub enum Keep {
+    /// One that is not newer than this.
+    IfAsNew(SystemTime),
+    /// One of this size and time.
+    IfSame {
+        size: u64,
+        modified: SystemTime,
+        /// Whether the time alone shows that it is the same object.
+        may_have_size: bool,
+    },
 }
 
 /// What attempts at an object showed.
@@ -35,6 +49,8 @@ pub struct Known {
     is_doubted: bool,
     /// It has to be fetched as one stream.
     without_parts: bool,
+    /// It is not newer than the file that is there, and not the same.
+    is_older: bool,
 }
 
 /// A permit, and the round of the request that is sent under it: requests that got theirs together are together.
@@ -51,10 +67,14 @@ impl Request {
             let held = self.permit().await;
             match self.send(None, &held.permit).await {
                 // Not every server heeds If-Modified-Since; the body is not read then.
-                Ok(response) if self.is_not_newer(&response) => return Err(Broken::NotModified),
+                Ok(response) if self.keeps_for(&response) => return Err(Broken::NotModified),
                 Ok(response) => return Ok((response, held)),
-                Err(error) if self.if_modified_since.is_some() && error.is_not_modified() => {
-                    return Err(Broken::NotModified);
+                Err(error) if self.if_modified_since().is_some() && error.is_not_modified() => {
+                    if self.keeps_unless_newer(error.last_modified) {
+                        return Err(Broken::NotModified);
+                    }
+                    // It is asked for without a condition now.
+                    self.known().is_older = true;
                 }
                 Err(error) => {
                     let round = held.round;
@@ -146,15 +166,55 @@ impl Request {
         self.known.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// S3's times are whole seconds, and so is what counts of the file's.
-    fn is_not_newer(&self, response: &GetResponse) -> bool {
-        let seconds = |time: SystemTime| time.duration_since(UNIX_EPOCH).map(|time| time.as_secs());
-        match (response.last_modified, self.if_modified_since) {
-            (Some(modified), Some(since)) => {
-                // A time before 1970 is earlier than any of S3's.
-                seconds(modified).unwrap_or_default() <= seconds(since).unwrap_or_default()
+    /// The time that the object must be newer than to be sent.
+    fn if_modified_since(&self) -> Option<SystemTime> {
+        match self.keep? {
+            Keep::IfAsNew(time) => Some(time),
+            Keep::IfSame {
+                modified,
+                may_have_size,
+                ..
+            } => (may_have_size && !self.known().is_older).then_some(modified),
+        }
+    }
+
+    /// Whether the file that is there is kept for the object of this answer.
+    fn keeps_for(&self, response: &GetResponse) -> bool {
+        let Some(object) = response.last_modified.map(seconds) else {
+            return false;
+        };
+        match self.keep {
+            Some(Keep::IfAsNew(time)) => object <= seconds(time),
+            Some(Keep::IfSame { size, modified, .. }) => {
+                object == seconds(modified) && response.length == Some(size)
             }
-            _ => false,
+            None => false,
+        }
+    }
+
+    /// Whether the file that is there is kept for an object that is not newer, of this time if that is known.
+    fn keeps_unless_newer(&self, object: Option<SystemTime>) -> bool {
+        match self.keep {
+            Some(Keep::IfAsNew(_)) => true,
+            Some(Keep::IfSame { modified, .. }) => {
+                object.is_some_and(|object| seconds(object) == seconds(modified))
+            }
+            None => false,
+        }
+    }
+
+    /// What an answer would say of the whole object, without its body.
+    pub async fn head(&self) -> Result<GetResponse, Broken> {
+        loop {
+            let held = self.permit().await;
+            match self.send_as(Method::Head, None, &held.permit).await {
+                Ok(response) => return Ok(response),
+                Err(error) => {
+                    let round = held.round;
+                    drop(held);
+                    self.charge(error, round).await?;
+                }
+            }
         }
     }
 
@@ -163,13 +223,23 @@ impl Request {
         part: Option<Part<'_>>,
         permit: &Permit,
     ) -> Result<GetResponse, GetError> {
+        self.send_as(Method::Get, part, permit).await
+    }
+
+    async fn send_as(
+        &self,
+        method: Method,
+        part: Option<Part<'_>>,
+        permit: &Permit,
+    ) -> Result<GetResponse, GetError> {
         let version_id = self.entry.version_id.as_deref();
         let range = part.as_ref().map(|part| part.range.clone());
         let started = Instant::now();
         let request = GetRequest {
+            method,
             key: &self.entry.key,
             version_id,
-            if_modified_since: self.if_modified_since.filter(|_| part.is_none()),
+            if_modified_since: self.if_modified_since().filter(|_| part.is_none()),
             part,
         };
         let answer = {
@@ -178,6 +248,7 @@ impl Request {
         };
         if let Some(OnRequest(note)) = &self.shared.on_request {
             note(&RequestNote {
+                method,
                 key: &self.entry.key,
                 range,
                 error: answer.as_ref().err(),
@@ -220,6 +291,13 @@ impl Request {
             Err(fatal) => Err(Broken::Final(fatal)),
         }
     }
+}
+
+/// The seconds of a time, which is 0 for one before 1970, since S3 has none.
+fn seconds(time: SystemTime) -> u64 {
+    time.duration_since(UNIX_EPOCH)
+        .unwrap_or_default()
+        .as_secs()
 }
 
 /// What is told of an object whose download was given up.

@@ -168,6 +168,16 @@ impl Running {
         assert!(status.success());
     }
 
+    /// Closes the reading end of stdout.
+    pub fn close_stdout(&mut self) {
+        drop(self.child.stdout.take());
+    }
+
+    /// Waits for the end while nobody reads what is printed.
+    pub fn wait_unread(&mut self) {
+        self.child.wait().unwrap();
+    }
+
     /// Waits for the end while the list's pipe stays open.
     pub fn wait_with(self, pipe: ChildStdin) -> Run {
         let run = self.wait();
@@ -178,10 +188,12 @@ impl Running {
     pub fn wait(mut self) -> Run {
         use std::io::Read;
         drop(self.child.stdin.take());
-        let mut stdout = self.child.stdout.take().unwrap();
+        let stdout = self.child.stdout.take();
         let stdout = std::thread::spawn(move || {
             let mut text = String::new();
-            stdout.read_to_string(&mut text).unwrap();
+            if let Some(mut stdout) = stdout {
+                stdout.read_to_string(&mut text).unwrap();
+            }
             text
         });
         let mut stderr = String::new();

@@ -7,7 +7,8 @@ use std::time::{Duration, SystemTime};
 use bytes::Bytes;
 use crc_fast::CrcAlgorithm;
 use s3s::dto::{
-    ChecksumType, ETag, ETagCondition, GetObjectInput, GetObjectOutput, StreamingBlob, Timestamp,
+    ChecksumType, ETag, ETagCondition, GetObjectInput, GetObjectOutput, HeadObjectInput,
+    HeadObjectOutput, ServerSideEncryption, StreamingBlob, Timestamp, TimestampFormat,
 };
 use s3s::{S3, S3Request, S3Response, S3Result, s3_error};
 use sha1::Sha1;
@@ -30,6 +31,8 @@ pub struct Object {
     pub wrong_checksum: Option<String>,
     /// In place of one that depends on the body and is no MD5.
     pub etag: Option<String>,
+    /// `aws:kms`, for example.
+    pub encryption: Option<&'static str>,
     pub version_id: Option<String>,
 }
 
@@ -40,6 +43,8 @@ pub struct Quirks {
     /// Sends the whole object whatever range is asked for.
     pub ignores_range: bool,
     pub ignores_if_modified_since: bool,
+    /// Does not say of what time an object is that is not newer.
+    pub is_silent_about_time: bool,
 }
 
 impl Object {
@@ -51,6 +56,7 @@ impl Object {
             checksum_type: Some("FULL_OBJECT"),
             wrong_checksum: None,
             etag: None,
+            encryption: None,
             version_id: None,
         }
     }
@@ -121,6 +127,35 @@ pub struct Store {
 
 #[async_trait::async_trait]
 impl S3 for &'static Store {
+    async fn head_object(
+        &self,
+        request: S3Request<HeadObjectInput>,
+    ) -> S3Result<S3Response<HeadObjectOutput>> {
+        let input = &request.input;
+        let get = GetObjectInput {
+            bucket: input.bucket.clone(),
+            key: input.key.clone(),
+            version_id: input.version_id.clone(),
+            checksum_mode: input.checksum_mode.clone(),
+            ..GetObjectInput::default()
+        };
+        let got = self.get_object(request.map_input(|_| get)).await?.output;
+        Ok(S3Response::new(HeadObjectOutput {
+            content_length: got.content_length,
+            e_tag: got.e_tag,
+            version_id: got.version_id,
+            last_modified: got.last_modified,
+            checksum_crc64nvme: got.checksum_crc64nvme,
+            checksum_crc32c: got.checksum_crc32c,
+            checksum_crc32: got.checksum_crc32,
+            checksum_sha1: got.checksum_sha1,
+            checksum_sha256: got.checksum_sha256,
+            checksum_type: got.checksum_type,
+            server_side_encryption: got.server_side_encryption,
+            ..HeadObjectOutput::default()
+        }))
+    }
+
     async fn get_object(
         &self,
         request: S3Request<GetObjectInput>,
@@ -160,6 +195,14 @@ impl S3 for &'static Store {
         if is_old && !quirks.ignores_if_modified_since {
             let mut error = s3s::S3Error::new(s3s::S3ErrorCode::NotModified);
             error.set_status_code(http::StatusCode::NOT_MODIFIED);
+            if !quirks.is_silent_about_time {
+                let mut headers = http::HeaderMap::new();
+                let time = Timestamp::from(object.last_modified);
+                let mut text = Vec::new();
+                time.format(TimestampFormat::HttpDate, &mut text).unwrap();
+                headers.insert("last-modified", text.try_into().unwrap());
+                error.set_headers(headers);
+            }
             return Err(error);
         }
         let size = object.body.len() as u64;
@@ -208,6 +251,7 @@ impl S3 for &'static Store {
                 .checksum_type
                 .filter(|_| is_asked)
                 .map(ChecksumType::from_static),
+            server_side_encryption: object.encryption.map(ServerSideEncryption::from_static),
             ..GetObjectOutput::default()
         });
         if let Some(content_range) = content_range {

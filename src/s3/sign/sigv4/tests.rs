@@ -90,6 +90,7 @@ fn signatures_are_those_of_the_crate() {
                 (None, None, Some(part.clone())),
             ] {
                 let get = GetRequest {
+                    method: crate::s3::Method::Get,
                     key: "a b/ü/..//+%",
                     version_id,
                     if_modified_since,

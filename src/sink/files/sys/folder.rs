@@ -90,6 +90,13 @@ pub fn open_folder(folder: &Dir, path: &str) -> io::Result<Dir> {
     folder.open_dir(path)
 }
 
+/// Opens the file at `path` to read it, through symlinks that stay in the folder.
+pub fn open_to_read(folder: &Dir, path: &str) -> io::Result<File> {
+    #[cfg(test)]
+    before(Call::Open)?;
+    Ok(folder.open(path)?.into_std())
+}
+
 /// Opens the file `name`, which is not followed if it is a symlink, and not waited for if it is a pipe.
 pub fn open(folder: &Dir, name: &str, options: &OpenOptions) -> io::Result<File> {
     #[cfg(test)]

@@ -12,5 +12,5 @@ pub use file::{
 };
 pub use folder::{
     flush, is_like_new, is_loop, is_still_named, kind, make_folder, metadata, name_limit, open,
-    open_folder, probe, remove, rename, rename_to_free, symlink_metadata,
+    open_folder, open_to_read, probe, remove, rename, rename_to_free, symlink_metadata,
 };
