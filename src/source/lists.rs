@@ -3,7 +3,7 @@
 use std::any::Any;
 use std::cell::RefCell;
 use std::fs::File;
-use std::io::{self, BufReader, Cursor, Read};
+use std::io::{self, BufReader, Cursor, Read, Seek, SeekFrom};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
@@ -54,6 +54,8 @@ struct ListInfo {
     folder: Option<PathBuf>,
     /// Whether its name says that it is a table: `keys.csv`, `keys.tsv.gz`.
     is_named_table: bool,
+    /// The last bytes, if the list is a file.
+    end: Vec<u8>,
     /// The format of keys on the command line, which `--keys-format` does not change; `None` for other lists.
     format: Option<&'static Format>,
 }
@@ -129,7 +131,10 @@ fn open_one(source: &ListSource) -> Result<OpenList, ListError> {
                 .ok()
                 .and_then(|path| path.parent().map(Path::to_owned));
             match open_file(path) {
-                Ok(file) => Box::new(file),
+                Ok((file, end)) => {
+                    info.end = end;
+                    Box::new(file)
+                }
                 Err(error) => return Err(info.error("open", error.into())),
             }
         }
@@ -156,12 +161,21 @@ fn is_named_table(path: &Path) -> bool {
     has_ending(inner.unwrap_or(path), &["csv", "tsv"])
 }
 
-fn open_file(path: &Path) -> io::Result<File> {
-    let file = File::open(path)?;
-    if file.metadata()?.is_dir() {
+/// Opens a list; also returns its last bytes, if it is a file in which one can go to and fro.
+fn open_file(path: &Path) -> io::Result<(File, Vec<u8>)> {
+    const END: u64 = 1024;
+    let mut file = File::open(path)?;
+    let metadata = file.metadata()?;
+    if metadata.is_dir() {
         return Err(io::ErrorKind::IsADirectory.into());
     }
-    Ok(file)
+    let mut end = Vec::new();
+    if metadata.is_file() {
+        file.seek(SeekFrom::Start(metadata.len().saturating_sub(END)))?;
+        (&mut file).take(END).read_to_end(&mut end)?;
+        file.rewind()?;
+    }
+    Ok((file, end))
 }
 
 /// Reads `lists` on a separate thread. Rows that arrive together are one batch; the thread ends when the receiver is dropped.
@@ -283,6 +297,7 @@ fn parse_rows(
         bucket: &options.bucket,
         key_column: options.key_column.as_deref(),
         is_named_table: info.is_named_table,
+        end: &info.end,
     };
     let detected = |start: &[u8], is_final: bool| detect(start, is_final, known, FORMATS);
     let (mut start, mut found) = sample(&mut input, detected)?;

@@ -6,6 +6,7 @@ use super::findings::{Bad, Findings};
 pub use super::names::Columns;
 use super::names::positions;
 use super::size;
+use super::url;
 use crate::outcome::{ErrorCode, SkipReason};
 use crate::row::{Entry, LastModified, MAX_COLUMN, RowAlgorithm, RowChecksum, UnusableRow};
 
@@ -67,9 +68,22 @@ pub struct KeyRules<'a> {
 }
 
 impl KeyRules<'_> {
-    /// The object of a row that is only a key or an `s3://bucket/key`.
+    /// The object of a row that is only a key, an `s3://bucket/key` or the URL of an object.
     pub fn key_or_uri(&self, text: &[u8]) -> Result<Entry, UnusableRow> {
-        self.uri_or(utf8(text)?, &Columns::default())
+        let text = utf8(text)?;
+        if let Some(object) = url::is_url(text).then(|| url::parse(text)).flatten() {
+            let whole = KeyRules {
+                prefix: "",
+                ..*self
+            };
+            return whole.entry(&Columns {
+                key: Value::Text(&object.key),
+                bucket: Value::Text(&object.bucket),
+                version_id: Value::Text(&object.version_id),
+                ..Columns::default()
+            });
+        }
+        self.uri_or(text, &Columns::default())
     }
 
     /// The object of a row that has other columns beside a key or an `s3://bucket/key`.
@@ -78,7 +92,7 @@ impl KeyRules<'_> {
         text: &'a str,
         columns: &Columns<Value<'a>>,
     ) -> Result<Entry, UnusableRow> {
-        let Some(uri) = text.strip_prefix("s3://") else {
+        let Some(uri) = without_scheme(text) else {
             return self.entry(&Columns {
                 key: Value::Text(text),
                 ..*columns
@@ -110,9 +124,7 @@ impl KeyRules<'_> {
     ) -> Result<Entry, UnusableRow> {
         self.entry(&Columns {
             key: Value::Text(utf8(name)?),
-            size: size.map_or_else(Value::default, Value::Number),
-            last_modified: last_modified.map_or_else(Value::default, Value::Time),
-            ..Columns::default()
+            ..listed(size, last_modified)
         })
     }
 
@@ -228,6 +240,21 @@ impl KeyRules<'_> {
             self.findings.bad(Bad::Size, text);
         }
         size
+    }
+}
+
+/// What follows `s3://`, or `gs://`, as Google's tools write it.
+fn without_scheme(text: &str) -> Option<&str> {
+    text.strip_prefix("s3://")
+        .or_else(|| text.strip_prefix("gs://"))
+}
+
+/// What a listing says besides the name.
+pub fn listed<'a>(size: Option<u64>, last_modified: Option<LastModified>) -> Columns<Value<'a>> {
+    Columns {
+        size: size.map_or_else(Value::default, Value::Number),
+        last_modified: last_modified.map_or_else(Value::default, Value::Time),
+        ..Columns::default()
     }
 }
 

@@ -186,7 +186,7 @@ fn entry(
         };
         return Err(UnusableRow::invalid(message).without_key(keys.read(&columns), ""));
     }
-    if may_be_uri && key.starts_with("s3://") {
+    if may_be_uri && (key.starts_with("s3://") || key.starts_with("gs://")) {
         return keys.uri_or(key, &columns);
     }
     keys.latest(&columns)

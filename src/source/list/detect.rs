@@ -15,6 +15,7 @@ pub struct Known<'a> {
     pub bucket: &'a str,
     pub key_column: Option<&'a str>,
     pub is_named_table: bool,
+    pub end: &'a [u8],
 }
 
 /// What the first rows say about the whole list.
@@ -48,6 +49,7 @@ impl DetectedFormat {
             bucket: known.bucket,
             key_column: known.key_column,
             is_named_table: known.is_named_table,
+            end: known.end,
         }
     }
 }
@@ -95,6 +97,7 @@ pub fn detect(
         bucket: known.bucket,
         key_column: known.key_column,
         is_named_table: known.is_named_table,
+        end: known.end,
     };
     // One line may end in CR because its key does.
     let is_one_crlf = line_ending == LineEnding::CrLf && sample.lines().count() < 2;

@@ -2,6 +2,8 @@
 
 use std::cell::{Cell, RefCell};
 
+use super::url;
+
 /// An optional value of a row that cannot be read, and is ignored.
 #[derive(Debug, Clone, Copy)]
 pub enum Bad {
@@ -37,12 +39,63 @@ impl Bad {
     }
 }
 
+/// What a plain row looks like that is probably not a key alone.
+#[derive(Debug, Clone, Copy)]
+enum Odd {
+    Tab,
+    None,
+    Url,
+    Folder,
+}
+
+impl Odd {
+    const ALL: [Self; 4] = [Self::Tab, Self::None, Self::Url, Self::Folder];
+
+    fn of(row: &[u8]) -> Option<Self> {
+        if row == b"None" {
+            Some(Self::None)
+        } else if row.starts_with(b"http")
+            && row
+                .get(4..8)
+                .is_some_and(|rest| rest.starts_with(b"://") || rest == b"s://")
+        {
+            let is_known = std::str::from_utf8(row).is_ok_and(|url| url::parse(url).is_some());
+            (!is_known).then_some(Self::Url)
+        } else if row.ends_with(b"/:") && (row.starts_with(b"s3://") || row.starts_with(b"gs://")) {
+            Some(Self::Folder)
+        } else {
+            memchr::memchr(b'\t', row).map(|_| Self::Tab)
+        }
+    }
+
+    /// What such rows are, and what to do if they are not meant as keys.
+    fn described(self) -> &'static str {
+        match self {
+            Self::Tab => {
+                "with a TAB, which is taken as a part of the key: a table needs a header with `key`, and `aws s3api --output text` needs `--query 'Contents[].[Key]'`"
+            }
+            Self::None => {
+                "that is `None`, which `aws … --output text` prints where there is nothing: it is taken as a key"
+            }
+            Self::Url => {
+                "that is a URL of an unknown host, which is taken as a key: write `s3://bucket/key`"
+            }
+            Self::Folder => {
+                "that is a folder of `gsutil ls -r`, which is taken as a key: list with `gsutil ls 'gs://bucket/**'`"
+            }
+        }
+    }
+}
+
 /// The findings of one list.
 #[derive(Debug, Default)]
 pub struct Findings {
     n_rows: Cell<u64>,
     n_folders: Cell<u64>,
     bad: [BadValues; 3],
+    odd: [Cell<u64>; 4],
+    is_relative: Cell<bool>,
+    is_encoded_after_all: Cell<bool>,
     is_truncated: Cell<bool>,
     is_last_line_open: Cell<bool>,
 }
@@ -55,6 +108,30 @@ impl Findings {
     /// Counts a row that is a folder, whose objects are not in the list.
     pub fn folder(&self) {
         self.n_folders.set(self.n_folders.get() + 1);
+    }
+
+    /// Looks at a row of a plain list.
+    pub fn plain_row(&self, row: &[u8]) {
+        if let Some(odd) = Odd::of(row) {
+            let [tab, none, url, folder] = &self.odd;
+            let count = match odd {
+                Odd::Tab => tab,
+                Odd::None => none,
+                Odd::Url => url,
+                Odd::Folder => folder,
+            };
+            count.set(count.get() + 1);
+        }
+    }
+
+    /// The names of the listing are relative to what was listed, which it does not say.
+    pub fn relative(&self) {
+        self.is_relative.set(true);
+    }
+
+    /// A listing said only after its keys that they are URL-encoded.
+    pub fn encoded_after_all(&self) {
+        self.is_encoded_after_all.set(true);
     }
 
     /// Counts a value that cannot be read.
@@ -108,6 +185,26 @@ impl Findings {
             warnings.push(format!(
                 "the last line of the key list {list} has no line end: if the listing was interrupted, that key and those after it are missing; list again"
             ));
+        }
+        if self.is_encoded_after_all.get() {
+            warnings.push(format!(
+                "the keys of the key list {list} are URL-encoded (`EncodingType`), which it says only after them: list again without `--encoding-type url`, or pass the list as a file"
+            ));
+        }
+        if self.is_relative.get() {
+            warnings.push(format!(
+                "the key list {list} is of `mc ls --json`, whose keys lack what was listed: if that is more than the bucket, add it with `--key-prefix`"
+            ));
+        }
+        for (odd, count) in Odd::ALL.into_iter().zip(&self.odd) {
+            let n = count.get();
+            if n > 0 {
+                let rows = if n == 1 { "row" } else { "rows" };
+                warnings.push(format!(
+                    "the key list {list} has {n} {rows} {}",
+                    odd.described()
+                ));
+            }
         }
         for (kind, values) in Bad::ALL.into_iter().zip(&self.bad) {
             let rows = match values.n.get() {

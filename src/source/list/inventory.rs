@@ -9,11 +9,11 @@ use std::fs::File;
 use std::io::{BufReader, Read};
 
 use ::csv::ByteRecord;
-use percent_encoding::percent_decode_str;
 
 use super::columns::{Columns, InventoryColumns, KeyRules, Value, skip_reason};
 use super::compression::Compression;
 use super::csv;
+use super::encoding::decoded;
 use super::format::READ_SIZE;
 use super::format::{Emit, Format, List, ListProblem};
 use super::json;
@@ -171,21 +171,6 @@ fn entry(
         return Err(undecodable.without_key(keys.read(&row), ""));
     }
     keys.latest(&row)
-}
-
-/// Decodes a key. S3 writes a space as `+` and a plus as `%2B`.
-fn decoded(text: &str) -> Result<Cow<'_, str>, UnusableRow> {
-    if !text.contains(['+', '%']) {
-        return Ok(Cow::Borrowed(text));
-    }
-    let text = text.replace('+', " ");
-    let decoded = percent_decode_str(&text).decode_utf8();
-    match decoded {
-        Ok(key) => Ok(Cow::Owned(key.into_owned())),
-        Err(_) => Err(UnusableRow::invalid(format!(
-            "not UTF-8 when URL-decoded, as keys in S3 must be: `{text}`"
-        ))),
-    }
 }
 
 #[cfg(test)]

@@ -3,6 +3,7 @@
 //! `VersionId`.
 
 mod layout;
+mod members;
 mod scalar;
 
 use std::cell::Cell;
@@ -13,15 +14,17 @@ use std::rc::Rc;
 use serde::de::{DeserializeSeed, Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
 use serde_json::error::Category;
 
-use super::columns::{Columns, KeyRules, excerpt};
+use super::columns::{self, Columns, KeyRules, excerpt};
+use super::encoding::decoded;
 use super::format::{Emit, Format, List, ListProblem};
 use super::lines;
-use super::names::{Column, MAX_NAME, column_named};
 use super::row_limit::RowLimit;
+use super::sample::Sample;
 use crate::outcome::SkipReason;
 use crate::row::{Entry, UnusableRow};
 pub use layout::is_unfinished;
 use layout::{Layout, layout};
+use members::{Member, Members};
 use scalar::Scalar;
 
 pub static FORMAT: Format = Format {
@@ -43,7 +46,7 @@ fn read(list: &mut List<'_>, emit: Emit<'_>) -> Result<(), ListProblem> {
 }
 
 fn read_lines(list: &mut List<'_>, emit: Emit<'_>) -> Result<(), ListProblem> {
-    let mut rows = Rows::new(list.keys, list.start.key_column, emit);
+    let mut rows = Rows::new(list.keys, list.start, emit);
     lines::for_each(&mut *list.input, list.line_ending, MAX_ROW, |line, text| {
         rows.line = Some(line);
         match text {
@@ -71,7 +74,7 @@ fn read_document(list: &mut List<'_>, emit: Emit<'_>) -> Result<(), ListProblem>
     let (input, since_row) = RowLimit::new(&mut *list.input, MAX_ROW);
     let mut rows = Rows {
         since_row: Rc::clone(&since_row),
-        ..Rows::new(list.keys, list.start.key_column, emit)
+        ..Rows::new(list.keys, list.start, emit)
     };
     let input = BufReader::with_capacity(super::format::READ_SIZE, input);
     let mut values = serde_json::Deserializer::from_reader(input);
@@ -87,6 +90,15 @@ fn read_document(list: &mut List<'_>, emit: Emit<'_>) -> Result<(), ListProblem>
         })?;
     }
     Ok(())
+}
+
+/// Whether a page says in these bytes that its keys are URL-encoded. A key that says so would have escaped quotes.
+fn says_url(bytes: &[u8]) -> bool {
+    memchr::memmem::find_iter(bytes, b"\"EncodingType\"").any(|at| {
+        let rest = bytes[at + b"\"EncodingType\"".len()..].trim_ascii_start();
+        let value = rest.strip_prefix(b":").map(<[u8]>::trim_ascii_start);
+        value.is_some_and(|value| value.starts_with(b"\"url\""))
+    })
 }
 
 /// The kind of the elements in an array of a listing.
@@ -108,15 +120,15 @@ struct Rows<'a> {
     line: Option<u64>,
     since_row: Rc<Cell<usize>>,
     members: Members<'a>,
+    /// Whether `EncodingType` says so. It stands after the keys, and is looked for ahead.
+    is_url_encoded: bool,
 }
 
 impl<'a> Rows<'a> {
-    fn new(keys: KeyRules<'a>, key_column: Option<&'a str>, emit: Emit<'a>) -> Self {
+    fn new(keys: KeyRules<'a>, start: Sample<'a>, emit: Emit<'a>) -> Self {
         Self {
-            members: Members {
-                key_column,
-                known: Vec::new(),
-            },
+            is_url_encoded: says_url(start.text) || says_url(start.end),
+            members: Members::new(start.key_column),
             keys,
             emit,
             count: 0,
@@ -218,7 +230,9 @@ impl<'de> Visitor<'de> for Value<'_, '_> {
             {}
         } else {
             while elements.next_element::<IgnoredAny>()?.is_some() {}
-            self.rows.push_invalid("an array in an array");
+            self.rows.push(Err(UnusableRow::invalid(
+                "an array in an array has no names for its values: list with `--query 'Contents[].{Key: Key, Size: Size}'`, or `--query 'Contents[].Key'`",
+            )));
         }
         Ok(())
     }
@@ -241,6 +255,15 @@ impl<'de> Visitor<'de> for Value<'_, '_> {
                 continue;
             }
             let member = match name.text() {
+                "EncodingType" if self.may_hold_rows => {
+                    let value: Scalar<'_> = members.next_value()?;
+                    if value.text() == "url" && !self.rows.is_url_encoded && self.rows.count > 0 {
+                        self.rows.keys.findings.encoded_after_all();
+                    }
+                    self.rows.is_url_encoded |= value.text() == "url";
+                    object.is_listing = true;
+                    continue;
+                }
                 "IsTruncated" | "NextToken" if self.may_hold_rows => {
                     let value: Scalar<'_> = members.next_value()?;
                     if matches!(value, Scalar::True | Scalar::Text(_)) {
@@ -250,6 +273,8 @@ impl<'de> Visitor<'de> for Value<'_, '_> {
                     continue;
                 }
                 "type" => Some(&mut object.kind),
+                "status" => Some(&mut object.status),
+                "url" => Some(&mut object.url),
                 name => match self.rows.members.find(name) {
                     Some(Member::KeyOrUri) => Some(&mut object.key_or_uri),
                     Some(Member::Column(column)) => Some(object.columns.get_mut(column)),
@@ -282,52 +307,10 @@ struct Object<'de> {
     key_or_uri: Scalar<'de>,
     /// The member `type`.
     kind: Scalar<'de>,
+    /// The members `status` and `url` of mc.
+    status: Scalar<'de>,
+    url: Scalar<'de>,
     is_listing: bool,
-}
-
-/// What a member is used for.
-#[derive(Debug, Clone, Copy)]
-enum Member {
-    KeyOrUri,
-    Column(Column),
-}
-
-/// Finds members by their names, and remembers them: most objects of a list have the same ones.
-struct Members<'a> {
-    key_column: Option<&'a str>,
-    known: Vec<(Box<str>, Option<Member>)>,
-}
-
-impl Members<'_> {
-    /// Most names that are remembered.
-    const MOST: usize = 32;
-
-    fn find(&mut self, name: &str) -> Option<Member> {
-        let known = self.known.iter().find(|(known, _)| **known == *name);
-        if let Some((_, member)) = known {
-            return *member;
-        }
-        let member = self.look_up(name);
-        if self.known.len() < Self::MOST && name.len() <= MAX_NAME {
-            self.known.push((name.into(), member));
-        }
-        member
-    }
-
-    fn look_up(&self, name: &str) -> Option<Member> {
-        if let Some(key_column) = self.key_column {
-            if name == key_column {
-                return Some(Member::KeyOrUri);
-            }
-            let (column, _) = column_named(name)?;
-            return (column != Column::Key).then_some(Member::Column(column));
-        }
-        // Only S3's own name is never a URI.
-        match column_named(name)? {
-            (Column::Key, _) if name != "Key" => Some(Member::KeyOrUri),
-            (column, _) => Some(Member::Column(column)),
-        }
-    }
 }
 
 impl Object<'_> {
@@ -349,21 +332,56 @@ impl Object<'_> {
             (Section::Versions, Scalar::False) => Some(SkipReason::OldVersion),
             (Section::Objects | Section::Versions, _) => None,
         };
-        let entry = self.entry(rows.keys);
+        let entry = self.entry(rows);
         rows.push(match (entry, skipped) {
             (Ok(entry), Some(reason)) => Err(UnusableRow::skipped(entry, reason)),
             (entry, _) => entry,
         });
     }
 
-    fn entry(&self, keys: KeyRules<'_>) -> Result<Entry, UnusableRow> {
+    fn entry(&self, rows: &Rows<'_>) -> Result<Entry, UnusableRow> {
+        let keys = rows.keys;
         let columns = self.columns.each_ref().map(Scalar::value);
-        if columns.key.text().is_empty() {
-            keys.uri_or(self.key_or_uri.text(), &columns)
-        } else {
-            keys.entry(&columns)
+        if !columns.key.text().is_empty() {
+            if !rows.is_url_encoded {
+                return keys.entry(&columns);
+            }
+            return match decoded(columns.key.text()) {
+                Ok(key) => keys.entry(&Columns {
+                    key: columns::Value::Text(&key),
+                    ..columns
+                }),
+                Err(undecodable) => Err(undecodable.without_key(keys.read(&columns), "")),
+            };
         }
+        let key = self.key_or_uri.text();
+        // mc writes the status of each row, and keys below what was listed, which its URL says since 2021 (`cmd/ls.go`).
+        if self.status.text() == "success" && !self.kind.text().is_empty() {
+            let folder = folder_of_url(self.url.text(), keys.bucket);
+            if folder.is_none() {
+                keys.findings.relative();
+            }
+            let prefix = if folder.is_some() { "" } else { keys.prefix };
+            let key = format!("{}{key}", folder.unwrap_or_default());
+            return KeyRules { prefix, ..keys }.entry(&Columns {
+                key: columns::Value::Text(&key),
+                ..columns
+            });
+        }
+        keys.uri_or(key, &columns)
     }
+}
+
+/// The part of the keys that mc leaves out, from the URL that it listed: up to the last `/`, without the bucket.
+fn folder_of_url<'a>(url: &'a str, bucket: &str) -> Option<&'a str> {
+    let (_, rest) = url.split_once("://")?;
+    let (_, path) = rest.split_once('/')?;
+    let below = path.strip_prefix(bucket)?;
+    if below.is_empty() {
+        return Some("");
+    }
+    let below = below.strip_prefix('/')?;
+    Some(below.rfind('/').map_or("", |end| &below[..=end]))
 }
 
 #[cfg(test)]

@@ -25,7 +25,13 @@ fn read(list: &mut List<'_>, emit: Emit<'_>) -> Result<(), ListProblem> {
         list.line_ending,
         MAX_LINE,
         |line, text| {
-            emit(line, text.and_then(|text| keys.key_or_uri(text)));
+            emit(
+                line,
+                text.and_then(|text| {
+                    keys.findings.plain_row(text);
+                    keys.key_or_uri(text)
+                }),
+            );
         },
     )?;
     Ok(())

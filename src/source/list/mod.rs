@@ -2,11 +2,13 @@
 //! list.
 
 mod aws_s3_ls;
+mod aws_text;
 mod binary;
 pub mod columns;
 pub mod compression;
 mod csv;
 pub mod detect;
+mod encoding;
 pub mod findings;
 pub mod format;
 mod inventory;
@@ -18,8 +20,11 @@ mod names;
 pub mod null;
 mod row_limit;
 mod s5cmd_ls;
+mod s5cmd_run;
 pub mod sample;
 mod size;
+mod uri_listing;
+mod url;
 
 use format::Format;
 
@@ -31,6 +36,10 @@ pub static FORMATS: &[&Format] = &[
     &csv::TSV,
     &aws_s3_ls::FORMAT,
     &s5cmd_ls::FORMAT,
+    &s5cmd_run::FORMAT,
+    &uri_listing::S3CMD,
+    &uri_listing::GSUTIL,
+    &aws_text::FORMAT,
     &null::FORMAT,
     &lines::FORMAT,
 ];

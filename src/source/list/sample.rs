@@ -29,6 +29,8 @@ pub struct Sample<'a> {
     pub key_column: Option<&'a str>,
     /// Whether the name of the list says that it is a table.
     pub is_named_table: bool,
+    /// The last bytes of the list, where they can be had: of a file that is not compressed.
+    pub end: &'a [u8],
 }
 
 /// Whether a list has a format.

@@ -8,6 +8,7 @@ fn detected_as(list: &[u8], asked: Option<&'static Format>) -> Result<DetectedFo
         bucket: "b",
         key_column: None,
         is_named_table: false,
+        end: b"",
     };
     let (_, found) = sample(&mut &*list, |start, is_final| {
         detect(start, is_final, known, FORMATS)

@@ -10,7 +10,12 @@ fn looks_like_json(text: &[u8]) -> bool {
     let mut significant = text.iter().filter(|byte| !byte.is_ascii_whitespace());
     match significant.next() {
         Some(b'{') => matches!(significant.next(), None | Some(b'"' | b'}')),
-        Some(b'[') => matches!(significant.next(), None | Some(b'"' | b'{' | b']')),
+        Some(b'[') => match significant.next() {
+            None | Some(b'"' | b'{' | b']') => true,
+            // Arrays in an array are not rows, which their message says.
+            Some(b'[') => matches!(significant.next(), None | Some(b'"')),
+            Some(_) => false,
+        },
         _ => false,
     }
 }

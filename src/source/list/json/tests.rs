@@ -232,3 +232,43 @@ fn members_are_known_by_every_common_name() {
         ("b", Some("x"))
     );
 }
+
+#[test]
+fn keys_are_decoded_where_the_listing_says_that_they_are_encoded() {
+    let list = r#"{"Contents": [{"Key": "a+b%2Bc/%C3%BC"}], "RequestCharged": null, "EncodingType": "url"}"#;
+    assert_eq!(rows(list.as_bytes(), "auto", ""), keys(&["a b+c/ü"]));
+    let raw = list.replace(r#", "EncodingType": "url""#, "");
+    assert_eq!(rows(raw.as_bytes(), "auto", ""), keys(&["a+b%2Bc/%C3%BC"]));
+}
+
+#[test]
+fn arrays_in_an_array_say_what_to_query() {
+    let found = rows(b"[\n [\n \"a\",\n 15\n ]\n]\n", "auto", "");
+    assert!(
+        found[0]
+            .as_ref()
+            .unwrap_err()
+            .contains("--query 'Contents[].{Key: Key, Size: Size}'")
+    );
+}
+
+/// What mc prints, with the URL that newer versions add and without it.
+#[test]
+fn keys_of_mc_are_below_what_was_listed() {
+    let row = r#"{"status":"success","type":"file","lastModified":"2026-11-26T00:04:15Z","size":15,"key":"c/d e","etag":"a76f""#;
+    for (url, key) in [
+        (r#","url":"http://127.0.0.1:9000/b/2024/"}"#, "2024/c/d e"),
+        (r#","url":"http://127.0.0.1:9000/b/2024/x"}"#, "2024/c/d e"),
+        (r#","url":"http://127.0.0.1:9000/b"}"#, "c/d e"),
+        (r#","url":"http://127.0.0.1:9000/other/2024/"}"#, "c/d e"),
+        ("}", "c/d e"),
+    ] {
+        let list = format!("{row}{url}\n");
+        assert_eq!(rows(list.as_bytes(), "auto", ""), keys(&[key]), "{url}");
+        let first = &entries(list.as_bytes(), "auto")[0];
+        assert_eq!(
+            (first.size, first.etag.as_deref()),
+            (Some(15), Some("a76f"))
+        );
+    }
+}
