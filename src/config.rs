@@ -78,6 +78,7 @@ impl TryFrom<Cli> for Config {
             list: ListOptions {
                 sources,
                 format: cli.keys_format.0,
+                key_column: cli.key_column,
                 key_prefix: cli.key_prefix,
                 bucket: bucket.clone(),
                 filters: Filters::new(&cli.filters)

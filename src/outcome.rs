@@ -43,6 +43,8 @@ pub enum Verification {
     Crc32,
     Sha256,
     Sha1,
+    /// The MD5 that the list gives.
+    Md5,
     /// The ETag, which is an MD5.
     EtagMd5,
     /// Only the length: S3 returned no checksum of the whole object, or `--verify off` is set.
@@ -61,6 +63,7 @@ impl fmt::Display for Verification {
             Self::Crc32 => "crc32",
             Self::Sha256 => "sha256",
             Self::Sha1 => "sha1",
+            Self::Md5 => "md5",
             Self::EtagMd5 => "etag-md5",
             Self::Length => "length",
             Self::Unverified => "unverified",

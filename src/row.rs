@@ -1,5 +1,7 @@
 //! A row of a key list: the object that it names, or why it cannot be used.
 
+mod checksums;
+
 use std::borrow::Cow;
 use std::fmt;
 use std::str::FromStr;
@@ -11,6 +13,7 @@ use time::format_description::well_known::Rfc3339;
 
 use crate::etag::ETag;
 use crate::outcome::{Class, ErrorCode, Failure, Outcome, SkipReason};
+pub use checksums::{RowAlgorithm, RowChecksum};
 
 /// Most bytes of a column other than the key: more than S3 or a file system accepts, and few enough for the failed-keys CSV
 /// to be read back. A row that has more fails, and keeps enough of it to fail again.
@@ -79,6 +82,8 @@ pub struct Entry {
     /// which may be replaced before its turn comes.
     pub is_listed: bool,
     pub last_modified: Option<LastModified>,
+    /// Checksums of the whole object, at most one per algorithm. An object with another one is not downloaded.
+    pub checksums: Vec<RowChecksum>,
 }
 
 impl Entry {
@@ -102,7 +107,14 @@ impl Entry {
             key: &self.key,
             version_id: self.version_id.as_deref(),
             etag: self.required_etag().map(ETag::opaque),
+            checksums: &self.checksums,
         }
+    }
+
+    /// The checksum of this algorithm, if the row gives it.
+    pub fn checksum(&self, algorithm: RowAlgorithm) -> Option<&RowChecksum> {
+        let is_it = |checksum: &&RowChecksum| checksum.algorithm == algorithm;
+        self.checksums.iter().find(is_it)
     }
 }
 
@@ -184,6 +196,7 @@ pub struct ObjectId<'a> {
     key: &'a str,
     version_id: Option<&'a str>,
     etag: Option<&'a str>,
+    checksums: &'a [RowChecksum],
 }
 
 /// A row that does not name an object to download. It never stops the run.
@@ -377,6 +390,12 @@ mod tests {
             },
             Entry {
                 etag: ETag::of_row("other"),
+                ..entry.clone()
+            },
+            Entry {
+                checksums: RowChecksum::parse(RowAlgorithm::Crc32, "cbf43926")
+                    .into_iter()
+                    .collect(),
                 ..entry.clone()
             },
         ];

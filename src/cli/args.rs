@@ -84,6 +84,13 @@ pub struct Cli {
         help_heading = LIST)]
     pub keys_columns: Option<InventoryColumns>,
 
+    /// Column of a table that holds the key
+    ///
+    /// Without it, the column is called `key` or `object_key`, in any case. The column may hold `s3://bucket/key` URIs. For
+    /// JSON, it is the member of each object.
+    #[arg(long, value_name = "NAME", hide_short_help = true, help_heading = LIST)]
+    pub key_column: Option<String>,
+
     /// Prepend PREFIX to every key of the lists
     ///
     /// `aws s3 ls` without `--recursive` omits it.

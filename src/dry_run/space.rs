@@ -62,6 +62,7 @@ mod tests {
             let options = ListOptions {
                 sources: vec![ListSource::File(list.clone())],
                 format: None,
+                key_column: None,
                 key_prefix: String::new(),
                 bucket: Some("b".into()),
                 filters: Filters::default(),

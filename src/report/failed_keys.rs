@@ -15,12 +15,12 @@ use super::record_file::{Output, RowWriter};
 use super::record_place::{RecordPlace, RefusedPlace, cannot_write, free_beside, is_free_or_ours};
 use crate::etag::ETag;
 use crate::outcome::Failure;
-use crate::row::Place;
+use crate::row::{Place, RowAlgorithm};
 use crate::sink::files::{PartialFile, UserFile, open_stream};
 use crate::source::ListOptions;
 use crate::transfer::Finished;
 
-pub(super) const HEADER: [&str; 13] = [
+pub(super) const HEADER: [&str; 19] = [
     "key",
     "bucket",
     "version_id",
@@ -34,6 +34,12 @@ pub(super) const HEADER: [&str; 13] = [
     "dest",
     "source",
     "last_modified",
+    "md5",
+    "sha256",
+    "sha1",
+    "crc32",
+    "crc32c",
+    "crc64nvme",
 ];
 
 /// Bytes of a list's name in the CSV.
@@ -197,7 +203,12 @@ impl FailedKeys {
             .last_modified
             .map(|time| time.to_string())
             .unwrap_or_default();
-        self.writer.add([
+        // In the order of the header, which is that of `RowAlgorithm::ALL`.
+        let checksums = RowAlgorithm::ALL.map(|algorithm| {
+            let checksum = finished.entry.checksum(algorithm);
+            checksum.map(ToString::to_string).unwrap_or_default()
+        });
+        let columns = [
             finished.entry.key.as_str(),
             finished.bucket.as_deref().unwrap_or(&self.bucket),
             finished.entry.version_id.as_deref().unwrap_or_default(),
@@ -211,7 +222,9 @@ impl FailedKeys {
             finished.entry.dest.as_deref().unwrap_or_default(),
             &source,
             &last_modified,
-        ])?;
+        ];
+        let checksums = checksums.iter().map(String::as_str);
+        self.writer.add(columns.into_iter().chain(checksums))?;
         self.writer.n_rows_waiting += 1;
         self.writer.flush()
     }

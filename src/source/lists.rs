@@ -5,7 +5,7 @@ mod listing;
 use std::any::Any;
 use std::cell::RefCell;
 use std::fs::File;
-use std::io::{self, BufReader, Cursor, Read};
+use std::io::{self, BufReader, Cursor, Read, Seek, SeekFrom};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
@@ -17,11 +17,11 @@ use super::list::FORMATS;
 use super::list::bucket::Buckets;
 use super::list::columns::KeyRules;
 use super::list::compression::Compression;
-use super::list::detect::detect;
+use super::list::detect::{Detected, Known, detect};
 use super::list::findings::Findings;
 use super::list::format::{Emit, Format, List, ListProblem, READ_SIZE};
 use super::list::null;
-use super::list::sample::sample as read_sample;
+use super::list::sample::sample;
 use super::options::{ListOptions, ListSource};
 use super::prefix::{Lister, Listing};
 use super::selection::Selection;
@@ -73,6 +73,10 @@ struct ListInfo {
     name: String,
     /// The folder of the list, if it is a file.
     folder: Option<PathBuf>,
+    /// Whether its name says that it is a table: `keys.csv`, `keys.tsv.gz`.
+    is_named_table: bool,
+    /// The last bytes, if the list is a file.
+    end: Vec<u8>,
     /// The format of keys on the command line, which `--keys-format` does not change; `None` for other lists.
     format: Option<&'static Format>,
     /// What to list, and with what, if that is how the rows are found.
@@ -148,12 +152,16 @@ fn open_one(source: &ListSource) -> Result<OpenList, ListError> {
     let input: Box<dyn Read + Send> = match source {
         ListSource::Stdin => Box::new(io::stdin()),
         ListSource::File(path) => {
+            info.is_named_table = is_named_table(path);
             info.folder = path
                 .canonicalize()
                 .ok()
                 .and_then(|path| path.parent().map(Path::to_owned));
             match open_file(path) {
-                Ok(file) => Box::new(file),
+                Ok((file, end)) => {
+                    info.end = end;
+                    Box::new(file)
+                }
                 Err(error) => return Err(info.error("open", error.into())),
             }
         }
@@ -169,12 +177,36 @@ fn open_one(source: &ListSource) -> Result<OpenList, ListError> {
     Ok(OpenList { info, input })
 }
 
-fn open_file(path: &Path) -> io::Result<File> {
-    let file = File::open(path)?;
-    if file.metadata()?.is_dir() {
+/// Whether the name, with or without the ending of a compressed file, is that of a table.
+fn is_named_table(path: &Path) -> bool {
+    let has_ending = |path: &Path, endings: &[&str]| {
+        let ending = path.extension().and_then(|ending| ending.to_str());
+        ending.is_some_and(|ending| {
+            endings
+                .iter()
+                .any(|known| known.eq_ignore_ascii_case(ending))
+        })
+    };
+    let is_compressed = has_ending(path, &["gz", "zst", "zstd"]);
+    let inner = path.file_stem().map(Path::new).filter(|_| is_compressed);
+    has_ending(inner.unwrap_or(path), &["csv", "tsv"])
+}
+
+/// Opens a list; also returns its last bytes, if it is a file in which one can go to and fro.
+fn open_file(path: &Path) -> io::Result<(File, Vec<u8>)> {
+    const END: u64 = 1024;
+    let mut file = File::open(path)?;
+    let metadata = file.metadata()?;
+    if metadata.is_dir() {
         return Err(io::ErrorKind::IsADirectory.into());
     }
-    Ok(file)
+    let mut end = Vec::new();
+    if metadata.is_file() {
+        file.seek(SeekFrom::Start(metadata.len().saturating_sub(END)))?;
+        (&mut file).take(END).read_to_end(&mut end)?;
+        file.rewind()?;
+    }
+    Ok((file, end))
 }
 
 /// Has `lister` list what is to be listed.
@@ -308,8 +340,8 @@ fn parse(
     if buckets.are_missing() {
         return Err(info.error("read", ListProblem::NoBucket));
     }
-    parsed.map_err(|problem| info.error("read", problem))?;
-    for warning in findings.warnings(&info.name) {
+    let format = parsed.map_err(|problem| info.error("read", problem))?;
+    for warning in findings.warnings(&info.name, format.name) {
         on_note(ListNote::Warning(warning));
     }
     Ok(())
@@ -329,23 +361,28 @@ fn parse_rows(
     keys: KeyRules<'_>,
     on_note: &mut impl FnMut(ListNote),
     emit: Emit<'_>,
-) -> Result<(), ListProblem> {
-    let mut sample = read_sample(&mut input)?;
-    let compression = Compression::of(&sample);
+) -> Result<&'static Format, ListProblem> {
+    let known = Known {
+        asked: info.format.or(options.format),
+        bucket: options.bucket.as_deref().unwrap_or_default(),
+        key_column: options.key_column.as_deref(),
+        is_named_table: info.is_named_table,
+        end: &info.end,
+    };
+    let detected = |start: &[u8], is_final: bool| detect(start, is_final, known, FORMATS);
+    let (mut start, mut found) = sample(&mut input, detected)?;
+    let mut compression = None;
     let mut input: Box<dyn Read + '_> = Box::new(input);
-    if let Some(compression) = compression {
-        let start = Cursor::new(std::mem::take(&mut sample));
-        input = compression.decoder(start.chain(input))?;
-        sample = read_sample(&mut input)?;
+    if let Some(Detected::Compressed(found_compression)) = found {
+        compression = Some(found_compression);
+        let compressed = Cursor::new(std::mem::take(&mut start));
+        input = found_compression.decoder(compressed.chain(input))?;
+        (start, found) = sample(&mut input, detected)?;
     }
-    let asked = info.format.or(options.format);
-    let detected = detect(
-        &sample,
-        asked,
-        FORMATS,
-        options.bucket.as_deref().unwrap_or_default(),
-    )?;
-    if detected.format.name == "csv" {
+    let Some(Detected::List(detected)) = found else {
+        return Err(ListProblem::CompressedTwice);
+    };
+    if matches!(detected.format.name, "csv" | "tsv") {
         keys.bucket.may_be_missing();
     }
     on_note(ListNote::Detected(DetectedList {
@@ -354,16 +391,19 @@ fn parse_rows(
         reason: info.format.is_none().then_some(detected.reason),
         compression,
     }));
-    let mut start = Cursor::new(sample);
-    start.set_position(detected.bom_length);
+    let (looked_at, text_from) = (start[..detected.length].to_vec(), detected.bom_length);
+    let mut start = Cursor::new(start);
+    start.set_position(text_from as u64);
     let mut list = List {
+        start: detected.sample(&looked_at, known),
         input: &mut BufReader::with_capacity(READ_SIZE, start.chain(input)),
         line_ending: detected.line_ending,
         keys,
         columns: options.columns.as_ref(),
         folder: info.folder.as_deref(),
     };
-    (detected.format.read)(&mut list, emit)
+    (detected.format.read)(&mut list, emit)?;
+    Ok(detected.format)
 }
 
 impl ListProblem {

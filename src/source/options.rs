@@ -14,6 +14,8 @@ pub struct ListOptions {
     pub sources: Vec<ListSource>,
     /// `None`: the format is detected per list from its first rows.
     pub format: Option<&'static Format>,
+    /// The column of a table, or the member of a JSON object, that holds the key; `None`: one of the known names.
+    pub key_column: Option<String>,
     /// Prepended to every key; may be empty.
     pub key_prefix: String,
     /// The bucket that `s3://bucket/key` lines and `bucket` columns must name, if they name one; `None` if each row must name

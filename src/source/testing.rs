@@ -8,6 +8,7 @@ pub fn options(format: &str, key_prefix: &str) -> ListOptions {
     ListOptions {
         sources: vec![ListSource::Stdin],
         format: format_named(format),
+        key_column: None,
         key_prefix: key_prefix.into(),
         bucket: Some("b".into()),
         filters: Filters::default(),

@@ -1,4 +1,4 @@
-//! Whether the bytes are the object's: hashed as they pass, compared with what S3 returned.
+//! Whether the bytes are the object's: hashed as they pass, compared with what S3 returned and with what the row says.
 
 use crc_fast::{CrcAlgorithm, Digest as Crc, checksum_combine};
 use md5::Md5;
@@ -8,18 +8,35 @@ use sha2::{Digest, Sha256};
 use super::fetch::plan::Plan;
 use crate::options::VerifyMode;
 use crate::outcome::{Class, ErrorCode, Failure, Verification};
+use crate::row::{RowAlgorithm, RowChecksum};
 use crate::s3::{Checksum, ChecksumAlgorithm, GetResponse};
 
-/// What an answer says of its object's bytes, as far as `--verify` wants it compared.
+/// What the object's bytes are compared with: what its answer says of them, as far as `--verify` wants it, and its row.
 #[derive(Debug, Clone, Default)]
 pub struct Expected {
     checksum: Option<Checksum>,
     md5: Option<[u8; 16]>,
+    of_row: Vec<RowChecksum>,
     size: Option<u64>,
 }
 
+/// One checksum to compare with.
+struct Claim<'a> {
+    algorithm: RowAlgorithm,
+    value: &'a [u8],
+    source: Source,
+}
+
+/// Who says what the checksum is.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Source {
+    Checksum,
+    Etag,
+    Row,
+}
+
 impl Expected {
-    pub fn new(mode: VerifyMode, response: &GetResponse) -> Self {
+    pub fn new(mode: VerifyMode, response: &GetResponse, row: &[RowChecksum]) -> Self {
         let checksum = response
             .checksum
             .clone()
@@ -28,42 +45,63 @@ impl Expected {
         let md5 = response
             .md5
             .filter(|_| mode == VerifyMode::Etag && checksum.is_none());
+        let row = if mode == VerifyMode::Off { &[] } else { row };
         Self {
             checksum,
             md5,
+            of_row: row.to_vec(),
             size: response.length,
         }
+    }
+
+    /// What the row says alone.
+    pub fn of_row(row: &[RowChecksum]) -> Self {
+        Self {
+            of_row: row.to_vec(),
+            ..Self::default()
+        }
+    }
+
+    /// S3's own first.
+    fn claims(&self) -> impl Iterator<Item = Claim<'_>> {
+        let of_s3 = self.checksum.iter().map(|checksum| Claim {
+            algorithm: algorithm_of(checksum.algorithm),
+            value: &checksum.value,
+            source: Source::Checksum,
+        });
+        let of_etag = self.md5.iter().map(|md5| Claim {
+            algorithm: RowAlgorithm::Md5,
+            value: md5,
+            source: Source::Etag,
+        });
+        let of_row = self.of_row.iter().map(|checksum| Claim {
+            algorithm: checksum.algorithm,
+            value: &checksum.value,
+            source: Source::Row,
+        });
+        of_s3.chain(of_etag).chain(of_row)
     }
 
     /// The CRC whose values of the parts add up to the object's checksum, if there is one; else the fastest, for
     /// looking after the parts themselves.
     pub fn part_algorithm(&self) -> CrcAlgorithm {
-        match self.checksum.as_ref().map(|checksum| checksum.algorithm) {
-            Some(ChecksumAlgorithm::Crc32c) => CrcAlgorithm::Crc32Iscsi,
-            Some(ChecksumAlgorithm::Crc32) => CrcAlgorithm::Crc32IsoHdlc,
-            _ => CrcAlgorithm::Crc64Nvme,
-        }
+        self.claims()
+            .find_map(|claim| crc_of(claim.algorithm))
+            .unwrap_or(CrcAlgorithm::Crc64Nvme)
     }
 
     /// Whether the parts' CRCs cannot answer for the whole: then the whole must be hashed in order.
     pub fn needs_one_stream(&self) -> bool {
-        let is_sha = |checksum: &Checksum| {
-            matches!(
-                checksum.algorithm,
-                ChecksumAlgorithm::Sha1 | ChecksumAlgorithm::Sha256
-            )
-        };
-        self.md5.is_some() || self.checksum.as_ref().is_some_and(is_sha)
+        let of_parts = Some(self.part_algorithm());
+        self.claims()
+            .any(|claim| crc_of(claim.algorithm) != of_parts)
     }
 
     /// The verdict on an object of `plan` whose parts have these CRCs, in order.
     ///
     /// # Errors
-    /// A transient failure when they add up to another checksum.
+    /// A failure when they add up to another checksum; transient unless S3's own checksum is right.
     pub fn check_parts(&self, plan: &Plan, crcs: &[u64]) -> Result<Verification, Failure> {
-        let Some(expected) = &self.checksum else {
-            return Ok(Verification::Length);
-        };
         let combined = crcs.iter().enumerate().fold(0, |sum, (index, &crc)| {
             let range = plan.range(index);
             let length = range.end - range.start;
@@ -74,37 +112,104 @@ impl Expected {
             }
         });
         let found = combined.to_be_bytes();
-        compare(expected, &found[found.len() - expected.value.len()..])
+        let verified = self.compare(|_| Some(&found))?;
+        Ok(verified.unwrap_or(Verification::Length))
+    }
+
+    /// Compares each claim with the end of what was found for its algorithm. The row's checksum is the verdict, if there is
+    /// one; `None` where nothing is claimed.
+    fn compare<'f>(
+        &self,
+        found: impl Fn(RowAlgorithm) -> Option<&'f [u8]>,
+    ) -> Result<Option<Verification>, Failure> {
+        let mut verified = None;
+        let mut is_vouched_for = false;
+        for claim in self.claims() {
+            // Everything that is claimed was hashed.
+            let found = found(claim.algorithm).unwrap_or_default();
+            let found = &found[found.len().saturating_sub(claim.value.len())..];
+            if found != claim.value {
+                return Err(claim.mismatch(found, is_vouched_for));
+            }
+            match claim.source {
+                Source::Checksum => {
+                    is_vouched_for = true;
+                    verified = Some(claim.verification());
+                }
+                Source::Etag => verified = Some(claim.verification()),
+                Source::Row if verified.is_none_or(|_| claim.is_first_of(&self.of_row)) => {
+                    verified = Some(claim.verification());
+                }
+                Source::Row => {}
+            }
+        }
+        Ok(verified)
     }
 }
 
-fn compare(expected: &Checksum, found: &[u8]) -> Result<Verification, Failure> {
-    let verification = match expected.algorithm {
-        ChecksumAlgorithm::Crc64Nvme => Verification::Crc64Nvme,
-        ChecksumAlgorithm::Crc32c => Verification::Crc32c,
-        ChecksumAlgorithm::Crc32 => Verification::Crc32,
-        ChecksumAlgorithm::Sha256 => Verification::Sha256,
-        ChecksumAlgorithm::Sha1 => Verification::Sha1,
-    };
-    if found != expected.value {
-        return Err(mismatch(verification, found, &expected.value));
+impl Claim<'_> {
+    fn is_first_of(&self, row: &[RowChecksum]) -> bool {
+        row.first()
+            .is_some_and(|first| first.algorithm == self.algorithm)
     }
-    Ok(verification)
+
+    fn verification(&self) -> Verification {
+        match (self.algorithm, self.source) {
+            (RowAlgorithm::Md5, Source::Etag) => Verification::EtagMd5,
+            (RowAlgorithm::Md5, _) => Verification::Md5,
+            (RowAlgorithm::Crc64Nvme, _) => Verification::Crc64Nvme,
+            (RowAlgorithm::Crc32c, _) => Verification::Crc32c,
+            (RowAlgorithm::Crc32, _) => Verification::Crc32,
+            (RowAlgorithm::Sha256, _) => Verification::Sha256,
+            (RowAlgorithm::Sha1, _) => Verification::Sha1,
+        }
+    }
+
+    /// Bytes that S3's own checksum vouches for are the object's: to fetch them again changes nothing.
+    fn mismatch(&self, found: &[u8], is_vouched_for: bool) -> Failure {
+        let who = match self.source {
+            Source::Checksum | Source::Etag => "S3",
+            Source::Row => "the list",
+        };
+        let message = format!(
+            "{} of the bytes is `{}`, {who} says `{}`",
+            self.verification(),
+            hex(found),
+            hex(self.value)
+        );
+        let class = if is_vouched_for {
+            Class::Permanent
+        } else {
+            Class::Transient
+        };
+        Failure::new(ErrorCode::ChecksumMismatch, class, message)
+    }
 }
 
-fn mismatch(verification: Verification, found: &[u8], expected: &[u8]) -> Failure {
-    let message = format!(
-        "{verification} of the bytes is `{}`, S3 says `{}`",
-        hex(found),
-        hex(expected)
-    );
-    Failure::new(ErrorCode::ChecksumMismatch, Class::Transient, message)
+fn algorithm_of(algorithm: ChecksumAlgorithm) -> RowAlgorithm {
+    match algorithm {
+        ChecksumAlgorithm::Crc64Nvme => RowAlgorithm::Crc64Nvme,
+        ChecksumAlgorithm::Crc32c => RowAlgorithm::Crc32c,
+        ChecksumAlgorithm::Crc32 => RowAlgorithm::Crc32,
+        ChecksumAlgorithm::Sha256 => RowAlgorithm::Sha256,
+        ChecksumAlgorithm::Sha1 => RowAlgorithm::Sha1,
+    }
 }
 
-/// Hashes an object's bytes in order, as its checksum asks for, and gives the verdict.
+fn crc_of(algorithm: RowAlgorithm) -> Option<CrcAlgorithm> {
+    match algorithm {
+        RowAlgorithm::Crc64Nvme => Some(CrcAlgorithm::Crc64Nvme),
+        RowAlgorithm::Crc32c => Some(CrcAlgorithm::Crc32Iscsi),
+        RowAlgorithm::Crc32 => Some(CrcAlgorithm::Crc32IsoHdlc),
+        RowAlgorithm::Sha256 | RowAlgorithm::Sha1 | RowAlgorithm::Md5 => None,
+    }
+}
+
+/// Hashes an object's bytes in order, as its checksums ask for, and gives the verdict.
 pub struct Verifier {
     expected: Expected,
-    hasher: Option<Hasher>,
+    /// One per algorithm.
+    hashers: Vec<(RowAlgorithm, Hasher)>,
 }
 
 enum Hasher {
@@ -117,16 +222,17 @@ enum Hasher {
 
 impl Verifier {
     pub fn new(expected: Expected) -> Self {
-        let of_checksum = expected
-            .checksum
-            .as_ref()
-            .map(|checksum| Hasher::new(checksum.algorithm));
-        let hasher = of_checksum.or_else(|| expected.md5.map(|_| Hasher::Md5(Md5::new())));
-        Self { expected, hasher }
+        let mut hashers: Vec<(RowAlgorithm, Hasher)> = Vec::new();
+        for Claim { algorithm, .. } in expected.claims() {
+            if !hashers.iter().any(|&(other, _)| other == algorithm) {
+                hashers.push((algorithm, Hasher::new(algorithm)));
+            }
+        }
+        Self { expected, hashers }
     }
 
     pub fn update(&mut self, bytes: &[u8]) {
-        if let Some(hasher) = &mut self.hasher {
+        for (_, hasher) in &mut self.hashers {
             hasher.update(bytes);
         }
     }
@@ -134,9 +240,9 @@ impl Verifier {
     /// The verdict on an object of which `n_bytes` arrived.
     ///
     /// # Errors
-    /// A transient failure when length or checksum differ.
+    /// A failure when length or checksum differ; transient unless S3's own checksum is right.
     pub fn finish(self, n_bytes: u64) -> Result<Verification, Failure> {
-        let Self { expected, hasher } = self;
+        let Self { expected, hashers } = self;
         if let Some(size) = expected.size.filter(|&size| size != n_bytes) {
             let message = format!("the body has {n_bytes} bytes, the object {size}");
             return Err(Failure::new(
@@ -145,31 +251,31 @@ impl Verifier {
                 message,
             ));
         }
-        let Some(found) = hasher.map(Hasher::finish) else {
-            return Ok(if expected.size.is_some() {
-                Verification::Length
-            } else {
-                Verification::Unverified
-            });
-        };
-        match (&expected.checksum, expected.md5) {
-            (Some(checksum), _) => compare(checksum, &found),
-            (None, Some(md5)) if md5 != found[..] => {
-                Err(mismatch(Verification::EtagMd5, &found, &md5))
-            }
-            (None, _) => Ok(Verification::EtagMd5),
-        }
+        let found: Vec<_> = hashers
+            .into_iter()
+            .map(|(algorithm, hasher)| (algorithm, hasher.finish()))
+            .collect();
+        let verified = expected.compare(|wanted| {
+            let found = found.iter().find(|(algorithm, _)| *algorithm == wanted)?;
+            Some(&found.1)
+        })?;
+        Ok(verified.unwrap_or(if expected.size.is_some() {
+            Verification::Length
+        } else {
+            Verification::Unverified
+        }))
     }
 }
 
 impl Hasher {
-    fn new(algorithm: ChecksumAlgorithm) -> Self {
+    fn new(algorithm: RowAlgorithm) -> Self {
         match algorithm {
-            ChecksumAlgorithm::Crc64Nvme => Self::Crc(Crc::new(CrcAlgorithm::Crc64Nvme), 8),
-            ChecksumAlgorithm::Crc32c => Self::Crc(Crc::new(CrcAlgorithm::Crc32Iscsi), 4),
-            ChecksumAlgorithm::Crc32 => Self::Crc(Crc::new(CrcAlgorithm::Crc32IsoHdlc), 4),
-            ChecksumAlgorithm::Sha256 => Self::Sha256(Sha256::new()),
-            ChecksumAlgorithm::Sha1 => Self::Sha1(Sha1::new()),
+            RowAlgorithm::Crc64Nvme => Self::Crc(Crc::new(CrcAlgorithm::Crc64Nvme), 8),
+            RowAlgorithm::Crc32c => Self::Crc(Crc::new(CrcAlgorithm::Crc32Iscsi), 4),
+            RowAlgorithm::Crc32 => Self::Crc(Crc::new(CrcAlgorithm::Crc32IsoHdlc), 4),
+            RowAlgorithm::Sha256 => Self::Sha256(Sha256::new()),
+            RowAlgorithm::Sha1 => Self::Sha1(Sha1::new()),
+            RowAlgorithm::Md5 => Self::Md5(Md5::new()),
         }
     }
 
@@ -203,129 +309,4 @@ fn hex(bytes: &[u8]) -> String {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    /// The check values of the CRC catalogue and FIPS 180-4 for `123456789`.
-    const CHECKS: [(ChecksumAlgorithm, &str); 5] = [
-        (ChecksumAlgorithm::Crc64Nvme, "ae8b14860a799888"),
-        (ChecksumAlgorithm::Crc32c, "e3069283"),
-        (ChecksumAlgorithm::Crc32, "cbf43926"),
-        (
-            ChecksumAlgorithm::Sha256,
-            "15e2b0d3c33891ebb0f1ef609ec419420c20e320ce94c65fbc8c3312448eb225",
-        ),
-        (
-            ChecksumAlgorithm::Sha1,
-            "f7c3bc1d808e04732adf679965ccc34ca7ae3441",
-        ),
-    ];
-
-    fn bytes_of(hex: &str) -> Vec<u8> {
-        (0..hex.len())
-            .step_by(2)
-            .map(|i| u8::from_str_radix(&hex[i..i + 2], 16).unwrap())
-            .collect()
-    }
-
-    fn expected(
-        checksum: Option<(ChecksumAlgorithm, &str)>,
-        md5: Option<[u8; 16]>,
-        size: Option<u64>,
-    ) -> Expected {
-        let checksum = checksum.map(|(algorithm, value)| Checksum {
-            algorithm,
-            value: bytes_of(value),
-        });
-        Expected {
-            checksum,
-            md5,
-            size,
-        }
-    }
-
-    fn verify(expected: Expected, body: &[u8]) -> Result<Verification, Failure> {
-        let mut verifier = Verifier::new(expected);
-        for piece in body.chunks(4) {
-            verifier.update(piece);
-        }
-        verifier.finish(body.len() as u64)
-    }
-
-    #[test]
-    fn algorithms_give_their_published_check_values() {
-        for (algorithm, expected) in CHECKS {
-            let mut hasher = Hasher::new(algorithm);
-            hasher.update(b"1234");
-            hasher.update(b"56789");
-            assert_eq!(hex(&hasher.finish()), expected, "{algorithm:?}");
-        }
-    }
-
-    #[test]
-    fn a_flipped_bit_is_a_mismatch_and_a_missing_byte_an_incomplete_body() {
-        for check in CHECKS {
-            let expected = || expected(Some(check), None, Some(9));
-            assert!(verify(expected(), b"123456789").is_ok());
-            assert_eq!(
-                verify(expected(), b"123456788").unwrap_err().code,
-                ErrorCode::ChecksumMismatch
-            );
-            assert_eq!(
-                verify(expected(), b"12345678").unwrap_err().code,
-                ErrorCode::IncompleteBody
-            );
-        }
-    }
-
-    #[test]
-    fn an_md5_is_compared_where_it_is_all_there_is() {
-        let md5 = bytes_of("25f9e794323b453885f5181f1b624d0b")
-            .try_into()
-            .unwrap();
-        assert_eq!(
-            verify(expected(None, Some(md5), Some(9)), b"123456789").unwrap(),
-            Verification::EtagMd5
-        );
-        assert!(verify(expected(None, Some(md5), Some(9)), b"123456788").is_err());
-    }
-
-    #[test]
-    fn without_a_checksum_the_length_decides() {
-        assert_eq!(
-            verify(expected(None, None, Some(3)), b"123").unwrap(),
-            Verification::Length
-        );
-        assert_eq!(
-            verify(expected(None, None, None), b"123").unwrap(),
-            Verification::Unverified
-        );
-        assert!(verify(expected(None, None, Some(3)), b"1234").is_err());
-    }
-
-    #[test]
-    fn crcs_of_parts_add_up_to_the_object_s() {
-        for check in &CHECKS[..3] {
-            let expected = expected(Some(*check), None, Some(9));
-            let algorithm = expected.part_algorithm();
-            for part_size in [1, 2, 4, 8, 9, 100] {
-                let plan = Plan::new(9, part_size);
-                let parts = b"123456789".chunks(usize::try_from(plan.part_size).unwrap());
-                let mut crcs: Vec<_> = parts
-                    .map(|part| crc_fast::checksum(algorithm, part))
-                    .collect();
-                assert!(
-                    expected.check_parts(&plan, &crcs).is_ok(),
-                    "{check:?} in parts of {part_size}"
-                );
-                crcs.reverse();
-                let is_symmetric = crcs.len() == 1;
-                assert_eq!(
-                    expected.check_parts(&plan, &crcs).is_ok(),
-                    is_symmetric,
-                    "{check:?} in parts of {part_size}"
-                );
-            }
-        }
-    }
-}
+mod tests;

@@ -66,6 +66,7 @@ pub async fn download(shared: Arc<Shared>, entry: Arc<Entry>, path: Arc<LocalPat
             };
         }
     }
+    let mut mismatch = None;
     loop {
         match attempt(&request, &path).await {
             Ok(committed) => {
@@ -82,8 +83,20 @@ pub async fn download(shared: Arc<Shared>, entry: Arc<Entry>, path: Arc<LocalPat
                 if failure.code == ErrorCode::ObjectChanged {
                     request.doubt();
                 }
+                // The same wrong bytes twice are no fault of the way: they are what the server has.
+                let found =
+                    (failure.code == ErrorCode::ChecksumMismatch).then(|| failure.message.clone());
+                let is_final = found.is_some() && found == mismatch;
+                mismatch = found;
+                let failed = failure.clone();
                 if let Err(failure) = request.budget.restart(failure) {
                     return Outcome::Failed(failure);
+                }
+                if is_final {
+                    return Outcome::Failed(Failure {
+                        attempts: request.budget.n_failed(),
+                        ..failed
+                    });
                 }
             }
             Err(Broken::NotModified) => {

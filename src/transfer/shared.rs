@@ -110,6 +110,17 @@ pub enum Broken {
     Final(Failure),
 }
 
+impl Broken {
+    /// Bytes that are not what they are compared with.
+    pub fn mismatch(failure: Failure) -> Self {
+        if failure.class.may_pass() {
+            Self::Restart(failure)
+        } else {
+            Self::Final(failure)
+        }
+    }
+}
+
 impl From<Failure> for Broken {
     fn from(failure: Failure) -> Self {
         Self::Final(failure)

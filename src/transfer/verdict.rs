@@ -1,4 +1,4 @@
-//! Whether a file that is there has the content of its object: by the row's ETag without a request, else by what S3 answers
+//! Whether a file that is there has the content of its object: by the row's checksums or ETag without a request, else by what S3 answers
 //! to one HEAD.
 
 use std::sync::Arc;
@@ -12,7 +12,6 @@ use crate::etag::ETag;
 use crate::options::{Job, VerifyMode};
 use crate::outcome::Failure;
 use crate::row::LastModified;
-use crate::s3::GetResponse;
 use crate::sink::files::LocalPath;
 use crate::stop::Phase;
 
@@ -41,6 +40,12 @@ pub async fn verdict(
     if let Some(listed) = entry.size.filter(|&listed| listed != size) {
         return Ok(Verdict::Different(other_size(size, listed, "the list")));
     }
+    if !entry.checksums.is_empty() {
+        let expected = Expected::of_row(&entry.checksums);
+        return has_checksum(&request.shared, path, expected)
+            .await
+            .map_err(Broken::Final);
+    }
     let listed = entry.etag.as_ref().and_then(ContentTag::of);
     if let Some(tag) = listed
         && has_content(&request.shared, path, size, tag).await?
@@ -60,7 +65,8 @@ pub async fn verdict(
         return Ok(Verdict::Different(message));
     }
     if head.checksum.is_some() {
-        return has_checksum(&request.shared, path, &head)
+        let expected = Expected::new(VerifyMode::Auto, &head, &[]);
+        return has_checksum(&request.shared, path, expected)
             .await
             .map_err(Broken::Final);
     }
@@ -112,9 +118,9 @@ async fn has_content(
 async fn has_checksum(
     shared: &Arc<Shared>,
     path: &Arc<LocalPath>,
-    head: &GetResponse,
+    expected: Expected,
 ) -> Result<Verdict, Failure> {
-    let verifier = Verifier::new(Expected::new(VerifyMode::Auto, head));
+    let verifier = Verifier::new(expected);
     let (verifier, n_bytes) = read(shared, path, verifier, Verifier::update).await?;
     Ok(match verifier.finish(n_bytes) {
         Ok(_) => Verdict::Same,

@@ -17,13 +17,13 @@ fn a_missing_key_is_a_row_of_the_csv() {
     assert_eq!(
         lines.next(),
         Some(
-            "key,bucket,version_id,error,status,attempts,request_id,message,size,etag,dest,source,last_modified"
+            "key,bucket,version_id,error,status,attempts,request_id,message,size,etag,dest,source,last_modified,md5,sha256,sha1,crc32,crc32c,crc64nvme"
         )
     );
     let row = lines.next().unwrap();
     assert!(
         row.starts_with("missing,bucket,,NoSuchKey,404,1,")
-            && row.ends_with(",The specified key does not exist.,,,,-:2,"),
+            && row.ends_with(",The specified key does not exist.,,,,-:2,,,,,,,"),
         "{row}"
     );
     assert_eq!(lines.next(), None);

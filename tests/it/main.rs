@@ -34,6 +34,7 @@ mod resuming;
 mod shell;
 mod slurm;
 mod start;
+mod tables;
 mod throttling;
 mod usage;
 mod verify;

@@ -5,7 +5,7 @@ use std::path::Path;
 
 use crate::harness::{Gate, Run, Running, S3pull, Server};
 
-const HEADER: &str = "key,bucket,version_id,error,status,attempts,request_id,message,size,etag,dest,source,last_modified\n";
+const HEADER: &str = "key,bucket,version_id,error,status,attempts,request_id,message,size,etag,dest,source,last_modified,md5,sha256,sha1,crc32,crc32c,crc64nvme\n";
 const CSV: &str = "s3pull-failed.csv";
 const INCOMPLETE: &str = "s3pull-failed.csv.incomplete";
 
@@ -681,18 +681,18 @@ fn a_failed_row_keeps_all_it_said_through_every_retry() {
     assert_eq!(missing[0], "p/missing");
     let time = "2024-01-02T03:04:05Z";
     assert_eq!(
-        missing[7..],
+        missing[7..11],
         ["7", "abc", "to/there", time].map(str::to_owned)
     );
     let other = of("WrongBucket", "v2");
     assert_eq!(other[..2], ["p/other", "elsewhere"].map(str::to_owned));
     let local = "2024-01-02 03:04:05";
-    assert_eq!(other[7..], ["8", "def", "d", local].map(str::to_owned));
+    assert_eq!(other[7..11], ["8", "def", "d", local].map(str::to_owned));
     assert_eq!(of("UnsafeKey", "v3")[0], "p/x/../y");
     assert_eq!(of("UnsafeKey", "v4")[9], "../out");
     assert_eq!(
-        of("NoSuchKey", "v5")[7..],
-        ["", "jkl", "e", ""].map(str::to_owned)
+        of("NoSuchKey", "v5")[7..11],
+        ["1000", "jkl", "e", ""].map(str::to_owned)
     );
     of("InvalidRow", "v9");
     let mut run = first;
@@ -767,8 +767,16 @@ fn a_list_that_is_not_all_there_is_told_with_the_cure() {
             "cut off",
         ),
         (
-            "key,size\nk,1.0e3\nk,\nk,-1\n".to_owned(),
-            "2 rows of the key list on stdin with a size that is not a number of bytes, such as `1.0e3`",
+            "key,size\nk,1.5\nk,\nk,-1\nk,3.0\n".to_owned(),
+            "2 rows of the key list on stdin with a size that is not a number of bytes, such as `1.5`",
+        ),
+        (
+            "{\"Key\":\"k\",\"Size\":2.5}\n{\"Key\":\"k\",\"Size\":-1}\n{\"Key\":\"k\",\"Size\":3.0}\n".to_owned(),
+            "2 rows of the key list on stdin with a size that is not a number of bytes, such as `2.5`",
+        ),
+        (
+            "key,md5\nk,0123456789abcdef0123456789abcdef-2\n".to_owned(),
+            "1 row of the key list on stdin with a checksum that is neither hex nor base64",
         ),
     ] {
         let run = server.s3pull().stdin(list.clone()).run().expect(0);

@@ -9,6 +9,7 @@ fn with_row(folder: &Path) -> FailedKeys {
     let list = ListOptions {
         sources: vec![ListSource::Stdin],
         format: None,
+        key_column: None,
         key_prefix: String::new(),
         bucket: Some("b".into()),
         filters: Filters::default(),

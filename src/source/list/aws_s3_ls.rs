@@ -9,10 +9,10 @@ use super::listing::{self, Line, has_shape};
 pub static FORMAT: Format = Format {
     name: "aws-s3-ls",
     help: "The output of `aws s3 ls`",
+    waits_for_rows: false,
     recognise: |sample| {
-        sample
-            .is_listing(parse)
-            .then_some("its first lines are those of `aws s3 ls`")
+        let reason = "its first lines are those of `aws s3 ls`";
+        sample.is_listing(listing::N_ROWS, reason, parse)
     },
     read: |list, emit| listing::read(list, emit, "aws s3 ls", parse),
 };

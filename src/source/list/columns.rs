@@ -3,102 +3,16 @@
 use std::str::FromStr;
 
 use super::bucket::Buckets;
-use super::findings::Findings;
+use super::findings::{Bad, Findings};
+pub use super::names::Columns;
+use super::names::positions;
+use super::size;
+use super::url;
 use crate::etag::ETag;
-use crate::outcome::ErrorCode;
-use crate::row::{Entry, LastModified, MAX_COLUMN, MAX_KEY, UnusableRow};
-
-/// One `T` per column that describes an object: the column's names, its position, or its value.
-///
-/// A new column is added here, with its names, and in [`Entry`].
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct Columns<T> {
-    pub key: T,
-    pub bucket: T,
-    pub version_id: T,
-    pub size: T,
-    pub etag: T,
-    pub dest: T,
-    pub last_modified: T,
-}
-
-/// The names in the header of a CSV.
-pub const CSV_NAMES: Columns<&str> = Columns {
-    key: "key",
-    bucket: "bucket",
-    version_id: "version_id",
-    size: "size",
-    etag: "etag",
-    dest: "dest",
-    last_modified: "last_modified",
+use crate::outcome::{ErrorCode, SkipReason};
+use crate::row::{
+    Entry, LastModified, MAX_COLUMN, MAX_KEY, RowAlgorithm, RowChecksum, UnusableRow,
 };
-
-/// The names in the `fileSchema` of an inventory, which has no `dest`.
-const INVENTORY_NAMES: Columns<Option<&str>> = Columns {
-    key: Some("Key"),
-    bucket: Some("Bucket"),
-    version_id: Some("VersionId"),
-    size: Some("Size"),
-    etag: Some("ETag"),
-    dest: None,
-    last_modified: Some("LastModifiedDate"),
-};
-
-/// The members of a JSON object. `key` is not among them, since it may also be a URI.
-const JSON_NAMES: Columns<&[&str]> = Columns {
-    key: &["Key"],
-    bucket: &["Bucket", "bucket"],
-    version_id: &["VersionId", "version_id"],
-    size: &["Size", "size"],
-    etag: &["ETag", "etag"],
-    dest: &["dest"],
-    last_modified: &["LastModified", "last_modified"],
-};
-
-impl<T> Columns<T> {
-    /// Borrows each column.
-    pub fn each_ref(&self) -> Columns<&T> {
-        Columns {
-            key: &self.key,
-            bucket: &self.bucket,
-            version_id: &self.version_id,
-            size: &self.size,
-            etag: &self.etag,
-            dest: &self.dest,
-            last_modified: &self.last_modified,
-        }
-    }
-
-    /// Converts each column.
-    pub fn map<U>(self, mut convert: impl FnMut(T) -> U) -> Columns<U> {
-        Columns {
-            key: convert(self.key),
-            bucket: convert(self.bucket),
-            version_id: convert(self.version_id),
-            size: convert(self.size),
-            etag: convert(self.etag),
-            dest: convert(self.dest),
-            last_modified: convert(self.last_modified),
-        }
-    }
-
-    /// The column of the JSON member `name`.
-    pub fn json_member(&mut self, name: &str) -> Option<&mut T> {
-        let columns = [
-            (JSON_NAMES.key, &mut self.key),
-            (JSON_NAMES.bucket, &mut self.bucket),
-            (JSON_NAMES.version_id, &mut self.version_id),
-            (JSON_NAMES.size, &mut self.size),
-            (JSON_NAMES.etag, &mut self.etag),
-            (JSON_NAMES.dest, &mut self.dest),
-            (JSON_NAMES.last_modified, &mut self.last_modified),
-        ];
-        let found = columns
-            .into_iter()
-            .find(|(names, _)| names.contains(&name))?;
-        Some(found.1)
-    }
-}
 
 /// The value of a column. An empty text counts as a missing column.
 #[derive(Debug, Clone, Copy)]
@@ -108,6 +22,9 @@ pub enum Value<'a> {
     Number(u64),
     /// A time that its format has parsed already.
     Time(LastModified),
+    Flag(bool),
+    /// Neither a text nor any of these, as it was written.
+    Odd(&'a str),
 }
 
 impl Default for Value<'_> {
@@ -117,11 +34,27 @@ impl Default for Value<'_> {
 }
 
 impl<'a> Value<'a> {
-    /// The text; empty for a number or a time, since only sizes and times are such values.
+    /// The text; empty for any other value.
     pub fn text(self) -> &'a str {
         match self {
             Self::Text(text) => text,
-            Self::Number(_) | Self::Time(_) => "",
+            Self::Number(_) | Self::Time(_) | Self::Flag(_) | Self::Odd(_) => "",
+        }
+    }
+
+    fn is_flag(self, wanted: bool) -> bool {
+        match self {
+            Self::Flag(flag) => flag == wanted,
+            Self::Text(text) => text.eq_ignore_ascii_case(if wanted { "true" } else { "false" }),
+            Self::Number(_) | Self::Time(_) | Self::Odd(_) => false,
+        }
+    }
+
+    /// A text, or a number as one.
+    fn text_or_number(self) -> Option<String> {
+        match self {
+            Self::Number(number) => Some(number.to_string()),
+            other => given(other.text()),
         }
     }
 }
@@ -136,21 +69,34 @@ pub struct KeyRules<'a> {
 }
 
 impl KeyRules<'_> {
-    /// The object of a row that is only a key or an `s3://bucket/key`.
+    /// The object of a row that is only a key, an `s3://bucket/key` or the URL of an object.
     pub fn key_or_uri(&self, text: &[u8]) -> Result<Entry, UnusableRow> {
-        self.uri_or(utf8(text)?, Columns::default())
+        let text = utf8(text)?;
+        if let Some(object) = url::is_url(text).then(|| url::parse(text)).flatten() {
+            let whole = KeyRules {
+                prefix: "",
+                ..*self
+            };
+            return whole.entry(&Columns {
+                key: Value::Text(&object.key),
+                bucket: Value::Text(&object.bucket),
+                version_id: Value::Text(&object.version_id),
+                ..Columns::default()
+            });
+        }
+        self.uri_or(text, &Columns::default())
     }
 
     /// The object of a row that has other columns beside a key or an `s3://bucket/key`.
     pub fn uri_or<'a>(
         &self,
         text: &'a str,
-        columns: Columns<Value<'a>>,
+        columns: &Columns<Value<'a>>,
     ) -> Result<Entry, UnusableRow> {
-        let Some(uri) = text.strip_prefix("s3://") else {
-            return self.entry(Columns {
+        let Some(uri) = without_scheme(text) else {
+            return self.entry(&Columns {
                 key: Value::Text(text),
-                ..columns
+                ..*columns
             });
         };
         let whole = KeyRules {
@@ -158,10 +104,10 @@ impl KeyRules<'_> {
             ..*self
         };
         match uri.split_once('/') {
-            Some((bucket, key)) if !bucket.is_empty() => whole.entry(Columns {
+            Some((bucket, key)) if !bucket.is_empty() => whole.entry(&Columns {
                 key: Value::Text(key),
                 bucket: Value::Text(bucket),
-                ..columns
+                ..*columns
             }),
             _ => Err(UnusableRow::invalid(format!(
                 "`{}` is not `s3://bucket/key`",
@@ -177,16 +123,14 @@ impl KeyRules<'_> {
         size: Option<u64>,
         last_modified: Option<LastModified>,
     ) -> Result<Entry, UnusableRow> {
-        self.entry(Columns {
+        self.entry(&Columns {
             key: Value::Text(utf8(name)?),
-            size: size.map_or_else(Value::default, Value::Number),
-            last_modified: last_modified.map_or_else(Value::default, Value::Time),
-            ..Columns::default()
+            ..listed(size, last_modified)
         })
     }
 
     /// The object that the columns of a row name.
-    pub fn entry(&self, columns: Columns<Value<'_>>) -> Result<Entry, UnusableRow> {
+    pub fn entry(&self, columns: &Columns<Value<'_>>) -> Result<Entry, UnusableRow> {
         let entry = self.read(columns);
         let entry = self.bucket.check(entry, columns.bucket.text())?;
         let length = entry.key.len();
@@ -198,22 +142,38 @@ impl KeyRules<'_> {
             return Err(UnusableRow::failed(entry, ErrorCode::InvalidKey, message));
         }
         let columns = [
-            ("version_id", entry.version_id.as_deref()),
-            ("etag", entry.etag.as_ref().map(ETag::as_str)),
-            ("dest", entry.dest.as_deref()),
+            ("bucket", None, columns.bucket),
+            (
+                "version_id",
+                entry.version_id.as_deref(),
+                columns.version_id,
+            ),
+            ("etag", entry.etag.as_ref().map(ETag::as_str), columns.etag),
+            ("dest", entry.dest.as_deref(), columns.dest),
         ];
-        let too_long = columns.into_iter().find_map(|(name, text)| {
+        let unusable = columns.into_iter().find_map(|(name, text, value)| {
             let length = text.map_or(0, str::len);
+            if matches!(value, Value::Odd(_) | Value::Flag(_)) {
+                return Some(format!("its `{name}` is not a text"));
+            }
             (length > MAX_COLUMN).then(|| format!("its `{name}` has more than {MAX_COLUMN} bytes"))
         });
-        match too_long {
+        match unusable {
             Some(message) => Err(UnusableRow::invalid(message).of_entry(entry)),
             None => Ok(entry),
         }
     }
 
+    /// The object of a row of a table, unless the row is a delete marker or a version that is not the latest.
+    pub fn latest(&self, columns: &Columns<Value<'_>>) -> Result<Entry, UnusableRow> {
+        match skip_reason(columns) {
+            Some(reason) => Err(UnusableRow::skipped(self.read(columns), reason)),
+            None => self.entry(columns),
+        }
+    }
+
     /// What the columns of a row say, even if they do not name an object.
-    pub fn read(&self, columns: Columns<Value<'_>>) -> Entry {
+    pub fn read(&self, columns: &Columns<Value<'_>>) -> Entry {
         let key = columns.key.text();
         let mut whole = String::with_capacity(self.prefix.len() + key.len());
         whole.push_str(self.prefix);
@@ -221,24 +181,45 @@ impl KeyRules<'_> {
         Entry {
             key: whole,
             bucket: self.bucket.named(columns.bucket.text()),
-            version_id: given(columns.version_id.text()),
+            version_id: columns.version_id.text_or_number(),
             size: self.size(columns.size),
             etag: ETag::of_row(columns.etag.text()),
             dest: given(columns.dest.text()),
             is_listed: false,
             last_modified: self.time(columns.last_modified),
+            checksums: self.checksums(columns.checksums),
         }
+    }
+
+    /// The checksums, the strongest first. A text that is not one counts as missing, and is reported as a finding.
+    fn checksums(&self, values: [Value<'_>; 6]) -> Vec<RowChecksum> {
+        let mut found = Vec::new();
+        for (algorithm, value) in RowAlgorithm::ALL.into_iter().zip(values) {
+            let text = match value {
+                Value::Text("") => continue,
+                Value::Text(text) | Value::Odd(text) => text,
+                Value::Number(_) | Value::Time(_) | Value::Flag(_) => "a number",
+            };
+            match RowChecksum::parse(algorithm, text) {
+                Some(checksum) => found.push(checksum),
+                None => self.findings.bad(Bad::Checksum, text),
+            }
+        }
+        found.sort_by_key(|checksum| checksum.algorithm);
+        found
     }
 
     /// A time. A text that is not one counts as missing, and is reported as a finding.
     fn time(&self, value: Value<'_>) -> Option<LastModified> {
         let text = match value {
             Value::Time(time) => return Some(time),
-            other => other.text(),
+            Value::Text("") => return None,
+            Value::Text(text) | Value::Odd(text) => text,
+            Value::Number(_) | Value::Flag(_) => "a number",
         };
         let time = text.parse().ok();
-        if time.is_none() && !text.is_empty() {
-            self.findings.bad_time(text);
+        if time.is_none() {
+            self.findings.bad(Bad::Time, text);
         }
         time
     }
@@ -247,13 +228,41 @@ impl KeyRules<'_> {
     fn size(&self, value: Value<'_>) -> Option<u64> {
         let text = match value {
             Value::Number(size) => return Some(size),
-            other => other.text(),
+            Value::Text("") => return None,
+            Value::Text(text) | Value::Odd(text) => text,
+            Value::Flag(_) | Value::Time(_) => "a flag",
         };
-        let size = text.parse().ok();
-        if size.is_none() && !text.is_empty() {
-            self.findings.bad_size(text);
+        let size = size::parse(text);
+        if size.is_none() {
+            self.findings.bad(Bad::Size, text);
         }
         size
+    }
+}
+
+/// What follows `s3://`, or `gs://`, as Google's tools write it.
+fn without_scheme(text: &str) -> Option<&str> {
+    text.strip_prefix("s3://")
+        .or_else(|| text.strip_prefix("gs://"))
+}
+
+/// What a listing says besides the name.
+pub fn listed<'a>(size: Option<u64>, last_modified: Option<LastModified>) -> Columns<Value<'a>> {
+    Columns {
+        size: size.map_or_else(Value::default, Value::Number),
+        last_modified: last_modified.map_or_else(Value::default, Value::Time),
+        ..Columns::default()
+    }
+}
+
+/// Why a row of versions is not downloaded.
+pub fn skip_reason(columns: &Columns<Value<'_>>) -> Option<SkipReason> {
+    if columns.is_delete_marker.is_flag(true) {
+        Some(SkipReason::DeleteMarker)
+    } else if columns.is_latest.is_flag(false) {
+        Some(SkipReason::OldVersion)
+    } else {
+        None
     }
 }
 
@@ -283,11 +292,7 @@ pub fn excerpt(text: &[u8]) -> String {
 
 /// Positions of the columns of an inventory's data file.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct InventoryColumns {
-    pub(super) object: Columns<Option<usize>>,
-    pub(super) is_latest: Option<usize>,
-    pub(super) is_delete_marker: Option<usize>,
-}
+pub struct InventoryColumns(pub(super) Columns<Option<usize>>);
 
 impl FromStr for InventoryColumns {
     type Err = String;
@@ -295,45 +300,16 @@ impl FromStr for InventoryColumns {
     /// Parses `Bucket, Key, VersionId, …`, as in a manifest's `fileSchema`. Unknown columns are ignored.
     fn from_str(text: &str) -> Result<Self, String> {
         let names: Vec<_> = text.split(',').map(str::trim).collect();
-        let find = |name: &str| {
-            names
-                .iter()
-                .position(|column| column.eq_ignore_ascii_case(name))
-        };
-        let object = INVENTORY_NAMES.map(|name| name.and_then(find));
-        if object.key.is_none() {
+        let columns = positions(&names, None);
+        if columns.key.is_none() {
             return Err("there is no column `Key`, as in `Bucket, Key, VersionId`".to_owned());
         }
-        Ok(Self {
-            object,
-            is_latest: find("IsLatest"),
-            is_delete_marker: find("IsDeleteMarker"),
-        })
+        Ok(Self(columns))
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use super::*;
-
-    #[test]
-    fn every_column_of_a_csv_has_the_same_name_in_json() {
-        let names = CSV_NAMES.map(|name| (name != "key").then_some(name));
-        let mut columns = CSV_NAMES;
-        for name in [
-            names.bucket,
-            names.version_id,
-            names.size,
-            names.etag,
-            names.dest,
-            names.last_modified,
-        ] {
-            let name = name.unwrap();
-            assert_eq!(columns.json_member(name), Some(&mut { name }));
-        }
-        assert_eq!(columns.json_member("key"), None);
-    }
-
     #[test]
     fn each_format_says_when_an_object_was_last_modified() {
         use crate::source::testing::entries;

@@ -1,24 +1,45 @@
-//! `csv`: a header with a `key` column, and optionally `bucket`, `version_id`, `size`, `etag` and `dest`.
-//! The failed-keys CSV is such a file, so that it can be the list of a retry.
+//! `csv` and `tsv`: a header with a column of keys, and optionally others, such as `bucket`, `version_id`, `size`, `etag`,
+//! `dest` and checksums. The failed-keys CSV is such a file, so that it can be the list of a retry.
 
 use std::io::Read;
 
 use csv::{ByteRecord, ReaderBuilder};
 
-use super::columns::{CSV_NAMES, Columns, KeyRules, Value, utf8};
+use super::columns::{Columns, KeyRules, Value, utf8};
 use super::format::{Emit, Format, List, ListProblem};
+use super::names;
 use super::row_limit::RowLimit;
+use super::sample::{Recognised, Sample};
 use crate::row::{Entry, UnusableRow};
 
 pub static FORMAT: Format = Format {
     name: "csv",
     help: "A CSV with a header and a `key` column, such as the failed-keys CSV",
-    recognise: |sample| {
-        let header = sample.lines().next()?;
-        is_header(header).then_some("its first line is a header with a `key` column")
-    },
-    read,
+    waits_for_rows: false,
+    recognise: |sample| recognise(sample, b",;"),
+    read: |list, emit| read(list, emit, ANY),
 };
+
+pub static TSV: Format = Format {
+    name: "tsv",
+    help: "The same with TABs between its columns",
+    waits_for_rows: false,
+    recognise: |sample| recognise(sample, TABS),
+    read: |list, emit| {
+        read(
+            list,
+            emit,
+            if list.start.key_column.is_some() {
+                ANY
+            } else {
+                TABS
+            },
+        )
+    },
+};
+
+const ANY: &[u8] = b",;\t";
+const TABS: &[u8] = b"\t";
 
 /// Most bytes of a record. A longer one counts as having an unclosed quote, so that memory use stays flat.
 const MAX_RECORD: usize = 1024 * 1024;
@@ -30,30 +51,77 @@ struct Positions {
 }
 
 impl Positions {
-    fn of(header: &ByteRecord) -> Result<Self, ListProblem> {
-        let find = |name: &str| header.iter().position(|column| column == name.as_bytes());
-        let object = CSV_NAMES.map(find);
+    fn of(header: &ByteRecord, key_column: Option<&str>) -> Result<Self, ListProblem> {
+        let names: Vec<_> = header
+            .iter()
+            .map(|name| std::str::from_utf8(name).unwrap_or_default())
+            .collect();
+        let object = names::positions(&names, key_column);
         if object.key.is_none() {
-            let names: Vec<_> = header
+            let found: Vec<_> = header
                 .iter()
                 .map(|name| format!("`{}`", name.escape_ascii()))
                 .collect();
-            return Err(ListProblem::NoKeyColumn(names.join(", ")));
+            return Err(ListProblem::NoKeyColumn {
+                wanted: key_column.unwrap_or("key").to_owned(),
+                found: found.join(", "),
+            });
         }
         Ok(Self {
             object,
-            message: find("message"),
+            message: names.iter().position(|name| *name == "message"),
         })
     }
 }
 
-fn read(list: &mut List<'_>, emit: Emit<'_>) -> Result<(), ListProblem> {
+/// Whether the first row is a header. A line that is only `key` could itself be a key, unless it is quoted, as by Athena, or
+/// the list is called a CSV.
+fn recognise(sample: &Sample<'_>, delimiters: &[u8]) -> Recognised {
+    let line = sample.first_row();
+    let is_header = |delimiter: &u8| {
+        let record = header(line, *delimiter);
+        let has_key = Positions::of(&record, sample.key_column).is_ok();
+        let is_table = record.len() > 1
+            || sample.is_named_table
+            || sample.key_column.is_some()
+            || line.starts_with(b"\"");
+        has_key && is_table
+    };
+    if delimiters.iter().any(is_header) {
+        Recognised::Yes("its first line is a header with a column of keys")
+    } else if sample.key_column.is_some() && delimiters == TABS {
+        // There is one, or the list is not what was meant, which its header then shows.
+        Recognised::Yes("`--key-column` is set")
+    } else {
+        Recognised::No
+    }
+}
+
+/// The columns of the header; none if it is not one.
+fn header(line: &[u8], delimiter: u8) -> ByteRecord {
+    let mut record = ByteRecord::new();
+    let mut reader = ReaderBuilder::new()
+        .has_headers(false)
+        .delimiter(delimiter)
+        .from_reader(line);
+    match reader.read_byte_record(&mut record) {
+        Ok(true) => record,
+        Ok(false) | Err(_) => ByteRecord::new(),
+    }
+}
+
+fn read(list: &mut List<'_>, emit: Emit<'_>, delimiters: &[u8]) -> Result<(), ListProblem> {
     let keys = list.keys;
+    let key_column = list.start.key_column;
+    let line = list.start.first_row();
+    let separates = |delimiter: &&u8| Positions::of(&header(line, **delimiter), key_column).is_ok();
+    let delimiter = delimiters.iter().find(separates).or(delimiters.first());
     let mut positions = None;
-    for_each_record(&mut *list.input, |line, record| {
+    let delimiter = delimiter.copied().unwrap_or(b',');
+    for_each_record(&mut *list.input, delimiter, |line, record| {
         match &positions {
-            None => positions = Some(Positions::of(record)?),
-            Some(positions) => emit(line, entry(record, positions, keys)),
+            None => positions = Some(Positions::of(record, key_column)?),
+            Some(positions) => emit(line, entry(record, positions, keys, key_column.is_some())),
         }
         Ok(())
     })
@@ -62,12 +130,14 @@ fn read(list: &mut List<'_>, emit: Emit<'_>) -> Result<(), ListProblem> {
 /// Passes each record, and the line that it starts on, to `each`.
 pub fn for_each_record(
     input: impl Read,
+    delimiter: u8,
     mut each: impl FnMut(u64, &ByteRecord) -> Result<(), ListProblem>,
 ) -> Result<(), ListProblem> {
     let (input, since_record) = RowLimit::new(input, MAX_RECORD);
     let mut reader = ReaderBuilder::new()
         .has_headers(false)
         .flexible(true)
+        .delimiter(delimiter)
         .buffer_capacity(super::format::READ_SIZE)
         .from_reader(input);
     let mut record = ByteRecord::new();
@@ -91,10 +161,12 @@ pub fn for_each_record(
     }
 }
 
+/// The object of a row. A column that was named may hold URIs; in one called `key`, a key may begin with `s3://`.
 fn entry(
     record: &ByteRecord,
     positions: &Positions,
     keys: KeyRules<'_>,
+    may_be_uri: bool,
 ) -> Result<Entry, UnusableRow> {
     let mut fields = Fields::of(record);
     let columns = positions
@@ -102,7 +174,7 @@ fn entry(
         .map(|position| Value::Text(fields.text(position)));
     let key = columns.key.text();
     if let Some(unreadable) = fields.unreadable {
-        return Err(unreadable.without_key(keys.read(columns), key));
+        return Err(unreadable.without_key(keys.read(&columns), key));
     }
     if key.is_empty() {
         // A row that failed without a key keeps its message when the failed-keys CSV is the list.
@@ -112,9 +184,12 @@ fn entry(
         } else {
             message
         };
-        return Err(UnusableRow::invalid(message).without_key(keys.read(columns), ""));
+        return Err(UnusableRow::invalid(message).without_key(keys.read(&columns), ""));
     }
-    keys.entry(columns)
+    if may_be_uri && (key.starts_with("s3://") || key.starts_with("gs://")) {
+        return keys.uri_or(key, &columns);
+    }
+    keys.latest(&columns)
 }
 
 /// The columns of a record as text. A column that is not UTF-8 reads as empty, and the first such column is remembered.
@@ -142,80 +217,5 @@ impl<'a> Fields<'a> {
     }
 }
 
-/// Whether the first line of a list is a header: at least two columns, one of which is `key`. A line that is only `key` could
-/// itself be a key.
-fn is_header(line: &[u8]) -> bool {
-    let mut reader = ReaderBuilder::new().has_headers(false).from_reader(line);
-    let mut record = ByteRecord::new();
-    matches!(reader.read_byte_record(&mut record), Ok(true))
-        && record.len() > 1
-        && record.iter().any(|name| name == b"key")
-}
-
 #[cfg(test)]
-mod tests {
-    use crate::source::testing::{entries, failure, rows};
-
-    #[test]
-    fn quoted_keys_may_contain_anything() {
-        let list = b"size,key\n1,\"a,\"\"b\"\"\nc\"\n2, d \n";
-        assert_eq!(
-            rows(list, "auto", ""),
-            [Ok("a,\"b\"\nc".to_owned()), Ok(" d ".to_owned())]
-        );
-    }
-
-    #[test]
-    fn every_known_column_is_used() {
-        let list = b"dest,etag,extra,size,version_id,bucket,key\nd/e,\"\"\"abc\"\"\",x,12,v1,b,k\n,,,,,,l\n";
-        let found = entries(list, "auto");
-        assert_eq!(found[0].dest.as_deref(), Some("d/e"));
-        assert_eq!(
-            found[0].etag.as_ref().map(crate::etag::ETag::as_str),
-            Some("abc")
-        );
-        assert_eq!(found[0].size, Some(12));
-        assert_eq!(found[0].version_id.as_deref(), Some("v1"));
-        assert_eq!(
-            found[1],
-            crate::row::Entry {
-                key: "l".into(),
-                ..Default::default()
-            }
-        );
-    }
-
-    #[test]
-    fn rows_of_another_bucket_or_without_a_key_fail_with_their_line() {
-        let list = b"key,bucket,message,size\nx,other,,\n,b,\"not UTF-8\",\n,b,,\ny,,,\n\xff,,,\n";
-        let found = rows(list, "auto", "");
-        assert_eq!(
-            found[0],
-            Err("2: WrongBucket: the row is for bucket `other`, this run is for `b`".to_owned())
-        );
-        assert_eq!(found[1], Err("3: InvalidRow: not UTF-8".to_owned()));
-        assert_eq!(found[2], Err("4: InvalidRow: the key is empty".to_owned()));
-        assert_eq!(found[3], Ok("y".to_owned()));
-        assert_eq!(
-            found[4],
-            Err(r"6: InvalidRow: not UTF-8, as keys in S3 must be: `\xff`".to_owned())
-        );
-    }
-
-    #[test]
-    fn an_empty_file_is_an_empty_list() {
-        assert_eq!(rows(b"", "csv", ""), []);
-        assert_eq!(rows(b"key\n", "csv", ""), []);
-    }
-
-    #[test]
-    fn an_unclosed_quote_is_reported_without_filling_memory() {
-        let mut list = b"key,size\na,1\n\"".to_vec();
-        list.resize(8 << 20, b'x');
-        let message = failure(&list, "auto");
-        assert!(
-            message.contains("after line 2") && message.contains("quote"),
-            "{message}"
-        );
-    }
-}
+mod tests;

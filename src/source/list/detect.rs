@@ -1,155 +1,156 @@
 //! Detects the format of a list, once per list and from its first rows, never line by line.
 
+use super::binary::{self, Binary};
+use super::compression::Compression;
 use super::format::{Format, ListProblem};
-use super::sample::{LineEnding, Sample, line_ending};
+use super::sample::{LineEnding, Recognised, Sample, line_ending};
 
 const BOM: &[u8] = b"\xef\xbb\xbf";
 
+/// What is known about a list besides its bytes.
+#[derive(Debug, Clone, Copy)]
+pub struct Known<'a> {
+    /// The format, if it is given.
+    pub asked: Option<&'static Format>,
+    pub bucket: &'a str,
+    pub key_column: Option<&'a str>,
+    pub is_named_table: bool,
+    pub end: &'a [u8],
+}
+
 /// What the first rows say about the whole list.
 #[derive(Debug)]
-pub struct Detected {
+pub enum Detected {
+    Compressed(Compression),
+    List(DetectedFormat),
+}
+
+#[derive(Debug)]
+pub struct DetectedFormat {
     pub format: &'static Format,
     /// Why the list is read in this format.
     pub reason: &'static str,
     pub line_ending: LineEnding,
     /// Bytes to skip at the start.
-    pub bom_length: u64,
+    pub bom_length: usize,
+    /// Bytes that were looked at, from the start.
+    pub length: usize,
+    /// Whether nothing more would be looked at.
+    pub is_final: bool,
 }
 
-/// Detects the format from `sample`, the start of a list for `bucket`, unless `asked` gives the format.
+impl DetectedFormat {
+    /// What was looked at.
+    pub fn sample<'a>(&self, looked_at: &'a [u8], known: Known<'a>) -> Sample<'a> {
+        Sample {
+            text: &looked_at[self.bom_length..],
+            is_final: self.is_final,
+            line_ending: self.line_ending,
+            bucket: known.bucket,
+            key_column: known.key_column,
+            is_named_table: known.is_named_table,
+            end: known.end,
+        }
+    }
+}
+
+/// Detects the format of a list from `start`, which ends with a row or, if `is_final`, is all that is looked at. Returns
+/// `None` if more rows are needed.
 ///
 /// # Errors
-/// [`ListProblem::Utf16`], which no format can be in.
+/// If the list is in no format at all, such as UTF-16.
 pub fn detect(
-    sample: &[u8],
-    asked: Option<&'static Format>,
+    start: &[u8],
+    is_final: bool,
+    known: Known<'_>,
     formats: &[&'static Format],
-    bucket: &str,
-) -> Result<Detected, ListProblem> {
-    if has_utf16_mark(sample) || (asked.is_none() && looks_like_utf16(sample)) {
+) -> Result<Option<Detected>, ListProblem> {
+    if let Some(compression) = Compression::of(start) {
+        return Ok(Some(Detected::Compressed(compression)));
+    }
+    if has_utf16_mark(start) {
         return Err(ListProblem::Utf16);
     }
-    let bom_length = if sample.starts_with(BOM) {
-        BOM.len()
-    } else {
-        0
+    let is_binary = match (binary::known(start, is_final), known.asked) {
+        (Binary::No, None) => binary::other(start, is_final),
+        (is_binary, _) => is_binary,
     };
-    let text = &sample[bom_length..];
+    if known.asked.is_none() {
+        match looks_like_utf16(start, is_final) {
+            Some(true) => return Err(ListProblem::Utf16),
+            None => return Ok(None),
+            Some(false) => {}
+        }
+    }
+    match is_binary {
+        Binary::Yes(what) => return Err(ListProblem::NotAList(what)),
+        Binary::Undecided => return Ok(None),
+        Binary::No => {}
+    }
+    let bom_length = if start.starts_with(BOM) { BOM.len() } else { 0 };
+    let text = &start[bom_length..];
     let line_ending = line_ending(text);
     let sample = Sample {
         text,
+        is_final,
         line_ending,
-        bucket,
+        bucket: known.bucket,
+        key_column: known.key_column,
+        is_named_table: known.is_named_table,
+        end: known.end,
     };
-    let recognised = formats
-        .iter()
-        .find_map(|format| Some((*format, (format.recognise)(&sample)?)));
-    let (format, reason) = match (asked, recognised) {
-        (Some(asked), _) => (asked, "`--keys-format` is set"),
-        (None, Some(found)) => found,
-        (None, None) => unreachable!("the last format accepts every list"),
+    // One line may end in CR because its key does.
+    let is_one_crlf = line_ending == LineEnding::CrLf && sample.lines().count() < 2;
+    if !is_final && (is_one_crlf || sample.rows().next().is_none()) {
+        return Ok(None);
+    }
+    let recognised = match known.asked {
+        Some(asked)
+            if asked.waits_for_rows && (asked.recognise)(&sample) == Recognised::Undecided =>
+        {
+            Some((asked, Recognised::Undecided))
+        }
+        Some(asked) => Some((asked, Recognised::Yes("`--keys-format` is set"))),
+        None => formats
+            .iter()
+            .map(|format| (*format, (format.recognise)(&sample)))
+            .find(|(_, recognised)| *recognised != Recognised::No),
     };
-    Ok(Detected {
-        format,
-        reason,
-        line_ending,
-        bom_length: bom_length as u64,
-    })
+    match recognised {
+        Some((format, Recognised::Yes(reason))) => Ok(Some(Detected::List(DetectedFormat {
+            format,
+            reason,
+            line_ending,
+            bom_length,
+            length: start.len(),
+            is_final,
+        }))),
+        Some((_, Recognised::Undecided)) if !is_final => Ok(None),
+        _ => unreachable!("the last format accepts every list, and each decides in the end"),
+    }
 }
 
-fn has_utf16_mark(sample: &[u8]) -> bool {
-    sample.starts_with(b"\xff\xfe") || sample.starts_with(b"\xfe\xff")
+fn has_utf16_mark(start: &[u8]) -> bool {
+    start.starts_with(b"\xff\xfe") || start.starts_with(b"\xfe\xff")
 }
 
-/// Whether every other byte is NUL, as in ASCII text that is encoded in UTF-16.
-fn looks_like_utf16(sample: &[u8]) -> bool {
-    let start = &sample[..sample.len().min(64)];
+/// Whether every other byte is NUL, as in ASCII text that is encoded in UTF-16; `None` if it seems so, and more bytes would
+/// tell.
+fn looks_like_utf16(start: &[u8], is_final: bool) -> Option<bool> {
+    const ENOUGH: usize = 64;
+    let is_enough = is_final || start.len() >= ENOUGH;
+    let start = &start[..start.len().min(ENOUGH)];
     let every_other_is_nul = |from: usize| {
         let nuls = start.iter().skip(from).step_by(2);
         let others = start.iter().skip(1 - from).step_by(2);
         nuls.clone().all(|&byte| byte == 0) && others.clone().all(|&byte| byte != 0)
     };
-    start.len() >= 4 && (every_other_is_nul(0) || every_other_is_nul(1))
+    match every_other_is_nul(0) || every_other_is_nul(1) {
+        false => Some(false),
+        true if is_enough => Some(start.len() >= 4),
+        true => None,
+    }
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::source::list::FORMATS;
-
-    fn detected(list: &[u8]) -> Detected {
-        detect(list, None, FORMATS, "b").unwrap()
-    }
-
-    #[test]
-    fn each_format_is_recognised() {
-        let cases = [
-            ("", "lines"),
-            ("\n\n", "lines"),
-            ("a\nb\n", "lines"),
-            ("key\n", "lines"),
-            ("a,b\n", "lines"),
-            ("{a}\n[b]\n", "lines"),
-            ("b,a\nx,y\n", "lines"),
-            ("key,bucket\na,b\n", "csv"),
-            ("size,\"key\"\r\n1,a\r\n", "csv"),
-            ("2024-01-02 03:04:05         12 a b.txt\n", "aws-s3-ls"),
-            (
-                "                           PRE a/\n2024-01-02 03:04:05         12 b\n",
-                "aws-s3-ls",
-            ),
-            (
-                "2024-01-02 03:04:05    1.0 MiB a\n\nTotal Objects: 1\n   Total Size: 1.0 MiB\n",
-                "aws-s3-ls",
-            ),
-            // This is the listing of an empty prefix.
-            ("\nTotal Objects: 0\n   Total Size: 0 Bytes\n", "aws-s3-ls"),
-            // One line is not a line of a listing, so all of them are keys, some of which look like a listing.
-            ("2024-01-02 03:04:05         12 a\nplain\n", "lines"),
-            ("2024/01/02 03:04:05                12  a b\n", "s5cmd-ls"),
-            ("a\0b\nc\0", "null"),
-            ("{\"key\":\"a\"}\n", "json"),
-            ("[\n  \"a\",\n", "json"),
-            ("{\n    \"Contents\": [\n", "json"),
-            ("\"b\",\"a%20b\",\"v1\"\n", "inventory"),
-            ("b,a\nb,c\n", "inventory"),
-            (
-                "{\"sourceBucket\":\"b\",\"fileSchema\":\"Bucket, Key\"}",
-                "inventory",
-            ),
-        ];
-        for (list, format) in cases {
-            assert_eq!(detected(list.as_bytes()).format.name, format, "{list:?}");
-        }
-    }
-
-    #[test]
-    fn a_line_cut_off_by_the_sample_does_not_count() {
-        let list = b"2024-01-02 03:04:05         12 a\n2024-01-0";
-        assert_eq!(detected(list).format.name, "aws-s3-ls");
-    }
-
-    #[test]
-    fn line_endings_and_bom_apply_to_the_whole_list() {
-        let found = detected(b"\xef\xbb\xbfa\r\nb\r\n");
-        assert_eq!((found.line_ending, found.bom_length), (LineEnding::CrLf, 3));
-        // A key may end in CR where lines end in LF.
-        assert_eq!(detected(b"a\r\nb\n").line_ending, LineEnding::Lf);
-    }
-
-    #[test]
-    fn the_error_for_utf16_names_the_fix_with_a_bom_and_without() {
-        for (list, asked) in [
-            (&b"\xff\xfea\0"[..], format_named("lines")),
-            (b"\xfe\xff\0a", None),
-            (b"a\0b\0\n\0", None),
-            (b"\0a\0b", None),
-        ] {
-            let error = detect(list, asked, FORMATS, "b").unwrap_err();
-            assert!(error.to_string().contains("iconv"), "{error}");
-        }
-        assert_eq!(detected(b"a\0b\0\0\0").format.name, "null");
-    }
-
-    use crate::source::list::format_named;
-}
+mod tests;

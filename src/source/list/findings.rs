@@ -2,15 +2,100 @@
 
 use std::cell::{Cell, RefCell};
 
+use super::url;
+
+/// An optional value of a row that cannot be read, and is ignored.
+#[derive(Debug, Clone, Copy)]
+pub enum Bad {
+    Size,
+    Time,
+    Checksum,
+}
+
+/// Bad values of one kind.
+#[derive(Debug, Default)]
+struct BadValues {
+    n: Cell<u64>,
+    /// The start of the first one.
+    first: RefCell<String>,
+}
+
+impl Bad {
+    const ALL: [Self; 3] = [Self::Size, Self::Time, Self::Checksum];
+
+    /// What such a value is, around the first example, and what becomes of it.
+    fn described(self, first: &str) -> String {
+        match self {
+            Self::Size => format!(
+                "a size that is not a number of bytes, such as `{first}`: those sizes are ignored"
+            ),
+            Self::Time => format!(
+                "a last-modified time that cannot be read, such as `{first}`: write times as `2024-01-02T03:04:05Z`; those times are ignored"
+            ),
+            Self::Checksum => format!(
+                "a checksum that is neither hex nor base64 of its algorithm's length, such as `{first}`: those checksums are ignored"
+            ),
+        }
+    }
+}
+
+/// What a plain row looks like that is probably not a key alone.
+#[derive(Debug, Clone, Copy)]
+enum Odd {
+    Tab,
+    None,
+    Url,
+    Folder,
+}
+
+impl Odd {
+    const ALL: [Self; 4] = [Self::Tab, Self::None, Self::Url, Self::Folder];
+
+    fn of(row: &[u8]) -> Option<Self> {
+        if row == b"None" {
+            Some(Self::None)
+        } else if row.starts_with(b"http")
+            && row
+                .get(4..8)
+                .is_some_and(|rest| rest.starts_with(b"://") || rest == b"s://")
+        {
+            let is_known = std::str::from_utf8(row).is_ok_and(|url| url::parse(url).is_some());
+            (!is_known).then_some(Self::Url)
+        } else if row.ends_with(b"/:") && (row.starts_with(b"s3://") || row.starts_with(b"gs://")) {
+            Some(Self::Folder)
+        } else {
+            memchr::memchr(b'\t', row).map(|_| Self::Tab)
+        }
+    }
+
+    /// What such rows are, and what to do if they are not meant as keys.
+    fn described(self) -> &'static str {
+        match self {
+            Self::Tab => {
+                "with a TAB, which is taken as a part of the key: a table needs a header with `key`, and `aws s3api --output text` needs `--query 'Contents[].[Key]'`"
+            }
+            Self::None => {
+                "that is `None`, which `aws … --output text` prints where there is nothing: it is taken as a key"
+            }
+            Self::Url => {
+                "that is a URL of an unknown host, which is taken as a key: write `s3://bucket/key`"
+            }
+            Self::Folder => {
+                "that is a folder of `gsutil ls -r`, which is taken as a key: list with `gsutil ls 'gs://bucket/**'`"
+            }
+        }
+    }
+}
+
 /// The findings of one list.
 #[derive(Debug, Default)]
 pub struct Findings {
     n_rows: Cell<u64>,
     n_folders: Cell<u64>,
-    n_bad_sizes: Cell<u64>,
-    first_bad_size: RefCell<String>,
-    n_bad_times: Cell<u64>,
-    first_bad_time: RefCell<String>,
+    bad: [BadValues; 3],
+    odd: [Cell<u64>; 4],
+    is_relative: Cell<bool>,
+    is_encoded_after_all: Cell<bool>,
     is_truncated: Cell<bool>,
     is_last_line_open: Cell<bool>,
 }
@@ -25,22 +110,43 @@ impl Findings {
         self.n_folders.set(self.n_folders.get() + 1);
     }
 
-    /// Counts a size that is not a number of bytes.
-    pub fn bad_size(&self, text: &str) {
-        if self.n_bad_sizes.get() == 0 {
-            *self.first_bad_size.borrow_mut() =
-                text.chars().take(40).flat_map(char::escape_debug).collect();
+    /// Looks at a row of a plain list.
+    pub fn plain_row(&self, row: &[u8]) {
+        if let Some(odd) = Odd::of(row) {
+            let [tab, none, url, folder] = &self.odd;
+            let count = match odd {
+                Odd::Tab => tab,
+                Odd::None => none,
+                Odd::Url => url,
+                Odd::Folder => folder,
+            };
+            count.set(count.get() + 1);
         }
-        self.n_bad_sizes.set(self.n_bad_sizes.get() + 1);
     }
 
-    /// Counts a time that cannot be read.
-    pub fn bad_time(&self, text: &str) {
-        if self.n_bad_times.get() == 0 {
-            *self.first_bad_time.borrow_mut() =
+    /// The names of the listing are relative to what was listed, which it does not say.
+    pub fn relative(&self) {
+        self.is_relative.set(true);
+    }
+
+    /// A listing said only after its keys that they are URL-encoded.
+    pub fn encoded_after_all(&self) {
+        self.is_encoded_after_all.set(true);
+    }
+
+    /// Counts a value that cannot be read.
+    pub fn bad(&self, kind: Bad, text: &str) {
+        let [size, time, checksum] = &self.bad;
+        let values = match kind {
+            Bad::Size => size,
+            Bad::Time => time,
+            Bad::Checksum => checksum,
+        };
+        if values.n.get() == 0 {
+            *values.first.borrow_mut() =
                 text.chars().take(40).flat_map(char::escape_debug).collect();
         }
-        self.n_bad_times.set(self.n_bad_times.get() + 1);
+        values.n.set(values.n.get() + 1);
     }
 
     /// The list itself says that it is incomplete.
@@ -53,8 +159,8 @@ impl Findings {
         self.is_last_line_open.set(true);
     }
 
-    /// Returns the warnings; `list` is the name of the list in messages.
-    pub fn warnings(&self, list: &str) -> Vec<String> {
+    /// Returns the warnings; `list` is the name of the list in messages, and `format` how it was read.
+    pub fn warnings(&self, list: &str, format: &str) -> Vec<String> {
         let mut warnings = Vec::new();
         let n_folders = self.n_folders.get();
         if n_folders > 0 {
@@ -67,7 +173,7 @@ impl Findings {
             ));
         } else if self.n_rows.get() == 0 {
             warnings.push(format!(
-                "the key list {list} has no rows: check the command that made it"
+                "the key list {list} has no rows: check the command that made it (it was read as `{format}`)"
             ));
         }
         if self.is_truncated.get() {
@@ -80,33 +186,34 @@ impl Findings {
                 "the last line of the key list {list} has no line end: if the listing was interrupted, that key and those after it are missing; list again"
             ));
         }
-        match self.n_bad_sizes.get() {
-            0 => {}
-            n => {
-                let rows = if n == 1 {
-                    "1 row".to_owned()
-                } else {
-                    format!("{n} rows")
-                };
+        if self.is_encoded_after_all.get() {
+            warnings.push(format!(
+                "the keys of the key list {list} are URL-encoded (`EncodingType`), which it says only after them: list again without `--encoding-type url`, or pass the list as a file"
+            ));
+        }
+        if self.is_relative.get() {
+            warnings.push(format!(
+                "the key list {list} is of `mc ls --json`, whose keys lack what was listed: if that is more than the bucket, add it with `--key-prefix`"
+            ));
+        }
+        for (odd, count) in Odd::ALL.into_iter().zip(&self.odd) {
+            let n = count.get();
+            if n > 0 {
+                let rows = if n == 1 { "row" } else { "rows" };
                 warnings.push(format!(
-                    "{rows} of the key list {list} with a size that is not a number of bytes, such as `{}`: those sizes are ignored",
-                    self.first_bad_size.borrow()
+                    "the key list {list} has {n} {rows} {}",
+                    odd.described()
                 ));
             }
         }
-        match self.n_bad_times.get() {
-            0 => {}
-            n => {
-                let rows = if n == 1 {
-                    "1 row".to_owned()
-                } else {
-                    format!("{n} rows")
-                };
-                warnings.push(format!(
-                    "{rows} of the key list {list} with a last-modified time that cannot be read, such as `{}`: write times as `2024-01-02T03:04:05Z`; those times are ignored",
-                    self.first_bad_time.borrow()
-                ));
-            }
+        for (kind, values) in Bad::ALL.into_iter().zip(&self.bad) {
+            let rows = match values.n.get() {
+                0 => continue,
+                1 => "1 row".to_owned(),
+                n => format!("{n} rows"),
+            };
+            let described = kind.described(&values.first.borrow());
+            warnings.push(format!("{rows} of the key list {list} with {described}"));
         }
         warnings
     }

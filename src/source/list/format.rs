@@ -3,8 +3,9 @@
 use std::io::{self, BufRead};
 use std::path::Path;
 
+use super::binary::NotAList;
 use super::columns::{InventoryColumns, KeyRules};
-use super::sample::{LineEnding, Sample};
+use super::sample::{LineEnding, Recognised, Sample};
 use crate::outcome::Failure;
 use crate::row::{Entry, UnusableRow};
 
@@ -18,13 +19,17 @@ pub struct Format {
     pub name: &'static str,
     /// The description in `--help`.
     pub help: &'static str,
-    /// Returns the reason why a list that starts with the sample has this format; `None` if it does not.
-    pub recognise: fn(&Sample<'_>) -> Option<&'static str>,
+    /// Whether a list that starts with the sample has this format. It is decided at the latest when the sample is final.
+    pub recognise: fn(&Sample<'_>) -> Recognised,
+    /// Whether it is read differently according to its first rows, so that these are waited for even if the format is given.
+    pub waits_for_rows: bool,
     pub read: fn(&mut List<'_>, Emit<'_>) -> Result<(), ListProblem>,
 }
 
 /// The list that a format reads, and the rules for its rows.
 pub struct List<'a> {
+    /// The first rows, from which the format was detected; `input` has them too.
+    pub start: Sample<'a>,
     pub input: &'a mut dyn BufRead,
     pub line_ending: LineEnding,
     pub keys: KeyRules<'a>,
@@ -43,8 +48,12 @@ pub enum ListProblem {
     Io(#[from] io::Error),
     #[error("it is UTF-16: convert it with `iconv -f UTF-16 -t UTF-8`")]
     Utf16,
-    #[error("its CSV header has no `key` column, only {0}")]
-    NoKeyColumn(String),
+    #[error("it is {}: {}", .0.what, .0.cure)]
+    NotAList(NotAList),
+    #[error("it is compressed twice: decompress it once first")]
+    CompressedTwice,
+    #[error("its CSV header has no `{wanted}` column, only {found}")]
+    NoKeyColumn { wanted: String, found: String },
     #[error("the record after line {line} has more than {max} bytes: is a quote not closed?")]
     LongRecord { line: u64, max: usize },
     #[error("more than {max} bytes after row {row} contain no other row")]

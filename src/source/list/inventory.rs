@@ -9,21 +9,22 @@ use std::fs::File;
 use std::io::{BufReader, Read};
 
 use ::csv::ByteRecord;
-use percent_encoding::percent_decode_str;
 
-use super::columns::{Columns, InventoryColumns, KeyRules, Value};
+use super::columns::{Columns, InventoryColumns, KeyRules, Value, skip_reason};
 use super::compression::Compression;
 use super::csv;
+use super::encoding::decoded;
 use super::format::READ_SIZE;
 use super::format::{Emit, Format, List, ListProblem};
+use super::json;
 use super::manifest::Manifest;
-use super::sample::{Sample, sample};
-use crate::outcome::SkipReason;
+use super::sample::{Recognised, Sample};
 use crate::row::{Entry, UnusableRow};
 
 pub static FORMAT: Format = Format {
     name: "inventory",
     help: "`manifest.json` of an S3 Inventory, one of its CSV files, or a manifest of S3 Batch Operations",
+    waits_for_rows: false,
     recognise,
     read,
 };
@@ -40,25 +41,30 @@ fn columns_of_batch_operations(first: &ByteRecord) -> Result<InventoryColumns, L
             )));
         }
     }
-    Ok(InventoryColumns {
-        object: Columns {
-            key: Some(1),
-            bucket: Some(0),
-            version_id: (first.len() == 3).then_some(2),
-            ..Columns::default()
-        },
-        is_latest: None,
-        is_delete_marker: None,
-    })
+    Ok(InventoryColumns(Columns {
+        key: Some(1),
+        bucket: Some(0),
+        version_id: (first.len() == 3).then_some(2),
+        ..Columns::default()
+    }))
 }
 
-fn recognise(sample: &Sample<'_>) -> Option<&'static str> {
-    if is_manifest(sample.text) {
-        return Some("it has a `fileSchema`, like a manifest of S3 Inventory");
+fn recognise(sample: &Sample<'_>) -> Recognised {
+    // More would make a list of keys wait that begin with the bucket's name.
+    const ENOUGH: usize = 16;
+    if sample.key_column.is_some() {
+        return Recognised::No;
     }
-    sample
-        .is_listing(|line| names_bucket(line, sample.bucket.as_bytes()).then_some(()))
-        .then_some("its first column is the bucket")
+    if is_manifest(sample.text) {
+        return Recognised::Yes("it has a `fileSchema`, like a manifest of S3 Inventory");
+    }
+    if json::is_unfinished(sample) {
+        return Recognised::Undecided;
+    }
+    let bucket = sample.bucket.as_bytes();
+    sample.is_listing(ENOUGH, "its first column is the bucket", |line| {
+        names_bucket(line, bucket).then_some(())
+    })
 }
 
 /// Whether the first column of `line` is the bucket, quoted or not.
@@ -80,7 +86,7 @@ fn is_manifest(text: &[u8]) -> bool {
 }
 
 fn read(list: &mut List<'_>, emit: Emit<'_>) -> Result<(), ListProblem> {
-    if !list.input.fill_buf()?.trim_ascii_start().starts_with(b"{") {
+    if !list.start.text.trim_ascii_start().starts_with(b"{") {
         return read_data(
             &mut *list.input,
             list.columns.cloned(),
@@ -101,7 +107,8 @@ fn read(list: &mut List<'_>, emit: Emit<'_>) -> Result<(), ListProblem> {
     let mut n_rows = 0;
     for path in manifest.find_files(folder)? {
         let mut file = File::open(path)?;
-        let start = sample(&mut file)?;
+        let mut start = Vec::new();
+        (&mut file).take(4).read_to_end(&mut start)?;
         let compression = Compression::of(&start);
         let file = start.chain(file);
         match compression {
@@ -134,7 +141,7 @@ fn read_data(
     n_rows: &mut u64,
     emit: Emit<'_>,
 ) -> Result<(), ListProblem> {
-    csv::for_each_record(input, |_, record| {
+    csv::for_each_record(input, b',', |_, record| {
         let columns = match &mut columns {
             Some(columns) => columns,
             unknown => unknown.insert(columns_of_batch_operations(record)?),
@@ -151,11 +158,7 @@ fn entry(
     keys: KeyRules<'_>,
 ) -> Result<Entry, UnusableRow> {
     let mut fields = csv::Fields::of(record);
-    let values = columns.object.map(|position| fields.text(position));
-    let (is_delete_marker, is_latest) = (
-        fields.text(columns.is_delete_marker),
-        fields.text(columns.is_latest),
-    );
+    let values = columns.0.map(|position| fields.text(position));
     let (key, undecodable) = match decoded(values.key) {
         Ok(key) => (key, None),
         Err(unusable) => (Cow::Borrowed(""), Some(unusable)),
@@ -165,36 +168,12 @@ fn entry(
         ..values.map(Value::Text)
     };
     if let Some(unreadable) = fields.unreadable {
-        return Err(unreadable.without_key(keys.read(row), &key));
+        return Err(unreadable.without_key(keys.read(&row), &key));
     }
-    if is_delete_marker.eq_ignore_ascii_case("true") {
-        return Err(UnusableRow::skipped(
-            keys.read(row),
-            SkipReason::DeleteMarker,
-        ));
+    if let (Some(undecodable), None) = (undecodable, skip_reason(&row)) {
+        return Err(undecodable.without_key(keys.read(&row), ""));
     }
-    if is_latest.eq_ignore_ascii_case("false") {
-        return Err(UnusableRow::skipped(keys.read(row), SkipReason::OldVersion));
-    }
-    if let Some(undecodable) = undecodable {
-        return Err(undecodable.without_key(keys.read(row), ""));
-    }
-    keys.entry(row)
-}
-
-/// Decodes a key. S3 writes a space as `+` and a plus as `%2B`.
-fn decoded(text: &str) -> Result<Cow<'_, str>, UnusableRow> {
-    if !text.contains(['+', '%']) {
-        return Ok(Cow::Borrowed(text));
-    }
-    let text = text.replace('+', " ");
-    let decoded = percent_decode_str(&text).decode_utf8();
-    match decoded {
-        Ok(key) => Ok(Cow::Owned(key.into_owned())),
-        Err(_) => Err(UnusableRow::invalid(format!(
-            "not UTF-8 when URL-decoded, as keys in S3 must be: `{text}`"
-        ))),
-    }
+    keys.latest(&row)
 }
 
 #[cfg(test)]
@@ -254,6 +233,7 @@ mod tests {
         let options = ListOptions {
             sources: vec![ListSource::File(path)],
             format: None,
+            key_column: None,
             key_prefix: String::new(),
             bucket: Some("b".into()),
             columns: None,

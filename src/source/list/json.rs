@@ -2,72 +2,65 @@
 //! `s5cmd --json ls`. Each row is a key as a string, or an object with `Key` or `key`, and optionally `Size`, `ETag` and
 //! `VersionId`.
 
-use std::borrow::Cow;
+mod layout;
+mod members;
+mod scalar;
+
 use std::cell::Cell;
 use std::fmt;
 use std::io::BufReader;
 use std::rc::Rc;
 
-use serde::de::{
-    Deserialize, DeserializeSeed, Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor,
-};
+use serde::de::{DeserializeSeed, Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
 use serde_json::error::Category;
 
 use super::columns::{self, Columns, KeyRules, excerpt};
+use super::encoding::decoded;
 use super::format::{Emit, Format, List, ListProblem};
 use super::lines;
 use super::row_limit::RowLimit;
+use super::sample::Sample;
 use crate::outcome::SkipReason;
 use crate::row::{Entry, UnusableRow};
+pub use layout::is_unfinished;
+use layout::{Layout, layout};
+use members::{Member, Members};
+use scalar::Scalar;
 
 pub static FORMAT: Format = Format {
     name: "json",
     help: "JSON lines, an array, or a JSON listing of `aws s3api` or `s5cmd`",
-    recognise: |sample| looks_like_json(sample.text).then_some("it starts like JSON"),
+    waits_for_rows: true,
+    recognise: layout::recognise,
     read,
 };
 
 /// Most bytes of a document without a row, and of a line, which may contain a whole page of a listing.
 const MAX_ROW: usize = 8 * 1024 * 1024;
 
-/// Whether `text` starts like an array or an object: a bracket or brace, and a character that may follow it.
-fn looks_like_json(text: &[u8]) -> bool {
-    let mut significant = text.iter().filter(|byte| !byte.is_ascii_whitespace());
-    match significant.next() {
-        Some(b'{') => matches!(significant.next(), None | Some(b'"' | b'}')),
-        Some(b'[') => matches!(significant.next(), None | Some(b'"' | b'{' | b']')),
-        _ => false,
-    }
-}
-
 fn read(list: &mut List<'_>, emit: Emit<'_>) -> Result<(), ListProblem> {
-    // If the first line is a complete value, each line is read as one, so that a bad line fails only itself.
-    let start = list.input.fill_buf()?;
-    let has_value_a_line = start
-        .split(|&byte| byte == b'\n')
-        .find(|line| !line.trim_ascii().is_empty())
-        .is_some_and(|line| serde_json::from_slice::<IgnoredAny>(line).is_ok());
-    if has_value_a_line {
-        read_lines(list, emit)
-    } else {
-        read_document(list, emit)
+    match layout(&list.start) {
+        Some(Layout::Lines) => read_lines(list, emit),
+        Some(Layout::Document) | None => read_document(list, emit),
     }
 }
 
 fn read_lines(list: &mut List<'_>, emit: Emit<'_>) -> Result<(), ListProblem> {
-    let mut rows = Rows::new(list.keys, emit);
+    let mut rows = Rows::new(list.keys, list.start, emit);
     lines::for_each(&mut *list.input, list.line_ending, MAX_ROW, |line, text| {
         rows.line = Some(line);
         match text {
             Ok(text) if text.trim_ascii().is_empty() => {}
             Ok(text) => {
                 let mut values = serde_json::Deserializer::from_slice(text);
-                let read = Value::top(&mut rows).deserialize(&mut values);
-                if let Err(error) = read.and_then(|()| values.end()) {
-                    let text = excerpt(text);
-                    rows.push(Err(UnusableRow::invalid(format!(
-                        "not JSON: {error}: `{text}`"
-                    ))));
+                while values.end().is_err() {
+                    if let Err(error) = Value::top(&mut rows).deserialize(&mut values) {
+                        let text = excerpt(text);
+                        rows.push(Err(UnusableRow::invalid(format!(
+                            "not JSON: {error}: `{text}`"
+                        ))));
+                        break;
+                    }
                 }
             }
             Err(error) => rows.push(Err(error)),
@@ -81,7 +74,7 @@ fn read_document(list: &mut List<'_>, emit: Emit<'_>) -> Result<(), ListProblem>
     let (input, since_row) = RowLimit::new(&mut *list.input, MAX_ROW);
     let mut rows = Rows {
         since_row: Rc::clone(&since_row),
-        ..Rows::new(list.keys, emit)
+        ..Rows::new(list.keys, list.start, emit)
     };
     let input = BufReader::with_capacity(super::format::READ_SIZE, input);
     let mut values = serde_json::Deserializer::from_reader(input);
@@ -97,6 +90,15 @@ fn read_document(list: &mut List<'_>, emit: Emit<'_>) -> Result<(), ListProblem>
         })?;
     }
     Ok(())
+}
+
+/// Whether a page says in these bytes that its keys are URL-encoded. A key that says so would have escaped quotes.
+fn says_url(bytes: &[u8]) -> bool {
+    memchr::memmem::find_iter(bytes, b"\"EncodingType\"").any(|at| {
+        let rest = bytes[at + b"\"EncodingType\"".len()..].trim_ascii_start();
+        let value = rest.strip_prefix(b":").map(<[u8]>::trim_ascii_start);
+        value.is_some_and(|value| value.starts_with(b"\"url\""))
+    })
 }
 
 /// The kind of the elements in an array of a listing.
@@ -117,11 +119,16 @@ struct Rows<'a> {
     /// The line of the rows; `None` if rows are numbered instead.
     line: Option<u64>,
     since_row: Rc<Cell<usize>>,
+    members: Members<'a>,
+    /// Whether `EncodingType` says so. It stands after the keys, and is looked for ahead.
+    is_url_encoded: bool,
 }
 
 impl<'a> Rows<'a> {
-    fn new(keys: KeyRules<'a>, emit: Emit<'a>) -> Self {
+    fn new(keys: KeyRules<'a>, start: Sample<'a>, emit: Emit<'a>) -> Self {
         Self {
+            is_url_encoded: says_url(start.text) || says_url(start.end),
+            members: Members::new(start.key_column),
             keys,
             emit,
             count: 0,
@@ -223,7 +230,9 @@ impl<'de> Visitor<'de> for Value<'_, '_> {
             {}
         } else {
             while elements.next_element::<IgnoredAny>()?.is_some() {}
-            self.rows.push_invalid("an array in an array");
+            self.rows.push(Err(UnusableRow::invalid(
+                "an array in an array has no names for its values: list with `--query 'Contents[].{Key: Key, Size: Size}'`, or `--query 'Contents[].Key'`",
+            )));
         }
         Ok(())
     }
@@ -246,6 +255,15 @@ impl<'de> Visitor<'de> for Value<'_, '_> {
                 continue;
             }
             let member = match name.text() {
+                "EncodingType" if self.may_hold_rows => {
+                    let value: Scalar<'_> = members.next_value()?;
+                    if value.text() == "url" && !self.rows.is_url_encoded && self.rows.count > 0 {
+                        self.rows.keys.findings.encoded_after_all();
+                    }
+                    self.rows.is_url_encoded |= value.text() == "url";
+                    object.is_listing = true;
+                    continue;
+                }
                 "IsTruncated" | "NextToken" if self.may_hold_rows => {
                     let value: Scalar<'_> = members.next_value()?;
                     if matches!(value, Scalar::True | Scalar::Text(_)) {
@@ -254,10 +272,14 @@ impl<'de> Visitor<'de> for Value<'_, '_> {
                     object.is_listing = true;
                     continue;
                 }
-                "IsLatest" => Some(&mut object.is_latest),
-                "key" => Some(&mut object.key_or_uri),
                 "type" => Some(&mut object.kind),
-                name => object.columns.json_member(name),
+                "status" => Some(&mut object.status),
+                "url" => Some(&mut object.url),
+                name => match self.rows.members.find(name) {
+                    Some(Member::KeyOrUri) => Some(&mut object.key_or_uri),
+                    Some(Member::Column(column)) => Some(object.columns.get_mut(column)),
+                    None => None,
+                },
             };
             if let Some(member) = member {
                 *member = members.next_value()?;
@@ -281,11 +303,13 @@ const OF_A_LISTING: [&str; 3] = ["KeyCount", "RequestCharged", "Prefix"];
 #[derive(Default)]
 struct Object<'de> {
     columns: Columns<Scalar<'de>>,
-    /// The member `key`, in which s5cmd prints URIs.
+    /// The member `key`, in which s5cmd prints URIs, or the one that `--key-column` names.
     key_or_uri: Scalar<'de>,
     /// The member `type`.
     kind: Scalar<'de>,
-    is_latest: Scalar<'de>,
+    /// The members `status` and `url` of mc.
+    status: Scalar<'de>,
+    url: Scalar<'de>,
     is_listing: bool,
 }
 
@@ -303,107 +327,63 @@ impl Object<'_> {
         if !has_key {
             return rows.push_invalid("an object");
         }
-        let skipped = match (rows.section, &self.is_latest) {
+        let skipped = match (rows.section, &self.columns.is_latest) {
             (Section::DeleteMarkers, _) => Some(SkipReason::DeleteMarker),
             (Section::Versions, Scalar::False) => Some(SkipReason::OldVersion),
             (Section::Objects | Section::Versions, _) => None,
         };
-        let entry = self.entry(rows.keys);
+        let entry = self.entry(rows);
         rows.push(match (entry, skipped) {
             (Ok(entry), Some(reason)) => Err(UnusableRow::skipped(entry, reason)),
             (entry, _) => entry,
         });
     }
 
-    fn entry(&self, keys: KeyRules<'_>) -> Result<Entry, UnusableRow> {
+    fn entry(&self, rows: &Rows<'_>) -> Result<Entry, UnusableRow> {
+        let keys = rows.keys;
         let columns = self.columns.each_ref().map(Scalar::value);
-        if columns.key.text().is_empty() {
-            keys.uri_or(self.key_or_uri.text(), columns)
-        } else {
-            keys.entry(columns)
+        if !columns.key.text().is_empty() {
+            if !rows.is_url_encoded {
+                return keys.entry(&columns);
+            }
+            return match decoded(columns.key.text()) {
+                Ok(key) => keys.entry(&Columns {
+                    key: columns::Value::Text(&key),
+                    ..columns
+                }),
+                Err(undecodable) => Err(undecodable.without_key(keys.read(&columns), "")),
+            };
         }
-    }
-}
-
-/// The value of a member; values that cannot be used are `Other`.
-#[derive(Default)]
-enum Scalar<'de> {
-    Text(Cow<'de, str>),
-    Number(u64),
-    True,
-    False,
-    #[default]
-    Other,
-}
-
-impl Scalar<'_> {
-    fn text(&self) -> &str {
-        match self {
-            Self::Text(text) => text,
-            Self::Number(_) | Self::True | Self::False | Self::Other => "",
+        let key = self.key_or_uri.text();
+        // mc writes the status of each row, and keys below what was listed, which its URL says since 2021 (`cmd/ls.go`).
+        if self.status.text() == "success" && !self.kind.text().is_empty() {
+            let Some((bucket, folder)) = folder_of_url(self.url.text(), keys.bucket.only) else {
+                keys.findings.relative();
+                return keys.entry(&Columns {
+                    key: columns::Value::Text(key),
+                    ..columns
+                });
+            };
+            let whole = KeyRules { prefix: "", ..keys };
+            return whole.entry(&Columns {
+                key: columns::Value::Text(&format!("{folder}{key}")),
+                bucket: columns::Value::Text(bucket),
+                ..columns
+            });
         }
-    }
-
-    fn value(&self) -> columns::Value<'_> {
-        match self {
-            Self::Number(number) => columns::Value::Number(*number),
-            other => columns::Value::Text(other.text()),
-        }
+        keys.uri_or(key, &columns)
     }
 }
 
-impl<'de> Deserialize<'de> for Scalar<'de> {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        deserializer.deserialize_any(ScalarVisitor)
-    }
-}
-
-struct ScalarVisitor;
-
-impl<'de> Visitor<'de> for ScalarVisitor {
-    type Value = Scalar<'de>;
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("a value")
-    }
-
-    fn visit_borrowed_str<E>(self, text: &'de str) -> Result<Self::Value, E> {
-        Ok(Scalar::Text(Cow::Borrowed(text)))
-    }
-
-    fn visit_str<E>(self, text: &str) -> Result<Self::Value, E> {
-        Ok(Scalar::Text(Cow::Owned(text.to_owned())))
-    }
-
-    fn visit_u64<E>(self, number: u64) -> Result<Self::Value, E> {
-        Ok(Scalar::Number(number))
-    }
-
-    fn visit_i64<E>(self, _: i64) -> Result<Self::Value, E> {
-        Ok(Scalar::Other)
-    }
-
-    fn visit_f64<E>(self, _: f64) -> Result<Self::Value, E> {
-        Ok(Scalar::Other)
-    }
-
-    fn visit_bool<E>(self, is_true: bool) -> Result<Self::Value, E> {
-        Ok(if is_true { Scalar::True } else { Scalar::False })
-    }
-
-    fn visit_unit<E>(self) -> Result<Self::Value, E> {
-        Ok(Scalar::Other)
-    }
-
-    fn visit_seq<A: SeqAccess<'de>>(self, mut elements: A) -> Result<Self::Value, A::Error> {
-        while elements.next_element::<IgnoredAny>()?.is_some() {}
-        Ok(Scalar::Other)
-    }
-
-    fn visit_map<A: MapAccess<'de>>(self, mut members: A) -> Result<Self::Value, A::Error> {
-        while members.next_entry::<IgnoredAny, IgnoredAny>()?.is_some() {}
-        Ok(Scalar::Other)
-    }
+/// The bucket of the URL that mc listed, which is the run's `only` one if there is such, and the part of the keys that mc
+/// leaves out: up to the last `/`.
+fn folder_of_url<'a>(url: &'a str, only: Option<&str>) -> Option<(&'a str, &'a str)> {
+    let (_, rest) = url.split_once("://")?;
+    let (_, path) = rest.split_once('/')?;
+    let (bucket, below) = path.split_once('/').unwrap_or((path, ""));
+    let folder = below.rfind('/').map_or("", |end| &below[..=end]);
+    only.is_none_or(|only| bucket == only)
+        .then_some((bucket, folder))
 }
 
 #[cfg(test)]

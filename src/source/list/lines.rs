@@ -3,13 +3,14 @@
 use std::io::{self, BufRead, Read};
 
 use super::format::{Emit, Format, List, ListProblem};
-use super::sample::LineEnding;
+use super::sample::{LineEnding, Recognised};
 use crate::row::UnusableRow;
 
 pub static FORMAT: Format = Format {
     name: "lines",
     help: "One key, or one `s3://bucket/key`, per line",
-    recognise: |_| Some("no other format matched"),
+    waits_for_rows: false,
+    recognise: |_| Recognised::Yes("no other format matched"),
     read,
 };
 
@@ -24,7 +25,13 @@ fn read(list: &mut List<'_>, emit: Emit<'_>) -> Result<(), ListProblem> {
         list.line_ending,
         MAX_LINE,
         |line, text| {
-            emit(line, text.and_then(|text| keys.key_or_uri(text)));
+            emit(
+                line,
+                text.and_then(|text| {
+                    keys.findings.plain_row(text);
+                    keys.key_or_uri(text)
+                }),
+            );
         },
     )?;
     Ok(())

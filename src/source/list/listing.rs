@@ -1,9 +1,13 @@
 //! Shared by the formats of listings meant for humans: one line per object, columns recognised by their shape.
 
-use super::columns::excerpt;
+use super::columns::{excerpt, listed, utf8};
 use super::format::{Emit, List, ListProblem};
 use super::lines;
 use crate::row::{LastModified, UnusableRow};
+
+/// Rows that must be those of a listing for the list to be one. A second one shows that the first is not a key by chance, and
+/// more would make a slow listing wait.
+pub const N_ROWS: usize = 2;
 
 /// A line of a listing.
 #[derive(Debug, PartialEq, Eq)]
@@ -12,6 +16,12 @@ pub enum Line<'a> {
         /// The name as printed: the whole key, or the key without the listed prefix.
         name: &'a [u8],
         /// Bytes; `None` if the listing rounds them.
+        size: Option<u64>,
+        last_modified: Option<LastModified>,
+    },
+    /// An object whose line ends with its URI.
+    Uri {
+        uri: &'a [u8],
         size: Option<u64>,
         last_modified: Option<LastModified>,
     },
@@ -39,6 +49,17 @@ pub fn read(
                     last_modified,
                 }),
             )) => keys.listed(name, size, last_modified),
+            Ok((
+                _,
+                Some(Line::Uri {
+                    uri,
+                    size,
+                    last_modified,
+                }),
+            )) => utf8(uri).and_then(|uri| {
+                let columns = listed(size, last_modified);
+                keys.uri_or(uri, &columns)
+            }),
             Ok((_, Some(Line::Folder))) => return keys.findings.folder(),
             Ok((_, Some(Line::Total))) => return,
             Ok((text, None)) => {

@@ -2,11 +2,14 @@
 //! list.
 
 mod aws_s3_ls;
+mod aws_text;
+mod binary;
 pub mod bucket;
 pub mod columns;
 pub mod compression;
 mod csv;
 pub mod detect;
+mod encoding;
 pub mod findings;
 pub mod format;
 mod inventory;
@@ -14,10 +17,15 @@ mod json;
 mod lines;
 mod listing;
 mod manifest;
+mod names;
 pub mod null;
 mod row_limit;
 mod s5cmd_ls;
+mod s5cmd_run;
 pub mod sample;
+mod size;
+mod uri_listing;
+mod url;
 
 use format::Format;
 
@@ -26,8 +34,13 @@ pub static FORMATS: &[&Format] = &[
     &inventory::FORMAT,
     &json::FORMAT,
     &csv::FORMAT,
+    &csv::TSV,
     &aws_s3_ls::FORMAT,
     &s5cmd_ls::FORMAT,
+    &s5cmd_run::FORMAT,
+    &uri_listing::S3CMD,
+    &uri_listing::GSUTIL,
+    &aws_text::FORMAT,
     &null::FORMAT,
     &lines::FORMAT,
 ];

@@ -11,10 +11,10 @@ use crate::row::LastModified;
 pub static FORMAT: Format = Format {
     name: "s5cmd-ls",
     help: "The output of `s5cmd ls`",
+    waits_for_rows: false,
     recognise: |sample| {
-        sample
-            .is_listing(parse)
-            .then_some("its first lines are those of `s5cmd ls`")
+        let reason = "its first lines are those of `s5cmd ls`";
+        sample.is_listing(listing::N_ROWS, reason, parse)
     },
     read: |list, emit| listing::read(list, emit, "s5cmd ls", parse),
 };

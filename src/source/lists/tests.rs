@@ -178,7 +178,134 @@ fn shards_share_the_rows_among_them() {
     );
 }
 
+/// A pipe that delivers `bytes` in pieces of these lengths, over and over.
+struct Pipe<'a> {
+    bytes: &'a [u8],
+    lengths: std::iter::Cycle<std::slice::Iter<'a, usize>>,
+}
+
+impl Read for Pipe<'_> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let length = self.lengths.next().copied().unwrap_or(1);
+        (&mut self.bytes).take(length as u64).read(buffer)
+    }
+}
+
+/// Everything that is said about a list that arrives in pieces of these lengths.
+fn said(bytes: &[u8], lengths: &[usize], options: &ListOptions) -> String {
+    let pipe = Pipe {
+        bytes,
+        lengths: lengths.iter().cycle(),
+    };
+    let (mut notes, mut rows) = (Vec::new(), Vec::new());
+    let info = ListInfo::default();
+    let read = parse(
+        &info,
+        0,
+        pipe,
+        options,
+        |note| notes.push(note),
+        &mut |row| rows.push(row),
+    );
+    format!("{notes:?} {rows:?} {read:?}")
+}
+
+/// Pieces of lists of every kind, which mean something else where they are cut.
+const PIECES: [&str; 38] = [
+    "[",
+    "]",
+    "{",
+    "}",
+    "\"",
+    ",",
+    ":",
+    "a",
+    "\\",
+    " ",
+    ";",
+    "\n",
+    "\n",
+    "\n",
+    "\r",
+    "\r\n",
+    "\t",
+    "\0",
+    "\0",
+    "Key",
+    "null",
+    "key,size\n",
+    "Key\tSize\n",
+    "\"key\"\n",
+    "{\"key\":\"a\"}\n",
+    "{\"Contents\": [\n",
+    "2024-01-02 03:04:05         12 ",
+    "2024/01/02 03:04:05                12  ",
+    "2024-01-02 03:04           12  s3://b/",
+    "b,",
+    "ORC",
+    "PAR1",
+    "ü",
+    "cp s3://b/a x\n",
+    "# c\n",
+    "None\n",
+    "CONTENTS\t",
+    "s3://b/a",
+];
+
+#[test]
+fn no_cut_changes_a_list_of_a_known_format() {
+    for list in [
+        "{\"key\":\"a\"}\n{\"key\":\"b\"}\n",
+        "{\"key\":\"a\n{\"key\":\"b\"}\n",
+        "{\n  \"Contents\": [\n    {\"Key\": \"a\"}\n  ]\n}\n",
+        "2024-01-02 03:04:05         12 a\nplain\n",
+        "2024-01-02 03:04:05         12 a\n2024-01-02 03:04:05         12 b\n",
+        "key,size\r\na,1\r\n",
+        "a\r\nb\n",
+        "ab\0c\nd\0",
+        "a\0b\nc\nd\n",
+        "\n\na\n",
+        "\u{feff}key,size\na,1\n",
+        "b,a\nb,c\n",
+        "b,a\nx\n",
+        "ORC\u{1}\u{2}\n\0\n",
+        "s\0i\0x\0\n\0",
+    ] {
+        let options = options("auto", "");
+        let whole = said(list.as_bytes(), &[1 << 20], &options);
+        for length in 1..list.len() {
+            assert_eq!(
+                said(list.as_bytes(), &[length], &options),
+                whole,
+                "{list:?} by {length}"
+            );
+        }
+    }
+}
+
 proptest::proptest! {
+    #[test]
+    fn no_cut_of_a_pipe_changes_anything(
+        list in proptest::collection::vec(proptest::num::u8::ANY, 0..600),
+        lengths in proptest::collection::vec(1_usize..20, 1..5),
+    ) {
+        let options = options("auto", "");
+        proptest::prop_assert_eq!(said(&list, &lengths, &options), said(&list, &[1 << 20], &options));
+    }
+
+    #[test]
+    fn no_cut_changes_what_looks_like_a_format(
+        pieces in proptest::collection::vec(proptest::sample::select(&PIECES[..]), 0..60),
+        lengths in proptest::collection::vec(1_usize..20, 1..5),
+    ) {
+        let list = pieces.concat();
+        for format in ["auto", "json"] {
+            let options = options(format, "");
+            let whole = said(list.as_bytes(), &[1 << 20], &options);
+            proptest::prop_assert_eq!(said(list.as_bytes(), &lengths, &options), whole);
+        }
+    }
+
     #[test]
     fn any_bytes_in_any_format_never_panic(list in proptest::collection::vec(proptest::num::u8::ANY, 0..300)) {
         for format in FORMATS.iter().map(|format| format.name).chain(["auto"]) {

@@ -64,7 +64,7 @@ pub async fn fetch(
 ) -> Result<Fetched, Broken> {
     let options = &request.shared.options;
     let object_info = info(&response);
-    let expected = Expected::new(options.verify, &response);
+    let expected = Expected::new(options.verify, &response, &request.entry.checksums);
     let plan = Plan::new(version.size, options.part_size);
     let (writer, done) = {
         let identity = Identity {
@@ -395,7 +395,7 @@ async fn verify(object: &Arc<Object>) -> Result<Verification, Broken> {
     };
     match verdict {
         Ok(verification) => Ok(verification),
-        Err(mismatch) => Err(Broken::Restart(mismatch)),
+        Err(mismatch) => Err(Broken::mismatch(mismatch)),
     }
 }
 

@@ -24,7 +24,8 @@ pub async fn fetch(
     let shared = &request.shared;
     let object = info(&response);
     let ends_with_connection = response.ends_with_connection;
-    let mut verifier = Verifier::new(Expected::new(shared.options.verify, &response));
+    let expected = Expected::new(shared.options.verify, &response, &request.entry.checksums);
+    let mut verifier = Verifier::new(expected);
     let mut reader = Reader::of_whole(request.clone(), response, held);
     let mut writer = shared.sink.stream(path);
     let mut bytes = 0;
@@ -43,7 +44,7 @@ pub async fn fetch(
             return Err(Failure::new(code, Class::Permanent, message).into());
         }
         Ok(verification) => verification,
-        Err(mismatch) => return Err(Broken::Restart(mismatch)),
+        Err(mismatch) => return Err(Broken::mismatch(mismatch)),
     };
     Ok(Fetched {
         bytes,

@@ -18,6 +18,7 @@ fn options() -> &'static ListOptions {
         ListOptions {
             sources: vec![ListSource::Stdin],
             format,
+            key_column: None,
             key_prefix: String::new(),
             bucket: Some("b".into()),
             filters: Filters::default(),

@@ -146,3 +146,130 @@ fn a_document_that_is_truncated_or_never_reaches_a_row_is_an_error() {
     let message = failure(&hidden, "auto");
     assert!(message.contains("after row 0"), "{message}");
 }
+
+#[test]
+fn a_broken_first_line_costs_a_row() {
+    for first in [
+        "{\"key\":\"a",
+        "{\"key\":\"a\"",
+        "{\"key\":\"a\",",
+        "{\"key\":",
+        "{\"key\":\"a\"}}",
+        "{\"key\" \"a\"}",
+        "{\"key\":nul}",
+    ] {
+        let list = format!("{first}\n{{\"key\":\"b\"}}\n{{\"key\":\"c\"}}\n");
+        let found = rows(list.as_bytes(), "auto", "");
+        assert_eq!(found.last(), Some(&Ok("c".to_owned())), "{first}");
+        assert_eq!(found[found.len() - 2], Ok("b".to_owned()), "{first}");
+        let n_failed = found.iter().filter(|row| row.is_err()).count();
+        assert_eq!(n_failed, 1, "{first}: {found:?}");
+    }
+}
+
+#[test]
+fn documents_are_told_from_lines_whatever_their_first_line_holds() {
+    for list in [
+        "{\"Contents\": [\n{\"Key\":\"a\"}\n]}\n",
+        "[\n{\"Key\":\"a\"}\n]\n",
+        "[{\"Key\":\n\"a\"}]",
+        "{\n\"Key\":\"a\"\n}\n",
+        "{\"Key\":\"a\",\n\"Size\":1}",
+    ] {
+        assert_eq!(rows(list.as_bytes(), "auto", ""), keys(&["a"]), "{list}");
+        assert_eq!(rows(list.as_bytes(), "json", ""), keys(&["a"]), "{list}");
+    }
+    assert_eq!(
+        rows(b"{\"key\":\"a\"} {\"key\":\"b\"}\n", "auto", ""),
+        keys(&["a", "b"])
+    );
+}
+
+#[test]
+fn optional_values_that_cannot_be_read_are_ignored_but_a_wrong_version_is_not() {
+    let list = br#"{"Key":"a","Size":1000.0}
+        {"Key":"b","Size":-1}
+        {"Key":"c","Size":"1,000","md5":7}
+        {"Key":"d","Size":[1],"LastModified":true}
+        {"Key":"e","VersionId":17,"Size":null}
+        {"Key":"f","VersionId":{"id":1}}
+        {"Key":"g","dest":false}
+        "#;
+    let found = entries(list, "auto");
+    let sizes: Vec<_> = found.iter().map(|entry| entry.size).collect();
+    assert_eq!(sizes, [Some(1000), None, Some(1000), None, None]);
+    assert_eq!(found[4].version_id.as_deref(), Some("17"));
+    let failed = rows(list, "auto", "");
+    assert_eq!(
+        failed[5],
+        Err("6: InvalidRow: its `version_id` is not a text".to_owned())
+    );
+    assert_eq!(
+        failed[6],
+        Err("7: InvalidRow: its `dest` is not a text".to_owned())
+    );
+}
+
+/// What pandas and boto3 with `json.dump(default=str)` write.
+#[test]
+fn members_are_known_by_every_common_name() {
+    let list = br#"[{"Key":" lead","LastModified":"2026-11-26 00:04:15+00:00","ETag":"\"a76\"","Size":15.0,"ChecksumSHA1":"98O8HYCOBHMq32eZZczDTKeuNEE="},
+        {"object_key":"b","last_modified_date":"2026-11-26T00:04:15.000Z","e_tag":"x","is_latest":true}]"#;
+    let found = entries(list, "auto");
+    for entry in &found {
+        let time = entry.last_modified.map(|time| time.to_string());
+        assert_eq!(time.as_deref(), Some("2026-11-26T00:04:15Z"));
+    }
+    assert_eq!(
+        (found[0].size, found[0].etag.clone()),
+        (Some(15), ETag::of_row("a76"))
+    );
+    assert_eq!(
+        found[0].checksums[0].to_string(),
+        "f7c3bc1d808e04732adf679965ccc34ca7ae3441"
+    );
+    assert_eq!(
+        (found[1].key.as_str(), found[1].etag.clone()),
+        ("b", ETag::of_row("x"))
+    );
+}
+
+#[test]
+fn keys_are_decoded_where_the_listing_says_that_they_are_encoded() {
+    let list = r#"{"Contents": [{"Key": "a+b%2Bc/%C3%BC"}], "RequestCharged": null, "EncodingType": "url"}"#;
+    assert_eq!(rows(list.as_bytes(), "auto", ""), keys(&["a b+c/ü"]));
+    let raw = list.replace(r#", "EncodingType": "url""#, "");
+    assert_eq!(rows(raw.as_bytes(), "auto", ""), keys(&["a+b%2Bc/%C3%BC"]));
+}
+
+#[test]
+fn arrays_in_an_array_say_what_to_query() {
+    let found = rows(b"[\n [\n \"a\",\n 15\n ]\n]\n", "auto", "");
+    assert!(
+        found[0]
+            .as_ref()
+            .unwrap_err()
+            .contains("--query 'Contents[].{Key: Key, Size: Size}'")
+    );
+}
+
+/// What mc prints, with the URL that newer versions add and without it.
+#[test]
+fn keys_of_mc_are_below_what_was_listed() {
+    let row = r#"{"status":"success","type":"file","lastModified":"2026-11-26T00:04:15Z","size":15,"key":"c/d e","etag":"a76f""#;
+    for (url, key) in [
+        (r#","url":"http://127.0.0.1:9000/b/2024/"}"#, "2024/c/d e"),
+        (r#","url":"http://127.0.0.1:9000/b/2024/x"}"#, "2024/c/d e"),
+        (r#","url":"http://127.0.0.1:9000/b"}"#, "c/d e"),
+        (r#","url":"http://127.0.0.1:9000/other/2024/"}"#, "c/d e"),
+        ("}", "c/d e"),
+    ] {
+        let list = format!("{row}{url}\n");
+        assert_eq!(rows(list.as_bytes(), "auto", ""), keys(&[key]), "{url}");
+        let first = &entries(list.as_bytes(), "auto")[0];
+        assert_eq!(
+            (first.size, first.etag.clone()),
+            (Some(15), ETag::of_row("a76f"))
+        );
+    }
+}

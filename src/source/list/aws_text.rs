@@ -1,0 +1,307 @@
+//! `aws-text`: the output of `aws s3api list-objects-v2`, `list-objects` or `list-object-versions` with `--output text`.
+//!
+//! With `--query 'Contents[].Key'`, all keys of a page are on one line, with TABs between them. Without `--query`, a row per
+//! object has the columns that S3 returns in alphabetical order, and other rows stand between. Either way a page without
+//! objects is `None` (`awscli/text.py`). Keys with a TAB are read rightly from rows only.
+
+use super::columns::{Columns, KeyRules, Value, excerpt, utf8};
+use super::format::{Emit, Format, List, ListProblem};
+use super::lines;
+use super::listing::has_shape;
+use super::sample::{Recognised, Sample};
+use crate::outcome::SkipReason;
+use crate::row::{Entry, UnusableRow};
+
+pub static FORMAT: Format = Format {
+    name: "aws-text",
+    help: "The output of `aws s3api list-objects-v2 --output text`",
+    waits_for_rows: true,
+    recognise: |sample| match layout(sample) {
+        Layout::Undecided => Recognised::Undecided,
+        Layout::Keys => Recognised::Yes("it is one line of keys with TABs between them"),
+        Layout::Rows => Recognised::Yes("its rows are those of `aws s3api --output text`"),
+        Layout::Other => Recognised::No,
+    },
+    read,
+};
+
+/// Most bytes of a line: a page of 1,000 keys of the greatest length.
+const MAX_LINE: usize = 1025 * 1024;
+
+/// The longest key in bytes: a longer line with TABs is more than one key.
+const MAX_KEY: usize = 1024;
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Layout {
+    /// A page of keys per line.
+    Keys,
+    /// An object per row.
+    Rows,
+    Other,
+    Undecided,
+}
+
+/// Rows of a page that stand between those of objects.
+const BETWEEN: [&[u8]; 8] = [
+    b"CHECKSUMALGORITHM",
+    b"OWNER",
+    b"RESTORESTATUS",
+    b"COMMONPREFIXES",
+    b"REQUESTCHARGED",
+    b"INITIATOR",
+    b"ENCODINGTYPE",
+    b"PREFIX",
+];
+
+/// Detects the layout from the first row that tells: one of an object, or a line of keys that is the only one or longer than
+/// a key may be. Several shorter lines with TABs may be anything.
+fn layout(sample: &Sample<'_>) -> Layout {
+    // Single values of a page come first, on a line without a name.
+    let mut rows = sample.rows().filter(|row| !is_scalars(row));
+    let Some(row) = rows.next() else {
+        // A list that is only `None` is one without objects.
+        let first = sample.first_row();
+        let may_be = first.contains(&b'\t') || first == b"None";
+        return match (may_be, sample.is_final) {
+            (true, false) => Layout::Undecided,
+            (true, true) => Layout::Rows,
+            (false, _) => Layout::Other,
+        };
+    };
+    if Object::parse(row).is_some() || is_between(row) {
+        return Layout::Rows;
+    }
+    if !row.contains(&b'\t')
+        || row
+            .split(|&byte| byte == b'\t')
+            .any(|key| key.len() > MAX_KEY)
+    {
+        return Layout::Other;
+    }
+    match (row.len() > MAX_KEY, rows.next().is_some(), sample.is_final) {
+        (true, _, _) | (false, false, true) => Layout::Keys,
+        (false, true, _) => Layout::Other,
+        (false, false, false) => Layout::Undecided,
+    }
+}
+
+/// Whether a row has nothing but values that are missing or a flag.
+fn is_scalars(row: &[u8]) -> bool {
+    row.split(|&byte| byte == b'\t')
+        .all(|column| matches!(column, b"" | b"None" | b"True" | b"False"))
+}
+
+fn is_between(row: &[u8]) -> bool {
+    let name = row.split(|&byte| byte == b'\t').next().unwrap_or_default();
+    row.contains(&b'\t') && BETWEEN.contains(&name)
+}
+
+fn read(list: &mut List<'_>, emit: Emit<'_>) -> Result<(), ListProblem> {
+    let (keys, ending) = (list.keys, list.line_ending);
+    let is_keys = layout(&list.start) == Layout::Keys;
+    lines::for_each(&mut *list.input, ending, MAX_LINE, |line, text| {
+        let text = match text {
+            Ok(text) => text,
+            Err(error) => return emit(line, Err(error)),
+        };
+        if is_keys {
+            if text == b"None" {
+                return;
+            }
+            for key in text.split(|&byte| byte == b'\t') {
+                emit(line, keys.key_or_uri(key));
+            }
+        } else if text.starts_with(b"COMMONPREFIXES\t") {
+            keys.findings.folder();
+        } else if !is_between(text) && !is_scalars(text) {
+            emit(line, entry(text, keys));
+        }
+    })?;
+    Ok(())
+}
+
+/// The columns of an object's row.
+#[derive(Debug, Default)]
+struct Object<'a> {
+    key: &'a [u8],
+    etag: &'a [u8],
+    time: &'a [u8],
+    size: &'a [u8],
+    version_id: &'a [u8],
+    is_latest: Option<bool>,
+    is_delete_marker: bool,
+}
+
+impl<'a> Object<'a> {
+    /// The key stands after the ETag, which is in quotes, or after `True` or `False` of a version, and before the time. So it
+    /// may have TABs.
+    fn parse(row: &'a [u8]) -> Option<Self> {
+        let columns: Vec<_> = row.split(|&byte| byte == b'\t').collect();
+        let is_delete_marker = columns[0] == b"DELETEMARKERS";
+        let is_version = is_delete_marker || columns[0] == b"VERSIONS";
+        let is_etag = |column: &&[u8]| {
+            column.len() > 2 && column.starts_with(b"\"") && column.ends_with(b"\"")
+        };
+        let etag_at = columns.iter().take(3).position(is_etag);
+        let mut key_from = match etag_at {
+            Some(at) => at + 1,
+            None if is_delete_marker => 1,
+            None => return None,
+        };
+        let mut is_latest = None;
+        if is_version {
+            is_latest = match *columns.get(key_from)? {
+                b"True" => Some(true),
+                b"False" => Some(false),
+                _ => return None,
+            };
+            key_from += 1;
+        }
+        let is_time = |column: &[u8]| {
+            column
+                .get(..19)
+                .is_some_and(|time| has_shape(time, b"dddd-dd-ddTdd:dd:dd"))
+        };
+        let time_at = columns.iter().rposition(|column| is_time(column))?;
+        if time_at <= key_from {
+            return None;
+        }
+        let lengths =
+            |columns: &[&[u8]]| columns.iter().map(|column| column.len() + 1).sum::<usize>();
+        let key = &row[lengths(&columns[..key_from])..lengths(&columns[..time_at]) - 1];
+        let after = &columns[time_at + 1..];
+        let version_id = if is_version {
+            after.last().copied()?
+        } else {
+            b""
+        };
+        Some(Self {
+            key,
+            etag: etag_at.map_or(&b""[..], |at| columns[at]),
+            time: columns[time_at],
+            size: after
+                .first()
+                .copied()
+                .filter(|_| !is_delete_marker)
+                .unwrap_or_default(),
+            version_id,
+            is_latest,
+            is_delete_marker,
+        })
+    }
+}
+
+fn entry(row: &[u8], keys: KeyRules<'_>) -> Result<Entry, UnusableRow> {
+    let Some(object) = Object::parse(row) else {
+        let row = excerpt(row);
+        return Err(UnusableRow::invalid(format!(
+            "not a row of `aws s3api --output text`: `{row}`"
+        )));
+    };
+    let columns = Columns {
+        key: Value::Text(utf8(object.key)?),
+        etag: Value::Text(utf8(object.etag)?),
+        size: Value::Text(utf8(object.size)?),
+        last_modified: Value::Text(utf8(object.time)?),
+        version_id: Value::Text(utf8(object.version_id)?),
+        is_latest: object.is_latest.map_or_else(Value::default, Value::Flag),
+        ..Columns::default()
+    };
+    if object.is_delete_marker {
+        return Err(UnusableRow::skipped(
+            keys.read(&columns),
+            SkipReason::DeleteMarker,
+        ));
+    }
+    keys.latest(&columns)
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::etag::ETag;
+    use crate::source::testing::{entries, rows};
+
+    fn keys(keys: &[&str]) -> Vec<Result<String, String>> {
+        keys.iter().map(|key| Ok((*key).to_owned())).collect()
+    }
+
+    /// What awscli 1.46 prints.
+    #[test]
+    fn a_page_of_keys_is_one_line() {
+        let page = " lead\t$var `x`\t2024/a.jpg\n";
+        assert_eq!(
+            rows(page.as_bytes(), "auto", ""),
+            keys(&[" lead", "$var `x`", "2024/a.jpg"])
+        );
+        // With `--max-items`.
+        let cut = format!("{page}None\n");
+        assert_eq!(rows(cut.as_bytes(), "auto", "").len(), 3);
+        assert_eq!(
+            rows(page.as_bytes(), "aws-text", "p/")[2],
+            Ok("p/2024/a.jpg".to_owned())
+        );
+        let long: Vec<_> = (0..300).map(|n| format!("key/{n}")).collect();
+        let pages = format!("{}\nlast\n", long.join("\t"));
+        let found = rows(pages.as_bytes(), "auto", "");
+        assert_eq!((found.len(), &found[300]), (301, &Ok("last".to_owned())));
+    }
+
+    #[test]
+    fn several_lines_with_tabs_may_be_anything() {
+        let list = b"a\t15\nb\t16\n";
+        assert_eq!(rows(list, "auto", ""), keys(&["a\t15", "b\t16"]));
+        assert_eq!(rows(b"a\nb\tc\n", "auto", ""), keys(&["a", "b\tc"]));
+    }
+
+    #[test]
+    fn rows_of_objects_are_told_from_those_between_them() {
+        let list = "None\t\tNone\n\
+            CONTENTS\t\"a76f\"\t lead\t2026-11-26T00:04:15.000Z\t15\tSTANDARD\n\
+            CHECKSUMALGORITHM\tCRC32\n\
+            CONTENTS\tFULL_OBJECT\t\"e041\"\ttab\tkey\t2026-11-26T00:04:16+00:00\t21\tSTANDARD\n\
+            OWNER\twebfile\t75aa\n\
+            COMMONPREFIXES\tp/\n";
+        let found = entries(list.as_bytes(), "auto");
+        assert_eq!(
+            rows(list.as_bytes(), "auto", ""),
+            keys(&[" lead", "tab\tkey"])
+        );
+        assert_eq!(
+            (found[1].size, found[1].etag.clone()),
+            (Some(21), ETag::of_row("e041"))
+        );
+        let time = found[0].last_modified.map(|time| time.to_string());
+        assert_eq!(time.as_deref(), Some("2026-11-26T00:04:15Z"));
+        // With `--query 'Contents[]'` the rows have no name.
+        let unnamed = list.replace("CONTENTS\t", "").replace("None\t\tNone\n", "");
+        assert_eq!(
+            rows(unnamed.as_bytes(), "auto", ""),
+            keys(&[" lead", "tab\tkey"])
+        );
+        assert_eq!(rows(b"None\tNone\t\tNone\n", "auto", ""), []);
+        assert_eq!(rows(b"None\n", "auto", ""), []);
+        assert_eq!(rows(b"None\na\n", "auto", ""), keys(&["None", "a"]));
+    }
+
+    #[test]
+    fn versions_are_read_like_those_of_an_inventory() {
+        let list = "None\tNone\t\tNone\n\
+            VERSIONS\t\"933\"\tTrue\ta b\t2026-11-26T00:04:16.000Z\t2\tSTANDARD\tv2\n\
+            OWNER\twebfile\t75aa\n\
+            VERSIONS\t\"9dd\"\tFalse\ta b\t2026-11-26T00:04:16.000Z\t1\tSTANDARD\tv1\n\
+            DELETEMARKERS\tTrue\tgone\t2026-11-26T00:04:16.000Z\tv3\n";
+        assert_eq!(
+            rows(list.as_bytes(), "auto", ""),
+            [
+                Ok("a b".to_owned()),
+                Err("4: not the latest version".to_owned()),
+                Err("5: a delete marker".to_owned())
+            ]
+        );
+        let first = &entries(list.as_bytes(), "auto")[0];
+        assert_eq!(
+            (first.version_id.as_deref(), first.size),
+            (Some("v2"), Some(2))
+        );
+    }
+}

@@ -1,0 +1,79 @@
+//! How JSON values stand in a list: on lines of their own, or in a document that goes on over lines.
+
+use serde::de::IgnoredAny;
+use serde_json::error::Category;
+
+use crate::source::list::sample::{Recognised, Sample};
+
+/// Whether `text` starts like an array or an object: a bracket or brace, and a character that may follow it.
+fn looks_like_json(text: &[u8]) -> bool {
+    let mut significant = text.iter().filter(|byte| !byte.is_ascii_whitespace());
+    match significant.next() {
+        Some(b'{') => matches!(significant.next(), None | Some(b'"' | b'}')),
+        Some(b'[') => match significant.next() {
+            None | Some(b'"' | b'{' | b']') => true,
+            // Arrays in an array are not rows, which their message says.
+            Some(b'[') => matches!(significant.next(), None | Some(b'"')),
+            Some(_) => false,
+        },
+        _ => false,
+    }
+}
+
+pub fn recognise(sample: &Sample<'_>) -> Recognised {
+    match layout(sample) {
+        _ if !looks_like_json(sample.text) => Recognised::No,
+        None => Recognised::Undecided,
+        Some(_) => Recognised::Yes("it starts like JSON"),
+    }
+}
+
+/// Whether more rows are needed to tell what kind of JSON this is.
+pub fn is_unfinished(sample: &Sample<'_>) -> bool {
+    looks_like_json(sample.text) && layout(sample).is_none()
+}
+
+/// How values stand in a list.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Layout {
+    /// One or more per line, so that a bad line fails only itself.
+    Lines,
+    /// In any other way.
+    Document,
+}
+
+/// Detects the layout from the first rows; `None` if more of them are needed.
+///
+/// If the first line is complete, or cannot be the start of anything, each line is read on its own. A line that breaks off
+/// may also be the start of a document that goes on in the next lines, if these fit.
+pub fn layout(sample: &Sample<'_>) -> Option<Layout> {
+    /// Some objects of a listing.
+    const ENOUGH: usize = 16;
+    let first = sample.first_row();
+    if !breaks_off(first) {
+        return Some(Layout::Lines);
+    }
+    if !sample.is_final && sample.rows().count() < ENOUGH {
+        return None;
+    }
+    let is_value = |line: &[u8]| line.starts_with(b"{") && !breaks_off(line) && has_value(line);
+    let has_broken_line = !breaks_off(sample.text) && !has_value(sample.text);
+    if has_broken_line && sample.rows().skip(1).any(is_value) {
+        Some(Layout::Lines)
+    } else {
+        Some(Layout::Document)
+    }
+}
+
+/// Whether `text` is the start of JSON values whose end is missing.
+fn breaks_off(text: &[u8]) -> bool {
+    let mut values = serde_json::Deserializer::from_slice(text).into_iter::<IgnoredAny>();
+    let error = values.find_map(Result::err);
+    error.is_some_and(|error| error.classify() == Category::Eof)
+}
+
+/// Whether `text` is nothing but JSON values.
+fn has_value(text: &[u8]) -> bool {
+    let mut values = serde_json::Deserializer::from_slice(text).into_iter::<IgnoredAny>();
+    values.all(|value| value.is_ok())
+}
