@@ -65,7 +65,7 @@ use sink::Sink;
 use sink::files::{OptionalStep, OutputFolder, PathRules};
 use source::ListOptions;
 use stop::{Phase, Stop};
-use transfer::{End, Getter, Limit, Shared, TransferOptions};
+use transfer::{End, Getter, Limit, Shared, Stragglers, TransferOptions};
 
 /// Threads for file work: enough to keep a disk busy, and few enough not to block one another in one folder.
 const MAX_BLOCKING_THREADS: usize = 16;
@@ -166,6 +166,7 @@ async fn download(config: Config, place: RecordPlace) -> anyhow::Result<ExitCode
         limit,
         meter: Arc::clone(&meter),
         stop,
+        stragglers: Stragglers::default(),
         has_parts: true.into(),
         on_request: report.on_request(),
     });

@@ -9,6 +9,7 @@ mod path_claims;
 mod retry;
 mod run;
 mod shared;
+mod stragglers;
 mod task;
 #[cfg(test)]
 mod tests;
@@ -17,3 +18,4 @@ pub use limit::{Limit, Throttling};
 pub use observer::{End, Finished, ListEnd, Observer, ObserverError};
 pub use run::download_all;
 pub use shared::{Getter, OnRequest, RequestNote, Shared, TransferOptions};
+pub use stragglers::Stragglers;

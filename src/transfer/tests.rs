@@ -7,7 +7,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use tokio::sync::Semaphore;
 
-use super::{Getter, Limit, Shared, TransferOptions, object};
+use super::{Getter, Limit, Shared, Stragglers, TransferOptions, object};
 use crate::meter::Meter;
 use crate::options::{IfExists, VerifyMode};
 use crate::outcome::{Class, ErrorCode, Outcome, Sign};
@@ -18,6 +18,7 @@ use crate::sink::files::{LocalPath, OutputFolder, PathRules};
 use crate::stop::{Phase, Stop};
 
 mod odd_parts;
+mod slow;
 
 const PART: usize = 1024;
 
@@ -122,6 +123,7 @@ fn rig(
         limit: Limit::new(concurrency),
         meter,
         stop: Arc::default(),
+        stragglers: Stragglers::default(),
         has_parts: true.into(),
         on_request: None,
     };

@@ -28,5 +28,6 @@ mod resuming;
 mod shell;
 mod slurm;
 mod start;
+mod stragglers;
 mod throttling;
 mod usage;

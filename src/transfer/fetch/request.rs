@@ -1,8 +1,9 @@
 //! The requests of one object: when they may start, and how their failures are charged.
 
+use std::pin::pin;
 use std::sync::atomic::Ordering::Relaxed;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::{Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use tokio::sync::OnceCell;
 
@@ -16,6 +17,7 @@ use crate::stop::Phase;
 use crate::transfer::limit::{Attempt, Charge, Permit};
 use crate::transfer::retry::{Budget, Round};
 use crate::transfer::shared::{Broken, OnRequest, RequestNote, Shared};
+use crate::transfer::stragglers::MIN_LATE;
 
 /// What every request for one object shares.
 #[derive(Debug, Clone)]
@@ -59,7 +61,8 @@ impl Request {
         }
         loop {
             let held = self.permit().await;
-            match self.send(None, &held.permit).await {
+            let (answer, held) = self.send_or_again(None, held, self.late()).await;
+            match answer {
                 // Not every server heeds If-Modified-Since; the body is not read then.
                 Ok(response) if self.is_not_newer(&response) => return Err(Broken::NotModified),
                 Ok(response) => return Ok((response, held)),
@@ -207,6 +210,51 @@ impl Request {
         }
     }
 
+    /// Sends a request under the permit that is `held`, and once more if `late` gives another permit before it is
+    /// answered. The first good answer wins; it comes with its permit.
+    pub async fn send_or_again(
+        &self,
+        part: Option<Part<'_>>,
+        held: Held,
+        late: impl Future<Output = Held>,
+    ) -> (Result<GetResponse, GetError>, Held) {
+        let mut winner = None;
+        let answer = {
+            let mut first = pin!(self.send(part.clone(), &held.permit));
+            tokio::select! {
+                biased;
+                answer = &mut first => answer,
+                again = late => {
+                    let second = Box::pin(self.send(part, &again.permit));
+                    let (answer, is_second) = first_good(first, second).await;
+                    if is_second {
+                        winner = Some(again);
+                    }
+                    answer
+                }
+            }
+        };
+        (answer, winner.unwrap_or(held))
+    }
+
+    /// Waits until an answer is late: then it is worth another request, if there is a permit that nobody else wants.
+    async fn late(&self) -> Held {
+        let started = Instant::now();
+        loop {
+            let patience = self.shared.stragglers.patience();
+            let rest = patience.map(|patience| patience.saturating_sub(started.elapsed()));
+            match rest {
+                Some(Duration::ZERO) => break,
+                rest => tokio::time::sleep(rest.unwrap_or(MIN_LATE)).await,
+            }
+        }
+        let held = Some(self.spare_permit().await).filter(|_| self.shared.meter.may_ask_again());
+        match held {
+            Some(held) => held,
+            None => std::future::pending().await,
+        }
+    }
+
     pub async fn send(
         &self,
         part: Option<Part<'_>>,
@@ -234,7 +282,10 @@ impl Request {
             });
         }
         match &answer {
-            Ok(_) => permit.answered(),
+            Ok(_) => {
+                self.shared.stragglers.answered(started.elapsed());
+                permit.answered();
+            }
             Err(error) if error.is_not_modified() => permit.answered(),
             Err(error) if error.class == Class::Throttled => permit.throttled(),
             // Not what was asked for, but the server is there.
@@ -268,6 +319,27 @@ impl Request {
             Ok(Charge::Object) => self.budget.charge(failed, round).map_err(Broken::Final),
             Err(fatal) => Err(Broken::Final(fatal)),
         }
+    }
+}
+
+/// The first good one of two answers, or else the first one's error; with whether it is the second one's.
+async fn first_good(
+    mut first: impl Future<Output = Result<GetResponse, GetError>> + Unpin,
+    mut second: impl Future<Output = Result<GetResponse, GetError>> + Unpin,
+) -> (Result<GetResponse, GetError>, bool) {
+    tokio::select! {
+        biased;
+        answer = &mut first => match answer {
+            Ok(response) => (Ok(response), false),
+            Err(error) => match second.await {
+                Ok(response) => (Ok(response), true),
+                Err(_) => (Err(error), false),
+            },
+        },
+        answer = &mut second => match answer {
+            Ok(response) => (Ok(response), true),
+            Err(_) => (first.await, false),
+        },
     }
 }
 
