@@ -72,6 +72,7 @@ impl Client {
         let http = SdkClient {
             pool,
             timeout: options.timeout,
+            last_status: Arc::default(),
         };
         let profile = Profile::load(options.profile.as_deref()).await?;
         let (region, source) =
@@ -118,7 +119,7 @@ impl Client {
             };
             n_corrections += 1;
             if n_corrections > MAX_CORRECTIONS
-                || !self.0.sessions.has_learned(&session, lesson).await
+                || !self.0.sessions.has_learned(&session, lesson).await?
             {
                 return Err(error);
             }
@@ -134,6 +135,7 @@ impl Client {
         if head.status.is_success() {
             let framing = Framing::of(&head, body.size_hint().exact());
             let response = GetResponse::read(&head, framing, get.part.as_ref())?;
+            self.0.sessions.were_accepted();
             self.0.is_known_as_s3.store(true, Relaxed);
             return Ok(response.with(Body::new(body, *timeout)));
         }

@@ -118,6 +118,14 @@ impl Sink {
         Ok((writer, done))
     }
 
+    /// Bytes that are free where the files go; `None` where the file system does not say.
+    pub async fn free(self: &Arc<Self>) -> Option<u64> {
+        let sink = Arc::clone(self);
+        blocking(&self.meter, move || Ok(sink.output.free()))
+            .await
+            .ok()?
+    }
+
     /// Has everything on the disk, not only in memory.
     ///
     /// # Errors

@@ -65,10 +65,11 @@ impl Stragglers {
 pub fn is_far_behind(n_bytes: u64, n_left: u64, elapsed: Duration, typical: f64) -> bool {
     #[expect(clippy::cast_precision_loss, reason = "compared roughly")]
     let (n_bytes, n_left) = (n_bytes as f64, n_left as f64);
-    let pace = n_bytes / elapsed.as_secs_f64();
-    elapsed >= MIN_LATE
-        && pace * f64::from(LATE) < typical
-        && n_left > pace * MIN_LATE.as_secs_f64()
+    let (elapsed, late) = (elapsed.as_secs_f64(), f64::from(LATE));
+    let pace = n_bytes / elapsed;
+    let takes_long =
+        elapsed >= MIN_LATE.as_secs_f64() && elapsed * typical > late * (n_bytes + n_left);
+    takes_long && pace * late < typical && n_left > pace * MIN_LATE.as_secs_f64()
 }
 
 #[cfg(test)]
@@ -101,8 +102,9 @@ mod tests {
     fn a_part_is_far_behind_at_a_fraction_of_the_others_pace() {
         const MIB: u64 = 1024 * 1024;
         let seconds = Duration::from_secs;
-        assert!(is_far_behind(MIB / 5, 7 * MIB, seconds(1), 1e7));
-        assert!(is_far_behind(0, MIB, seconds(2), 1e3), "nothing came yet");
+        assert!(is_far_behind(MIB / 5, 7 * MIB, seconds(4), 1e7));
+        assert!(is_far_behind(0, MIB, seconds(2), 1e7), "nothing came yet");
+        assert!(!is_far_behind(0, MIB, seconds(2), 1e6), "it may still come");
         assert!(
             !is_far_behind(0, MIB, Duration::from_millis(900), 1e9),
             "too soon"

@@ -6,6 +6,7 @@ mod harness;
 
 mod chaos;
 mod connection;
+mod credentials;
 mod disk;
 mod downloads;
 mod dry_run;

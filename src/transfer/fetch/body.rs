@@ -341,14 +341,14 @@ impl Reader {
             _ => None,
         };
         let lane = self.lane.as_ref().map(|(lane, _)| lane);
-        let late = async {
+        let is_late = async {
             match lane {
                 Some(lane) => lane.helped().await,
                 None => std::future::pending().await,
             }
         };
         // Boxed, so that objects that need no second request do not carry its size.
-        let (answer, held) = Box::pin(self.request.send_or_again(part, held, late)).await;
+        let (answer, held) = Box::pin(self.request.send_or_again(part, held, is_late)).await;
         if let Some(lane) = lane {
             lane.start_over();
         }

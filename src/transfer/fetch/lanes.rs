@@ -70,9 +70,8 @@ impl Lanes {
             return;
         };
         if is_whole {
-            let place = state.n_finished % MAX_PACES;
-            let pace = lane.pace();
-            match state.paces.get_mut(place) {
+            let (index, pace) = (state.n_finished % MAX_PACES, lane.pace());
+            match state.paces.get_mut(index) {
                 Some(old) => *old = pace,
                 None => state.paces.push(pace),
             }
@@ -114,11 +113,11 @@ impl Lane {
         }
     }
 
-    /// Gives a permit for a second request. It goes back at once where that is not wanted any more.
-    pub fn send_help(&self, held: Held) {
+    /// Gives a permit for a second request, if that `may_be` and is still wanted. Else it goes back at once.
+    pub fn send_help(&self, permit: Held, may_be: impl FnOnce() -> bool) {
         let mut help = self.help();
-        if matches!(*help, Help::Wanted) {
-            *help = Help::Sent(held);
+        if matches!(*help, Help::Wanted) && may_be() {
+            *help = Help::Sent(permit);
             self.called.notify_one();
         }
     }

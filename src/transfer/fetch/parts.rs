@@ -175,7 +175,7 @@ async fn fetch_parts(
                 if let Some(index) = last {
                     runners.spawn(one_part(Arc::clone(object), index, held));
                 } else if let Some(lane) = behind.take() {
-                    object.help(&lane, held);
+                    lane.send_help(held, || request.shared.meter.may_ask_again());
                 }
             }
             _ = comparing.tick(), if is_running && !has_free => {
@@ -349,13 +349,6 @@ impl Object {
         }
     }
 
-    /// Has the rest of a part that is far behind asked for again, unless that is too often.
-    fn help(&self, lane: &Lane, held: Held) {
-        if self.request.shared.meter.may_ask_again() {
-            lane.send_help(held);
-        }
-    }
-
     /// Reads over the part at which `reader` stands.
     async fn skip_part(&self, index: usize, reader: &mut Reader) -> Result<(), Broken> {
         let range = self.plan.range(index);
@@ -407,7 +400,7 @@ impl Object {
 
 /// A reader never ends before its range does; were it to, its part must not count as whole.
 fn ended_early(index: usize) -> Failure {
-    let message = format!("a defect of s3pull, please report it: part {index} ended early");
+    let message = format!("a bug in s3pull, please report it: part {index} ended early");
     Failure::new(ErrorCode::Internal, Class::Permanent, message)
 }
 

@@ -61,7 +61,8 @@ impl Request {
         }
         loop {
             let held = self.permit().await;
-            let (answer, held) = self.send_or_again(None, held, self.late()).await;
+            // Boxed, as most of it is of use to few requests only.
+            let (answer, held) = self.send_or_again(None, held, Box::pin(self.late())).await;
             match answer {
                 // Not every server heeds If-Modified-Since; the body is not read then.
                 Ok(response) if self.is_not_newer(&response) => return Err(Broken::NotModified),
@@ -152,6 +153,11 @@ impl Request {
         known.is_replaced = Arc::default();
     }
 
+    /// Bytes of the object, as the last whole answer stated them.
+    pub fn size(&self) -> Option<u64> {
+        self.known().stated.as_ref()?.1
+    }
+
     /// A part's answer spoke of another object.
     pub fn doubt(&self) {
         self.known().is_doubted = true;
@@ -226,7 +232,7 @@ impl Request {
                 answer = &mut first => answer,
                 again = late => {
                     let second = Box::pin(self.send(part, &again.permit));
-                    let (answer, is_second) = first_good(first, second).await;
+                    let (answer, is_second) = Box::pin(first_good(first, second)).await;
                     if is_second {
                         winner = Some(again);
                     }
