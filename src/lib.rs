@@ -70,7 +70,7 @@ use sink::Sink;
 use sink::files::{OnWarning, OptionalStep, OutputFolder, PathRules};
 use source::{ListError, ListOptions};
 use stop::{Phase, Stop};
-use transfer::{End, Getter, Limit, Listings, OnRequest, Shared, TransferOptions};
+use transfer::{End, Getter, Limit, Listings, OnRequest, Shared, Stragglers, TransferOptions};
 
 /// Threads for file work: enough to keep a disk busy, and few enough not to block one another in one folder.
 const MAX_BLOCKING_THREADS: usize = 16;
@@ -195,6 +195,7 @@ async fn download(config: Config, place: RecordPlace) -> anyhow::Result<ExitCode
         limit,
         meter: Arc::clone(&meter),
         stop,
+        stragglers: Stragglers::default(),
         has_parts: true.into(),
         on_request: report.on_request(),
     });

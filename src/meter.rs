@@ -18,7 +18,11 @@ pub struct Meter {
     dropped: AtomicU64,
     large: Mutex<Vec<Arc<LargeObject>>>,
     waits: [WaitMeter; 3],
+    n_asked_again: AtomicU64,
 }
+
+/// Of so many requests one may be sent once more because it is slow.
+const REQUESTS_PER_REPEAT: u64 = 50;
 
 /// What an object waits for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -131,6 +135,21 @@ impl Meter {
             time: Duration::from_nanos(meter.nanos.load(Relaxed)),
             shortest: Duration::from_nanos(meter.shortest.load(Relaxed)),
         }
+    }
+
+    /// Whether one more request may be sent again because it is slow, which counts it: as many as one in fifty, but at
+    /// least one.
+    pub fn may_ask_again(&self) -> bool {
+        let max = (self.waited(Wait::FirstByte).n / REQUESTS_PER_REPEAT).max(1);
+        let count = |n: u64| (n < max).then_some(n + 1);
+        self.n_asked_again
+            .fetch_update(Relaxed, Relaxed, count)
+            .is_ok()
+    }
+
+    /// Requests that were sent again because the first one was slow.
+    pub fn n_asked_again(&self) -> u64 {
+        self.n_asked_again.load(Relaxed)
     }
 
     /// Counts a row that ended; `size` is its size in bytes, if the list gives it.
@@ -260,6 +279,16 @@ impl Drop for InFlightObject {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn one_request_in_fifty_may_be_sent_again() {
+        let meter = Meter::default();
+        let n_allowed = || (0..10).filter(|_| meter.may_ask_again()).count();
+        assert_eq!(n_allowed(), 1);
+        (0..199).for_each(|_| drop(meter.waiting(Wait::FirstByte)));
+        assert_eq!(n_allowed(), 2);
+        assert_eq!(meter.n_asked_again(), 3);
+    }
 
     #[test]
     fn bytes_of_an_abandoned_object_are_subtracted() {

@@ -151,6 +151,8 @@ pub enum Sign {
     Nothing,
     /// No connection could be made.
     NoConnection,
+    /// No request could be made: the credentials are over, and where they come from does not work at the moment.
+    NoCredentials,
     /// The server at the other end is not the one that was meant: its certificate is not trusted, or it speaks no TLS.
     NoTrust,
     /// It gives no parts of objects, or not by what it says of this one: the whole object can still be had.

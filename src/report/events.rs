@@ -77,6 +77,7 @@ pub struct SummaryEvent<'a> {
     pub duration_ms: u64,
     pub verified: BTreeMap<String, u64>,
     pub throttled_replies: u64,
+    pub asked_again: u64,
     pub bottleneck: Option<&'static str>,
     pub failed_keys: Option<String>,
     pub list_complete: bool,
@@ -251,6 +252,7 @@ impl<'a> SummaryEvent<'a> {
                 .map(|(verdict, &n)| (verdict.to_string(), n))
                 .collect(),
             throttled_replies: 0,
+            asked_again: 0,
             bottleneck: None,
             failed_keys: None,
             list_complete: true,

@@ -254,6 +254,7 @@ impl Report {
                 n_not_verified: self.n_not_verified,
                 verified: &self.verified,
                 throttling: measured.throttling,
+                n_asked_again: self.meter.n_asked_again(),
                 elapsed: measured.elapsed,
                 bottleneck: &bottleneck::lines(&measured),
             }));
@@ -282,6 +283,7 @@ impl Report {
             not_attempted: self.tally.n_not_attempted,
             interrupted: self.tally.n_interrupted,
             throttled_replies: measured.throttling.n_replies,
+            asked_again: self.meter.n_asked_again(),
             bottleneck: bottleneck::bottleneck(&measured).map(Bottleneck::as_str),
             failed_keys: finished.place(&path).map(|path| path.display().to_string()),
             list_complete: is_complete,

@@ -30,6 +30,8 @@ pub struct Summary<'a> {
     /// Files by verdict.
     pub verified: &'a BTreeMap<Verification, u64>,
     pub throttling: Throttling,
+    /// Requests that were sent again because the first one was slow.
+    pub n_asked_again: u64,
     pub elapsed: Duration,
     /// What the run waited for, where that can be told.
     pub bottleneck: &'a [String],
@@ -86,6 +88,12 @@ pub fn text(summary: &Summary<'_>) -> String {
             "throttled: {} asked for fewer requests; down to {} in flight",
             replies(throttling.n_replies),
             number(throttling.lowest as u64),
+        ));
+    }
+    if summary.n_asked_again > 0 {
+        lines.push(format!(
+            "{} sent again because the first one was slow",
+            count(summary.n_asked_again, "request")
         ));
     }
     lines.extend_from_slice(summary.bottleneck);
@@ -178,6 +186,7 @@ mod tests {
                 n_replies: 0,
                 lowest: 64,
             },
+            n_asked_again: 0,
             elapsed: Duration::from_secs(2),
             bottleneck: &[],
         }

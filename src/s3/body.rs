@@ -57,9 +57,14 @@ impl Stream {
             Self::Scripted(steps) => match steps.pop_front()? {
                 Step::Bytes(bytes) => Some(Ok(bytes)),
                 Step::Break => Some(Err(broken("scripted".to_owned()))),
-                Step::Hang => std::future::pending().await,
+                Step::Hang => {
+                    steps.push_front(Step::Hang);
+                    std::future::pending().await
+                }
                 Step::Wait(gate) => {
+                    steps.push_front(Step::Wait(std::sync::Arc::clone(&gate)));
                     gate.acquire().await.expect("never closed").forget();
+                    steps.pop_front();
                     Box::pin(self.next()).await
                 }
             },

@@ -75,6 +75,7 @@ impl Client {
         let http = SdkClient {
             pool,
             timeout: options.timeout,
+            last_status: Arc::default(),
         };
         let profile = Profile::load(options.profile.as_deref()).await?;
         let (region, source) =
@@ -115,7 +116,10 @@ impl Client {
         loop {
             let session = sessions.fresh().await?;
             let error = match self.send(&session, request).await {
-                Ok(response) => return Ok(response),
+                Ok(response) => {
+                    sessions.were_accepted();
+                    return Ok(response);
+                }
                 Err(error) => self.masked(&session, error),
             };
             let error = match request.bucket {
@@ -126,7 +130,7 @@ impl Client {
                 return Err(error);
             };
             n_corrections += 1;
-            if n_corrections > MAX_CORRECTIONS || !sessions.has_learned(&session, lesson).await {
+            if n_corrections > MAX_CORRECTIONS || !sessions.has_learned(&session, lesson).await? {
                 return Err(error);
             }
         }

@@ -74,6 +74,12 @@ impl GetError {
         self
     }
 
+    pub(super) fn without_credentials(message: impl Into<String>) -> Self {
+        let mut error = Self::transient(ErrorCode::Credentials, message);
+        error.sign = Sign::NoCredentials;
+        error
+    }
+
     pub(super) fn by_etag(mut self) -> Self {
         self.sign = Sign::OtherEtag;
         self

@@ -25,6 +25,15 @@ pub struct ConnectOptions {
 }
 
 impl ConnectOptions {
+    /// Whether the bucket is a multi-region access point. Their ARNs alone name no region, and they want signatures of
+    /// their own (SigV4A).
+    pub(super) fn is_multi_region(&self) -> bool {
+        let mut fields = self.bucket.split(':');
+        fields.next() == Some("arn")
+            && fields.nth(2) == Some("")
+            && self.bucket.contains(":accesspoint")
+    }
+
     /// Whether the SDK makes the requests: for directory buckets (S3 Express), and if `S3PULL_SIGNER` is `presigned`.
     pub(super) fn is_presigned(&self) -> bool {
         is_directory_bucket(&self.bucket)
@@ -50,6 +59,10 @@ pub enum ConnectError {
     Credentials(String),
     #[error("not signed in to SSO for the profile `{profile}`")]
     NotSignedIn { profile: String },
+    #[error("the profile `{profile}` is signed in with `aws login`, which s3pull cannot read")]
+    AwsLogin { profile: String },
+    #[error("`{0}` is a multi-region access point, which s3pull cannot sign requests for")]
+    MultiRegion(String),
     #[error("AWS_ACCESS_KEY_ID is set, but AWS_SECRET_ACCESS_KEY is not")]
     HalfPair,
     #[error("the AWS {0} holds white space or a character that cannot be in one")]
@@ -89,6 +102,12 @@ impl ConnectError {
             Self::NotSignedIn { profile } => {
                 return Some(format!("run `aws sso login --profile {profile}`"));
             }
+            Self::AwsLogin { profile } => {
+                return Some(format!(
+                    "export its credentials, which last for some hours: `eval \"$(aws configure export-credentials --profile {profile} --format env)\"`, and leave `--profile` out"
+                ));
+            }
+            Self::MultiRegion(_) => "give one of its buckets, or an access point of one region",
             Self::HalfPair => "set both, or neither and name a profile with `--profile NAME`",
             Self::Unclean(_) => "copy it again, without blanks or line ends around it",
             Self::NoProfile { .. } => "`aws configure list-profiles` lists the existing ones",

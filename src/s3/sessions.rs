@@ -1,15 +1,15 @@
 //! The session in use. It is replaced when its credentials are about to expire, and when a refusal names another region
 //! or clock.
 
-use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
-use std::sync::{Arc, RwLock};
-use std::time::{Duration, SystemTime};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
+use std::sync::{Arc, Mutex as StdMutex, MutexGuard, RwLock};
+use std::time::{Duration, Instant, SystemTime};
 
 use aws_config::SdkConfig;
 use aws_credential_types::Credentials;
 use tokio::sync::Mutex;
 
-use super::account::credentials;
+use super::account::credentials::{self, LoadError};
 use super::account::profile::Profile;
 use super::error::GetError;
 use super::http::sdk::SdkClient;
@@ -40,6 +40,10 @@ pub struct Sessions {
     /// Not before this time is another renewal attempted after one that failed, in seconds since 1970 by the server's
     /// clock.
     renew_again_at: AtomicU64,
+    /// Whether a request was answered well: the credentials were good.
+    were_accepted: AtomicBool,
+    /// When credentials that were over could not be renewed last, and why.
+    not_renewed: StdMutex<Option<(Instant, GetError)>>,
 }
 
 impl Sessions {
@@ -55,8 +59,12 @@ impl Sessions {
         url: Option<String>,
         region: String,
     ) -> Result<Self, ConnectError> {
+        if options.is_multi_region() {
+            return Err(ConnectError::MultiRegion(options.bucket));
+        }
         let credentials = if options.sign_requests {
-            Some(credentials::load(&options, &region, &profile, &http).await?)
+            let loading = credentials::load(&options, &region, &profile, &http);
+            Some(loading.await.map_err(|error| error.why)?)
         } else {
             None
         };
@@ -83,6 +91,8 @@ impl Sessions {
             replacing: Mutex::default(),
             renewing: Arc::default(),
             renew_again_at: AtomicU64::new(0),
+            were_accepted: AtomicBool::new(false),
+            not_renewed: StdMutex::default(),
         })
     }
 
@@ -100,6 +110,9 @@ impl Sessions {
             bucket: bucket.to_owned(),
             ..self.options.clone()
         };
+        if options.is_multi_region() {
+            return Err(ConnectError::MultiRegion(options.bucket).to_string());
+        }
         let facts = Facts {
             region: self.first_region.clone(),
             ..self.current().facts.clone()
@@ -116,6 +129,8 @@ impl Sessions {
             replacing: Mutex::default(),
             renewing: Arc::default(),
             renew_again_at: AtomicU64::new(0),
+            were_accepted: AtomicBool::new(self.were_accepted.load(Relaxed)),
+            not_renewed: StdMutex::default(),
         })
     }
 
@@ -124,30 +139,70 @@ impl Sessions {
         Arc::clone(&session)
     }
 
+    /// A request was answered well.
+    pub fn were_accepted(&self) {
+        self.were_accepted.store(true, Relaxed);
+    }
+
     /// The session to use now. Credentials that expire soon are renewed in the background; once they have expired, this
     /// waits for new ones.
     ///
     /// # Errors
-    /// When the credentials have expired and cannot be renewed.
+    /// When the credentials have expired and cannot be renewed: a transient error where that may pass.
     pub async fn fresh(self: &Arc<Self>) -> Result<Arc<Session>, GetError> {
         let session = self.current();
         match session.freshness(session.now()) {
             Freshness::Fresh => {}
             Freshness::Ending => self.renew_in_background(session.now()),
             Freshness::Over => {
+                let asked = Instant::now();
                 let _renewing = self.renewing.lock().await;
                 let session = self.current();
                 if session.freshness(session.now()) != Freshness::Over {
                     return Ok(session);
                 }
-                if let Err(error) = self.load_credentials().await {
-                    let message = format!("the AWS credentials have expired: {error}");
-                    return Err(GetError::new(Class::Fatal, ErrorCode::Credentials, message));
+                if let Some(error) = self.not_renewed_since(asked) {
+                    return Err(error);
                 }
-                return Ok(self.current());
+                return match self.load_credentials().await {
+                    Ok(_) => Ok(self.current()),
+                    Err(error) => {
+                        let error = self.not_renewed(&error);
+                        let now = Some((Instant::now(), error.clone()));
+                        *self.last_failure() = now;
+                        Err(error)
+                    }
+                };
             }
         }
         Ok(session)
+    }
+
+    /// What the requests that need new credentials fail with. Credentials that were good before are waited for, unless
+    /// their source refuses: not every source says whether its trouble passes.
+    fn not_renewed(&self, error: &LoadError) -> GetError {
+        let why = &error.why;
+        if error.may_pass && self.were_accepted.load(Relaxed) {
+            return GetError::without_credentials(format!(
+                "the AWS credentials have expired and cannot be renewed: {why}"
+            ));
+        }
+        let cure = why
+            .hint()
+            .map_or_else(String::new, |cure| format!("; {cure}"));
+        let message = format!("the AWS credentials have expired: {why}{cure}");
+        GetError::new(Class::Fatal, ErrorCode::Credentials, message)
+    }
+
+    /// The last renewal's failure, if it is from later than `asked`: then whoever asked before does not ask again.
+    fn not_renewed_since(&self, asked: Instant) -> Option<GetError> {
+        let failed = self.last_failure();
+        let (at, error) = failed.as_ref()?;
+        (*at >= asked).then(|| error.clone())
+    }
+
+    fn last_failure(&self) -> MutexGuard<'_, Option<(Instant, GetError)>> {
+        locks::lock(&self.not_renewed)
     }
 
     /// Starts to renew the credentials, unless a renewal is under way or has just failed.
@@ -170,7 +225,7 @@ impl Sessions {
     }
 
     /// Asks the credential chain again, from its start. `true` if it returned other credentials than those in use.
-    async fn load_credentials(&self) -> Result<bool, ConnectError> {
+    async fn load_credentials(&self) -> Result<bool, LoadError> {
         let Self {
             options,
             http,
@@ -222,9 +277,12 @@ impl Sessions {
     /// Applies the lesson of the refusal of a request that `used` made. `true` if the same request may now succeed: it is
     /// sent again at once, and that does not count as an attempt. Of many requests that are refused together, only the
     /// first changes something.
-    pub async fn has_learned(&self, used: &Session, lesson: &Lesson) -> bool {
+    ///
+    /// # Errors
+    /// When the credentials cannot be renewed at the moment.
+    pub async fn has_learned(&self, used: &Session, lesson: &Lesson) -> Result<bool, GetError> {
         if lesson.was_head_too_large {
-            return true;
+            return Ok(true);
         }
         if let Some(region) = lesson
             .region
@@ -233,46 +291,57 @@ impl Sessions {
         {
             // Another request may have changed the region already.
             if self.current().facts.region == *region {
-                return true;
+                return Ok(true);
             }
-            return self
-                .replace(|facts| {
-                    Some(Facts {
-                        region: region.clone(),
-                        ..facts.clone()
-                    })
+            let replaced = self.replace(|facts| {
+                Some(Facts {
+                    region: region.clone(),
+                    ..facts.clone()
                 })
-                .await;
+            });
+            return Ok(replaced.await);
         }
         if lesson.are_credentials_expired {
             return self.has_renewed(used).await;
         }
-        match lesson.time {
+        Ok(match lesson.time {
             Some(time) if used.facts.with_server_time(time).is_some() => {
                 // Another request may have corrected the clock already, in which case nothing is replaced.
                 self.replace(|facts| facts.with_server_time(time)).await
                     || self.current().facts.clock != used.facts.clock
             }
             _ => false,
-        }
+        })
     }
 
     /// Asks for new credentials, once for all requests that were refused with the same ones.
-    async fn has_renewed(&self, used: &Session) -> bool {
+    async fn has_renewed(&self, used: &Session) -> Result<bool, GetError> {
         if used.facts.credentials.is_none() {
-            return false;
+            return Ok(false);
         }
+        let asked = Instant::now();
         let mut renewing = self.renewing.lock().await;
         if self.current().facts.n_renewals != used.facts.n_renewals {
-            return true;
+            return Ok(true);
         }
         if *renewing == Some(used.facts.n_renewals) {
-            return false;
+            return Ok(false);
         }
-        let is_renewed = self.load_credentials().await.unwrap_or(false);
+        if let Some(error) = self.not_renewed_since(asked) {
+            return Err(error);
+        }
+        let is_renewed = match self.load_credentials().await {
+            Ok(is_renewed) => is_renewed,
+            Err(error) if error.may_pass && self.were_accepted.load(Relaxed) => {
+                let error = self.not_renewed(&error);
+                *self.last_failure() = Some((Instant::now(), error.clone()));
+                return Err(error);
+            }
+            Err(_) => false,
+        };
         if !is_renewed {
             *renewing = Some(used.facts.n_renewals);
         }
-        is_renewed
+        Ok(is_renewed)
     }
 }

@@ -14,7 +14,7 @@ const JOINED: usize = 16 * 1024;
 
 /// Bytes of one object after which they are written. An object that is smaller is created, written and renamed in one
 /// blocking call, since the hop to a thread that may block costs more than the system calls.
-const WRITE_SIZE: usize = 1024 * 1024;
+pub const WRITE_SIZE: usize = 1024 * 1024;
 /// Bytes of all objects together after which each object's are written sooner: once they are [`MIN_WRITE`].
 const MAX_GATHERED: usize = 8 * 1024 * 1024;
 /// About as many as one read of a fast connection brings.

@@ -19,8 +19,8 @@ use crate::options::IfExists;
 use crate::outcome::{Class, ErrorCode, Failure, SkipReason};
 use crate::row::Entry;
 use files::{DonePart, Identity, LocalError, LocalPath, OutputFolder, PartialFile, ResumableFile};
-pub use gathered::Gathered;
 use gathered::{AllGathered, Pieces};
+pub use gathered::{Gathered, WRITE_SIZE};
 use room::{Holder, Room};
 
 /// The files of a run.
@@ -234,6 +234,14 @@ impl Sink {
             _holder: Arc::new(holder),
         };
         Ok((writer, done))
+    }
+
+    /// Bytes that are free where the files go; `None` where the file system does not say.
+    pub async fn free(self: &Arc<Self>) -> Option<u64> {
+        let sink = Arc::clone(self);
+        blocking(&self.meter, move || Ok(sink.output.free()))
+            .await
+            .ok()?
     }
 
     /// Has everything on the disk, not only in memory.

@@ -12,6 +12,7 @@ mod path_claims;
 mod retry;
 mod run;
 mod shared;
+mod stragglers;
 mod task;
 #[cfg(test)]
 mod tests;
@@ -22,3 +23,4 @@ pub use listing::Listings;
 pub use observer::{End, Finished, ListEnd, Observer, ObserverError};
 pub use run::download_all;
 pub use shared::{Getter, OnRequest, RequestNote, Shared, TransferOptions};
+pub use stragglers::Stragglers;

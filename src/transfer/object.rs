@@ -11,8 +11,8 @@ use crate::outcome::{
     Class, Downloaded, ErrorCode, Failure, ObjectInfo, Outcome, SkipReason, Verification,
 };
 use crate::row::Entry;
-use crate::sink::Admission;
 use crate::sink::files::LocalPath;
+use crate::sink::{Admission, WRITE_SIZE};
 
 /// Downloads an object within its budget of attempts.
 pub async fn download(shared: Arc<Shared>, entry: Arc<Entry>, path: Arc<LocalPath>) -> Outcome {
@@ -106,13 +106,31 @@ pub async fn download(shared: Arc<Shared>, entry: Arc<Entry>, path: Arc<LocalPat
                 };
             }
             Err(Broken::Final(failure)) => {
+                let class = class_of(&request, &failure).await;
                 return Outcome::Failed(Failure {
                     attempts: request.budget.n_failed(),
+                    class,
                     ..failure
                 });
             }
         }
     }
+}
+
+/// The failure's class: a disk without room for a large object may well have room for others, now that what was written of
+/// it is gone.
+async fn class_of(request: &Request, failure: &Failure) -> Class {
+    let shared = &request.shared;
+    let size = request.size();
+    let is_large = size.is_some_and(|size| size >= shared.options.multipart_threshold);
+    if failure.code != ErrorCode::DiskFull || !is_large {
+        return failure.class;
+    }
+    let free = shared.sink.free().await;
+    if free >= Some(WRITE_SIZE as u64) && size > free {
+        return Class::Permanent;
+    }
+    failure.class
 }
 
 /// An object at its final path.

@@ -3,6 +3,7 @@
 use std::cell::{Cell, RefCell};
 use std::pin::pin;
 use std::sync::Arc;
+use std::task::Poll;
 use std::time::{Duration, Instant};
 
 use futures::{Stream, StreamExt, stream};
@@ -35,7 +36,11 @@ pub async fn download_all(
     let n_rows = Cell::new(0_u64);
     let list_end = Cell::new(ListEnd::Whole);
     let rows = rows_until_abandoned(list, &shared.stop, &list_end)
-        .inspect(|row| n_rows.set(n_rows.get() + u64::from(row.is_ok())));
+        .inspect(|row| n_rows.set(n_rows.get() + u64::from(row.is_ok())))
+        .chain(stream::poll_fn(|_| {
+            shared.stragglers.list_is_over();
+            Poll::Ready(None)
+        }));
     // Concurrent up to here and no further: what follows is a single consumer.
     let downloads = rows
         .map(|row| task::start(shared, &claims, row))

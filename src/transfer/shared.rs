@@ -8,6 +8,7 @@ use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
 use super::limit::Limit;
+use super::stragglers::Stragglers;
 use crate::meter::Meter;
 use crate::options::{Job, VerifyMode};
 use crate::outcome::Failure;
@@ -43,6 +44,7 @@ pub struct Shared {
     pub limit: Limit,
     pub meter: Arc<Meter>,
     pub stop: Arc<Stop>,
+    pub stragglers: Stragglers,
     /// Whether the server gives parts of objects: large ones are streamed once it was seen not to.
     pub has_parts: AtomicBool,
     /// Is told of every request that was answered, or failed.

@@ -8,8 +8,8 @@ use bytes::Bytes;
 use tokio::sync::Semaphore;
 
 use super::{
-    End, Finished, Getter, Limit, ListEnd, Observer, ObserverError, Shared, TransferOptions,
-    download_all, object,
+    End, Finished, Getter, Limit, ListEnd, Observer, ObserverError, Shared, Stragglers,
+    TransferOptions, download_all, object,
 };
 use crate::etag::ETag;
 use crate::meter::Meter;
@@ -22,6 +22,7 @@ use crate::sink::files::{LocalPath, OutputFolder, PathRules};
 use crate::stop::{Phase, Stop};
 
 mod odd_parts;
+mod slow;
 
 const PART: usize = 1024;
 
@@ -127,6 +128,7 @@ fn rig(
         limit: Limit::new(concurrency),
         meter,
         stop: Arc::default(),
+        stragglers: Stragglers::default(),
         has_parts: true.into(),
         on_request: None,
     };

@@ -200,6 +200,54 @@ fn a_rename_that_fails_keeps_a_large_file_for_the_next_run() {
 }
 
 #[test]
+fn an_object_without_room_fails_alone_though_it_comes_as_one_stream() {
+    let server = Server::start();
+    server.put_patterns(["big"], 20 << 20);
+    server.put_patterns(["a", "b", "c"], 1_000);
+    // Of such an object no parts can be asked for, and no room is set aside.
+    server.script("big", [Fault::Header("etag", "W/\"1\"")]);
+    let folder = tempfile::tempdir().unwrap();
+    let out = folder.path().join("out");
+    let Some(_mount) = Mount::tmpfs(&out, "size=8m") else {
+        return;
+    };
+    let run = server
+        .s3pull()
+        .within(folder.path())
+        .args(["-o", "out", "-j", "1"])
+        .keys(["a", "big", "b", "c"])
+        .run()
+        .expect(1);
+    assert_eq!(run.failed(), [("big".to_owned(), "DiskFull".to_owned())]);
+    for key in ["a", "b", "c"] {
+        assert_eq!(run.read(&format!("out/{key}")), pattern(key, 1_000));
+    }
+}
+
+#[test]
+fn a_quota_is_called_one_and_fails_its_row() {
+    let server = Server::start();
+    server.put_patterns(["a"], 1_000);
+    let folder = tempfile::tempdir().unwrap();
+    let faults = [
+        "-e",
+        "trace=pwritev,pwritev2,pwrite64",
+        "-e",
+        "inject=pwritev,pwritev2,pwrite64:error=EDQUOT",
+    ];
+    let Some(run) = with_faults(&server, folder.path(), &faults) else {
+        return;
+    };
+    let run = run.keys(["a"]).run().expect(1);
+    assert_eq!(run.failed(), [("a".to_owned(), "DiskFull".to_owned())]);
+    assert!(
+        run.stderr.contains("the disk quota is used up"),
+        "{}",
+        run.stderr
+    );
+}
+
+#[test]
 fn a_full_disk_ends_the_run() {
     let server = Server::start();
     let keys: Vec<_> = (0..40).map(|n| n.to_string()).collect();

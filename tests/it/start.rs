@@ -258,3 +258,36 @@ fn a_service_of_credentials_that_never_ends_its_answer_is_given_up() {
         started.elapsed()
     );
 }
+
+#[test]
+fn what_needs_another_kind_of_sign_in_or_signature_is_said_with_its_cure() {
+    let config = "[profile console]\nlogin_session = arn:aws:sts::123456789012:assumed-role/r/me\n";
+    let run = S3pull::new()
+        .without_env("AWS_ACCESS_KEY_ID")
+        .without_env("AWS_SECRET_ACCESS_KEY")
+        .file("config", config)
+        .env("AWS_CONFIG_FILE", "config")
+        .args(["--bucket", "b", "--profile", "console"])
+        .keys(["k"])
+        .run()
+        .expect(3);
+    for told in [
+        "the profile `console` is signed in with `aws login`",
+        "aws configure export-credentials --profile console",
+    ] {
+        assert!(run.stderr.contains(told), "{}", run.stderr);
+    }
+    let run = S3pull::new()
+        .args([
+            "--bucket",
+            "arn:aws:s3::123456789012:accesspoint/mfzwi23gnjvgw.mrap",
+        ])
+        .keys(["k"])
+        .run();
+    assert!([Some(2), Some(3)].contains(&run.code), "{}", run.stderr);
+    assert!(
+        run.stderr.contains("multi-region access point"),
+        "{}",
+        run.stderr
+    );
+}

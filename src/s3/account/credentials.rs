@@ -1,5 +1,6 @@
 //! Loads credentials from the same sources as the AWS CLI.
 
+use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
 
 use aws_config::default_provider::credentials::DefaultCredentialsChain;
@@ -26,6 +27,21 @@ const METADATA_TIMEOUT: Duration = Duration::from_secs(1);
 /// How long all sources may take together. Programs that sign in (`credential_process`) take seconds, sometimes many.
 const TIMEOUT: Duration = Duration::from_mins(2);
 
+/// Why there are no credentials.
+#[derive(Debug)]
+pub struct LoadError {
+    pub why: ConnectError,
+    /// A source was there and did not work; it did not refuse either.
+    pub may_pass: bool,
+}
+
+impl From<ConnectError> for LoadError {
+    fn from(why: ConnectError) -> Self {
+        let may_pass = false;
+        Self { why, may_pass }
+    }
+}
+
 /// Loads credentials by asking all sources in order.
 ///
 /// # Errors
@@ -35,7 +51,7 @@ pub async fn load(
     region: &str,
     profile: &Profile,
     http: &SdkClient,
-) -> Result<Credentials, ConnectError> {
+) -> Result<Credentials, LoadError> {
     if options.profile.is_none() {
         check_pair()?;
     }
@@ -73,24 +89,41 @@ pub async fn load(
     };
     let found = tokio::time::timeout(TIMEOUT, asked).await;
     let found = found.unwrap_or_else(|_| Err(CredentialsError::provider_timed_out(TIMEOUT)));
-    match found {
+    let error = match found {
         Ok(credentials) => {
             check(&credentials)?;
-            Ok(credentials)
+            return Ok(credentials);
         }
-        // The metadata service is asked last, so no other source had credentials.
-        Err(error) if is_not_loaded(&error) || find_cause::<ImdsError>(&error).is_some() => {
-            Err(ConnectError::NoCredentials {
-                profile: profile.name.clone(),
-            })
-        }
-        Err(error) if profile.is_of_sso() && find_cause::<ConnectorError>(&error).is_none() => {
-            Err(ConnectError::NotSignedIn {
-                profile: profile.name.clone(),
-            })
-        }
-        Err(error) => Err(ConnectError::Credentials(one_line(&error))),
+        Err(error) => error,
+    };
+    let is_of_metadata = find_cause::<ImdsError>(&error).is_some();
+    let is_of_network = find_cause::<ConnectorError>(&error).is_some();
+    // A source that answered so will not think better of it.
+    let is_refused = is_refusal(http.last_status.load(Relaxed)) && !is_of_network;
+    let name = || profile.name.clone();
+    // The metadata service is asked last, so no other source had credentials.
+    if !profile.is_of_login() && (is_not_loaded(&error) || is_of_metadata) {
+        return Err(LoadError {
+            why: ConnectError::NoCredentials { profile: name() },
+            may_pass: is_of_metadata && !is_refused,
+        });
     }
+    if profile.is_of_login() {
+        return Err(ConnectError::AwsLogin { profile: name() }.into());
+    }
+    if profile.is_of_sso() && !is_of_network {
+        return Err(ConnectError::NotSignedIn { profile: name() }.into());
+    }
+    let is_misconfigured = matches!(error, CredentialsError::InvalidConfiguration(_));
+    Err(LoadError {
+        why: ConnectError::Credentials(one_line(&error)),
+        may_pass: !is_refused && !is_misconfigured,
+    })
+}
+
+/// Whether a status says no, and not that it is too early or too much.
+fn is_refusal(status: u16) -> bool {
+    (400..500).contains(&status) && !matches!(status, 408 | 429)
 }
 
 fn is_not_loaded(error: &CredentialsError) -> bool {

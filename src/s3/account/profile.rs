@@ -46,15 +46,24 @@ impl Profile {
 
     /// Whether the profile's credentials come from a sign-in with `aws sso login`.
     pub fn is_of_sso(&self) -> bool {
+        self.has_any_of(&["sso_session", "sso_start_url"])
+    }
+
+    /// Whether the profile's credentials come from a sign-in with `aws login`.
+    pub fn is_of_login(&self) -> bool {
+        self.has_any_of(&["login_session"])
+    }
+
+    /// Whether the profile, or one whose credentials it uses, has one of these settings.
+    fn has_any_of(&self, settings: &[&str]) -> bool {
         let mut name = self.name.as_str();
         for _ in 0..MAX_SOURCES {
             let Some(profile) = self.sections.get_profile(name) else {
                 return false;
             };
-            if profile
-                .get("sso_session")
-                .or(profile.get("sso_start_url"))
-                .is_some()
+            if settings
+                .iter()
+                .any(|setting| profile.get(setting).is_some())
             {
                 return true;
             }

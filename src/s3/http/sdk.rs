@@ -1,5 +1,7 @@
 //! The `HttpClient` by which the SDK's own requests, which are for credentials, use the same pool of connections.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU16, Ordering::Relaxed};
 use std::time::Duration;
 
 use aws_smithy_runtime_api::client::http::{
@@ -21,6 +23,8 @@ pub struct SdkClient {
     pub pool: Pool,
     /// The longest wait for a reply's head, unless the SDK sets one, and for its body.
     pub timeout: Duration,
+    /// The status of the last reply, which the SDK's errors do not always hold; 0 for none.
+    pub last_status: Arc<AtomicU16>,
 }
 
 impl std::fmt::Debug for SdkClient {
@@ -59,12 +63,14 @@ impl HttpConnector for SdkConnector {
             // The bodies of requests for credentials are in memory.
             let request = request
                 .map(|body| Full::new(Bytes::copy_from_slice(body.bytes().unwrap_or_default())));
+            client.last_status.store(0, Relaxed);
             let reply = client
                 .pool
                 .send(request, head_timeout)
                 .await
                 .map_err(connector_error)?;
             let (head, body) = reply.into_parts();
+            client.last_status.store(head.status.as_u16(), Relaxed);
             let bytes = body::read_bounded(body, client.timeout)
                 .await
                 .map_err(|error| ConnectorError::io(error.into()))?;

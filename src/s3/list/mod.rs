@@ -48,14 +48,17 @@ impl Client {
         loop {
             let session = sessions.fresh().await?;
             let error = match self.page(&session, request, sequence).await {
-                Ok(page) => return Ok(page),
+                Ok(page) => {
+                    sessions.were_accepted();
+                    return Ok(page);
+                }
                 Err(error) => self.masked(&session, error),
             };
             let Some(lesson) = error.lesson() else {
                 return Err(error);
             };
             n_corrections += 1;
-            if n_corrections > MAX_CORRECTIONS || !sessions.has_learned(&session, lesson).await {
+            if n_corrections > MAX_CORRECTIONS || !sessions.has_learned(&session, lesson).await? {
                 return Err(error);
             }
         }

@@ -19,7 +19,7 @@ use http_body_util::Full;
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 
 use super::template::{every_request_s_headers, not_built, range};
-use crate::outcome::{Class, ErrorCode};
+use crate::outcome::ErrorCode;
 use crate::s3::causes::{find_cause, one_line};
 use crate::s3::class::classify;
 use crate::s3::error::GetError;
@@ -185,6 +185,7 @@ pub(super) fn error_of<E: std::error::Error + Send + Sync + 'static>(
     }
     match error {
         SdkError::ConstructionFailure(_) => not_built(&error),
-        error => GetError::new(Class::Permanent, ErrorCode::Internal, one_line(error)),
+        // Nothing is sent but what was told apart above, so what fails is the way to it.
+        error => GetError::transient(ErrorCode::ConnectionFailed, one_line(error)),
     }
 }

@@ -27,6 +27,14 @@ pub enum LocalError {
         needed: Option<u64>,
     },
     #[error(
+        "the disk quota is used up: cannot {action} `{path}`: {source}; make room within it, then try the failed rows again"
+    )]
+    Quota {
+        action: &'static str,
+        path: String,
+        source: io::Error,
+    },
+    #[error(
         "the output folder is gone: cannot {action} `{path}`: {source}; do not remove it while s3pull runs"
     )]
     Gone {
@@ -71,7 +79,12 @@ impl LocalError {
             _ if leads_out(&source) => Self::Conflict(format!(
                 "`{shown}` leads out of the output folder through a symlink"
             )),
-            ErrorKind::StorageFull | ErrorKind::QuotaExceeded => Self::Full {
+            ErrorKind::QuotaExceeded => Self::Quota {
+                action,
+                path: shown.to_string(),
+                source,
+            },
+            ErrorKind::StorageFull => Self::Full {
                 action,
                 path: shown.to_string(),
                 source,
@@ -137,6 +150,8 @@ impl LocalError {
         match self {
             Self::Conflict(_) => (ErrorCode::PathConflict, Class::Permanent),
             Self::Full { .. } => (ErrorCode::DiskFull, Class::Fatal),
+            // A smaller object, or one of another folder's project, may still fit.
+            Self::Quota { .. } => (ErrorCode::DiskFull, Class::Permanent),
             Self::Gone { .. } => (ErrorCode::OutputFolderGone, Class::Fatal),
             Self::NotPutInPlace { error, .. } => error.meaning(),
             Self::Io { source, .. } => match source.kind() {

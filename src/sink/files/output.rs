@@ -10,7 +10,7 @@ use std::sync::{Arc, Mutex};
 use cap_std::ambient_authority;
 use cap_std::fs::Dir;
 
-use super::error::{LocalError, leads_out};
+use super::error::{LocalError, free_bytes, leads_out};
 use super::journal::{DonePart, Identity, ResumableFile};
 use super::lock::reserved_name;
 use super::partial::{JOURNAL_SUFFIX, PARTIAL_SUFFIX, PartialFile, folder_of};
@@ -254,6 +254,11 @@ impl OutputFolder {
     /// When the file system could not.
     pub fn sync(&self) -> io::Result<()> {
         sys::flush(&self.root)
+    }
+
+    /// Bytes that are free; `None` where the file system does not say.
+    pub fn free(&self) -> Option<u64> {
+        free_bytes(&self.root)
     }
 
     pub(super) fn root(&self) -> &Dir {

@@ -339,6 +339,7 @@ fn without_action(error: LocalError) -> io::Error {
     match error {
         LocalError::Io { source, .. }
         | LocalError::Full { source, .. }
+        | LocalError::Quota { source, .. }
         | LocalError::Gone { source, .. } => source,
         LocalError::NotPutInPlace { error, .. } => without_action(*error),
         LocalError::Conflict(message) => io::Error::other(message),

@@ -1,12 +1,17 @@
-//! The bytes of an object, or of a range of it, in order. Where a body breaks, it goes on at the missing byte.
+//! The bytes of an object, or of a range of it, in order. Where a body breaks, it goes on at the missing byte; where it lags
+//! far behind others, a second request brings the rest.
 
-use bytes::Bytes;
+use std::pin::Pin;
+use std::sync::Arc;
 
+use bytes::{Buf, Bytes};
+
+use super::lanes::Lane;
 use super::request::{Held, Request};
 use super::version::ObjectVersion;
 use crate::meter::Wait;
 use crate::outcome::{Class, ErrorCode, Failure, Sign};
-use crate::s3::{Body, GetResponse, Part};
+use crate::s3::{Body, GetError, GetResponse};
 use crate::transfer::retry::{PROGRESS, Round};
 use crate::transfer::shared::Broken;
 
@@ -28,6 +33,33 @@ pub struct Reader {
     n_since_progress: u64,
     /// The open body was left idle by this program: that it breaks is no failure of the object's.
     is_stale: bool,
+    /// The part that is read, and its end: who looks after it may send help.
+    lane: Option<(Arc<Lane>, u64)>,
+    second: Option<Second>,
+    /// Bytes of the open body that came before, from another one.
+    n_overlapping: u64,
+}
+
+type Answer = (Result<GetResponse, GetError>, Held);
+
+/// A second request for the rest of a part. Whichever body brings the rest first, it is the same object's.
+struct Second {
+    answer: Pin<Box<dyn Future<Output = Answer> + Send>>,
+    start: u64,
+    end: u64,
+}
+
+impl std::fmt::Debug for Second {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Second({}..{})", self.start, self.end)
+    }
+}
+
+/// What happens first while a part is read.
+enum Event {
+    Next(Result<Option<Bytes>, Failure>),
+    Help(Held),
+    Answered(Answer),
 }
 
 /// A body that is being read, with what it needs and how it is charged when it breaks.
@@ -62,11 +94,13 @@ impl Reader {
         version: ObjectVersion,
         range: std::ops::Range<u64>,
         held: Held,
+        lane: Arc<Lane>,
     ) -> Result<Self, (Failure, Held)> {
         let mut reader = Self {
             version: Some(version),
             position: range.start,
             end: Some(range.end),
+            lane: Some((lane, range.end)),
             ..Self::new(request)
         };
         reader.open(held).await?;
@@ -84,7 +118,15 @@ impl Reader {
             left_over: Bytes::new(),
             n_since_progress: 0,
             is_stale: false,
+            lane: None,
+            second: None,
+            n_overlapping: 0,
         }
+    }
+
+    /// The part that ends at `end` is read from now on, and `lane` looked after.
+    pub fn watch(&mut self, lane: Arc<Lane>, end: u64) {
+        self.lane = Some((lane, end));
     }
 
     /// The open body was not read for a while, in which the server may have closed its connection.
@@ -104,6 +146,9 @@ impl Reader {
         let n_before = usize::try_from(limit - start)
             .unwrap_or(usize::MAX)
             .min(self.left_over.len());
+        if let Some((lane, _)) = &self.lane {
+            lane.received(n_before as u64);
+        }
         Ok(Some(self.left_over.split_to(n_before)))
     }
 
@@ -171,7 +216,7 @@ impl Reader {
 
     /// Charges a request or a body that failed; the next one begins at the position, where that is possible.
     async fn failed(&mut self, failed: Failure, round: Round) -> Result<(), Broken> {
-        self.open = None;
+        (self.open, self.second) = (None, None);
         if self.is_whole && !self.request.has_parts() {
             self.version = None;
         }
@@ -192,44 +237,123 @@ impl Reader {
         self.request.charge(failed, round).await
     }
 
-    /// Reads from the body that is open.
+    /// Reads from the body that is open, or from one that takes its place.
     async fn read(&mut self) -> Result<Option<Bytes>, Failure> {
-        let Some(open) = &mut self.open else {
-            return Ok(None);
-        };
-        let next = {
-            let _waiting = self.request.shared.meter.waiting(Wait::Body);
-            open.body.next().await?
-        };
-        let Some(bytes) = next else {
-            return Ok(None);
-        };
-        match self.end {
-            Some(end) if bytes.len() as u64 > end - self.position => {
-                let message = "the body is longer than its headers say";
-                Err(Failure::new(
-                    ErrorCode::InvalidResponse,
-                    Class::Transient,
-                    message,
-                ))
+        loop {
+            let next = match self.event().await {
+                Event::Next(next) => next,
+                Event::Help(held) => {
+                    self.ask_again(held);
+                    continue;
+                }
+                Event::Answered(answer) => {
+                    self.switch_to(answer);
+                    continue;
+                }
+            };
+            if next.is_err()
+                && let Some(second) = &mut self.second
+            {
+                let answer = second.answer.as_mut().await;
+                if self.switch_to(answer) {
+                    continue;
+                }
             }
-            _ => Ok(Some(bytes)),
+            let Some(mut bytes) = next? else {
+                return Ok(None);
+            };
+            let n_known = self.n_overlapping.min(bytes.len() as u64);
+            self.n_overlapping -= n_known;
+            bytes.advance(usize::try_from(n_known).unwrap_or(bytes.len()));
+            if bytes.is_empty() {
+                continue;
+            }
+            return match self.end {
+                Some(end) if bytes.len() as u64 > end - self.position => {
+                    let message = "the body is longer than its headers say";
+                    Err(Failure::new(
+                        ErrorCode::InvalidResponse,
+                        Class::Transient,
+                        message,
+                    ))
+                }
+                _ => Ok(Some(bytes)),
+            };
         }
+    }
+
+    async fn event(&mut self) -> Event {
+        let Some(open) = &mut self.open else {
+            return Event::Next(Ok(None));
+        };
+        let _waiting = self.request.shared.meter.waiting(Wait::Body);
+        let next = async { Event::Next(open.body.next().await.map_err(Failure::from)) };
+        let (Some((lane, _)), true) = (&self.lane, self.version.is_some()) else {
+            return next.await;
+        };
+        let help = async {
+            match &mut self.second {
+                Some(second) => Event::Answered(second.answer.as_mut().await),
+                None => Event::Help(lane.helped().await),
+            }
+        };
+        tokio::select! {
+            biased;
+            event = next => event,
+            event = help => event,
+        }
+    }
+
+    /// Asks for the rest of the part once more, under the permit that is `held`.
+    fn ask_again(&mut self, held: Held) {
+        let (Some(version), Some(&(_, end))) = (self.version.clone(), self.lane.as_ref()) else {
+            return;
+        };
+        let (request, start) = (self.request.clone(), self.position);
+        let answer = Box::pin(async move {
+            let part = version.part(start..end);
+            let answer = request.send(Some(part), &held.permit).await;
+            (answer, held)
+        });
+        self.second = Some(Second { answer, start, end });
+    }
+
+    /// Reads on from the second request's answer, if that is one. Nothing is charged for one that is not: the first
+    /// body is still there.
+    fn switch_to(&mut self, (answer, held): Answer) -> bool {
+        if let Some((lane, _)) = &self.lane {
+            lane.start_over();
+        }
+        let (Some(second), Ok(response)) = (self.second.take(), answer) else {
+            return false;
+        };
+        self.n_overlapping = self.position - second.start;
+        self.end = Some(second.end);
+        let body = response.body;
+        self.open = Some(Open { body, held });
+        true
     }
 
     /// Asks for what is missing, from the position on.
     async fn open(&mut self, held: Held) -> Result<(), (Failure, Held)> {
         let part = match (&self.version, self.end) {
-            (Some(version), Some(end)) => Some(Part {
-                range: self.position..end,
-                etag: &version.etag,
-                size: version.size,
-                last_modified: version.last_modified,
-            }),
+            (Some(version), Some(end)) => Some(version.part(self.position..end)),
             _ => None,
         };
+        let lane = self.lane.as_ref().map(|(lane, _)| lane);
+        let is_late = async {
+            match lane {
+                Some(lane) => lane.helped().await,
+                None => std::future::pending().await,
+            }
+        };
         // Boxed, so that objects that need no second request do not carry its size.
-        match Box::pin(self.request.send(part, &held.permit)).await {
+        let (answer, held) = Box::pin(self.request.send_or_again(part, held, is_late)).await;
+        if let Some(lane) = lane {
+            lane.start_over();
+        }
+        self.n_overlapping = 0;
+        match answer {
             Ok(response) => {
                 let body = response.body;
                 self.open = Some(Open { body, held });

@@ -2,6 +2,7 @@
 
 mod body;
 mod fetched;
+mod lanes;
 mod parts;
 pub mod plan;
 mod request;

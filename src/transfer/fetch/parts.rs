@@ -15,6 +15,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::body::Reader;
 use super::fetched::{Fetched, info};
+use super::lanes::{Lane, Lanes};
 use super::plan::{Front, Parts, Plan};
 use super::request::{Held, Request, interrupted};
 use super::version::ObjectVersion;
@@ -32,6 +33,9 @@ use crate::transfer::shared::Broken;
 /// takes the part itself.
 const MAX_FRONT_WAIT: Duration = Duration::from_secs(1);
 
+/// How often the parts' paces are compared.
+const COMPARE_INTERVAL: Duration = Duration::from_millis(250);
+
 /// A large object under way, shared by everything that fetches parts of it.
 struct Object {
     request: Request,
@@ -43,6 +47,7 @@ struct Object {
     has_waited: bool,
     received: Arc<InFlightObject>,
     parts: Mutex<Parts>,
+    lanes: Lanes,
     /// Something in `parts` changed that the first GET's stream may wait for.
     changed: Notify,
     /// Of the finished parts, by index.
@@ -99,6 +104,7 @@ pub async fn fetch(
             plan.n_parts(),
             done.iter().map(|&(index, _)| index),
         )),
+        lanes: Lanes::default(),
         changed: Notify::new(),
         crcs: Mutex::new(crcs),
         cancelled: CancellationToken::new(),
@@ -147,13 +153,13 @@ async fn fetch_parts(
     let first = object.parts().front(0, false);
     runners.spawn(from_the_front(Arc::clone(object), response, held, first));
     let mut result = Ok(());
+    let mut comparing = tokio::time::interval(COMPARE_INTERVAL);
+    let mut behind: Option<Arc<Lane>> = None;
     loop {
         let is_running = !object.cancelled.is_cancelled();
         // A part that waits out a backoff has its runner, but no permit: the permits alone would not bound them.
-        let may_help = is_running
-            && runners.len() < max_runners
-            && request.has_parts()
-            && object.parts().has_free();
+        let has_free = object.parts().has_free();
+        let may_help = is_running && runners.len() < max_runners && request.has_parts() && has_free;
         tokio::select! {
             ended = runners.join_next() => {
                 let Some(ended) = ended else {
@@ -165,11 +171,16 @@ async fn fetch_parts(
                     result = Err(broken);
                 }
             }
-            held = request.spare_permit(), if may_help => {
-                let last = object.parts().claim_last();
+            held = request.spare_permit(), if may_help || behind.is_some() => {
+                let last = if may_help { object.parts().claim_last() } else { None };
                 if let Some(index) = last {
                     runners.spawn(one_part(Arc::clone(object), index, held));
+                } else if let Some(lane) = behind.take() {
+                    lane.send_help(held, || request.shared.meter.may_ask_again());
                 }
+            }
+            _ = comparing.tick(), if is_running && !has_free => {
+                behind = object.lanes.farthest_behind();
             }
             () = request.shared.stop.reached(Phase::GivingUp), if is_running => {
                 object.cancelled.cancel();
@@ -194,7 +205,13 @@ async fn from_the_front(
     let (mut index, mut next) = (0, first);
     loop {
         match next {
-            Front::Take => object.take_part(index, &mut reader).await?,
+            Front::Take => {
+                let range = object.plan.range(index);
+                reader.watch(object.lanes.begin(index, &range), range.end);
+                let taken = object.take_part(index, &mut reader).await;
+                object.lanes.end(index, taken.is_ok());
+                taken?;
+            }
             Front::Skip => object.skip_part(index, &mut reader).await?,
             Front::Wait | Front::Leave => break,
         }
@@ -230,6 +247,7 @@ async fn one_part(object: Arc<Object>, index: usize, held: Held) -> Result<(), B
         Ok(())
     };
     let taken = taken.await;
+    object.lanes.end(index, was_answered && taken.is_ok());
     if !matches!(taken, Err(Broken::WithoutParts)) {
         return taken;
     }
@@ -288,11 +306,14 @@ impl Object {
     /// Asks for part `index` until it is answered. As long as the object can do without, parts that are refused are
     /// nobody's failure.
     async fn open(&self, index: usize, mut held: Held) -> Result<Reader, Broken> {
+        let lane = self.lanes.begin(index, &self.plan.range(index));
         loop {
             let round = held.round;
             let (request, version) = (self.request.clone(), self.version.clone());
             let range = self.plan.range(index);
-            let (failure, held_back) = match Reader::of_range(request, version, range, held).await {
+            let lane = Arc::clone(&lane);
+            let opening = Reader::of_range(request, version, range, held, lane);
+            let (failure, held_back) = match opening.await {
                 Ok(reader) => return Ok(reader),
                 Err(failed) => failed,
             };

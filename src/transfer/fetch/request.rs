@@ -1,8 +1,9 @@
 //! The requests of one object: when they may start, and how their failures are charged.
 
+use std::pin::pin;
 use std::sync::atomic::Ordering::Relaxed;
 use std::sync::{Arc, Mutex, MutexGuard};
-use std::time::{Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use tokio::sync::OnceCell;
 
@@ -18,6 +19,7 @@ use crate::stop::Phase;
 use crate::transfer::limit::{Attempt, Charge, Permit};
 use crate::transfer::retry::{Budget, Round};
 use crate::transfer::shared::{Broken, OnRequest, RequestNote, Shared};
+use crate::transfer::stragglers::MIN_LATE;
 
 /// What every request for one object shares.
 #[derive(Debug, Clone)]
@@ -77,7 +79,9 @@ impl Request {
         }
         loop {
             let held = self.permit().await;
-            match self.send(None, &held.permit).await {
+            // Boxed, as most of it is of use to few requests only.
+            let (answer, held) = self.send_or_again(None, held, Box::pin(self.late())).await;
+            match answer {
                 // Not every server heeds If-Modified-Since; the body is not read then.
                 Ok(response) if self.keeps_for(&response) => return Err(Broken::NotModified),
                 Ok(response) => return Ok((response, held)),
@@ -169,6 +173,11 @@ impl Request {
         known.without_parts |= is_same && std::mem::take(&mut known.is_doubted);
         known.stated = Some(stated);
         known.is_replaced = Arc::default();
+    }
+
+    /// Bytes of the object, as the last whole answer stated them.
+    pub fn size(&self) -> Option<u64> {
+        self.known().stated.as_ref()?.1
     }
 
     /// A part's answer spoke of another object.
@@ -269,6 +278,51 @@ impl Request {
         }
     }
 
+    /// Sends a request under the permit that is `held`, and once more if `late` gives another permit before it is
+    /// answered. The first good answer wins; it comes with its permit.
+    pub async fn send_or_again(
+        &self,
+        part: Option<Part<'_>>,
+        held: Held,
+        late: impl Future<Output = Held>,
+    ) -> (Result<GetResponse, GetError>, Held) {
+        let mut winner = None;
+        let answer = {
+            let mut first = pin!(self.send(part.clone(), &held.permit));
+            tokio::select! {
+                biased;
+                answer = &mut first => answer,
+                again = late => {
+                    let second = Box::pin(self.send(part, &again.permit));
+                    let (answer, is_second) = Box::pin(first_good(first, second)).await;
+                    if is_second {
+                        winner = Some(again);
+                    }
+                    answer
+                }
+            }
+        };
+        (answer, winner.unwrap_or(held))
+    }
+
+    /// Waits until an answer is late: then it is worth another request, if there is a permit that nobody else wants.
+    async fn late(&self) -> Held {
+        let started = Instant::now();
+        loop {
+            let patience = self.shared.stragglers.patience();
+            let rest = patience.map(|patience| patience.saturating_sub(started.elapsed()));
+            match rest {
+                Some(Duration::ZERO) => break,
+                rest => tokio::time::sleep(rest.unwrap_or(MIN_LATE)).await,
+            }
+        }
+        let held = Some(self.spare_permit().await).filter(|_| self.shared.meter.may_ask_again());
+        match held {
+            Some(held) => held,
+            None => std::future::pending().await,
+        }
+    }
+
     pub async fn send(
         &self,
         part: Option<Part<'_>>,
@@ -308,7 +362,10 @@ impl Request {
             });
         }
         match &answer {
-            Ok(_) => permit.answered(),
+            Ok(_) => {
+                self.shared.stragglers.answered(started.elapsed());
+                permit.answered();
+            }
             Err(error) if error.is_not_modified() => permit.answered(),
             Err(error) if error.class.is_throttling() => permit.throttled(),
             // Not what was asked for, but the server is there.
@@ -350,6 +407,27 @@ fn seconds(time: SystemTime) -> u64 {
     time.duration_since(UNIX_EPOCH)
         .unwrap_or_default()
         .as_secs()
+}
+
+/// The first good one of two answers, or else the first one's error; with whether it is the second one's.
+async fn first_good(
+    mut first: impl Future<Output = Result<GetResponse, GetError>> + Unpin,
+    mut second: impl Future<Output = Result<GetResponse, GetError>> + Unpin,
+) -> (Result<GetResponse, GetError>, bool) {
+    tokio::select! {
+        biased;
+        answer = &mut first => match answer {
+            Ok(response) => (Ok(response), false),
+            Err(error) => match second.await {
+                Ok(response) => (Ok(response), true),
+                Err(_) => (Err(error), false),
+            },
+        },
+        answer = &mut second => match answer {
+            Ok(response) => (Ok(response), true),
+            Err(_) => (first.await, false),
+        },
+    }
 }
 
 /// What is told of an object whose download was given up.

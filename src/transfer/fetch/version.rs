@@ -1,9 +1,10 @@
 //! What tells one object from another under the same key.
 
+use std::ops::Range;
 use std::time::SystemTime;
 
 use crate::etag::ETag;
-use crate::s3::GetResponse;
+use crate::s3::{GetResponse, Part};
 
 /// What tells an object from every other one that was, or will be, under its key.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -23,5 +24,15 @@ impl ObjectVersion {
             size: response.length?,
             last_modified: response.last_modified,
         })
+    }
+
+    /// What to ask for to get these bytes of it.
+    pub fn part(&self, range: Range<u64>) -> Part<'_> {
+        Part {
+            range,
+            etag: &self.etag,
+            size: self.size,
+            last_modified: self.last_modified,
+        }
     }
 }

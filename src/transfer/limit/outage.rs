@@ -102,12 +102,18 @@ impl Outage {
                 ..failure.clone()
             });
         }
-        if !may_be_of_an_outage(failure) || good_at.is_some_and(|good_at| good_at >= began) {
+        // No request can be made without credentials, whoever was answered with the old ones meanwhile.
+        let has_no_credentials = failure.sign == Sign::NoCredentials;
+        let is_answered = good_at.is_some_and(|good_at| good_at >= began);
+        if !has_no_credentials && (!may_be_of_an_outage(failure) || is_answered) {
             return Ok(Charge::Object);
         }
         let is_unreachable = failure.sign == Sign::NoConnection;
         if self.out.is_none() {
-            if !is_unreachable && !self.is_suspected(key, began, good_at, now) {
+            if !is_unreachable
+                && !has_no_credentials
+                && !self.is_suspected(key, began, good_at, now)
+            {
                 return Ok(Charge::Object);
             }
             self.out = Some(Out {
@@ -244,6 +250,24 @@ mod tests {
         assert_eq!(outage.waiting().unwrap().cause, "refused");
         outage.end();
         assert_eq!(outage.turn(at(100)), Turn::Start);
+    }
+
+    #[test]
+    fn credentials_that_cannot_be_renewed_are_an_outage_at_once() {
+        let start = Instant::now();
+        let at = |seconds| start + Duration::from_secs(seconds);
+        let failure = Failure {
+            sign: Sign::NoCredentials,
+            ..Failure::new(ErrorCode::Credentials, Class::Transient, "over")
+        };
+        let max = Duration::from_mins(5);
+        let mut outage = Outage::default();
+        let mut failed =
+            |began, now| outage.failed(&failure, "a", at(began), Some(at(9)), at(now), max);
+        assert_eq!(failed(0, 10).unwrap(), Charge::Nobody);
+        assert_eq!(failed(11, 300).unwrap(), Charge::Nobody);
+        assert_eq!(failed(301, 310).unwrap_err().class, Class::Fatal);
+        assert_eq!(outage.waiting().unwrap().cause, "over");
     }
 
     #[test]

@@ -76,9 +76,8 @@ async fn the_first_stream_goes_on_alone_where_parts_are_refused() {
             opened.add_permits(1);
             refusal()
         });
-        assert_eq!(
-            attempts(&within(rig.download()).await),
-            n_attempts,
+        assert!(
+            attempts(&within(rig.download()).await) <= n_attempts,
             "{what}"
         );
         rig.has(&object);

@@ -14,6 +14,21 @@ pub use store::{
     ACCESS_KEY, BUCKET, LISTING, Object, Quirks, SECRET_KEY, of_bucket, pattern, version_of,
 };
 
+/// Whether the suite is run without signatures: `S3PULL_TEST_UNSIGNED` is set. (With `S3PULL_SIGNER=presigned` it is run
+/// with the SDK's way of making requests.)
+fn is_unsigned() -> bool {
+    std::env::var_os("S3PULL_TEST_UNSIGNED").is_some_and(|value| !value.is_empty())
+}
+
+/// The option that the suite is run with.
+fn signing() -> &'static [&'static str] {
+    if is_unsigned() {
+        &["--no-sign-request"]
+    } else {
+        &[]
+    }
+}
+
 /// Says why a test tests nothing here.
 #[expect(clippy::print_stderr, reason = "says why a test tests nothing")]
 pub fn skipped<T>(why: &str) -> Option<T> {

@@ -133,6 +133,7 @@ impl RawServer {
     pub fn s3pull(&self) -> S3pull {
         S3pull::new()
             .args(["--bucket", super::BUCKET])
+            .args(super::signing())
             .env("AWS_ENDPOINT_URL_S3", &self.url())
     }
 }

@@ -127,7 +127,9 @@ impl Server {
             .unwrap();
         let store: &'static Store = Box::leak(Box::default());
         let mut builder = S3ServiceBuilder::new(store);
-        builder.set_auth(SimpleAuth::from_single(ACCESS_KEY, SECRET_KEY));
+        if !super::is_unsigned() {
+            builder.set_auth(SimpleAuth::from_single(ACCESS_KEY, SECRET_KEY));
+        }
         let state = Arc::new(State {
             store,
             service: builder.build(),
@@ -171,6 +173,7 @@ impl Server {
     pub fn s3pull(&self) -> S3pull {
         S3pull::new()
             .args(["--bucket", super::BUCKET])
+            .args(super::signing())
             .env("AWS_ENDPOINT_URL_S3", &self.url())
     }
 
