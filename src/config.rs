@@ -4,7 +4,7 @@ use std::io::IsTerminal;
 use std::path::PathBuf;
 
 use crate::cli::{Cli, ShardChoice};
-use crate::options::{ByteSize, DEFAULT_FAILED, IfExists, ProgressMode, Verbosity};
+use crate::options::{ByteSize, Concurrency, DEFAULT_FAILED, IfExists, ProgressMode, Verbosity};
 use crate::s3::{self, ConnectOptions, Trust};
 use crate::sink::files::PathRules;
 use crate::source::Shard;
@@ -25,6 +25,7 @@ pub struct Config {
     pub sync: bool,
     /// Whether events are printed on stdout.
     pub json: bool,
+    pub concurrency: Concurrency,
     pub transfer: TransferOptions,
     pub s3: ConnectOptions,
     pub progress: ProgressMode,
@@ -81,8 +82,8 @@ impl TryFrom<Cli> for Config {
             dry_run: cli.dry_run,
             sync: cli.sync,
             json: cli.json,
+            concurrency: cli.concurrency,
             transfer: TransferOptions {
-                concurrency: cli.concurrency,
                 part_size: checked_part_size(cli.part_size)?,
                 multipart_threshold: cli.multipart_threshold.0,
                 verify: cli.verify,

@@ -5,8 +5,9 @@ use std::fs;
 use std::path::Path;
 
 /// The modules that all others may import. They import only one another.
-const GROUND: [&str; 8] = [
+const GROUND: [&str; 9] = [
     "exit_code",
+    "memory",
     "meter",
     "open_files",
     "options",

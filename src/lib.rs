@@ -22,6 +22,7 @@ mod dry_run;
 pub mod exit_code;
 #[cfg(test)]
 mod imports;
+mod memory;
 mod meter;
 mod open_files;
 mod options;
@@ -56,7 +57,7 @@ use tokio::runtime::Builder;
 use config::Config;
 use exit_code::ExitCode;
 use meter::Meter;
-use options::ProgressMode;
+use options::{Concurrency, MAX_AUTO_CONCURRENCY, ProgressMode};
 use outcome::{Failure, Sign};
 use report::{RecordPlace, RefusedPlace, Report, RunEnd};
 use s3::{ConnectError, Trust};
@@ -65,7 +66,7 @@ use sink::Sink;
 use sink::files::{OptionalStep, OutputFolder, PathRules};
 use source::ListOptions;
 use stop::{Phase, Stop};
-use transfer::{End, Getter, Limit, Shared, TransferOptions};
+use transfer::{End, Getter, Limit, Shared};
 
 /// Threads for file work: enough to keep a disk busy, and few enough not to block one another in one folder.
 const MAX_BLOCKING_THREADS: usize = 16;
@@ -110,14 +111,18 @@ async fn download(config: Config, place: RecordPlace) -> anyhow::Result<ExitCode
     // The limit is raised first, since the lists may be many files.
     let max_open_files = open_files::raise_limit();
     let lists = source::open(&config.list.sources)?;
-    let budget = open_files::plan(config.transfer.concurrency, max_open_files);
+    let wanted = match config.concurrency {
+        Concurrency::Auto => memory::plan(MAX_AUTO_CONCURRENCY, memory::available()),
+        Concurrency::Fixed(n) => n,
+    };
+    let budget = open_files::plan(wanted, max_open_files);
     let mut output = OutputFolder::open(&config.output, budget.max_open_folders)
         .with_context(|| format!("cannot use the output folder `{}`", config.output.display()))?;
     place.files().iter().for_each(|path| output.keep(path));
     config.list.files().for_each(|path| output.keep(path));
     let client = s3::Client::connect(config.s3.clone()).await?;
     let meter = Arc::new(Meter::default());
-    let limit = Limit::new(budget.concurrency.get());
+    let limit = Limit::new(config.concurrency, budget.concurrency);
     let stop = Arc::new(Stop::default());
     let mut report = Report::start(&config, place, limit.clone(), Arc::clone(&meter))?;
     output.warnings().print_by(report.on_warning());
@@ -125,10 +130,12 @@ async fn download(config: Config, place: RecordPlace) -> anyhow::Result<ExitCode
         let csv = config.failed.to_string_lossy();
         output.warnings().refused(OptionalStep::Lock, &csv, error);
     }
-    if budget.concurrency < config.transfer.concurrency {
+    if let Concurrency::Fixed(n) = config.concurrency
+        && budget.concurrency < n
+    {
         report.warn(&format!(
-            "`--concurrency {}` does not fit into the limit of open files: going on with {} (`ulimit -n` raises it)",
-            config.transfer.concurrency, budget.concurrency
+            "`--concurrency {n}` does not fit into the limit of open files: going on with {} (`ulimit -n` raises it)",
+            budget.concurrency
         ));
     }
     if config.s3.trust == Trust::Everyone {
@@ -159,15 +166,13 @@ async fn download(config: Config, place: RecordPlace) -> anyhow::Result<ExitCode
         client: Getter::Client(client),
         sink,
         paths,
-        options: TransferOptions {
-            concurrency: budget.concurrency,
-            ..config.transfer
-        },
+        options: config.transfer,
         limit,
         meter: Arc::clone(&meter),
         stop,
         has_parts: true.into(),
         on_request: report.on_request(),
+        on_step: report.on_step().map(Arc::new),
     });
     let end = transfer::download_all(&shared, rows, &mut report).await;
     let mut exit = exit(end, &signal, &meter);

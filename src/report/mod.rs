@@ -15,7 +15,7 @@ pub(crate) mod text;
 use std::collections::BTreeMap;
 use std::io;
 use std::sync::{Arc, OnceLock};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use bottleneck::{Bottleneck, Measured};
 pub use console::error;
@@ -31,14 +31,16 @@ use text::{output_prefix, row_name};
 
 use crate::config::Config;
 use crate::exit_code::ExitCode;
-use crate::meter::{Meter, Wait};
+use crate::meter::{Meter, Wait, cpu_time};
 use crate::options::Verbosity;
 use crate::outcome::{Class, ErrorCode, Failure, Outcome, Verification};
 use crate::printable::printable;
 use crate::sink::files::OnWarning;
 use crate::source::{DetectedList, ListNote, ListSource, Totals};
 use crate::stop::GRACE;
-use crate::transfer::{Finished, Limit, ListEnd, Observer, ObserverError, OnRequest, RequestNote};
+use crate::transfer::{
+    Finished, Limit, ListEnd, Observer, ObserverError, OnRequest, OnStep, RequestNote, Step,
+};
 
 /// Failures that are printed one by one; the CSV has them all.
 pub(crate) const MAX_PRINTED_FAILURES: u64 = 10;
@@ -179,6 +181,17 @@ impl Report {
         })))
     }
 
+    /// What is told of the numbers in flight that the run tries, if that was asked for.
+    pub fn on_step(&self) -> Option<OnStep> {
+        if self.verbosity < Verbosity::Requests {
+            return None;
+        }
+        let progress = self.progress.clone();
+        Some(OnStep(Box::new(move |step| {
+            progress.println(&step_line(step));
+        })))
+    }
+
     /// Ends the report: why the run ended early, the CSV at its final path, the summary and the last event. Returns the
     /// exit code, which is another than that of `end` if one of these cannot be.
     pub fn finish(self, end: &RunEnd) -> ExitCode {
@@ -211,6 +224,7 @@ impl Report {
                 verified: &self.verified,
                 throttling: measured.throttling,
                 elapsed: measured.elapsed,
+                found: measured.found,
                 bottleneck: &bottleneck::lines(&measured),
             }));
         }
@@ -237,6 +251,8 @@ impl Report {
             interrupted: self.tally.n_interrupted,
             throttled_replies: measured.throttling.n_replies,
             bottleneck: bottleneck::bottleneck(&measured).map(Bottleneck::as_str),
+            best_in_flight: measured.found.map(|found| found.n as u64),
+            best_in_flight_limit: measured.found.map(|found| found.why.as_str()),
             failed_keys: finished.place(&path).map(|path| path.display().to_string()),
             list_complete: is_complete,
             exit_code: exit_code.code(),
@@ -264,7 +280,9 @@ impl Report {
             disk: self.meter.waited(Wait::Disk),
             cpu: cpu_time(),
             n_cores: std::thread::available_parallelism().map_or(1, |n| n.get() as u64),
-            concurrency: self.limit.n_permits() as u64,
+            concurrency: self.limit.n_mean() as u64,
+            is_automatic: self.limit.is_automatic(),
+            found: self.limit.found(),
             bytes: self.meter.counts().bytes,
             throttling: self.limit.throttling(),
         }
@@ -427,6 +445,16 @@ fn stopping_line(n_objects: u64, exit_code: ExitCode) -> String {
     format!("s3pull: stopping{objects}; {how} to stop now")
 }
 
+/// `s3pull: up to 256 GETs in flight (climbing; 128 gave 4,040 GETs/s, 39.5 MiB/s)`
+fn step_line(step: &Step) -> String {
+    let seen = step.seen.map_or_else(String::new, |seen| {
+        let (n, rate) = (text::number(seen.n as u64), text::count(seen.rate, "GET"));
+        format!("; {n} gave {rate}/s, {}/s", text::bytes(seen.bytes))
+    });
+    let (n, phase) = (text::number(step.n as u64), step.phase);
+    format!("s3pull: up to {n} GETs in flight ({phase}{seen})")
+}
+
 /// `s3pull: GET k bytes=0-9: 12 ms`
 fn request_line(note: &RequestNote<'_>) -> String {
     let range = match &note.range {
@@ -447,16 +475,4 @@ fn request_line(note: &RequestNote<'_>) -> String {
 
 fn because(what: &str, error: &io::Error) -> io::Error {
     io::Error::new(error.kind(), format!("{what}: {error}"))
-}
-
-/// What this process has used of all cores.
-#[cfg(unix)]
-fn cpu_time() -> Option<Duration> {
-    use rustix::time::{ClockId, clock_gettime};
-    clock_gettime(ClockId::ProcessCPUTime).try_into().ok()
-}
-
-#[cfg(not(unix))]
-fn cpu_time() -> Option<Duration> {
-    None
 }

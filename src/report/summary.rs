@@ -7,7 +7,7 @@ use super::tally::Tally;
 use super::text::{bytes, count, duration, listed, number, per_second};
 use crate::meter::Counts;
 use crate::outcome::Verification;
-use crate::transfer::Throttling;
+use crate::transfer::{Found, Throttling, WhyNotMore};
 
 /// What is told of a run.
 pub struct Summary<'a> {
@@ -23,6 +23,8 @@ pub struct Summary<'a> {
     pub verified: &'a BTreeMap<Verification, u64>,
     pub throttling: Throttling,
     pub elapsed: Duration,
+    /// The number in flight that was found to be best.
+    pub found: Option<Found>,
     /// What the run waited for, where that can be told.
     pub bottleneck: &'a [String],
 }
@@ -65,6 +67,7 @@ pub fn text(summary: &Summary<'_>) -> String {
             number(throttling.lowest as u64),
         ));
     }
+    lines.extend(summary.found.as_ref().map(found));
     lines.extend_from_slice(summary.bottleneck);
     lines.join("\ns3pull: ")
 }
@@ -95,6 +98,22 @@ fn first_line(summary: &Summary<'_>) -> String {
         .stopped_by
         .map_or_else(String::new, |by| format!("stopped by {by}: "));
     format!("s3pull: {stopped}{}", parts.join(", "))
+}
+
+/// `found 180 GETs in flight best (6,900 GETs/s): more brought nothing: CPU`
+fn found(found: &Found) -> String {
+    let why = match found.why {
+        WhyNotMore::NoGain => "more brought nothing",
+        WhyNotMore::Cpu => "more brought nothing: CPU",
+        WhyNotMore::Disk => "more brought nothing: disk",
+        WhyNotMore::Ceiling => "more are not tried",
+        WhyNotMore::Refused => "the server refused more",
+    };
+    format!(
+        "found {} in flight best ({}/s): {why}",
+        count(found.n as u64, "GET"),
+        count(found.rate, "GET")
+    )
 }
 
 fn replies(n: u64) -> String {
@@ -131,6 +150,7 @@ mod tests {
                 lowest: 64,
             },
             elapsed: Duration::from_secs(2),
+            found: None,
             bottleneck: &[],
         }
     }
@@ -155,6 +175,30 @@ mod tests {
              s3pull: 2.0 MiB in 2.00 s: 617 objects/s, 1.0 MiB/s\n\
              s3pull: verified by crc64nvme (1,230 files) and length (4 files)"
         );
+    }
+
+    #[test]
+    fn summary_tells_which_number_in_flight_was_best() {
+        let verified = BTreeMap::new();
+        let found = |why| {
+            let found = Found {
+                n: 180,
+                rate: 6_900,
+                why,
+            };
+            text(&Summary {
+                found: Some(found),
+                ..summary(&verified, &Tally::default())
+            })
+        };
+        assert!(
+            found(WhyNotMore::Cpu).ends_with(
+                "s3pull: found 180 GETs in flight best (6,900 GETs/s): more brought nothing: CPU"
+            ),
+            "{}",
+            found(WhyNotMore::Cpu)
+        );
+        assert!(found(WhyNotMore::Refused).ends_with(": the server refused more"));
     }
 
     #[test]

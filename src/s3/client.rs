@@ -18,6 +18,7 @@ use super::account::{endpoint, region};
 use super::body::{Body, read_beginning};
 use super::error::GetError;
 use super::get::{GetRequest, GetResponse};
+use super::http::opening::Opening;
 use super::http::pool::Pool;
 use super::http::proxy::Proxies;
 use super::http::sdk::SdkClient;
@@ -99,6 +100,11 @@ impl Client {
             is_known_as_s3: AtomicBool::new(false),
             secrets_of_proxies,
         })))
+    }
+
+    /// Counts the connections that are being opened.
+    pub fn opening(&self) -> Opening {
+        self.0.pool.opening().clone()
     }
 
     /// Sends one GET. A wrong region, expired credentials and a wrong clock are corrected on the way.

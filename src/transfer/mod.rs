@@ -13,7 +13,7 @@ mod task;
 #[cfg(test)]
 mod tests;
 
-pub use limit::{Limit, Throttling};
+pub use limit::{Found, Limit, OnStep, Step, Throttling, WhyNotMore};
 pub use observer::{End, Finished, ListEnd, Observer, ObserverError};
 pub use run::download_all;
 pub use shared::{Getter, OnRequest, RequestNote, Shared, TransferOptions};

@@ -35,10 +35,19 @@ pub async fn download_all(
     let list_end = Cell::new(ListEnd::Whole);
     let rows = rows_until_abandoned(list, &shared.stop, &list_end)
         .inspect(|row| n_rows.set(n_rows.get() + u64::from(row.is_ok())));
+    let _following = shared.limit.follow(
+        &shared.meter,
+        shared.client.connecting(),
+        shared.on_step.clone(),
+    );
     // Concurrent up to here and no further: what follows is a single consumer.
     let downloads = rows
+        .then(async |row| {
+            shared.limit.room().await;
+            row
+        })
         .map(|row| task::start(shared, &in_flight, row))
-        .buffer_unordered(shared.options.concurrency.get());
+        .buffer_unordered(shared.limit.max());
     let mut downloads = pin!(downloads);
     while let Some(event) = downloads.next().await {
         let (finished, has_path) = match event {

@@ -5,6 +5,7 @@
 mod harness;
 
 mod chaos;
+mod concurrency;
 mod connection;
 mod disk;
 mod downloads;

@@ -126,7 +126,7 @@ async fn fetch_parts(
     held: Held,
 ) -> Result<(), Broken> {
     let request = &object.request;
-    let max_runners = request.shared.options.concurrency.get();
+    let limit = &request.shared.limit;
     let mut runners = JoinSet::new();
     // Before any helper looks for a part: the first one belongs to the GET that brings it.
     let brings_first = object.unclaimed().claim(0);
@@ -140,7 +140,8 @@ async fn fetch_parts(
     loop {
         let is_running = !object.cancelled.is_cancelled();
         // A part that waits out a backoff has its runner, but no permit: the permits alone would not bound them.
-        let may_help = is_running && !object.unclaimed().is_empty() && runners.len() < max_runners;
+        let may_help =
+            is_running && !object.unclaimed().is_empty() && runners.len() < limit.max_rows();
         tokio::select! {
             ended = runners.join_next() => {
                 let Some(ended) = ended else {

@@ -94,10 +94,13 @@ impl Request {
 
     /// The right to send now, if the object and the run still allow it once there is a permit.
     fn held(&self, permit: Permit, attempt: Attempt) -> Option<Held> {
-        let may_start = self.budget.is_ready() && self.shared.limit.may_start(&attempt);
-        may_start.then(|| Held {
+        if !self.shared.limit.may_start(&attempt) {
+            return None;
+        }
+        let round = self.budget.begin()?;
+        Some(Held {
             permit: permit.used_by(attempt),
-            round: self.budget.round(),
+            round,
         })
     }
 
@@ -185,8 +188,8 @@ impl Request {
             });
         }
         match &answer {
-            Ok(_) => permit.answered(),
-            Err(error) if error.is_not_modified() => permit.answered(),
+            Ok(_) => permit.answered(started.elapsed()),
+            Err(error) if error.is_not_modified() => permit.answered(started.elapsed()),
             Err(error) if error.class == Class::Throttled => permit.throttled(),
             // Not what was asked for, but the server is there.
             Err(error) if error.status.is_some_and(|status| status < 500) => permit.refused(),
