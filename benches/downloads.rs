@@ -16,6 +16,7 @@
 
 mod chart;
 mod measure;
+#[expect(dead_code, reason = "other benchmarks count what was sent")]
 mod server;
 mod yardsticks;
 
@@ -25,7 +26,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use measure::Cost;
-use server::Server;
+use server::{Limits, Server};
 use tokio_rustls::TlsAcceptor;
 
 /// The folder in memory that files are written to, if it exists.
@@ -152,7 +153,7 @@ fn main() {
         return;
     }
     if args.iter().any(|arg| arg == "serve") {
-        let server = Server::start(Duration::ZERO, None);
+        let server = Server::start(Duration::ZERO, None, Limits::default());
         println!("{}", server.url());
         // Serves until the end of stdin.
         std::io::copy(&mut std::io::stdin(), &mut std::io::sink()).unwrap();
@@ -208,7 +209,11 @@ impl Bench {
 
     /// The median cost of `n_runs` runs of each tool, which alternate.
     fn compare(&self, load: &Load, n_runs: usize) -> Vec<(&'static str, Cost)> {
-        let server = Server::start(load.latency, load.tls.then(|| self.tls.clone()));
+        let server = Server::start(
+            load.latency,
+            load.tls.then(|| self.tls.clone()),
+            Limits::default(),
+        );
         let keys: Vec<_> = (0..load.n_objects)
             .map(|n| format!("{}/{:03}/{n:06}\n", load.size, n / 1000))
             .collect();

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use crate::cli::{Cli, ShardChoice};
 use crate::options::{
-    ByteSize, DEFAULT_FAILED, FailedName, IfExists, Job, ProgressMode, Verbosity,
+    ByteSize, Concurrency, DEFAULT_FAILED, FailedName, IfExists, Job, ProgressMode, Verbosity,
 };
 use crate::s3::{self, ConnectOptions, Trust};
 use crate::sink::files::{PathRules, PathTemplate, TemplateError};
@@ -29,6 +29,7 @@ pub struct Config {
     pub sync: bool,
     /// Whether events are printed on stdout.
     pub json: bool,
+    pub concurrency: Concurrency,
     pub transfer: TransferOptions,
     pub s3: ConnectOptions,
     pub progress: ProgressMode,
@@ -100,9 +101,9 @@ impl TryFrom<Cli> for Config {
             dry_run: cli.dry_run,
             sync: cli.sync,
             json: cli.json,
+            concurrency: cli.concurrency,
             transfer: TransferOptions {
                 job: Job::Download,
-                concurrency: cli.concurrency,
                 part_size: checked_part_size(cli.part_size)?,
                 multipart_threshold: cli.multipart_threshold.0,
                 verify: cli.verify,

@@ -24,6 +24,7 @@ pub mod exit_code;
 #[cfg(test)]
 mod imports;
 mod locks;
+mod memory;
 mod meter;
 mod open_files;
 mod options;
@@ -61,7 +62,7 @@ use config::Config;
 use exit_code::ExitCode;
 use meter::Meter;
 pub use options::Job;
-use options::{Check, CheckDepth, ProgressMode, Verbosity};
+use options::{Check, CheckDepth, Concurrency, MAX_AUTO_CONCURRENCY, ProgressMode, Verbosity};
 use outcome::{Failure, Sign};
 use report::{RecordPlace, RefusedPlace, Report, RunEnd};
 use s3::{ConnectError, Trust};
@@ -116,13 +117,17 @@ async fn download(config: Config, place: RecordPlace) -> anyhow::Result<ExitCode
     // The limit is raised first, since the lists may be many files.
     let max_open_files = open_files::raise_limit();
     let lists = source::open(&config.list.sources)?;
-    let budget = open_files::plan(config.transfer.concurrency, max_open_files);
+    let wanted = match config.concurrency {
+        Concurrency::Auto => memory::plan(MAX_AUTO_CONCURRENCY, memory::available()),
+        Concurrency::Fixed(n) => n,
+    };
+    let budget = open_files::plan(wanted, max_open_files);
     let mut output = open_output(&config, budget.max_open_folders)?;
     place.files().iter().for_each(|path| output.keep(path));
     config.list.files().for_each(|path| output.keep(path));
     let client = connect(&config).await?;
     let meter = Arc::new(Meter::default());
-    let limit = Limit::new(budget.concurrency.get());
+    let limit = Limit::new(config.concurrency, budget.concurrency);
     let stop = Arc::new(Stop::default());
     let mut report = Report::start(
         &config,
@@ -136,10 +141,12 @@ async fn download(config: Config, place: RecordPlace) -> anyhow::Result<ExitCode
         let csv = config.failed.to_string_lossy();
         output.warnings().refused(OptionalStep::Lock, &csv, error);
     }
-    if budget.concurrency < config.transfer.concurrency {
+    if let Concurrency::Fixed(n) = config.concurrency
+        && budget.concurrency < n
+    {
         report.warn(&format!(
-            "`--concurrency {}` does not fit into the limit of open files: going on with {} (`ulimit -n` raises it)",
-            config.transfer.concurrency, budget.concurrency
+            "`--concurrency {n}` does not fit into the limit of open files: going on with {} (`ulimit -n` raises it)",
+            budget.concurrency
         ));
     }
     if config.s3.trust == Trust::Everyone {
@@ -188,16 +195,14 @@ async fn download(config: Config, place: RecordPlace) -> anyhow::Result<ExitCode
         client: client.map_or(Getter::Nobody, Getter::Client),
         sink,
         paths,
-        options: TransferOptions {
-            concurrency: budget.concurrency,
-            ..config.transfer
-        },
+        options: config.transfer,
         limit,
         meter: Arc::clone(&meter),
         stop,
         stragglers: Stragglers::default(),
         has_parts: true.into(),
         on_request: report.on_request(),
+        on_step: report.on_step().map(Arc::new),
     });
     let end = transfer::download_all(&shared, rows, &mut report).await;
     let mut exit = exit(end, &signal, &meter);

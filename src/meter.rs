@@ -276,6 +276,18 @@ impl Drop for InFlightObject {
     }
 }
 
+/// The CPU time that this process has used on all cores, where the system tells it.
+#[cfg(unix)]
+pub fn cpu_time() -> Option<Duration> {
+    use rustix::time::{ClockId, clock_gettime};
+    clock_gettime(ClockId::ProcessCPUTime).try_into().ok()
+}
+
+#[cfg(not(unix))]
+pub fn cpu_time() -> Option<Duration> {
+    None
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

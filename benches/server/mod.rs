@@ -10,9 +10,10 @@ use std::fmt::Write;
 use std::net::{SocketAddr, TcpListener};
 use std::ops::Range;
 use std::pin::Pin;
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering::Relaxed};
 use std::sync::{Arc, Mutex};
-use std::task::{Context, Poll};
-use std::time::Duration;
+use std::task::{Context, Poll, ready};
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, Request, Response, StatusCode};
@@ -30,12 +31,36 @@ static BYTES: [u8; PIECE] = [0x5a; PIECE];
 pub struct Server {
     address: SocketAddr,
     scheme: &'static str,
+    sent: Arc<Sent>,
     /// Dropping it ends every connection.
     _runtime: tokio::runtime::Runtime,
 }
 
+/// What the server can do at most; zero is no limit.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Limits {
+    /// Bytes per second, over all connections.
+    pub bandwidth: u64,
+    /// Requests at once; more are refused with 503.
+    pub slots: usize,
+}
+
+/// What was sent so far.
+#[derive(Debug, Default)]
+pub struct Sent {
+    /// Bodies that were sent to their end.
+    pub n_bodies: AtomicU64,
+    pub bytes: AtomicU64,
+    pub n_refused: AtomicU64,
+}
+
 #[derive(Clone)]
 struct State {
+    limits: Limits,
+    sent: Arc<Sent>,
+    /// When the next byte may be sent, where bandwidth is limited.
+    next: Arc<Mutex<Instant>>,
+    n_at_once: Arc<AtomicUsize>,
     /// The wait before each response.
     latency: Duration,
     /// The checksums of objects, by size.
@@ -43,7 +68,7 @@ struct State {
 }
 
 impl Server {
-    pub fn start(latency: Duration, tls: Option<TlsAcceptor>) -> Self {
+    pub fn start(latency: Duration, tls: Option<TlsAcceptor>, limits: Limits) -> Self {
         let runtime = tokio::runtime::Builder::new_multi_thread()
             .enable_all()
             .build()
@@ -52,7 +77,12 @@ impl Server {
         listener.set_nonblocking(true).unwrap();
         let address = listener.local_addr().unwrap();
         let scheme = if tls.is_some() { "https" } else { "http" };
+        let sent = Arc::<Sent>::default();
         let state = State {
+            limits,
+            sent: Arc::clone(&sent),
+            next: Arc::new(Mutex::new(Instant::now())),
+            n_at_once: Arc::default(),
             latency,
             checksums: Arc::default(),
         };
@@ -76,8 +106,13 @@ impl Server {
         Self {
             address,
             scheme,
+            sent,
             _runtime: runtime,
         }
+    }
+
+    pub fn sent(&self) -> &Sent {
+        &self.sent
     }
 
     pub fn url(&self) -> String {
@@ -97,23 +132,30 @@ async fn answer(
     state: State,
     request: Request<Incoming>,
 ) -> Result<Response<Either<Constant, Full<Bytes>>>, Infallible> {
-    if !state.latency.is_zero() {
+    let n_at_once = state.n_at_once.fetch_add(1, Relaxed);
+    let is_refused = state.limits.slots > 0 && n_at_once >= state.limits.slots;
+    if !state.latency.is_zero() && !is_refused {
         tokio::time::sleep(state.latency).await;
+    }
+    state.n_at_once.fetch_sub(1, Relaxed);
+    if is_refused {
+        state.sent.n_refused.fetch_add(1, Relaxed);
+        let mut response = Response::new(Either::Left(Constant::new(0, &state)));
+        *response.status_mut() = StatusCode::SERVICE_UNAVAILABLE;
+        return Ok(response);
     }
     if let Some(page) = page(request.uri()) {
         return Ok(Response::new(Either::Right(Full::from(page))));
     }
     let path = request.uri().path();
     let Some(size) = path.split('/').nth(2).and_then(|size| size.parse().ok()) else {
-        let mut response = Response::new(Either::Left(Constant { left: 0 }));
+        let mut response = Response::new(Either::Left(Constant::new(0, &state)));
         *response.status_mut() = StatusCode::NOT_FOUND;
         return Ok(response);
     };
     let range = range(request.headers(), size);
     let bytes = range.clone().unwrap_or(0..size);
-    let mut response = Response::new(Either::Left(Constant {
-        left: bytes.end - bytes.start,
-    }));
+    let mut response = Response::new(Either::Left(Constant::new(bytes.end - bytes.start, &state)));
     let headers = response.headers_mut();
     headers.insert("etag", HeaderValue::from_static("\"5a5a\""));
     headers.insert(
@@ -214,6 +256,19 @@ fn piece(left: u64) -> Bytes {
 /// A body of `left` bytes.
 struct Constant {
     left: u64,
+    state: State,
+    /// Until the next piece may be sent.
+    wait: Option<Pin<Box<tokio::time::Sleep>>>,
+}
+
+impl Constant {
+    fn new(left: u64, state: &State) -> Self {
+        Self {
+            left,
+            state: state.clone(),
+            wait: None,
+        }
+    }
 }
 
 impl Body for Constant {
@@ -222,13 +277,30 @@ impl Body for Constant {
 
     fn poll_frame(
         mut self: Pin<&mut Self>,
-        _: &mut Context<'_>,
+        context: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
         if self.left == 0 {
             return Poll::Ready(None);
         }
+        if let Some(wait) = &mut self.wait {
+            ready!(wait.as_mut().poll(context));
+            self.wait = None;
+        }
         let piece = piece(self.left);
-        self.left -= piece.len() as u64;
+        let length = piece.len() as u64;
+        self.left -= length;
+        self.state.sent.bytes.fetch_add(length, Relaxed);
+        if self.left == 0 {
+            self.state.sent.n_bodies.fetch_add(1, Relaxed);
+        }
+        if let Some(nanos) = (length * 1_000_000_000).checked_div(self.state.limits.bandwidth) {
+            let until = {
+                let mut next = self.state.next.lock().unwrap();
+                *next = (*next).max(Instant::now()) + Duration::from_nanos(nanos);
+                *next
+            };
+            self.wait = Some(Box::pin(tokio::time::sleep_until(until.into())));
+        }
         Poll::Ready(Some(Ok(Frame::data(piece))))
     }
 

@@ -1,6 +1,6 @@
 //! The command line as it was typed, before it is validated. Only `config` reads it.
 
-use std::num::{NonZeroU32, NonZeroU64, NonZeroUsize};
+use std::num::{NonZeroU32, NonZeroU64};
 use std::path::PathBuf;
 use std::str::FromStr;
 use std::time::Duration;
@@ -9,7 +9,7 @@ use clap::builder::{PossibleValue, PossibleValuesParser, TypedValueParser};
 use clap::{ArgAction, Parser};
 
 use crate::options::{
-    self, AddressingStyle, ByteSize, IfExists, ProgressMode, UnsafeKeys, VerifyMode,
+    self, AddressingStyle, ByteSize, Concurrency, IfExists, ProgressMode, UnsafeKeys, VerifyMode,
 };
 use crate::source::list::columns::InventoryColumns;
 use crate::source::list::format::Format;
@@ -170,16 +170,16 @@ pub struct Cli {
     )]
     pub if_exists: IfExists,
 
-    /// GETs in flight at once, objects and parts together
+    /// GETs in flight at once, objects and parts together: a number, or `auto` to find the best one during the run
     #[arg(
         short = 'j',
         long,
         value_name = "N",
-        default_value_t = options::DEFAULT_CONCURRENCY,
+        default_value_t,
         env = "S3PULL_CONCURRENCY",
         help_heading = TRANSFER
     )]
-    pub concurrency: NonZeroUsize,
+    pub concurrency: Concurrency,
 
     /// Size of the parts of a large object
     #[arg(

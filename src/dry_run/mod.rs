@@ -4,6 +4,7 @@ mod conflicts;
 mod report;
 mod space;
 
+use std::num::NonZeroUsize;
 use std::sync::Arc;
 
 use anyhow::Context as _;
@@ -79,7 +80,7 @@ pub fn run(config: Config) -> anyhow::Result<ExitCode> {
 async fn lister(config: &Config) -> anyhow::Result<Lister> {
     let listings = Listings {
         client: s3::Client::connect(config.s3.clone()).await?,
-        limit: Limit::new(1),
+        limit: Limit::fixed(NonZeroUsize::MIN),
         max_attempts: config.transfer.max_attempts,
         max_outage: config.transfer.max_outage,
         on_request: None,

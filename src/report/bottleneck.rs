@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use super::text::{bytes, duration, number, per_second};
 use crate::meter::Waited;
-use crate::transfer::Throttling;
+use crate::transfer::{Found, Throttling, WhyNotMore};
 
 /// Shorter runs are mostly start and end.
 const MIN_ELAPSED: Duration = Duration::from_secs(1);
@@ -30,7 +30,10 @@ pub struct Measured {
     /// Of this process, where it can be known.
     pub cpu: Option<Duration>,
     pub n_cores: u64,
+    /// GETs that could be in flight, on average, and whether their number was found during the run.
     pub concurrency: u64,
+    pub is_automatic: bool,
+    pub found: Option<Found>,
     pub bytes: u64,
     pub throttling: Throttling,
 }
@@ -115,9 +118,13 @@ pub fn lines(measured: &Measured) -> Vec<String> {
         first_byte,
         body,
         disk,
-        concurrency,
         ..
     } = *measured;
+    let concurrency = number(
+        measured
+            .found
+            .map_or(measured.concurrency, |found| found.n as u64),
+    );
     let all = first_byte.time + body.time + disk.time;
     let cpu = match measured.cpu_percent() {
         Some(percent) => format!("; CPU: {percent} % of {} cores", measured.n_cores),
@@ -130,27 +137,40 @@ pub fn lines(measured: &Measured) -> Vec<String> {
         percent(body.time, all),
         percent(disk.time, all),
     );
+    // Who left the number to the run has no use for advice on it.
+    let unless_automatic = |advice| if measured.is_automatic { "" } else { advice };
     let advice = match bottleneck {
         Bottleneck::Throttled => format!(
-            "bottleneck: the server's limit, {} of {} requests refused: a higher `-j` gains nothing",
+            "bottleneck: the server's limit, {} of {} requests refused{}",
             number(measured.throttling.n_replies),
-            number(first_byte.n)
+            number(first_byte.n),
+            unless_automatic(": a higher `-j` gains nothing")
         ),
+        Bottleneck::Cpu if measured.is_automatic => {
+            "bottleneck: this machine's CPU: more machines help (`--shard`)".to_owned()
+        }
         Bottleneck::Cpu => {
             "bottleneck: this machine's CPU: a higher `-j` gains nothing, more machines do (`--shard`)".to_owned()
         }
-        Bottleneck::FirstByte => format!(
-            "bottleneck: waiting for answers: a higher `-j` than {} helps",
-            number(concurrency)
-        ),
+        Bottleneck::FirstByte => match measured.found.map(|found| found.why) {
+            Some(WhyNotMore::Ceiling) => format!(
+                "bottleneck: waiting for answers: a fixed `-j` above {concurrency} may help, if memory and open files allow it"
+            ),
+            _ if measured.is_automatic => "bottleneck: waiting for answers".to_owned(),
+            _ => format!("bottleneck: waiting for answers: a higher `-j` than {concurrency} helps"),
+        },
         Bottleneck::Server => format!(
-            "bottleneck: the server, whose quickest answer took {}: it is busy, and a higher `-j` may gain nothing",
-            duration(first_byte.shortest)
+            "bottleneck: the server, whose quickest answer took {}: it is busy{}",
+            duration(first_byte.shortest),
+            unless_automatic(", and a higher `-j` may gain nothing")
         ),
         Bottleneck::Bytes => format!(
             "bottleneck: the network, or how fast the server sends: {}/s in all",
             bytes(per_second(measured.bytes, measured.elapsed))
         ),
+        Bottleneck::Disk if measured.is_automatic => {
+            "bottleneck: the disk: a faster output folder helps".to_owned()
+        }
         Bottleneck::Disk => {
             "bottleneck: the disk: a higher `-j` gains nothing, a faster output folder does".to_owned()
         }
@@ -192,6 +212,8 @@ mod tests {
             cpu: Some(Duration::from_secs(2)),
             n_cores: 2,
             concurrency: 10,
+            is_automatic: false,
+            found: None,
             bytes: 104_857_600,
             throttling: Throttling {
                 n_replies: 0,
@@ -241,6 +263,32 @@ mod tests {
         short.elapsed = Duration::from_millis(900);
         assert_eq!(bottleneck(&short), None);
         assert_eq!(lines(&short), Vec::<String>::new());
+    }
+
+    #[test]
+    fn a_run_that_found_its_number_is_given_no_advice_on_it() {
+        let found = |why| Found {
+            n: 180,
+            rate: 6_900,
+            why,
+        };
+        let mut automatic = measured(90, 5, 5);
+        automatic.is_automatic = true;
+        for cpu in [2, 17] {
+            automatic.cpu = Some(Duration::from_secs(cpu));
+            for found in [
+                None,
+                Some(found(WhyNotMore::NoGain)),
+                Some(found(WhyNotMore::Cpu)),
+            ] {
+                automatic.found = found;
+                let lines = lines(&automatic);
+                assert!(lines.len() == 2 && !lines[1].contains("-j"), "{lines:?}");
+            }
+        }
+        automatic.cpu = None;
+        automatic.found = Some(found(WhyNotMore::Ceiling));
+        assert!(lines(&automatic)[1].contains("a fixed `-j` above 180 may help"));
     }
 
     #[test]

@@ -37,18 +37,18 @@ use progress::Progress;
 pub use record_place::{RecordPlace, RefusedPlace};
 use summary::Summary;
 use tally::Tally;
-use text::{output_prefix, request_line, row_name, stopping_line};
+use text::{output_prefix, request_line, row_name, step_line, stopping_line};
 
 use crate::config::Config;
 use crate::exit_code::ExitCode;
-use crate::meter::{Meter, Wait};
+use crate::meter::{Meter, Wait, cpu_time};
 use crate::options::{Job, Verbosity};
 use crate::outcome::{ErrorCode, Failure, Outcome, SkipReason, Verification};
 use crate::printable::printable;
 use crate::sink::files::OnWarning;
 use crate::source::ListSource;
 use crate::stop::Stop;
-use crate::transfer::{Finished, Limit, ListEnd, Observer, ObserverError, OnRequest};
+use crate::transfer::{Finished, Limit, ListEnd, Observer, ObserverError, OnRequest, OnStep};
 
 /// Failures that are printed one by one; the CSV has them all.
 pub(crate) const MAX_PRINTED_FAILURES: u64 = 10;
@@ -215,6 +215,17 @@ impl Report {
         })))
     }
 
+    /// What is told of the numbers in flight that the run tries, if that was asked for.
+    pub fn on_step(&self) -> Option<OnStep> {
+        if self.verbosity < Verbosity::Requests {
+            return None;
+        }
+        let progress = self.progress.clone();
+        Some(OnStep(Box::new(move |step| {
+            progress.println(&step_line(step));
+        })))
+    }
+
     /// Ends the report: why the run ended early, the CSV at its final path, the summary and the last event. Returns the
     /// exit code, which is another than that of `end` if one of these cannot be.
     pub fn finish(self, end: &RunEnd) -> ExitCode {
@@ -256,6 +267,7 @@ impl Report {
                 throttling: measured.throttling,
                 n_asked_again: self.meter.n_asked_again(),
                 elapsed: measured.elapsed,
+                found: measured.found,
                 bottleneck: &bottleneck::lines(&measured),
             }));
         }
@@ -285,6 +297,8 @@ impl Report {
             throttled_replies: measured.throttling.n_replies,
             asked_again: self.meter.n_asked_again(),
             bottleneck: bottleneck::bottleneck(&measured).map(Bottleneck::as_str),
+            best_in_flight: measured.found.map(|found| found.n as u64),
+            best_in_flight_limit: measured.found.map(|found| found.why.as_str()),
             failed_keys: finished.place(&path).map(|path| path.display().to_string()),
             list_complete: is_complete,
             exit_code: exit_code.code(),
@@ -313,7 +327,9 @@ impl Report {
             disk: self.meter.waited(Wait::Disk),
             cpu: cpu_time(),
             n_cores: std::thread::available_parallelism().map_or(1, |n| n.get() as u64),
-            concurrency: self.limit.n_permits() as u64,
+            concurrency: self.limit.n_mean() as u64,
+            is_automatic: self.limit.is_automatic(),
+            found: self.limit.found(),
             bytes: self.meter.counts().bytes,
             throttling: self.limit.throttling(),
         }
@@ -411,16 +427,4 @@ pub(crate) fn conflict_hint(config: &Config) -> Option<&'static str> {
 
 fn because(what: &str, error: &io::Error) -> io::Error {
     io::Error::new(error.kind(), format!("{what}: {error}"))
-}
-
-/// What this process has used of all cores.
-#[cfg(unix)]
-fn cpu_time() -> Option<Duration> {
-    use rustix::time::{ClockId, clock_gettime};
-    clock_gettime(ClockId::ProcessCPUTime).try_into().ok()
-}
-
-#[cfg(not(unix))]
-fn cpu_time() -> Option<Duration> {
-    None
 }

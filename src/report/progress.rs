@@ -3,6 +3,7 @@
 //! A thread reads the meter a few times a second; the downloads themselves never touch the bar.
 
 use std::io::{self, IsTerminal, Write};
+use std::num::NonZeroUsize;
 use std::sync::mpsc::{self, RecvTimeoutError};
 use std::sync::{Arc, Mutex, OnceLock};
 use std::time::{Duration, Instant};
@@ -90,7 +91,11 @@ impl Progress {
 
     /// Shows nothing, and prints lines all the same.
     pub fn none() -> Self {
-        Self::start(ProgressMode::None, Limit::new(0), Arc::default())
+        Self::start(
+            ProgressMode::None,
+            Limit::fixed(NonZeroUsize::MIN),
+            Arc::default(),
+        )
     }
 
     /// What the lists hold, once it is known.
@@ -256,11 +261,13 @@ fn status(
             ),
         );
     }
-    parts.push(format!(
-        "{} of {} GETs in flight",
-        number(limit.n_in_use() as u64),
-        number(limit.n_permits() as u64)
-    ));
+    let n_in_flight = number(limit.n_in_use() as u64);
+    parts.push(if limit.is_automatic() {
+        format!("{n_in_flight} in flight")
+    } else {
+        let n_permits = number(limit.n_permits() as u64);
+        format!("{n_in_flight} of {n_permits} GETs in flight")
+    });
     parts.join(", ")
 }
 
@@ -289,9 +296,13 @@ mod tests {
         rate
     }
 
+    fn fixed(n: usize) -> Limit {
+        Limit::fixed(n.try_into().unwrap())
+    }
+
     #[test]
     fn status_says_how_far_it_is_and_how_long_it_will_take() {
-        let limit = Limit::new(16);
+        let limit = fixed(16);
         let _permit = limit.acquire().now_or_never();
         let mut counts = Counts {
             n_failed: 2,
@@ -330,7 +341,7 @@ mod tests {
             n_without_size: 1_001,
         };
         let large = meter.large_objects();
-        let limit = Limit::new(1);
+        let limit = fixed(1);
         let status = status(
             &counts(1_000, 15 << 20),
             Some(&totals),
@@ -352,7 +363,7 @@ mod tests {
             bytes: 40 << 20,
             n_without_size: 0,
         };
-        let status = status(&counts, Some(&totals), &[], &Limit::new(1), &rate());
+        let status = status(&counts, Some(&totals), &[], &fixed(1), &rate());
         assert!(
             status.contains("25.0 MiB of 40.0 MiB, 1.0 MiB/s (mean 1.5 MiB/s), 15.0 s left"),
             "{status}"

@@ -170,7 +170,7 @@ proptest! {
         prop_assert_eq!(&again.failed, Path::new(&failed));
         prop_assert_eq!(&again.paths.strip_prefix, &config.paths.strip_prefix);
         prop_assert_eq!(again.if_exists, config.if_exists);
-        prop_assert_eq!(again.transfer.concurrency, config.transfer.concurrency);
+        prop_assert_eq!(again.concurrency, config.concurrency);
         prop_assert_eq!(again.verbosity, config.verbosity);
         prop_assert_eq!(next_command, command);
     }

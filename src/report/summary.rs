@@ -8,7 +8,7 @@ use super::text::{bytes, count, duration, listed, number, per_second};
 use crate::meter::Counts;
 use crate::options::Job;
 use crate::outcome::Verification;
-use crate::transfer::Throttling;
+use crate::transfer::{Found, Throttling, WhyNotMore};
 
 /// What is told of a run.
 pub struct Summary<'a> {
@@ -33,6 +33,8 @@ pub struct Summary<'a> {
     /// Requests that were sent again because the first one was slow.
     pub n_asked_again: u64,
     pub elapsed: Duration,
+    /// The number in flight that was found to be best.
+    pub found: Option<Found>,
     /// What the run waited for, where that can be told.
     pub bottleneck: &'a [String],
 }
@@ -96,6 +98,7 @@ pub fn text(summary: &Summary<'_>) -> String {
             count(summary.n_asked_again, "request")
         ));
     }
+    lines.extend(summary.found.as_ref().map(found));
     lines.extend_from_slice(summary.bottleneck);
     lines.join("\ns3pull: ")
 }
@@ -148,6 +151,22 @@ fn checked_line(summary: &Summary<'_>, n_unfinished: u64) -> String {
     format!("s3pull: {stopped}checked: {n_right} right, {n_wrong} wrong{unfinished}")
 }
 
+/// `found 180 GETs in flight best (6,900 GETs/s): more brought nothing: CPU`
+fn found(found: &Found) -> String {
+    let why = match found.why {
+        WhyNotMore::NoGain => "more brought nothing",
+        WhyNotMore::Cpu => "more brought nothing: CPU",
+        WhyNotMore::Disk => "more brought nothing: disk",
+        WhyNotMore::Ceiling => "more are not tried",
+        WhyNotMore::Refused => "the server refused more",
+    };
+    format!(
+        "found {} in flight best ({}/s): {why}",
+        count(found.n as u64, "GET"),
+        count(found.rate, "GET")
+    )
+}
+
 fn replies(n: u64) -> String {
     if n == 1 {
         "1 reply".to_owned()
@@ -188,6 +207,7 @@ mod tests {
             },
             n_asked_again: 0,
             elapsed: Duration::from_secs(2),
+            found: None,
             bottleneck: &[],
         }
     }
@@ -238,6 +258,30 @@ mod tests {
             "s3pull: stopped by Ctrl-C: checked: 1,234 right, 2 wrong, 3 not checked\n\
              s3pull: 4.0 MiB read in 2.00 s: 2.0 MiB/s"
         );
+    }
+
+    #[test]
+    fn summary_tells_which_number_in_flight_was_best() {
+        let verified = BTreeMap::new();
+        let found = |why| {
+            let found = Found {
+                n: 180,
+                rate: 6_900,
+                why,
+            };
+            text(&Summary {
+                found: Some(found),
+                ..summary(&verified, &Tally::default())
+            })
+        };
+        assert!(
+            found(WhyNotMore::Cpu).ends_with(
+                "s3pull: found 180 GETs in flight best (6,900 GETs/s): more brought nothing: CPU"
+            ),
+            "{}",
+            found(WhyNotMore::Cpu)
+        );
+        assert!(found(WhyNotMore::Refused).ends_with(": the server refused more"));
     }
 
     #[test]

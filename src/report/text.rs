@@ -10,7 +10,7 @@ use crate::printable::printable;
 use crate::row::Place;
 use crate::source::ListSource;
 use crate::stop::GRACE;
-use crate::transfer::RequestNote;
+use crate::transfer::{RequestNote, Step};
 
 /// Bytes of a name that are shown.
 const MAX_NAME: usize = 1100;
@@ -145,6 +145,16 @@ pub fn request_line(note: &RequestNote<'_>) -> String {
         duration(note.time)
     );
     printable(&line).into_owned()
+}
+
+/// `s3pull: up to 64 GETs in flight (climbing; 32 gave 1,200 GETs/s, 11.7 MiB/s)`
+pub fn step_line(step: &Step) -> String {
+    let seen = step.seen.map_or_else(String::new, |seen| {
+        let (n, rate) = (number(seen.n as u64), count(seen.rate, "GET"));
+        format!("; {n} gave {rate}/s, {}/s", bytes(seen.bytes))
+    });
+    let (n, phase) = (number(step.n as u64), step.phase);
+    format!("s3pull: up to {n} GETs in flight ({phase}{seen})")
 }
 
 #[cfg(test)]

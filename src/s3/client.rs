@@ -19,6 +19,7 @@ use super::body::{Body, read_beginning};
 use super::buckets::Buckets;
 use super::error::GetError;
 use super::get::{GetRequest, GetResponse, Method};
+use super::http::opening::Opening;
 use super::http::pool::Pool;
 use super::http::proxy::Proxies;
 use super::http::sdk::SdkClient;
@@ -104,6 +105,11 @@ impl Client {
             is_known_as_s3: AtomicBool::new(false),
             secrets_of_proxies,
         })))
+    }
+
+    /// Counts the connections that are being opened.
+    pub fn opening(&self) -> Opening {
+        self.0.pool.opening().clone()
     }
 
     /// Sends one GET. A wrong region, expired credentials and a wrong clock are corrected on the way.

@@ -23,6 +23,7 @@ mod session;
 mod sessions;
 mod sign;
 
+pub use self::http::opening::Opening;
 pub use self::http::tls::Trust;
 pub use account::endpoint::check as check_endpoint;
 pub use body::Body;

@@ -80,7 +80,9 @@ impl Listings {
         loop {
             progress.budget.ready().await;
             let permit = self.limit.aside().await;
-            let round = progress.budget.round();
+            let Some(round) = progress.budget.begin() else {
+                continue;
+            };
             progress.n_requests += 1;
             let started = Instant::now();
             let request = ListRequest {
@@ -100,7 +102,7 @@ impl Listings {
             }
             let error = match answer {
                 Ok(page) => {
-                    permit.answered();
+                    permit.answered(started.elapsed());
                     progress.budget.progressed();
                     return Ok(page);
                 }

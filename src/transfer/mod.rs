@@ -18,7 +18,7 @@ mod task;
 mod tests;
 mod verdict;
 
-pub use limit::{Limit, Throttling};
+pub use limit::{Found, Limit, OnStep, Step, Throttling, WhyNotMore};
 pub use listing::Listings;
 pub use observer::{End, Finished, ListEnd, Observer, ObserverError};
 pub use run::download_all;

@@ -72,12 +72,22 @@ impl Budget {
         self.state().n_charged
     }
 
-    /// The round of a request that begins now.
-    pub fn round(&self) -> Round {
+    /// The round of a request that is treated as if it had begun after the last charge, since its answer is still good.
+    pub fn renewed(&self, round: Round) -> Round {
         Round {
             number: self.state().round,
-            began: Instant::now(),
+            ..round
         }
+    }
+
+    /// The round of a request that begins now; `None` while the object waits out a backoff.
+    pub fn begin(&self) -> Option<Round> {
+        let (mut state, began) = (self.state(), Instant::now());
+        let may_begin = state.pause(began).is_none();
+        may_begin.then(|| Round {
+            number: state.round,
+            began,
+        })
     }
 
     /// Waits out the backoff, if there is one.
@@ -85,11 +95,6 @@ impl Budget {
         while let Some(until) = self.pause() {
             tokio::time::sleep_until(until.into()).await;
         }
-    }
-
-    /// Whether a request may begin now.
-    pub fn is_ready(&self) -> bool {
-        self.pause().is_none()
     }
 
     /// Counts a wait for other files to be closed; returns how many there were since the last progress.
@@ -140,12 +145,7 @@ impl Budget {
     }
 
     fn pause(&self) -> Option<Instant> {
-        let mut state = self.state();
-        let not_before = state.not_before?;
-        if not_before <= Instant::now() {
-            state.not_before = None;
-        }
-        state.not_before
+        self.state().pause(Instant::now())
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
@@ -154,6 +154,12 @@ impl Budget {
 }
 
 impl State {
+    /// Until when the object waits, if it does at `now`.
+    fn pause(&mut self, now: Instant) -> Option<Instant> {
+        self.not_before = self.not_before.filter(|&not_before| not_before > now);
+        self.not_before
+    }
+
     fn charge(&mut self, failure: Failure, may_go_on: bool, n_in_vain: u32) -> Result<(), Failure> {
         self.n_charged += 1;
         self.round += 1;
@@ -202,9 +208,15 @@ mod tests {
         Failure::new(crate::outcome::ErrorCode::Timeout, class, "")
     }
 
+    /// Of a request that begins now, whatever the backoff.
+    fn round(budget: &Budget) -> Round {
+        budget.state().not_before = None;
+        budget.begin().unwrap()
+    }
+
     fn charge(budget: &Budget, class: Class) -> Result<(), u32> {
         budget
-            .charge(failure(class), budget.round())
+            .charge(failure(class), round(budget))
             .map_err(|failure| failure.attempts)
     }
 
@@ -222,7 +234,7 @@ mod tests {
     #[test]
     fn requests_that_were_under_way_together_fail_once() {
         let budget = Budget::new(3);
-        let together = budget.round();
+        let together = round(&budget);
         for _ in 0..100 {
             assert!(budget.charge(failure(Class::Transient), together).is_ok());
         }
@@ -265,7 +277,7 @@ mod tests {
                 ..failure(Class::Throttled)
             };
             // The second failure of a round may ask for longer than the first.
-            let together = budget.round();
+            let together = round(&budget);
             budget
                 .charge(self::failure(Class::Transient), together)
                 .unwrap();

@@ -41,10 +41,19 @@ pub async fn download_all(
             shared.stragglers.list_is_over();
             Poll::Ready(None)
         }));
+    let _following = shared.limit.follow(
+        &shared.meter,
+        shared.client.connecting(),
+        shared.on_step.clone(),
+    );
     // Concurrent up to here and no further: what follows is a single consumer.
     let downloads = rows
+        .then(async |row| {
+            shared.limit.room().await;
+            row
+        })
         .map(|row| task::start(shared, &claims, row))
-        .buffer_unordered(shared.options.concurrency.get());
+        .buffer_unordered(shared.limit.max());
     let mut downloads = pin!(downloads);
     while let Some(event) = downloads.next().await {
         let (finished, has_path) = match event {

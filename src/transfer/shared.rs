@@ -1,13 +1,13 @@
 //! What all downloads of a run share.
 
 use std::fmt;
-use std::num::{NonZeroU32, NonZeroU64, NonZeroUsize};
+use std::num::{NonZeroU32, NonZeroU64};
 use std::ops::Range;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
-use super::limit::Limit;
+use super::limit::{Limit, OnStep};
 use super::stragglers::Stragglers;
 use crate::meter::Meter;
 use crate::options::{Job, VerifyMode};
@@ -21,7 +21,6 @@ use crate::stop::Stop;
 #[derive(Debug, Clone, Copy)]
 pub struct TransferOptions {
     pub job: Job,
-    pub concurrency: NonZeroUsize,
     /// Bytes of a part.
     pub part_size: u64,
     /// Objects of as many bytes, and larger ones, are downloaded in parts.
@@ -49,6 +48,8 @@ pub struct Shared {
     pub has_parts: AtomicBool,
     /// Is told of every request that was answered, or failed.
     pub on_request: Option<OnRequest>,
+    /// Is told of each number in flight that the run tries.
+    pub on_step: Option<Arc<OnStep>>,
 }
 
 /// What GETs are sent with: the one client.
@@ -62,6 +63,17 @@ pub enum Getter {
 }
 
 impl Getter {
+    /// Counts the connections that are being opened.
+    pub fn connecting(&self) -> impl Fn() -> usize + Send + Sync + use<> {
+        let opening = match self {
+            Self::Client(client) => Some(client.opening()),
+            Self::Nobody => None,
+            #[cfg(test)]
+            Self::Scripted(_) => None,
+        };
+        move || opening.as_ref().map_or(0, s3::Opening::n)
+    }
+
     /// Sends one GET.
     ///
     /// # Errors

@@ -107,7 +107,6 @@ fn rig(
     let folder = tempfile::tempdir().unwrap();
     let output = OutputFolder::open(folder.path(), 8).unwrap();
     let meter = Arc::new(Meter::default());
-    let some = |n: usize| n.try_into().unwrap();
     let shared = Shared {
         client: Getter::Scripted(Script {
             answer: Box::new(answer),
@@ -117,7 +116,6 @@ fn rig(
         paths: PathRules::default(),
         options: TransferOptions {
             job: Job::Download,
-            concurrency: some(concurrency),
             part_size: PART as u64,
             multipart_threshold: 2 * PART as u64,
             verify: VerifyMode::Auto,
@@ -125,12 +123,13 @@ fn rig(
             max_outage: Duration::from_secs(5),
             max_failures: None,
         },
-        limit: Limit::new(concurrency),
+        limit: Limit::fixed(concurrency.try_into().unwrap()),
         meter,
         stop: Arc::default(),
         stragglers: Stragglers::default(),
         has_parts: true.into(),
         on_request: None,
+        on_step: None,
     };
     Rig {
         shared: Arc::new(shared),

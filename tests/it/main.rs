@@ -7,6 +7,7 @@ mod harness;
 mod buckets;
 mod changed;
 mod chaos;
+mod concurrency;
 mod connection;
 mod credentials;
 mod disk;

@@ -2,6 +2,7 @@
 
 pub mod address;
 pub mod dns;
+pub mod opening;
 pub mod pool;
 pub mod proxy;
 pub mod sdk;

@@ -23,6 +23,7 @@ use tower_service::Service;
 
 use super::address::host_and_port;
 use super::dns::{CachingResolver, NotResolved};
+use super::opening::Opening;
 use super::proxy::{BoxError, Proxies, ProxyConnector, ProxyRefusal, Stream};
 use super::tls::Tls;
 use crate::open_files;
@@ -89,6 +90,7 @@ pub struct Pool {
     /// Whether a reply had more headers than `client` accepts.
     has_seen_many_headers: Arc<AtomicBool>,
     proxies: Proxies,
+    opening: Opening,
 }
 
 impl Pool {
@@ -104,7 +106,9 @@ impl Pool {
             proxies: proxies.clone(),
             tls,
             timeout: connect_timeout,
+            opening: Opening::default(),
         };
+        let opening = connector.opening.clone();
         let mut builder = HyperClient::builder(TokioExecutor::new());
         builder
             .pool_timer(TokioTimer::new())
@@ -121,6 +125,7 @@ impl Pool {
             tolerant,
             has_seen_many_headers: Arc::default(),
             proxies,
+            opening,
         }
     }
 
@@ -165,6 +170,11 @@ impl Pool {
         Err(TransportError::NotHttp(one_line(&error)))
     }
 
+    /// Counts the connections that are being opened.
+    pub fn opening(&self) -> &Opening {
+        &self.opening
+    }
+
     /// The proxy that serves `url`, as `host:port`.
     pub fn proxy_of(&self, url: &Uri) -> Option<String> {
         self.proxies.name(url)
@@ -178,6 +188,7 @@ struct TimedConnector {
     proxies: Proxies,
     tls: Tls,
     timeout: Duration,
+    opening: Opening,
 }
 
 impl Service<Uri> for TimedConnector {
@@ -195,8 +206,10 @@ impl Service<Uri> for TimedConnector {
             proxies,
             tls,
             timeout,
+            opening,
         } = self.clone();
         Box::pin(async move {
+            let _turn = opening.turn().await;
             let connecting = async {
                 if url.scheme_str() == Some("https") {
                     let mut https = HttpsConnector::from((inner, tls.config()));

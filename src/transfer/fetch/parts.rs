@@ -147,7 +147,7 @@ async fn fetch_parts(
     held: Held,
 ) -> Result<(), Broken> {
     let request = &object.request;
-    let max_runners = request.shared.options.concurrency.get();
+    let limit = &request.shared.limit;
     let mut runners = JoinSet::new();
     // Before any helper looks for a part: the first one belongs to the GET that brings it.
     let first = object.parts().front(0, false);
@@ -159,7 +159,8 @@ async fn fetch_parts(
         let is_running = !object.cancelled.is_cancelled();
         // A part that waits out a backoff has its runner, but no permit: the permits alone would not bound them.
         let has_free = object.parts().has_free();
-        let may_help = is_running && runners.len() < max_runners && request.has_parts() && has_free;
+        let may_help =
+            is_running && runners.len() < limit.max_rows() && request.has_parts() && has_free;
         tokio::select! {
             ended = runners.join_next() => {
                 let Some(ended) = ended else {

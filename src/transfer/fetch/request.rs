@@ -130,17 +130,20 @@ impl Request {
 
     /// The right to send now, if the object and the run still allow it once there is a permit.
     fn held(&self, permit: Permit, attempt: Attempt) -> Option<Held> {
-        let may_start = self.budget.is_ready() && self.shared.limit.may_start(&attempt);
-        may_start.then(|| Held {
+        if !self.shared.limit.may_start(&attempt) {
+            return None;
+        }
+        let round = self.budget.begin()?;
+        Some(Held {
             permit: permit.used_by(attempt),
-            round: self.budget.round(),
+            round,
         })
     }
 
     /// An answer that showed that the object was replaced, as that of a request of the present round.
     fn take_in_hand(&self) -> Option<Result<(GetResponse, Held), Broken>> {
         let (response, mut held) = *self.known().in_hand.take()?;
-        held.round = self.budget.round();
+        held.round = self.budget.renewed(held.round);
         Some(if self.keeps_for(&response) {
             Err(Broken::NotModified)
         } else {
@@ -364,9 +367,9 @@ impl Request {
         match &answer {
             Ok(_) => {
                 self.shared.stragglers.answered(started.elapsed());
-                permit.answered();
+                permit.answered(started.elapsed());
             }
-            Err(error) if error.is_not_modified() => permit.answered(),
+            Err(error) if error.is_not_modified() => permit.answered(started.elapsed()),
             Err(error) if error.class.is_throttling() => permit.throttled(),
             // Not what was asked for, but the server is there.
             Err(error) if error.status.is_some_and(|status| status < 500) => permit.refused(),
