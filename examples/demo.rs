@@ -107,7 +107,7 @@ fn run(command: Vec<OsString>) -> anyhow::Result<ExitCode> {
     let Invocation::Download(cli) = Invocation::parse_from(command)? else {
         bail!("the command is not a download");
     };
-    Ok(s3pull::run(Config::try_from(*cli)?))
+    Ok(s3pull::run(Config::try_from(*cli)?, s3pull::Job::Download))
 }
 
 /// Puts the objects into the server's folder, and returns the keys that the list names.

@@ -25,10 +25,13 @@ const OF_BUCKET: [&str; 5] = [
     "PermanentRedirect",
 ];
 
+/// Made when a request first needs them.
+type Place = Arc<OnceCell<Arc<Sessions>>>;
+
 /// The sessions by bucket.
 #[derive(Default)]
 pub struct Buckets {
-    sessions: Mutex<HashMap<Box<str>, Arc<OnceCell<Arc<Sessions>>>>>,
+    sessions: Mutex<HashMap<Box<str>, Place>>,
 }
 
 impl Buckets {
@@ -42,9 +45,12 @@ impl Buckets {
         bucket: &str,
     ) -> Result<Arc<Sessions>, GetError> {
         let place = self.place(bucket);
-        let sessions = place
-            .get_or_try_init(|| async { first.of_bucket(bucket).await.map(Arc::new) })
-            .await;
+        if let Some(sessions) = place.get() {
+            return Ok(Arc::clone(sessions));
+        }
+        // Boxed, so that the future of each request is not as large as the SDK's.
+        let making = Box::pin(async { first.of_bucket(bucket).await.map(Arc::new) });
+        let sessions = place.get_or_try_init(|| making).await;
         sessions.map(Arc::clone).map_err(|why| {
             let code = ErrorCode::S3("InvalidBucketName".to_owned());
             let message = format!("no request can be made for the bucket: {why}");
@@ -52,7 +58,7 @@ impl Buckets {
         })
     }
 
-    fn place(&self, bucket: &str) -> Arc<OnceCell<Arc<Sessions>>> {
+    fn place(&self, bucket: &str) -> Place {
         let mut sessions = self.sessions.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(place) = sessions.get(bucket) {
             return Arc::clone(place);

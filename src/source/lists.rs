@@ -1,5 +1,7 @@
 //! Reads the lists one after another on a separate thread, and sends the rows that arrive together as one batch.
 
+mod listing;
+
 use std::any::Any;
 use std::cell::RefCell;
 use std::fs::File;
@@ -21,9 +23,10 @@ use super::list::format::{Emit, Format, List, ListProblem, READ_SIZE};
 use super::list::null;
 use super::list::sample::sample as read_sample;
 use super::options::{ListOptions, ListSource};
-use super::prefix::{self, Lister, Listing};
+use super::prefix::{Lister, Listing};
+use super::selection::Selection;
 use crate::outcome::Failure;
-use crate::row::{Entry, Place, Row, UnusableRow};
+use crate::row::{Row, UnusableRow};
 
 /// Most rows per batch. One read of a plain list yields about as many; one read of a compressed list may yield a thousand
 /// times more.
@@ -175,12 +178,12 @@ fn open_file(path: &Path) -> io::Result<File> {
 }
 
 /// Has `lister` list what is to be listed.
-pub fn listed_by(mut lists: Vec<OpenList>, lister: &Lister) -> Vec<OpenList> {
+pub fn listed_by(mut lists: Vec<OpenList>, lister: Option<&Lister>) -> Vec<OpenList> {
     for (_, place) in lists
         .iter_mut()
         .filter_map(|list| list.info.listing.as_mut())
     {
-        *place = Some(lister.clone());
+        *place = lister.cloned();
     }
     lists
 }
@@ -201,7 +204,7 @@ pub fn read(
         }));
         let read = lists.into_iter().enumerate().try_for_each(|(index, list)| {
             if let Some((listing, lister)) = &list.info.listing {
-                return read_listing(
+                return listing::read(
                     index,
                     listing,
                     lister.as_ref(),
@@ -294,17 +297,14 @@ fn parse(
             emit(row);
         }
     };
-    let input = UntilRefused {
-        input,
-        buckets: &buckets,
-    };
+    let input = buckets.until_refused(input);
     let keys = KeyRules {
         prefix: &options.key_prefix,
         bucket: &buckets,
         findings: &findings,
     };
     let parsed = parse_rows(info, input, options, keys, &mut on_note, &mut emit);
-    selection.note(&mut on_note);
+    note_filtered(selection.n_filtered(), &mut on_note);
     if buckets.are_missing() {
         return Err(info.error("read", ListProblem::NoBucket));
     }
@@ -315,97 +315,11 @@ fn parse(
     Ok(())
 }
 
-/// Chooses the rows of one list that this run takes.
-struct Selection<'a> {
-    options: &'a ListOptions,
-    list: usize,
-    /// What is taken off keys before they are matched.
-    prefix: &'a str,
-    n_filtered: u64,
-}
-
-impl<'a> Selection<'a> {
-    fn new(options: &'a ListOptions, list: usize, prefix: &'a str) -> Self {
-        Self {
-            options,
-            list,
-            prefix,
-            n_filtered: 0,
-        }
+/// Tells how many rows the filters left out, if any.
+fn note_filtered(n_filtered: u64, on_note: &mut impl FnMut(ListNote)) {
+    if n_filtered > 0 {
+        on_note(ListNote::FilteredOut(n_filtered));
     }
-
-    /// The row, if this run takes it.
-    fn row(&mut self, line: u64, entry: Result<Entry, UnusableRow>) -> Option<Row> {
-        let row = Row {
-            place: Place {
-                list: self.list,
-                line,
-            },
-            entry: entry.map_err(UnusableRow::shortened),
-        };
-        let key = row.key();
-        if !self.options.shard.is_none_or(|shard| shard.has(key)) {
-            return None;
-        }
-        // A row whose key could not be read is a failure, whatever the key would have been.
-        let relative = key.strip_prefix(self.prefix).unwrap_or(key);
-        if !key.is_empty() && !self.options.filters.take(relative) {
-            self.n_filtered += 1;
-            return None;
-        }
-        Some(row)
-    }
-
-    fn note(&self, on_note: &mut impl FnMut(ListNote)) {
-        if self.n_filtered > 0 {
-            on_note(ListNote::FilteredOut(self.n_filtered));
-        }
-    }
-}
-
-/// Reads the rows of a listing, and sends those of each page.
-fn read_listing(
-    index: usize,
-    listing: &Listing,
-    lister: Option<&Lister>,
-    options: &ListOptions,
-    on_note: &mut impl FnMut(ListNote),
-    batch: &RefCell<Batch>,
-) -> Result<(), ListError> {
-    let name = format!("`{listing}`");
-    let mut selection = Selection::new(options, index, &listing.prefix);
-    let mut n_rows = 0_u64;
-    let bucket: Option<Arc<str>> = options
-        .bucket
-        .is_none()
-        .then(|| listing.bucket.as_str().into());
-    let emit = |line, mut entry: Result<Entry, UnusableRow>| {
-        n_rows += 1;
-        match &mut entry {
-            Ok(entry) => entry.bucket.clone_from(&bucket),
-            Err(unusable) => unusable.entry.bucket.clone_from(&bucket),
-        }
-        if let Some(row) = selection.row(line, entry) {
-            batch.borrow_mut().push(row);
-        }
-    };
-    // Without a lister, the listing breaks off at once.
-    let pages = lister.map_or_else(
-        || mpsc::channel(1).1,
-        |Lister(start)| start(listing.clone()),
-    );
-    let read = prefix::read(pages, emit, || batch.borrow_mut().send());
-    selection.note(on_note);
-    if read.is_ok() && n_rows == 0 {
-        on_note(ListNote::Warning(format!(
-            "there is nothing below {name}: check the bucket and the prefix"
-        )));
-    }
-    read.map_err(|failure| ListError {
-        action: "list",
-        list: name,
-        problem: ListProblem::Listing(Box::new(failure)),
-    })
 }
 
 fn parse_rows(
@@ -519,21 +433,6 @@ struct SendBeforeRead<R> {
 impl<R: Read> Read for SendBeforeRead<R> {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         if !self.batch.borrow_mut().send() {
-            return Ok(0);
-        }
-        self.input.read(buffer)
-    }
-}
-
-/// A reader that ends once the list is refused, whose rest may be long.
-struct UntilRefused<'a, R> {
-    input: R,
-    buckets: &'a Buckets<'a>,
-}
-
-impl<R: Read> Read for UntilRefused<'_, R> {
-    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        if self.buckets.are_missing() {
             return Ok(0);
         }
         self.input.read(buffer)

@@ -6,6 +6,7 @@ pub mod list;
 mod lists;
 mod options;
 mod prefix;
+mod selection;
 mod shard;
 #[cfg(test)]
 mod testing;

@@ -3,13 +3,10 @@
 
 use std::sync::{Arc, Mutex, PoisonError};
 
-use aws_sdk_s3::error::SdkError;
-use aws_sdk_s3::operation::list_objects_v2::ListObjectsV2Error;
 use aws_sdk_s3::types::{EncodingType, RequestPayer};
 use aws_smithy_runtime_api::box_error::BoxError;
 use aws_smithy_runtime_api::client::interceptors::Intercept;
 use aws_smithy_runtime_api::client::interceptors::context::BeforeTransmitInterceptorContextRef;
-use aws_smithy_runtime_api::client::orchestrator::HttpResponse;
 use aws_smithy_runtime_api::client::runtime_components::RuntimeComponents;
 use aws_smithy_types::config_bag::ConfigBag;
 use bytes::Bytes;
@@ -51,20 +48,17 @@ impl Signer {
             .take();
         match (request, stopped) {
             (Some(request), _) => request,
-            (None, Err(error)) => Err(not_made(error)),
+            (None, Err(error)) => Err(error_of(&error)),
             (None, Ok(_)) => Err(not_built(&std::io::Error::other("it was sent by the SDK"))),
         }
     }
 }
 
-/// Why the SDK made no request.
-fn not_made(error: SdkError<ListObjectsV2Error, HttpResponse>) -> GetError {
-    error_of(&error)
-}
+type Made = Result<Request<Full<Bytes>>, GetError>;
 
 /// Takes the signed request away from the SDK.
 #[derive(Debug, Clone, Default)]
-struct Captured(Arc<Mutex<Option<Result<Request<Full<Bytes>>, GetError>>>>);
+struct Captured(Arc<Mutex<Option<Made>>>);
 
 impl Intercept for Captured {
     fn name(&self) -> &'static str {

@@ -1,6 +1,7 @@
 //! Which bucket a row is for: the run's only one, or, where the run has none, the one that the row names.
 
 use std::cell::{Cell, RefCell};
+use std::io::{self, Read};
 use std::sync::Arc;
 
 use crate::outcome::ErrorCode;
@@ -42,6 +43,14 @@ impl<'a> Buckets<'a> {
 }
 
 impl Buckets<'_> {
+    /// Has `input` end once the list is refused: its rest may be long.
+    pub fn until_refused<R: Read>(&self, input: R) -> impl Read {
+        UntilRefused {
+            input,
+            buckets: self,
+        }
+    }
+
     /// The bucket of a row that names it as `name`, which may be empty; `None` for the run's only one.
     pub fn named(&self, name: &str) -> Option<Arc<str>> {
         if self.only.is_some() || name.is_empty() {
@@ -68,7 +77,6 @@ impl Buckets<'_> {
                     ..UnusableRow::failed(entry, ErrorCode::WrongBucket, message)
                 })
             }
-            Some(_) => Ok(entry),
             None if name.is_empty() => {
                 if is_first_row {
                     self.is_missing.set(true);
@@ -81,8 +89,22 @@ impl Buckets<'_> {
                 let message = format!("`{}` is not a valid bucket name", start.escape_debug());
                 Err(UnusableRow::failed(entry, ErrorCode::InvalidRow, message))
             }
-            None => Ok(entry),
+            Some(_) | None => Ok(entry),
         }
+    }
+}
+
+struct UntilRefused<'a, R> {
+    input: R,
+    buckets: &'a Buckets<'a>,
+}
+
+impl<R: Read> Read for UntilRefused<'_, R> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        if self.buckets.are_missing() {
+            return Ok(0);
+        }
+        self.input.read(buffer)
     }
 }
 
