@@ -2,12 +2,13 @@
 //! endpoint may differ, and its errors do not concern the others.
 
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 
 use tokio::sync::OnceCell;
 
 use super::error::GetError;
 use super::sessions::Sessions;
+use crate::locks::lock;
 use crate::outcome::{Class, ErrorCode};
 
 /// Stands for a bucket while the configuration and the credentials are checked, before any request names one.
@@ -59,7 +60,7 @@ impl Buckets {
     }
 
     fn place(&self, bucket: &str) -> Place {
-        let mut sessions = self.sessions.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut sessions = lock(&self.sessions);
         if let Some(place) = sessions.get(bucket) {
             return Arc::clone(place);
         }

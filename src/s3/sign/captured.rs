@@ -1,7 +1,7 @@
 //! Requests for pages of a listing that the SDK makes and signs, and this program sends: the SDK cannot presign them, so it
 //! is stopped right before it would send one.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 
 use aws_sdk_s3::types::{EncodingType, RequestPayer};
 use aws_smithy_runtime_api::box_error::BoxError;
@@ -16,6 +16,7 @@ use http_body_util::Full;
 
 use super::presigned::{Signer, error_of};
 use super::template::{every_request_s_headers, not_built};
+use crate::locks::lock;
 use crate::s3::error::GetError;
 use crate::s3::list::ListRequest;
 
@@ -41,11 +42,7 @@ impl Signer {
             .interceptor(captured.clone())
             .send()
             .await;
-        let request = captured
-            .0
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .take();
+        let request = lock(&captured.0).take();
         match (request, stopped) {
             (Some(request), _) => request,
             (None, Err(error)) => Err(error_of(&error)),
@@ -73,7 +70,7 @@ impl Intercept for Captured {
     ) -> Result<(), BoxError> {
         let signed = context.request();
         let request = sendable(signed.uri(), signed.headers().iter());
-        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(request);
+        *lock(&self.0) = Some(request);
         Err("it is sent by this program".into())
     }
 }
