@@ -181,13 +181,10 @@ async fn download(config: Config, place: RecordPlace) -> anyhow::Result<ExitCode
         // A list that is counted by then is told not to fit before the first request; none is waited for any longer.
         let _ = tokio::time::timeout(HEAD_START, counted).await;
     }
-    let lists = match client.as_ref().filter(|_| options.needs_requests()) {
-        Some(client) => {
-            let lister = listings(client, &limit, &config.transfer, report.on_request()).lister();
-            source::listed_by(lists, &lister)
-        }
-        None => lists,
-    };
+    let lister = client
+        .as_ref()
+        .map(|client| listings(client, &limit, &config.transfer, report.on_request()).lister());
+    let lists = source::listed_by(lists, lister.as_ref());
     let notes = report.list_notes();
     let rows = source::read(lists, options, move |note| notes.note(&note));
     let sink = Arc::new(Sink::new(output, config.if_exists, Arc::clone(&meter)));

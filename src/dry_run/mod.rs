@@ -48,7 +48,7 @@ pub fn run(config: Config) -> anyhow::Result<ExitCode> {
     let (lists, _runtime) = if config.list.needs_requests() {
         let runtime = tokio::runtime::Runtime::new().context("cannot start threads")?;
         let lister = runtime.block_on(lister(&config))?;
-        (source::listed_by(lists, &lister), Some(runtime))
+        (source::listed_by(lists, Some(&lister)), Some(runtime))
     } else {
         (lists, None)
     };

@@ -46,9 +46,12 @@ impl Buckets {
         bucket: &str,
     ) -> Result<Arc<Sessions>, GetError> {
         let place = self.place(bucket);
-        let sessions = place
-            .get_or_try_init(|| async { first.of_bucket(bucket).await.map(Arc::new) })
-            .await;
+        if let Some(sessions) = place.get() {
+            return Ok(Arc::clone(sessions));
+        }
+        // Boxed, so that the future of each request is not as large as the SDK's.
+        let making = Box::pin(async { first.of_bucket(bucket).await.map(Arc::new) });
+        let sessions = place.get_or_try_init(|| making).await;
         sessions.map(Arc::clone).map_err(|why| {
             let code = ErrorCode::S3("InvalidBucketName".to_owned());
             let message = format!("no request can be made for the bucket: {why}");

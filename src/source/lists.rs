@@ -210,12 +210,12 @@ fn open_file(path: &Path) -> io::Result<(File, Vec<u8>)> {
 }
 
 /// Has `lister` list what is to be listed.
-pub fn listed_by(mut lists: Vec<OpenList>, lister: &Lister) -> Vec<OpenList> {
+pub fn listed_by(mut lists: Vec<OpenList>, lister: Option<&Lister>) -> Vec<OpenList> {
     for (_, place) in lists
         .iter_mut()
         .filter_map(|list| list.info.listing.as_mut())
     {
-        *place = Some(lister.clone());
+        *place = lister.cloned();
     }
     lists
 }

@@ -352,9 +352,9 @@ fn an_outage_is_waited_out_by_a_listing_alone() {
 
 #[test]
 fn an_endless_page_fills_no_memory() {
+    static BLANKS: [u8; 1 << 16] = [b' '; 1 << 16];
     let server = RawServer::start(|_| {
-        Reply::raw("200 OK", "<ListBucketResult>")
-            .then_again(&[b' '; 1 << 16], std::time::Duration::ZERO)
+        Reply::raw("200 OK", "<ListBucketResult>").then_again(&BLANKS, std::time::Duration::ZERO)
     });
     let args = ["--prefix", "p/", "--max-attempts", "1"];
     let run = server.s3pull().args(args).run().expect(3);

@@ -71,7 +71,10 @@ impl Buckets<'_> {
         let is_first_row = self.is_first_row.replace(false);
         match self.only {
             Some(only) if !name.is_empty() && name != only => {
-                let message = format!("the row is for bucket `{name}`, this run is for `{only}`");
+                let message = format!(
+                    "the row is for bucket `{}`, this run is for `{only}`",
+                    beginning(name)
+                );
                 Err(UnusableRow {
                     bucket: Some(name.to_owned()),
                     ..UnusableRow::failed(entry, ErrorCode::WrongBucket, message)
@@ -85,13 +88,17 @@ impl Buckets<'_> {
                 Err(UnusableRow::failed(entry, ErrorCode::InvalidRow, message))
             }
             None if !is_bucket_name(name) => {
-                let start = &name[..name.floor_char_boundary(MAX_SHOWN)];
-                let message = format!("`{}` is not a valid bucket name", start.escape_debug());
+                let shown = beginning(name).escape_debug();
+                let message = format!("`{shown}` is not a valid bucket name");
                 Err(UnusableRow::failed(entry, ErrorCode::InvalidRow, message))
             }
             Some(_) | None => Ok(entry),
         }
     }
+}
+
+fn beginning(name: &str) -> &str {
+    &name[..name.floor_char_boundary(MAX_SHOWN)]
 }
 
 struct UntilRefused<'a, R> {
@@ -108,8 +115,14 @@ impl<R: Read> Read for UntilRefused<'_, R> {
     }
 }
 
+/// The most bytes of an ARN of AWS (IAM user guide, "Identify AWS resources with ARNs").
+const MAX_ARN: usize = 2048;
+
 /// Whether `name` can be a bucket's name or access point's ARN.
 pub fn is_bucket_name(name: &str) -> bool {
+    if name.len() > MAX_ARN {
+        return false;
+    }
     let is_allowed = |c: char| c.is_ascii_alphanumeric() || ".-_".contains(c);
     let is_of_arn = |c: char| c.is_ascii_graphic() && !"?#%\\".contains(c);
     match name.strip_prefix("arn:") {

@@ -12,6 +12,7 @@ fuzz_target!(|key: &str| {
     let rules = |unsafe_keys| PathRules {
         strip_prefix: String::new(),
         unsafe_keys,
+        ..PathRules::default()
     };
     if let Ok(path) = rules(UnsafeKeys::Fail).path_of(key) {
         assert_stays(&path);

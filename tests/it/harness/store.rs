@@ -173,7 +173,7 @@ impl Store {
             .filter(|key| !bucket.is_empty() || !key.starts_with("s3://"))
             .filter(|key| after.is_none_or(|after| *key > after))
             .collect();
-        keys.sort();
+        keys.sort_unstable();
         let page_size = match self.quirks.lock().unwrap().page_size {
             0 => 1_000,
             size => size,
