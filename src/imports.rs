@@ -5,10 +5,11 @@ use std::fs;
 use std::path::Path;
 
 /// The modules that all others may import. They import only one another.
-const GROUND: [&str; 10] = [
+const GROUND: [&str; 11] = [
     "etag",
     "exit_code",
     "locks",
+    "memory",
     "meter",
     "open_files",
     "options",

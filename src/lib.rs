@@ -24,6 +24,7 @@ pub mod exit_code;
 #[cfg(test)]
 mod imports;
 mod locks;
+pub mod memory;
 mod meter;
 mod open_files;
 mod options;

@@ -32,18 +32,14 @@ impl Row {
             Ok(entry) => (entry, None, None),
             Err(UnusableRow { entry, bucket, why }) => (&**entry, bucket.as_ref(), Some(why)),
         };
-        let columns = [
-            entry.version_id.as_ref(),
-            entry.etag.as_ref(),
-            entry.dest.as_ref(),
-            bucket,
-        ];
+        let columns = [entry.version_id.as_ref(), entry.dest.as_ref(), bucket];
+        let etag = entry.etag.as_ref().map_or(0, |etag| etag.as_str().len());
         let message = match why {
             Some(Unusable::Failed(failure)) => failure.message.capacity(),
             Some(Unusable::Skipped(_)) | None => 0,
         };
         let columns = columns.into_iter().flatten().map(String::capacity);
-        size_of::<Self>() + entry.key.capacity() + columns.sum::<usize>() + message
+        size_of::<Self>() + entry.key.capacity() + etag + columns.sum::<usize>() + message
     }
 }
 

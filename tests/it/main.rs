@@ -19,6 +19,7 @@ mod interruption;
 mod key_lists;
 mod large_objects;
 mod manners;
+mod memory;
 mod outages;
 mod paths;
 mod record;
