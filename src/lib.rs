@@ -24,12 +24,12 @@ pub mod exit_code;
 #[cfg(test)]
 mod imports;
 mod locks;
-pub mod memory;
 mod meter;
 mod open_files;
 mod options;
 mod outcome;
 mod printable;
+pub mod page_size;
 pub mod report;
 mod row;
 mod s3;

@@ -12,7 +12,7 @@ use s3pull::{exit_code, report};
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 fn main() -> ExitCode {
-    s3pull::memory::use_small_pages();
+    s3pull::page_size::use_small_pages();
     match Invocation::parse_from(std::env::args_os()) {
         Ok(Invocation::Download(cli)) => download(*cli),
         Ok(Invocation::Print(page)) => print(page),

@@ -35,7 +35,28 @@ pub fn rename_to_free(_: &Dir, _: &str, _: &str) -> io::Result<()> {
 pub fn rename(folder: &Dir, from: &str, to: &str) -> io::Result<()> {
     #[cfg(test)]
     before(Call::Rename)?;
-    folder.rename(from, folder, to)
+    folder
+        .rename(from, folder, to)
+        .map_err(|error| said_of_folder(folder, to, error))
+}
+
+#[cfg(unix)]
+fn said_of_folder(_: &Dir, _: &str, error: io::Error) -> io::Error {
+    error
+}
+
+/// Windows says "access is denied" where a folder has the name.
+#[cfg(not(unix))]
+fn said_of_folder(folder: &Dir, to: &str, error: io::Error) -> io::Error {
+    let is_folder = || {
+        folder
+            .symlink_metadata(to)
+            .is_ok_and(|there| there.is_dir())
+    };
+    if error.kind() == ErrorKind::PermissionDenied && is_folder() {
+        return ErrorKind::IsADirectory.into();
+    }
+    error
 }
 
 /// What something that is not a file is, in a word or two.

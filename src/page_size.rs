@@ -1,4 +1,4 @@
-//! Keeps this process small.
+//! The size of the pages that the system gives this process memory in.
 
 /// Has the system use small pages. With huge ones, which the allocator asks for, each 2 MiB that a buffer touches count as
 /// a whole: half as much memory again, for no speed that could be measured.
