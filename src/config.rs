@@ -88,6 +88,8 @@ impl TryFrom<Cli> for Config {
                 verify: cli.verify,
                 max_attempts: cli.max_attempts,
                 max_outage: cli.max_outage,
+                rps: cli.rps,
+                bwlimit: cli.bwlimit.map(|rate| rate.0),
                 max_failures: cli.max_failures,
             },
             s3: ConnectOptions {

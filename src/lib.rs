@@ -24,12 +24,13 @@ pub mod exit_code;
 #[cfg(test)]
 mod imports;
 mod locks;
+
 mod meter;
 mod open_files;
 mod options;
 mod outcome;
-mod printable;
 pub mod page_size;
+mod printable;
 pub mod report;
 mod row;
 mod s3;
@@ -68,7 +69,7 @@ use sink::Sink;
 use sink::files::{OptionalStep, OutputFolder, PathRules};
 use source::ListOptions;
 use stop::{Phase, Stop};
-use transfer::{End, Getter, Limit, Shared, TransferOptions};
+use transfer::{End, Getter, Limit, Rates, Shared, TransferOptions};
 
 /// Threads for file work: enough to keep a disk busy, and few enough not to block one another in one folder.
 const MAX_BLOCKING_THREADS: usize = 16;
@@ -167,6 +168,7 @@ async fn download(config: Config, place: RecordPlace) -> anyhow::Result<ExitCode
             ..config.transfer
         },
         limit,
+        rates: Rates::new(config.transfer.rps, config.transfer.bwlimit),
         meter: Arc::clone(&meter),
         stop,
         has_parts: true.into(),

@@ -9,7 +9,7 @@ use clap::builder::{PossibleValue, PossibleValuesParser, TypedValueParser};
 use clap::{ArgAction, Parser};
 
 use crate::options::{
-    self, AddressingStyle, ByteSize, IfExists, ProgressMode, UnsafeKeys, VerifyMode,
+    self, AddressingStyle, ByteRate, ByteSize, IfExists, ProgressMode, UnsafeKeys, VerifyMode,
 };
 use crate::source::list::columns::InventoryColumns;
 use crate::source::list::format::Format;
@@ -200,6 +200,27 @@ pub struct Cli {
         help_heading = TRANSFER
     )]
     pub max_outage: Duration,
+
+    /// Receive at most this many bytes per second
+    ///
+    /// All downloads share them. `10MiB` and `10MiB/s` mean the same.
+    #[arg(
+        long,
+        value_name = "RATE",
+        env = "S3PULL_BWLIMIT",
+        help_heading = TRANSFER
+    )]
+    pub bwlimit: Option<ByteRate>,
+
+    /// Send at most N requests per second
+    #[arg(
+        long,
+        value_name = "N",
+        env = "S3PULL_RPS",
+        hide_short_help = true,
+        help_heading = TRANSFER
+    )]
+    pub rps: Option<NonZeroU32>,
 
     /// Stop the run once N keys have failed
     #[arg(long, value_name = "N", help_heading = TRANSFER)]

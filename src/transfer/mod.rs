@@ -6,6 +6,7 @@ mod limit;
 mod object;
 mod observer;
 mod path_claims;
+mod rates;
 mod retry;
 mod run;
 mod shared;
@@ -15,5 +16,6 @@ mod tests;
 
 pub use limit::{Limit, Throttling};
 pub use observer::{End, Finished, ListEnd, Observer, ObserverError};
+pub use rates::Rates;
 pub use run::download_all;
 pub use shared::{Getter, OnRequest, RequestNote, Shared, TransferOptions};

@@ -7,7 +7,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use tokio::sync::Semaphore;
 
-use super::{Getter, Limit, Shared, TransferOptions, object};
+use super::{Getter, Limit, Rates, Shared, TransferOptions, object};
 use crate::etag::ETag;
 use crate::meter::Meter;
 use crate::options::{IfExists, VerifyMode};
@@ -110,9 +110,12 @@ fn rig(
             verify: VerifyMode::Auto,
             max_attempts: 3.try_into().unwrap(),
             max_outage: Duration::from_secs(5),
+            rps: None,
+            bwlimit: None,
             max_failures: None,
         },
         limit: Limit::new(concurrency),
+        rates: Rates::default(),
         meter,
         stop: Arc::default(),
         has_parts: true.into(),

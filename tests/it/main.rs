@@ -22,6 +22,7 @@ mod manners;
 mod memory;
 mod outages;
 mod paths;
+mod rates;
 mod record;
 mod replies;
 mod requests;

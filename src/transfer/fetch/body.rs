@@ -1,6 +1,6 @@
 //! The bytes of an object, or of a range of it, in order. Where a body breaks, it goes on at the missing byte.
 
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 use bytes::Bytes;
 
@@ -32,6 +32,9 @@ impl ObjectVersion {
         })
     }
 }
+
+/// How long a body may be left alone before it is no fault of the object's that it breaks.
+const LONG_WAIT: Duration = Duration::from_secs(1);
 
 /// Reads from a position to an end.
 #[derive(Debug)]
@@ -225,7 +228,12 @@ impl Reader {
                     message,
                 ))
             }
-            _ => Ok(Some(bytes)),
+            _ => {
+                let waited = self.request.shared.rates.received(bytes.len()).await;
+                // The server may take that for a client that is gone.
+                self.is_stale |= waited > LONG_WAIT;
+                Ok(Some(bytes))
+            }
         }
     }
 
