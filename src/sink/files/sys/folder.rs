@@ -224,17 +224,13 @@ pub fn is_index_full(folder: &Dir) -> bool {
     let (Ok(kind), Ok(state)) = (fstatfs(folder), fstatvfs(folder)) else {
         return false;
     };
-    is_ext4_with_room(
-        kind.f_type.into(),
-        state.f_bavail * state.f_frsize,
-        state.f_favail,
-    )
+    is_ext4_with_room(kind.f_type, state.f_bavail * state.f_frsize, state.f_favail)
 }
 
 #[cfg(target_os = "linux")]
-fn is_ext4_with_room(magic: i64, free_bytes: u64, free_files: u64) -> bool {
+fn is_ext4_with_room(magic: rustix::fs::FsWord, free_bytes: u64, free_files: u64) -> bool {
     /// `EXT4_SUPER_MAGIC` of linux/magic.h.
-    const EXT4: i64 = 0xEF53;
+    const EXT4: rustix::fs::FsWord = 0xEF53;
     /// What a new file and more of its folder's index take, and some others of the same moment.
     const ROOM: u64 = 1024 * 1024;
     magic == EXT4 && free_bytes >= ROOM && free_files > 0
