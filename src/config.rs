@@ -2,6 +2,7 @@
 
 use std::io::IsTerminal;
 use std::path::PathBuf;
+use std::time::Duration;
 
 use crate::cli::{Cli, ShardChoice};
 use crate::options::{ByteSize, DEFAULT_FAILED, IfExists, ProgressMode, Verbosity};
@@ -25,6 +26,8 @@ pub struct Config {
     pub sync: bool,
     /// Whether events are printed on stdout.
     pub json: bool,
+    /// After which the run ends early.
+    pub max_duration: Option<Duration>,
     pub transfer: TransferOptions,
     pub s3: ConnectOptions,
     pub progress: ProgressMode,
@@ -81,6 +84,7 @@ impl TryFrom<Cli> for Config {
             dry_run: cli.dry_run,
             sync: cli.sync,
             json: cli.json,
+            max_duration: cli.max_duration,
             transfer: TransferOptions {
                 concurrency: cli.concurrency,
                 part_size: checked_part_size(cli.part_size)?,

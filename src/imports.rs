@@ -25,6 +25,7 @@ const ROOMS: &[(&str, &[&str])] = &[
     ("s3", &[]),
     ("sink", &[]),
     ("signal", &[]),
+    ("deadline", &[]),
     ("transfer", &["source", "s3", "sink"]),
     ("cli", &["source"]),
     ("config", &["cli", "source", "s3", "sink", "transfer"]),

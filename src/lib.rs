@@ -18,6 +18,7 @@
 
 pub mod cli;
 pub mod config;
+mod deadline;
 mod dry_run;
 mod etag;
 pub mod exit_code;
@@ -58,6 +59,7 @@ use anyhow::Context as _;
 use tokio::runtime::Builder;
 
 use config::Config;
+use deadline::Deadline;
 use exit_code::ExitCode;
 use meter::Meter;
 use options::ProgressMode;
@@ -174,8 +176,14 @@ async fn download(config: Config, place: RecordPlace) -> anyhow::Result<ExitCode
         has_parts: true.into(),
         on_request: report.on_request(),
     });
+    let deadline = config
+        .max_duration
+        .map(|max| Deadline::start(&shared.stop, max));
     let end = transfer::download_all(&shared, rows, &mut report).await;
     let mut exit = exit(end, &signal, &meter);
+    if let (Ok(ExitCode::Success | ExitCode::SomeKeysFailed), Some(deadline)) = (&exit, deadline) {
+        exit = deadline.check().map_err(Into::into).and(exit);
+    }
     if config.sync && exit.is_ok() {
         exit = tokio::select! {
             flushed = flush(&shared.sink) => flushed.and(exit),

@@ -201,6 +201,19 @@ pub struct Cli {
     )]
     pub max_outage: Duration,
 
+    /// Stop the run after this many seconds
+    ///
+    /// What is running gets 5 s to finish. The rest of the list goes to the failed-keys CSV.
+    #[arg(
+        long,
+        value_name = "S",
+        value_parser = parse_seconds,
+        env = "S3PULL_MAX_DURATION",
+        hide_short_help = true,
+        help_heading = TRANSFER
+    )]
+    pub max_duration: Option<Duration>,
+
     /// Receive at most this many bytes per second
     ///
     /// All downloads share them. `10MiB` and `10MiB/s` mean the same.

@@ -1,8 +1,8 @@
-//! `--rps` and `--bwlimit` hold for all downloads together.
+//! `--rps` and `--bwlimit` hold for all downloads together, and `--max-duration` for the whole run.
 
 use std::time::{Duration, Instant};
 
-use crate::harness::{Server, pattern};
+use crate::harness::{Fault, Server, pattern};
 
 fn took(server: &Server, args: &[&str], keys: &[&str], length: usize) -> Duration {
     let started = Instant::now();
@@ -40,4 +40,46 @@ fn all_downloads_share_the_bytes_of_a_second_and_waiting_for_them_is_no_silence(
     // Of the first pieces of the four, the last one waits for longer than the server may be silent.
     assert!(time >= Duration::from_millis(1_900), "{time:?}");
     assert_eq!(server.log().len(), keys.len());
+}
+
+#[test]
+fn a_run_that_takes_too_long_ends_with_the_rest_in_the_csv() {
+    let server = Server::start();
+    server.put_patterns(["a", "slow", "rest"], 100);
+    server.script("slow", [Fault::Slow(Duration::from_millis(900))]);
+    let run = server
+        .s3pull()
+        .args(["-j", "1", "--max-duration", "0.6"])
+        .keys(["a", "slow", "rest"])
+        .run()
+        .expect(3);
+    assert!(
+        run.stderr.contains("error: `--max-duration 0.6` is over"),
+        "{}",
+        run.stderr
+    );
+    // What was running was finished.
+    let failed = run.failed();
+    assert!(
+        failed.contains(&("rest".to_owned(), "NotAttempted".to_owned())),
+        "{failed:?}"
+    );
+    assert!(
+        failed.iter().all(|(_, code)| code == "NotAttempted"),
+        "{failed:?}"
+    );
+    assert_eq!(
+        run.files().len() + failed.len(),
+        3 + 1,
+        "the CSV is a file too"
+    );
+    assert_eq!(server.n_requests("rest"), 0);
+}
+
+#[test]
+fn a_run_that_is_in_time_is_not_ended() {
+    let server = Server::start();
+    server.put_patterns(["a"], 100);
+    let run = server.s3pull().args(["--max-duration", "600"]);
+    run.keys(["a"]).run().expect(0);
 }
