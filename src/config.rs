@@ -2,6 +2,7 @@
 
 use std::io::{BufRead, IsTerminal};
 use std::path::PathBuf;
+use std::time::Duration;
 
 use crate::cli::{Cli, ShardChoice};
 use crate::options::{
@@ -30,6 +31,8 @@ pub struct Config {
     /// Whether events are printed on stdout.
     pub json: bool,
     pub concurrency: Concurrency,
+    /// After which the run ends early.
+    pub max_duration: Option<Duration>,
     pub transfer: TransferOptions,
     pub s3: ConnectOptions,
     pub progress: ProgressMode,
@@ -102,6 +105,7 @@ impl TryFrom<Cli> for Config {
             sync: cli.sync,
             json: cli.json,
             concurrency: cli.concurrency,
+            max_duration: cli.max_duration,
             transfer: TransferOptions {
                 job: Job::Download,
                 part_size: checked_part_size(cli.part_size)?,
@@ -109,6 +113,8 @@ impl TryFrom<Cli> for Config {
                 verify: cli.verify,
                 max_attempts: cli.max_attempts,
                 max_outage: cli.max_outage,
+                rps: cli.rps,
+                bwlimit: cli.bwlimit.map(|rate| rate.0),
                 max_failures: cli.max_failures,
             },
             s3: ConnectOptions {

@@ -5,7 +5,7 @@ use std::fs;
 use std::path::Path;
 
 /// The modules that all others may import. They import only one another.
-const GROUND: [&str; 11] = [
+const GROUND: [&str; 12] = [
     "etag",
     "exit_code",
     "locks",
@@ -14,6 +14,7 @@ const GROUND: [&str; 11] = [
     "open_files",
     "options",
     "outcome",
+    "page_size",
     "printable",
     "row",
     "stop",
@@ -25,6 +26,7 @@ const ROOMS: &[(&str, &[&str])] = &[
     ("s3", &[]),
     ("sink", &[]),
     ("signal", &[]),
+    ("deadline", &[]),
     ("transfer", &["source", "s3", "sink"]),
     ("cli", &["source"]),
     ("config", &["cli", "source", "s3", "sink", "transfer"]),

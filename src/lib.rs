@@ -18,6 +18,7 @@
 
 pub mod cli;
 pub mod config;
+mod deadline;
 mod dry_run;
 mod etag;
 pub mod exit_code;
@@ -29,6 +30,7 @@ mod meter;
 mod open_files;
 mod options;
 mod outcome;
+pub mod page_size;
 mod printable;
 pub mod report;
 mod row;
@@ -59,6 +61,7 @@ use tokio::runtime::Builder;
 use tokio::sync::oneshot;
 
 use config::Config;
+use deadline::Deadline;
 use exit_code::ExitCode;
 use meter::Meter;
 pub use options::Job;
@@ -71,7 +74,9 @@ use sink::Sink;
 use sink::files::{OnWarning, OptionalStep, OutputFolder, PathRules};
 use source::{ListError, ListOptions};
 use stop::{Phase, Stop};
-use transfer::{End, Getter, Limit, Listings, OnRequest, Shared, Stragglers, TransferOptions};
+use transfer::{
+    End, Getter, Limit, Listings, OnRequest, Rates, Shared, Stragglers, TransferOptions,
+};
 
 /// Threads for file work: enough to keep a disk busy, and few enough not to block one another in one folder.
 const MAX_BLOCKING_THREADS: usize = 16;
@@ -194,6 +199,7 @@ async fn download(config: Config, place: RecordPlace) -> anyhow::Result<ExitCode
         paths,
         options: config.transfer,
         limit,
+        rates: Rates::new(config.transfer.rps, config.transfer.bwlimit),
         meter: Arc::clone(&meter),
         stop,
         stragglers: Stragglers::default(),
@@ -201,8 +207,14 @@ async fn download(config: Config, place: RecordPlace) -> anyhow::Result<ExitCode
         on_request: report.on_request(),
         on_step: report.on_step().map(Arc::new),
     });
+    let deadline = config
+        .max_duration
+        .map(|max| Deadline::start(&shared.stop, max));
     let end = transfer::download_all(&shared, rows, &mut report).await;
     let mut exit = exit(end, &signal, &meter);
+    if let (Ok(ExitCode::Success | ExitCode::SomeKeysFailed), Some(deadline)) = (&exit, deadline) {
+        exit = deadline.check().map_err(Into::into).and(exit);
+    }
     if config.sync && exit.is_ok() {
         exit = tokio::select! {
             flushed = flush(&shared.sink) => flushed.and(exit),

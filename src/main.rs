@@ -12,6 +12,7 @@ use s3pull::{Job, exit_code, report};
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 fn main() -> ExitCode {
+    s3pull::page_size::use_small_pages();
     match Invocation::parse_from(std::env::args_os()) {
         Ok(Invocation::Download(cli)) => run(*cli, Job::Download),
         Ok(Invocation::Check(cli, check)) => run(*cli, Job::Check(check)),

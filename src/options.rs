@@ -1,6 +1,6 @@
 //! The choices that the command line offers, as enums, and their defaults. The doc comment of a variant is its help.
 
-use std::num::{NonZeroU32, NonZeroUsize};
+use std::num::{NonZeroU32, NonZeroU64, NonZeroUsize};
 use std::str::FromStr;
 
 use clap::ValueEnum;
@@ -164,6 +164,23 @@ impl std::fmt::Display for Concurrency {
     }
 }
 
+/// A number of bytes per second, written as `10MiB` or `10MiB/s`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ByteRate(pub NonZeroU64);
+
+impl FromStr for ByteRate {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let size = text.trim_end_matches("/s");
+        let ByteSize(bytes) = size
+            .parse()
+            .map_err(|_| "not a rate such as `10MiB` or `500KB/s`".to_owned())?;
+        let bytes = NonZeroU64::new(bytes).ok_or("must be more than 0 bytes per second")?;
+        Ok(Self(bytes))
+    }
+}
+
 /// A number of bytes, written as `8MiB`, `500MB` or `1g`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct ByteSize(pub u64);
@@ -236,5 +253,16 @@ mod tests {
             assert!(bad.parse::<ByteSize>().is_err(), "{bad}");
         }
         assert_eq!(DEFAULT_PART_SIZE.to_string(), "8MiB");
+    }
+
+    #[test]
+    fn rates_are_sizes_per_second() {
+        for text in ["10MiB", "10MiB/s", "10m"] {
+            let ByteRate(bytes) = text.parse().unwrap();
+            assert_eq!(bytes.get(), 10 << 20, "{text}");
+        }
+        for wrong in ["0", "0MiB/s", "fast", "10MiB/m", ""] {
+            assert!(wrong.parse::<ByteRate>().is_err(), "{wrong}");
+        }
     }
 }

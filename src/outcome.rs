@@ -192,6 +192,7 @@ impl Failure {
             if let Some(text) = text.filter(|text| text.len() > max) {
                 text.truncate(text.floor_char_boundary(max));
                 text.push('…');
+                text.shrink_to_fit();
             }
         }
     }

@@ -9,7 +9,8 @@ use clap::builder::{PossibleValue, PossibleValuesParser, TypedValueParser};
 use clap::{ArgAction, Parser};
 
 use crate::options::{
-    self, AddressingStyle, ByteSize, Concurrency, IfExists, ProgressMode, UnsafeKeys, VerifyMode,
+    self, AddressingStyle, ByteRate, ByteSize, Concurrency, IfExists, ProgressMode, UnsafeKeys,
+    VerifyMode,
 };
 use crate::source::list::columns::InventoryColumns;
 use crate::source::list::format::Format;
@@ -240,6 +241,40 @@ pub struct Cli {
         help_heading = TRANSFER
     )]
     pub max_outage: Duration,
+
+    /// Stop the run after this many seconds
+    ///
+    /// What is running gets 5 s to finish. The rest of the list goes to the failed-keys CSV.
+    #[arg(
+        long,
+        value_name = "S",
+        value_parser = parse_seconds,
+        env = "S3PULL_MAX_DURATION",
+        hide_short_help = true,
+        help_heading = TRANSFER
+    )]
+    pub max_duration: Option<Duration>,
+
+    /// Receive at most this many bytes per second
+    ///
+    /// All downloads share them. `10MiB` and `10MiB/s` mean the same.
+    #[arg(
+        long,
+        value_name = "RATE",
+        env = "S3PULL_BWLIMIT",
+        help_heading = TRANSFER
+    )]
+    pub bwlimit: Option<ByteRate>,
+
+    /// Send at most N requests per second
+    #[arg(
+        long,
+        value_name = "N",
+        env = "S3PULL_RPS",
+        hide_short_help = true,
+        help_heading = TRANSFER
+    )]
+    pub rps: Option<NonZeroU32>,
 
     /// Stop the run once N keys have failed
     #[arg(long, value_name = "N", help_heading = TRANSFER)]

@@ -1,8 +1,9 @@
 //! Shell completions and the man page, both generated from the definition of the options.
 
-use std::io;
+use std::io::{self, Write};
 
-use clap::{Command, Subcommand};
+use clap::builder::PossibleValue;
+use clap::{Arg, Command, Subcommand};
 use clap_complete::Shell;
 use clap_mangen::Man;
 use clap_mangen::roff::{Roff, bold, roman};
@@ -28,9 +29,12 @@ impl Page {
         let name = options.get_name().to_owned();
         let mut bytes = Vec::new();
         match self {
-            // With commands in the definition, fish would not complete values of options, nor anything after a key.
+            // With commands in the definition, fish would not complete values of options, nor anything after a key. So
+            // the commands are added by hand.
             Self::Completions { shell: Shell::Fish } => {
+                let commands = Self::augment_subcommands(Command::new("s3pull"));
                 clap_complete::generate(Shell::Fish, &mut { options }, name, &mut bytes);
+                write_fish_commands(&commands, &mut bytes)?;
             }
             Self::Completions { shell } => {
                 let mut command = super::with_commands(options);
@@ -42,12 +46,119 @@ impl Page {
     }
 }
 
+/// Commands are completed as the first argument only, which is where they are commands.
+fn write_fish_commands(commands: &Command, to: &mut Vec<u8>) -> io::Result<()> {
+    for command in commands.get_subcommands() {
+        let name = command.get_name();
+        let about = command.get_about().map(ToString::to_string);
+        let about = about.unwrap_or_default().replace('\'', "\\'");
+        writeln!(
+            to,
+            "complete -c s3pull -n __fish_is_first_arg -f -a {name} -d '{about}'"
+        )?;
+        for arg in command.get_positionals() {
+            let values = arg.get_possible_values();
+            let names: Vec<_> = values.iter().map(PossibleValue::get_name).collect();
+            writeln!(
+                to,
+                "complete -c s3pull -n \"__fish_seen_subcommand_from {name}\" -f -a \"{}\"",
+                names.join(" ")
+            )?;
+        }
+    }
+    Ok(())
+}
+
+/// Variables that stand for no option of ours, and what they say.
+const VARIABLES: [(&str, &str); 5] = [
+    (
+        "AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY, AWS_SESSION_TOKEN",
+        "Credentials. All other sources that the AWS CLI knows are honoured too.",
+    ),
+    (
+        "AWS_PROFILE, AWS_REGION, AWS_CONFIG_FILE, AWS_SHARED_CREDENTIALS_FILE",
+        "The profile, the region and the configuration files, as for the AWS CLI.",
+    ),
+    (
+        "AWS_ENDPOINT_URL_S3, AWS_ENDPOINT_URL",
+        "The URL of the server, if `--endpoint-url` is not given.",
+    ),
+    (
+        "HTTP_PROXY, HTTPS_PROXY, ALL_PROXY, NO_PROXY",
+        "Proxies, and the hosts that are reached without one. Lower case works as well.",
+    ),
+    (
+        "S3PULL_SHARDS",
+        "The number of shards for `--shard auto` under Kubernetes and AWS Batch.",
+    ),
+];
+
+const FILES: [(&str, &str); 4] = [
+    (
+        "s3pull-failed.csv",
+        "The rows that failed, unless `--failed` names another file. Pass it to `--keys` to retry them.",
+    ),
+    (
+        "s3pull-failed.csv.incomplete",
+        "The failed rows of a run that could not read its list to the end.",
+    ),
+    (
+        ".s3pull-NAME.part, .s3pull-NAME.journal",
+        "An object that is being downloaded, and its finished parts. The next run resumes from them; without one they can be removed.",
+    ),
+    (
+        "~/.aws/config, ~/.aws/credentials",
+        "The configuration files of the AWS CLI.",
+    ),
+];
+
+/// A section of terms, each with a text.
+fn terms(roff: &mut Roff, heading: &str, terms: impl IntoIterator<Item = (String, String)>) {
+    roff.control("SH", [heading]);
+    for (term, text) in terms {
+        roff.control("TP", []);
+        roff.text([bold(term)]);
+        roff.text([roman(text)]);
+    }
+}
+
+/// The formats of `--keys-format`.
+fn formats(command: &Command) -> Vec<(String, String)> {
+    let arg = command
+        .get_arguments()
+        .find(|arg| arg.get_id() == "keys_format");
+    let values = arg.map(Arg::get_possible_values).unwrap_or_default();
+    let text = |value: &PossibleValue| {
+        value
+            .get_help()
+            .map(ToString::to_string)
+            .unwrap_or_default()
+    };
+    let term = |value: &PossibleValue| (value.get_name().to_owned(), text(value));
+    values.iter().map(term).collect()
+}
+
+/// The variables that stand for options, then the others.
+fn variables(command: &Command) -> Vec<(String, String)> {
+    let of_option = |arg: &Arg| {
+        let name = arg.get_env()?.to_str()?.to_owned();
+        Some((name, format!("The default of `--{}`.", arg.get_long()?)))
+    };
+    let others = VARIABLES.map(|(name, text)| (name.to_owned(), text.to_owned()));
+    command
+        .get_arguments()
+        .filter_map(of_option)
+        .chain(others)
+        .collect()
+}
+
 fn write_man_page(mut command: Command, to: &mut Vec<u8>) -> io::Result<()> {
     // By default the library repeats every option in the usage line.
     let usage = command.render_usage().to_string();
     let usage = usage.trim_start_matches("Usage: ").to_owned();
     let appendix = command.get_after_long_help().map(ToString::to_string);
     let subcommands: Vec<_> = command.get_subcommands().cloned().collect();
+    let (formats, variables) = (formats(&command), variables(&command));
     let version = command.get_version().unwrap_or_default().to_owned();
     // The field must not be empty, and only some builds know their date.
     let man = Man::new(command.override_usage(usage))
@@ -61,13 +172,15 @@ fn write_man_page(mut command: Command, to: &mut Vec<u8>) -> io::Result<()> {
 
     // The library's own section refers to one man page per command, which do not exist.
     let mut roff = Roff::default();
-    roff.control("SH", ["COMMANDS"]);
-    for subcommand in &subcommands {
+    let commands = subcommands.iter().map(|subcommand| {
         let about = subcommand.get_about().map(ToString::to_string);
-        roff.control("TP", []);
-        roff.text([bold(usage_of(subcommand))]);
-        roff.text([roman(about.unwrap_or_default())]);
-    }
+        (usage_of(subcommand), about.unwrap_or_default())
+    });
+    terms(&mut roff, "COMMANDS", commands);
+    terms(&mut roff, "KEY LIST FORMATS", formats);
+    terms(&mut roff, "ENVIRONMENT", variables);
+    let files = FILES.map(|(name, text)| (name.to_owned(), text.to_owned()));
+    terms(&mut roff, "FILES", files);
     // Line breaks are kept; the library would join the lines into one paragraph.
     for section in appendix.iter().flat_map(|text| text.split("\n\n")) {
         let (heading, lines) = section.split_once('\n').unwrap_or((section, ""));

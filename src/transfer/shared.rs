@@ -8,6 +8,7 @@ use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
 use super::limit::{Limit, OnStep};
+use super::rates::Rates;
 use super::stragglers::Stragglers;
 use crate::meter::Meter;
 use crate::options::{Job, VerifyMode};
@@ -29,6 +30,10 @@ pub struct TransferOptions {
     pub max_attempts: NonZeroU32,
     /// How long nothing may get through before the run ends.
     pub max_outage: Duration,
+    /// Most requests per second.
+    pub rps: Option<NonZeroU32>,
+    /// Most bytes of bodies per second.
+    pub bwlimit: Option<NonZeroU64>,
     /// Failed keys after which the run ends.
     pub max_failures: Option<NonZeroU64>,
 }
@@ -41,6 +46,7 @@ pub struct Shared {
     pub paths: PathRules,
     pub options: TransferOptions,
     pub limit: Limit,
+    pub rates: Rates,
     pub meter: Arc<Meter>,
     pub stop: Arc<Stop>,
     pub stragglers: Stragglers,

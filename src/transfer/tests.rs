@@ -8,7 +8,7 @@ use bytes::Bytes;
 use tokio::sync::Semaphore;
 
 use super::{
-    End, Finished, Getter, Limit, ListEnd, Observer, ObserverError, Shared, Stragglers,
+    End, Finished, Getter, Limit, ListEnd, Observer, ObserverError, Rates, Shared, Stragglers,
     TransferOptions, download_all, object,
 };
 use crate::etag::ETag;
@@ -121,9 +121,12 @@ fn rig(
             verify: VerifyMode::Auto,
             max_attempts: 3.try_into().unwrap(),
             max_outage: Duration::from_secs(5),
+            rps: None,
+            bwlimit: None,
             max_failures: None,
         },
         limit: Limit::fixed(concurrency.try_into().unwrap()),
+        rates: Rates::default(),
         meter,
         stop: Arc::default(),
         stragglers: Stragglers::default(),

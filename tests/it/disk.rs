@@ -95,13 +95,22 @@ fn optional_steps_that_the_file_system_refuses_are_a_warning_each_and_every_file
     server.put_patterns(["a", "b", "d/c"], 1_000);
     server.put_patterns(["large", "d/large"], large);
     for (calls, errors, expected) in [
-        ("flock", ["ENOLCK", "EINVAL"], "cannot lock"),
-        ("utimensat", ["EPERM", "ENOSYS"], "cannot set the time"),
-        ("fallocate", ["EINTR", "EPERM"], "cannot reserve room"),
+        ("flock", ["error=ENOLCK", "error=EINVAL"], "cannot lock"),
+        // Refused, and ignored without an error.
+        (
+            "utimensat",
+            ["error=EPERM", "retval=0"],
+            "cannot set the time",
+        ),
+        (
+            "fallocate",
+            ["error=EINTR", "error=EPERM"],
+            "cannot reserve room",
+        ),
     ] {
         for error in errors {
             let folder = tempfile::tempdir().unwrap();
-            let injection = format!("inject={calls}:error={error}");
+            let injection = format!("inject={calls}:{error}");
             let Some(run) = with_faults(&server, folder.path(), &["-e", &injection]) else {
                 return;
             };

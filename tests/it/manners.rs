@@ -69,7 +69,7 @@ fn a_quiet_run_that_goes_well_is_silent() {
 }
 
 #[test]
-fn sync_flushes_before_success_is_told() {
+fn a_run_with_sync_succeeds_where_the_disk_can_be_flushed() {
     let keys = keys(5);
     let server = server(&keys, 100);
     let run = run(&server, &keys, &["--sync"]);

@@ -75,11 +75,33 @@ fn man_page_shows_options_variables_and_exit_codes() {
         "URLs contain the bucket name",
         ".SH \"EXIT STATUS\"",
         ".SH EXAMPLES",
+        ".SH \"KEY LIST FORMATS\"\n.TP\n\\fBauto\\fR",
+        "\\fBaws\\-s3\\-ls\\fR",
+        ".SH ENVIRONMENT\n.TP\n\\fBS3PULL_BUCKET\\fR",
+        "AWS_PROFILE",
+        ".SH FILES\n.TP\n\\fBs3pull\\-failed.csv\\fR",
         "s3pull completions SHELL",
     ] {
         assert!(page.contains(shown), "{shown}: {page}");
     }
     assert!(!page.contains('`'), "a bare backtick is shown as a quote");
+}
+
+#[test]
+fn fish_completes_the_commands_and_their_values_besides_the_options() {
+    let run = S3pull::new().args(["completions", "fish"]).run().expect(0);
+    for line in [
+        "complete -c s3pull -n __fish_is_first_arg -f -a man -d 'Print the man page'",
+        "complete -c s3pull -n __fish_is_first_arg -f -a completions -d 'Print completions for a shell'",
+        "complete -c s3pull -n \"__fish_seen_subcommand_from completions\" -f -a \"bash elvish fish powershell zsh\"",
+    ] {
+        assert!(
+            run.stdout.lines().any(|printed| printed == line),
+            "{line}: {}",
+            run.stdout
+        );
+    }
+    assert!(run.stdout.contains("-l if-exists"), "{}", run.stdout);
 }
 
 #[test]

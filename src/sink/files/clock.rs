@@ -3,9 +3,9 @@
 use std::io;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use cap_std::fs::{Dir, Metadata};
+use cap_std::fs::Dir;
 
-use super::sys;
+use super::sys::{self, changed};
 
 /// How often the clock is looked at, and how long it is waited in between: two ticks of the slowest kernel's (100 Hz).
 const MAX_LOOKS: u32 = 20;
@@ -61,28 +61,12 @@ pub fn is_before(changed: SystemTime, run_start: SystemTime) -> bool {
         .is_some_and(|latest| latest < run_start)
 }
 
-/// When the file was changed for the last time, by the file system's clock: its ctime; or its time of birth, if that is
-/// later, since FAT shows in place of a ctime the time that a program gave the file.
-#[cfg(unix)]
-pub fn changed(metadata: &Metadata) -> SystemTime {
-    use cap_std::fs::MetadataExt;
-    let since_1970 = Duration::new(
-        metadata.ctime().try_into().unwrap_or_default(),
-        metadata.ctime_nsec().try_into().unwrap_or_default(),
-    );
-    // No file system's clock is that far off.
-    let changed = UNIX_EPOCH.checked_add(since_1970).unwrap_or(UNIX_EPOCH);
-    metadata
-        .created()
-        .map_or(changed, |created| changed.max(created.into_std()))
-}
-
-/// As near to it as it goes: the time of birth, which is that of the partial file.
-#[cfg(not(unix))]
-pub fn changed(metadata: &Metadata) -> SystemTime {
-    metadata
-        .created()
-        .map_or(UNIX_EPOCH, cap_std::time::SystemTime::into_std)
+/// Whether a file does not have the time that it was given, beyond what file systems cut off.
+pub fn is_other_time(found: SystemTime, given: SystemTime) -> bool {
+    let apart = found
+        .duration_since(given)
+        .unwrap_or_else(|earlier| earlier.duration());
+    apart >= COARSEST_STEP
 }
 
 #[cfg(test)]
@@ -104,6 +88,15 @@ mod tests {
             assert!(is_before(before, start) && !is_before(after, start), "{n}");
         }
         assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 40);
+    }
+
+    #[test]
+    fn a_time_that_was_cut_off_is_the_one_that_was_given() {
+        let at = |seconds, nanos| UNIX_EPOCH + Duration::new(seconds, nanos);
+        for found in [at(100, 7), at(100, 0), at(99, 0), at(98, 8), at(101, 0)] {
+            assert!(!is_other_time(found, at(100, 7)));
+        }
+        assert!(is_other_time(at(102, 7), at(100, 7)) && is_other_time(at(98, 7), at(100, 7)));
     }
 
     #[test]

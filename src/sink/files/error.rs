@@ -35,6 +35,14 @@ pub enum LocalError {
         source: io::Error,
     },
     #[error(
+        "the folder is full: cannot {action} `{path}`: {source}, although the disk has room: ext4 takes only so many names per folder; use more folders, or a file system with ext4's feature `large_dir`"
+    )]
+    FolderFull {
+        action: &'static str,
+        path: String,
+        source: io::Error,
+    },
+    #[error(
         "the output folder is gone: cannot {action} `{path}`: {source}; do not remove it while s3pull runs"
     )]
     Gone {
@@ -65,6 +73,17 @@ fn how_much_is_free(free: Option<u64>, needed: Option<u64>) -> String {
     }
 }
 
+/// Whether `action` adds a name to a folder.
+fn takes_a_name(action: &str) -> bool {
+    [
+        "create",
+        "make a journal for",
+        "make the folder",
+        "put in place",
+    ]
+    .contains(&action)
+}
+
 impl LocalError {
     /// An error of doing `action` at `path`, in or below `folder`.
     pub(super) fn io(folder: &Dir, action: &'static str, path: &str, source: io::Error) -> Self {
@@ -79,6 +98,13 @@ impl LocalError {
             _ if leads_out(&source) => Self::Conflict(format!(
                 "`{shown}` leads out of the output folder through a symlink"
             )),
+            ErrorKind::StorageFull if takes_a_name(action) && sys::is_index_full(folder) => {
+                Self::FolderFull {
+                    action,
+                    path: shown.to_string(),
+                    source,
+                }
+            }
             ErrorKind::QuotaExceeded => Self::Quota {
                 action,
                 path: shown.to_string(),
@@ -88,7 +114,7 @@ impl LocalError {
                 action,
                 path: shown.to_string(),
                 source,
-                free: free_bytes(folder),
+                free: sys::free_bytes(folder),
                 needed: None,
             },
             _ if sys::is_loop(&source) => {
@@ -152,6 +178,8 @@ impl LocalError {
             Self::Full { .. } => (ErrorCode::DiskFull, Class::Fatal),
             // A smaller object, or one of another folder's project, may still fit.
             Self::Quota { .. } => (ErrorCode::DiskFull, Class::Permanent),
+            // Other folders have room.
+            Self::FolderFull { .. } => (ErrorCode::WriteFailed, Class::Permanent),
             Self::Gone { .. } => (ErrorCode::OutputFolderGone, Class::Fatal),
             Self::NotPutInPlace { error, .. } => error.meaning(),
             Self::Io { source, .. } => match source.kind() {
@@ -189,15 +217,4 @@ impl From<NoPath> for Failure {
 /// Whether it is the sandbox's own refusal: no system call failed.
 pub(super) fn leads_out(error: &io::Error) -> bool {
     error.kind() == ErrorKind::PermissionDenied && error.raw_os_error().is_none()
-}
-
-#[cfg(unix)]
-pub(super) fn free_bytes(folder: &Dir) -> Option<u64> {
-    let state = rustix::fs::fstatvfs(folder).ok()?;
-    Some(state.f_bavail * state.f_frsize)
-}
-
-#[cfg(not(unix))]
-pub(super) fn free_bytes(_: &Dir) -> Option<u64> {
-    None
 }

@@ -102,9 +102,9 @@ pub fn take(folder: &Dir, name: &str, if_found: Found, in_use: &InUse) -> Result
         }
         let is_new = opened == Opened::Made && metadata.len() == 0 && sys::has_one_name(&metadata);
         has_predecessor |= !is_new;
-        // A file that another process may write to without a lock gets out of its way. (Windows keeps the name of a
-        // removed file until it is closed.)
-        let may_reuse = if_found == Found::Resume || unlocked.is_none() || cfg!(windows);
+        // A file that another process may write to without a lock gets out of its way.
+        let may_reuse =
+            if_found == Found::Resume || unlocked.is_none() || sys::KEEPS_NAMES_OF_REMOVED;
         if is_new || may_reuse && is_reusable(folder, &metadata, opened)? {
             return Ok(Taken {
                 file,

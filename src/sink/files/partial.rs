@@ -176,10 +176,14 @@ impl PartialFile {
     /// # Errors
     /// When something that must not be replaced is at the final path, or the file system refuses.
     pub fn commit(&self, modified: Option<SystemTime>) -> Result<(), LocalError> {
-        if let Some(Err(error)) = modified.map(|time| sys::set_times(&self.file, time)) {
-            // It is verified: no reason to lose it.
-            self.warn(OptionalStep::SetTimes, &error);
-        }
+        let modified = modified.filter(|&time| match sys::set_times(&self.file, time) {
+            Ok(()) => true,
+            Err(error) => {
+                // It is verified: no reason to lose it.
+                self.warn(OptionalStep::SetTimes, &error);
+                false
+            }
+        });
         let (folder, name) = (&self.folder, &self.partial_name);
         // Under the name of an unlocked file there may be another process's by now.
         if self.unlocked.is_some() && !self.is_still_named()? {
@@ -190,7 +194,12 @@ impl PartialFile {
             None => replace(folder, name, &self.path).map(|()| Put::Renamed)?,
         };
         match put {
-            Put::Renamed => self.leave(),
+            Put::Renamed => {
+                self.leave();
+                if let (Some(commits), Some(time)) = (&self.commits, modified) {
+                    commits.check_time(folder, &self.path, time);
+                }
+            }
             Put::SameWasThere => self.forget(),
             Put::Refused(error) => {
                 self.forget();
@@ -340,6 +349,7 @@ fn without_action(error: LocalError) -> io::Error {
         LocalError::Io { source, .. }
         | LocalError::Full { source, .. }
         | LocalError::Quota { source, .. }
+        | LocalError::FolderFull { source, .. }
         | LocalError::Gone { source, .. } => source,
         LocalError::NotPutInPlace { error, .. } => without_action(*error),
         LocalError::Conflict(message) => io::Error::other(message),

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use cap_std::ambient_authority;
 use cap_std::fs::Dir;
 
-use super::error::{LocalError, free_bytes};
+use super::error::LocalError;
 use super::output::OutputFolder;
 use super::path::LocalPath;
 use super::path::name::NameLimit;
@@ -127,7 +127,7 @@ impl Preview {
             };
             Dir::open_ambient_dir(folder, ambient_authority()).ok()
         });
-        free_bytes(&nearest?)
+        sys::free_bytes(&nearest?)
     }
 }
 

@@ -10,17 +10,18 @@
 use std::fs::File;
 use std::io::{self, ErrorKind};
 use std::sync::Mutex;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::time::SystemTime;
 
 use cap_std::fs::{Dir, Metadata, OpenOptions};
 
-use super::clock::{changed, is_ahead, is_before, run_start};
+use super::clock::{is_ahead, is_before, is_other_time, run_start};
 use super::error::LocalError;
 use super::lock::InUse;
 use super::path::LocalPath;
 use super::path::name::NameLimit;
 use super::sys;
-use super::warnings::Warnings;
+use super::warnings::{OptionalStep, Warnings};
 use crate::locks::lock;
 use crate::open_files;
 
@@ -38,6 +39,8 @@ pub struct Commits {
     pub in_use: InUse,
     pub warnings: Warnings,
     pub name_limit: NameLimit,
+    /// Whether a file's time was looked at: the first one's says what the file system does with all of them.
+    has_seen_time: AtomicBool,
 }
 
 /// What became of a partial file.
@@ -68,6 +71,7 @@ impl Commits {
             kept: Mutex::default(),
             in_use: InUse::default(),
             warnings: Warnings::default(),
+            has_seen_time: AtomicBool::default(),
         }
     }
 
@@ -79,6 +83,7 @@ impl Commits {
             kept: Mutex::default(),
             in_use: InUse::default(),
             warnings: Warnings::default(),
+            has_seen_time: AtomicBool::default(),
         }
     }
 
@@ -128,6 +133,19 @@ impl Commits {
         }
     }
 
+    /// Looks once per run whether a file has the time that it was `given`: some file systems ignore it without an error.
+    pub fn check_time(&self, folder: &Dir, path: &LocalPath, given: SystemTime) {
+        if self.has_seen_time.swap(true, Relaxed) {
+            return;
+        }
+        let found = sys::symlink_metadata(folder, path.name()).and_then(|file| file.modified());
+        if found.is_ok_and(|found| is_other_time(found.into_std(), given)) {
+            let error = io::Error::other("the file system ignores it");
+            let (warnings, path) = (&self.warnings, path.as_str());
+            warnings.refused(OptionalStep::SetTimes, path, &error);
+        }
+    }
+
     fn in_the_way(
         &self,
         folder: &Dir,
@@ -147,7 +165,7 @@ impl Commits {
         if kept.iter().any(|kept| sys::is_same_file(kept, &metadata)) {
             return Ok(InTheWay::Kept);
         }
-        let changed = changed(&metadata);
+        let changed = sys::changed(&metadata);
         if is_before(changed, self.run_start) || is_ahead(changed, folder) {
             return Ok(InTheWay::Old);
         }

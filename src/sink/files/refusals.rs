@@ -66,6 +66,41 @@ fn times_that_cannot_be_set_lose_no_file() {
 }
 
 #[test]
+fn a_file_system_that_ignores_times_is_told_of_once() {
+    let folder = tempfile::tempdir().unwrap();
+    let run = Run::new(folder.path());
+    let files = ["a", "b"].map(|name| folder.path().join(name));
+    let _faults = inject(move |call| {
+        if call == Call::LookAtLink {
+            for file in files
+                .iter()
+                .filter_map(|file| std::fs::File::open(file).ok())
+            {
+                file.set_modified(SystemTime::now()).unwrap();
+            }
+        }
+        Ok(())
+    });
+    run.put("a", "a").unwrap();
+    run.put("b", "b").unwrap();
+    run.warned(&["cannot set the time of `a`: the file system ignores it"]);
+}
+
+#[test]
+fn a_time_that_was_kept_or_cannot_be_looked_at_is_no_reason_for_a_warning() {
+    for errno in [None, Some(Errno::IO)] {
+        let folder = tempfile::tempdir().unwrap();
+        let run = Run::new(folder.path());
+        let _faults = inject(move |call| match (call, errno) {
+            (Call::LookAtLink, Some(errno)) => Err(errno.into()),
+            _ => Ok(()),
+        });
+        let _ = run.put("a", "a");
+        run.warned(&[]);
+    }
+}
+
+#[test]
 fn both_times_are_set() {
     let folder = tempfile::tempdir().unwrap();
     let before = SystemTime::now();

@@ -3,6 +3,7 @@
 
 use std::pin::Pin;
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::{Buf, Bytes};
 
@@ -14,6 +15,9 @@ use crate::outcome::{Class, ErrorCode, Failure, Sign};
 use crate::s3::{Body, GetError, GetResponse};
 use crate::transfer::retry::{PROGRESS, Round};
 use crate::transfer::shared::Broken;
+
+/// How long a body may be left alone before it is no fault of the object's that it breaks.
+const LONG_WAIT: Duration = Duration::from_secs(1);
 
 /// Reads from a position to an end.
 #[derive(Debug)]
@@ -277,7 +281,12 @@ impl Reader {
                         message,
                     ))
                 }
-                _ => Ok(Some(bytes)),
+                _ => {
+                    let waited = self.request.shared.rates.received(bytes.len()).await;
+                    // The server may take that for a client that is gone.
+                    self.is_stale |= waited > LONG_WAIT;
+                    Ok(Some(bytes))
+                }
             };
         }
     }

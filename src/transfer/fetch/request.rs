@@ -342,6 +342,7 @@ impl Request {
     ) -> Result<GetResponse, GetError> {
         let version_id = self.entry.version_id.as_deref();
         let range = part.as_ref().map(|part| part.range.clone());
+        self.shared.rates.request().await;
         let started = Instant::now();
         let request = GetRequest {
             method,

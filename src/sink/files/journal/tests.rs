@@ -77,6 +77,20 @@ fn a_file_without_a_finished_part_is_removed() {
 }
 
 #[test]
+fn what_was_discarded_is_not_resumed() {
+    let folder = tempfile::tempdir().unwrap();
+    let (file, _) = open(folder.path(), &identity());
+    write_part(&file, 0);
+    file.discard();
+    drop(file);
+    assert!(names(folder.path()).is_empty());
+    let (_new, done) = open(folder.path(), &identity());
+    assert_eq!(done, []);
+}
+
+// Windows keeps the name of a removed file until it is closed.
+#[cfg(unix)]
+#[test]
 fn a_discarded_file_is_gone_at_once_and_a_new_one_begins() {
     let folder = tempfile::tempdir().unwrap();
     let (file, _) = open(folder.path(), &identity());

@@ -405,7 +405,9 @@ mod tests {
             if let Ok(path) = on(platform, &key) {
                 let segments: Vec<_> = path.as_str().split('/').collect();
                 proptest::prop_assert!(segments.iter().all(|segment| !matches!(*segment, "" | "." | "..")));
-                proptest::prop_assert!(std::path::Path::new(path.as_str()).is_relative());
+                // What is a name on Unix may be a drive on Windows.
+                let is_judged_here = cfg!(unix) || platform == Platform::Windows;
+                proptest::prop_assert!(!is_judged_here || std::path::Path::new(path.as_str()).is_relative());
                 // Distinct keys give distinct paths: the key is the path, but for the folder's slash.
                 let slash = if path.is_folder() { "/" } else { "" };
                 proptest::prop_assert_eq!(format!("{}{slash}", path.as_str()), key);

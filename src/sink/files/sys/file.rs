@@ -4,7 +4,7 @@ use std::fs::{File, FileTimes, TryLockError};
 #[cfg(unix)]
 use std::io::IoSlice;
 use std::io::{self, ErrorKind, Write};
-use std::time::SystemTime;
+use std::time::{SystemTime, UNIX_EPOCH};
 
 use bytes::Bytes;
 use cap_std::fs::Metadata;
@@ -217,4 +217,53 @@ pub fn has_one_name(file: &std::fs::Metadata) -> bool {
 #[cfg(not(unix))]
 pub fn has_one_name(_: &std::fs::Metadata) -> bool {
     true
+}
+
+/// When the file was changed for the last time, by the file system's clock: its ctime; or its time of birth, if that is
+/// later, since FAT shows in place of a ctime the time that a program gave the file.
+#[cfg(unix)]
+pub fn changed(metadata: &Metadata) -> SystemTime {
+    use std::time::Duration;
+
+    use cap_std::fs::MetadataExt;
+    let since_1970 = Duration::new(
+        metadata.ctime().try_into().unwrap_or_default(),
+        metadata.ctime_nsec().try_into().unwrap_or_default(),
+    );
+    // No file system's clock is that far off.
+    let changed = UNIX_EPOCH.checked_add(since_1970).unwrap_or(UNIX_EPOCH);
+    metadata
+        .created()
+        .map_or(changed, |created| changed.max(created.into_std()))
+}
+
+/// As near to it as it goes: the time of birth, which is that of the partial file.
+#[cfg(not(unix))]
+pub fn changed(metadata: &Metadata) -> SystemTime {
+    metadata
+        .created()
+        .map_or(UNIX_EPOCH, cap_std::time::SystemTime::into_std)
+}
+
+#[cfg(all(test, unix))]
+mod tests {
+    use cap_std::ambient_authority;
+    use cap_std::fs::Dir;
+
+    use super::*;
+
+    #[test]
+    fn one_file_under_two_names_is_one_and_two_files_of_one_device_are_two() {
+        let folder = tempfile::tempdir().unwrap();
+        let dir = Dir::open_ambient_dir(folder.path(), ambient_authority()).unwrap();
+        for name in ["one", "other"] {
+            dir.write(name, "same").unwrap();
+        }
+        dir.hard_link("one", &dir, "linked").unwrap();
+        let one = folder.path().join("one").metadata().unwrap();
+        let other = folder.path().join("other").metadata().unwrap();
+        assert!(is_same_file(&one, &dir.metadata("linked").unwrap()));
+        assert!(!is_same_file(&one, &dir.metadata("other").unwrap()));
+        assert_ne!(file_id(&one), file_id(&other));
+    }
 }

@@ -35,7 +35,28 @@ pub fn rename_to_free(_: &Dir, _: &str, _: &str) -> io::Result<()> {
 pub fn rename(folder: &Dir, from: &str, to: &str) -> io::Result<()> {
     #[cfg(test)]
     before(Call::Rename)?;
-    folder.rename(from, folder, to)
+    folder
+        .rename(from, folder, to)
+        .map_err(|error| said_of_folder(folder, to, error))
+}
+
+#[cfg(unix)]
+fn said_of_folder(_: &Dir, _: &str, error: io::Error) -> io::Error {
+    error
+}
+
+/// Windows says "access is denied" where a folder has the name.
+#[cfg(not(unix))]
+fn said_of_folder(folder: &Dir, to: &str, error: io::Error) -> io::Error {
+    let is_folder = || {
+        folder
+            .symlink_metadata(to)
+            .is_ok_and(|there| there.is_dir())
+    };
+    if error.kind() == ErrorKind::PermissionDenied && is_folder() {
+        return ErrorKind::IsADirectory.into();
+    }
+    error
 }
 
 /// What something that is not a file is, in a word or two.
@@ -128,6 +149,9 @@ pub fn is_loop(_: &io::Error) -> bool {
     false
 }
 
+/// Whether a removed file keeps its name until it is closed.
+pub const KEEPS_NAMES_OF_REMOVED: bool = cfg!(windows);
+
 /// Removes the file `name`, if it is still there.
 pub fn remove(folder: &Dir, name: &str) -> io::Result<()> {
     #[cfg(test)]
@@ -187,6 +211,43 @@ pub fn name_limit(_: &Dir) -> NameLimit {
     NameLimit::default()
 }
 
+/// Bytes that this user may still write to the folder's file system.
+#[cfg(unix)]
+pub fn free_bytes(folder: &Dir) -> Option<u64> {
+    let state = rustix::fs::fstatvfs(folder).ok()?;
+    Some(state.f_bavail * state.f_frsize)
+}
+
+#[cfg(not(unix))]
+pub fn free_bytes(_: &Dir) -> Option<u64> {
+    None
+}
+
+/// Whether a folder that took no name is full itself: that is so if its file system is ext4, whose folders hold some
+/// ten million names unless it has the feature `large_dir`, and has room otherwise. (A full disk is the same error.)
+#[cfg(target_os = "linux")]
+pub fn is_index_full(folder: &Dir) -> bool {
+    use rustix::fs::{fstatfs, fstatvfs};
+    let (Ok(kind), Ok(state)) = (fstatfs(folder), fstatvfs(folder)) else {
+        return false;
+    };
+    is_ext4_with_room(kind.f_type, state.f_bavail * state.f_frsize, state.f_favail)
+}
+
+#[cfg(target_os = "linux")]
+fn is_ext4_with_room(magic: rustix::fs::FsWord, free_bytes: u64, free_files: u64) -> bool {
+    /// `EXT4_SUPER_MAGIC` of linux/magic.h.
+    const EXT4: rustix::fs::FsWord = 0xEF53;
+    /// What a new file and more of its folder's index take, and some others of the same moment.
+    const ROOM: u64 = 1024 * 1024;
+    magic == EXT4 && free_bytes >= ROOM && free_files > 0
+}
+
+#[cfg(not(target_os = "linux"))]
+pub fn is_index_full(_: &Dir) -> bool {
+    false
+}
+
 /// Has the folder's file system write everything to its disk, and waits for it.
 #[cfg(any(target_os = "linux", target_os = "android"))]
 pub fn flush(folder: &Dir) -> io::Result<()> {
@@ -232,4 +293,18 @@ fn make_nameless(folder: &Dir) -> io::Result<cap_std::fs::File> {
 #[cfg(not(target_os = "linux"))]
 fn make_nameless(_: &Dir) -> io::Result<cap_std::fs::File> {
     Err(ErrorKind::Unsupported.into())
+}
+
+#[cfg(all(test, target_os = "linux"))]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_ext4_with_bytes_and_files_to_spare_has_a_full_index() {
+        let (ext4, tmpfs) = (0xEF53, 0x0102_1994);
+        assert!(is_ext4_with_room(ext4, 1 << 20, 1));
+        assert!(!is_ext4_with_room(ext4, (1 << 20) - 1, 1));
+        assert!(!is_ext4_with_room(ext4, 1 << 20, 0));
+        assert!(!is_ext4_with_room(tmpfs, 1 << 40, 1 << 40));
+    }
 }
