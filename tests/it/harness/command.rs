@@ -53,6 +53,10 @@ impl S3pull {
             .env("AWS_ACCESS_KEY_ID", ACCESS_KEY)
             .env("AWS_SECRET_ACCESS_KEY", SECRET_KEY)
             .env("AWS_EC2_METADATA_DISABLED", "true");
+        // Windows finds its network by it.
+        if let Some(root) = std::env::var_os("SystemRoot") {
+            command.env("SystemRoot", root);
+        }
         // So that the whole suite can be run with the SDK's way of making requests.
         if let Some(signer) = std::env::var_os("S3PULL_SIGNER") {
             command.env("S3PULL_SIGNER", signer);
@@ -265,12 +269,8 @@ fn collect(root: &Path, folder: &Path, files: &mut BTreeMap<String, Vec<u8>>) {
         if path.is_dir() {
             collect(root, &path, files);
         } else {
-            let name = path
-                .strip_prefix(root)
-                .unwrap()
-                .to_str()
-                .unwrap()
-                .to_owned();
+            let name = path.strip_prefix(root).unwrap().to_str().unwrap();
+            let name = name.replace(std::path::MAIN_SEPARATOR, "/");
             files.insert(name, std::fs::read(&path).unwrap());
         }
     }
