@@ -354,7 +354,8 @@ pub struct Cli {
 
     /// Print one line per object
     ///
-    /// How each list is read is printed too. `-vv` also prints one line per request.
+    /// How each list is read is printed too. `-vv` also prints one line per request, and each number of GETs in flight that
+    /// is tried.
     #[arg(short, long, action = ArgAction::Count, help_heading = REPORT)]
     pub verbose: u8,
 

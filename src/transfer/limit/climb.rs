@@ -280,7 +280,7 @@ impl Climb {
         }
         if !window.is_filled() {
             let before = before.map_or(0.0, |before| float(before.n));
-            let n = (1.1 * window.in_use).max(float(FLOOR)).max(before);
+            let n = (1.1 * window.in_use).max(float(START)).max(before);
             return self.hold(whole(n), now, 0.0);
         }
         let levels = std::mem::take(levels);

@@ -193,10 +193,11 @@ impl Governor {
             return;
         }
         let now = now.saturating_duration_since(self.started);
-        if self.pace.throttled(round == self.round, n_answered, now) {
+        let n_rounds_ago = self.round.saturating_sub(round);
+        if self.pace.throttled(n_rounds_ago, n_answered, now) {
             self.round += 1;
-            self.n_permits = self.n_permits.min(self.pace.n_permits());
         }
+        self.n_permits = self.n_permits.min(self.pace.n_permits());
     }
 
     /// Takes a reading. Returns the new number in flight, where the climb asks for one.

@@ -44,6 +44,8 @@ const MIN_INTERVAL: Duration = Duration::from_millis(4);
 /// last, and slowly from there on.
 const QUICKLY: (usize, f64) = (3, 0.8);
 const SLOWLY: (usize, f64) = (12, 0.96);
+/// The power of that factor doubles with each such step up to here, so that a limit that is gone is left behind soon.
+const MAX_HASTE: i32 = 8;
 
 /// The permits, as they follow the server's replies.
 #[derive(Debug)]
@@ -62,6 +64,10 @@ pub struct Pace {
     /// Of the current round of replies: the good ones before it, and the refusals in it.
     n_good_before: u64,
     n_refused: usize,
+    /// Permits that there were when they were halved last, zero where they were not; and refusals of that round. Those that
+    /// come after the halving tell how many requests the server took.
+    halved_at: usize,
+    n_refused_then: usize,
     /// Good replies at the last reading, and at the last step; when that was.
     n_good: u64,
     n_good_at_step: u64,
@@ -72,6 +78,8 @@ pub struct Pace {
     interval: Duration,
     /// The one at which the server refused last.
     refused_interval: Duration,
+    /// The power of the factor by which it is shortened next.
+    haste: i32,
     /// Good replies of the last second or two, by which the server's rate is known.
     rate: Rate,
     throttling: Throttling,
@@ -140,12 +148,15 @@ impl Pace {
             step_beyond: 1,
             n_good_before: 0,
             n_refused: 0,
+            halved_at: 0,
+            n_refused_then: 0,
             n_good: 0,
             n_good_at_step: 0,
             stepped: Duration::ZERO,
             n_answered: 0,
             interval: Duration::ZERO,
             refused_interval: Duration::ZERO,
+            haste: 1,
             rate: Rate::default(),
             throttling: Throttling {
                 n_replies: 0,
@@ -190,11 +201,15 @@ impl Pace {
         self.n_permits = self.n_permits.min(max);
     }
 
-    /// A refusal, at `now` since the start, after `n_good` good replies in all. The one of its round that makes them too many
-    /// to be chance lowers the permits; returns whether it did.
-    pub fn throttled(&mut self, is_of_this_round: bool, n_good: u64, now: Duration) -> bool {
+    /// A refusal, at `now` since the start, after `n_good` good replies in all, of a request that began before the last
+    /// `n_rounds_ago` times that the permits were lowered. The one of its round that makes them too many to be chance
+    /// begins a new round with fewer permits; returns whether it did.
+    pub fn throttled(&mut self, n_rounds_ago: u64, n_good: u64, now: Duration) -> bool {
         self.throttling.n_replies += 1;
-        if !is_of_this_round {
+        if n_rounds_ago > 0 {
+            if n_rounds_ago == 1 {
+                self.refused_too();
+            }
             return false;
         }
         let n_replies = n_good.saturating_sub(self.n_good_before) + self.n_refused as u64;
@@ -205,7 +220,9 @@ impl Pace {
         if self.n_refused < self.n_that_count() {
             return false;
         }
+        let n_refused = self.n_refused;
         (self.n_good_before, self.n_refused, self.n_answered) = (n_good, 0, 0);
+        self.haste = 1;
         (self.n_good_at_step, self.stepped) = (n_good, now);
         if !self.interval.is_zero() {
             self.refused_interval = self.interval;
@@ -219,8 +236,10 @@ impl Pace {
         } else {
             self.refused_at = self.n_permits;
             let n_left = if self.is_limit_known {
+                self.halved_at = 0;
                 self.n_permits * QUICK_UP_TO / EIGHTHS
             } else {
+                (self.halved_at, self.n_refused_then) = (self.n_permits, n_refused);
                 self.n_permits / 2
             };
             self.n_permits = n_left.max(1);
@@ -228,6 +247,22 @@ impl Pace {
         (self.is_starting, self.is_limit_known, self.step_beyond) = (false, false, 1);
         self.throttling.lowest = self.throttling.lowest.min(self.n_permits);
         true
+    }
+
+    /// A refusal of the round whose first ones halved the permits. Half is still too many where the server took fewer of
+    /// that round's requests: without this, a server that takes one request would refuse as many again while they are halved
+    /// to one.
+    fn refused_too(&mut self) {
+        if self.halved_at == 0 || !self.interval.is_zero() {
+            return;
+        }
+        self.n_refused_then += 1;
+        let n_taken = self.halved_at.saturating_sub(self.n_refused_then).max(1);
+        if n_taken < self.n_permits {
+            self.n_permits = n_taken;
+            self.refused_at = (n_taken * EIGHTHS).div_ceil(QUICK_UP_TO).max(2);
+            self.throttling.lowest = self.throttling.lowest.min(n_taken);
+        }
     }
 
     /// How many refusals in a round are more than chance.
@@ -271,7 +306,10 @@ impl Pace {
             } else {
                 Duration::ZERO
             };
-            self.interval = self.interval.mul_f64(factor).max(shortest);
+            self.interval = self.interval.mul_f64(factor.powi(self.haste)).max(shortest);
+            if !is_quick {
+                self.haste = (2 * self.haste).min(MAX_HASTE);
+            }
         }
         if self.interval < MIN_INTERVAL {
             self.interval = Duration::ZERO;
@@ -328,7 +366,7 @@ mod tests {
     /// As many refusals of this round.
     fn refused(pace: &mut Pace, n: usize, now: Duration) -> usize {
         (0..n)
-            .filter(|_| pace.throttled(true, pace.n_good, now))
+            .filter(|_| pace.throttled(0, pace.n_good, now))
             .count()
     }
 
@@ -391,13 +429,18 @@ mod tests {
     }
 
     #[test]
-    fn refusals_of_an_earlier_round_change_nothing() {
+    fn refusals_of_a_round_that_is_long_over_change_nothing() {
         let mut pace = Pace::new(32);
         refused(&mut pace, 3, Duration::ZERO);
         for _ in 0..100 {
-            assert!(!pace.throttled(false, 0, Duration::ZERO));
+            assert!(!pace.throttled(2, 0, Duration::ZERO));
         }
         assert_eq!((pace.n_permits(), pace.throttling().n_replies), (16, 103));
+        // Those of the round that was halved tell how many the server took: 32 less these.
+        for _ in 0..28 {
+            assert!(!pace.throttled(1, 0, Duration::ZERO));
+        }
+        assert_eq!(pace.n_permits(), 1);
     }
 
     #[test]

@@ -43,7 +43,7 @@ fn start(world: World, fixed: Option<usize>, total: usize, seed: u64) -> Run {
 /// The length of a run, in seconds; what is judged is its last third.
 fn end(scenario: &Scenario) -> f64 {
     if scenario.change.is_some() {
-        22.0
+        24.0
     } else {
         12.0
     }
@@ -51,7 +51,7 @@ fn end(scenario: &Scenario) -> f64 {
 
 fn goodput(run: &Run, scenario: &Scenario) -> f64 {
     let end = end(scenario);
-    run.samples.goodput(end * 2.0 / 3.0, end) / 1e6
+    run.samples.goodput(end - 5.0, end) / 1e6
 }
 
 /// Runs each scenario, and says of each that is not as it should be what is wrong with it.
@@ -159,6 +159,28 @@ fn a_server_with_a_rate_is_followed_in_time() {
                 );
                 assert!(used > 0.8 && run.samples.refused() < 0.15, "{shown}");
             }
+        }
+    }
+}
+
+#[test]
+fn a_short_run_against_a_low_rate_is_refused_little() {
+    for rate in [5.0, 20.0] {
+        for fixed in [Some(64), Some(256), None] {
+            let world = World {
+                rate,
+                burst: 0.5,
+                latency: 0.01,
+                ..World::default()
+            };
+            let mut run = start(world, fixed, 400, 1);
+            assert!(
+                run.until(400.0 / rate / 0.8),
+                "{rate}/s, {fixed:?}: {}",
+                run.n_done
+            );
+            let refused = run.samples.refused();
+            assert!(refused < 0.15, "{rate}/s, {fixed:?}: {refused:.3} refused");
         }
     }
 }
