@@ -99,6 +99,7 @@ async fn a_late_first_byte_is_asked_for_again_at_the_end_of_the_list() {
             0 => Reply::Gated(answered.clone(), Arc::clone(&never)),
             _ => whole(&answered),
         });
+        rig.shared.stragglers.answered(Duration::from_millis(10));
         if is_over {
             rig.shared.stragglers.list_is_over();
             assert_eq!(attempts(&soon(&rig).await), 1);
