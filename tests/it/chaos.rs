@@ -12,7 +12,13 @@ fn n_seeds() -> u64 {
     std::env::var("S3PULL_TEST_SEEDS").map_or(2, |n| n.parse().unwrap())
 }
 
+/// The one object that has a hundred parts.
+const IN_A_HUNDRED_PARTS: usize = 101;
+
 fn length(n: usize) -> usize {
+    if n == IN_A_HUNDRED_PARTS {
+        return (99 << 20) + 5;
+    }
     match n % 100 {
         0 => 3_000_000,
         1..10 => 100_000,

@@ -250,6 +250,9 @@ impl Reader {
                     self.ask_again(held);
                     continue;
                 }
+                Event::Answered((Err(error), _)) if error.code == ErrorCode::ObjectChanged => {
+                    return Err(error.into());
+                }
                 Event::Answered(answer) => {
                     self.switch_to(answer);
                     continue;
@@ -327,8 +330,8 @@ impl Reader {
         self.second = Some(Second { answer, start, end });
     }
 
-    /// Reads on from the second request's answer, if that is one. Nothing is charged for one that is not: the first
-    /// body is still there.
+    /// Reads on from the second request's answer, if that is good. Nothing is charged for one that is not: the first body
+    /// is still there.
     fn switch_to(&mut self, (answer, held): Answer) -> bool {
         if let Some((lane, _)) = &self.lane {
             lane.start_over();

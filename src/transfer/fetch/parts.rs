@@ -31,7 +31,7 @@ use crate::transfer::shared::Broken;
 
 /// How long the stream of the first GET waits, before a part that another GET asked for, for that GET's answer. Then it
 /// takes the part itself.
-const MAX_FRONT_WAIT: Duration = Duration::from_secs(1);
+const MAX_FRONT_WAIT: Duration = Duration::from_secs(3);
 
 /// How often the parts' paces are compared.
 const COMPARE_INTERVAL: Duration = Duration::from_millis(250);

@@ -91,6 +91,21 @@ async fn help_that_is_refused_changes_nothing() {
 }
 
 #[tokio::test]
+async fn help_that_shows_another_object_starts_over() {
+    let (old, new) = (object_of(10, 1), object_of(10, 2));
+    let answered = (old, new.clone());
+    let rig = rig(4, move |n, range| match range {
+        Some(range) if n == 2 => hanging(&answered.0, range),
+        None if n > 0 => whole(&answered.1),
+        Some(range) if range.start % PART as u64 != 0 => whole(&answered.1),
+        Some(_) if n > 11 => whole(&answered.1),
+        _ => whole(&answered.0),
+    });
+    assert_eq!(attempts(&soon(&rig).await), 2);
+    rig.has(&new);
+}
+
+#[tokio::test]
 async fn a_late_first_byte_is_asked_for_again_at_the_end_of_the_list() {
     for is_over in [true, false] {
         let object = object_of(1, 1);
@@ -99,6 +114,7 @@ async fn a_late_first_byte_is_asked_for_again_at_the_end_of_the_list() {
             0 => Reply::Gated(answered.clone(), Arc::clone(&never)),
             _ => whole(&answered),
         });
+        rig.shared.stragglers.answered(Duration::from_millis(10));
         if is_over {
             rig.shared.stragglers.list_is_over();
             assert_eq!(attempts(&soon(&rig).await), 1);
