@@ -49,6 +49,7 @@ pub mod fuzzing {
     pub use crate::source::{Filters, ListOptions, ListSource, parse_bytes};
 }
 
+use std::num::NonZeroUsize;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -136,17 +137,7 @@ async fn download(config: Config, place: RecordPlace) -> anyhow::Result<ExitCode
         let csv = config.failed.to_string_lossy();
         output.warnings().refused(OptionalStep::Lock, &csv, error);
     }
-    if budget.concurrency < config.transfer.concurrency {
-        report.warn(&format!(
-            "`--concurrency {}` does not fit into the limit of open files: going on with {} (`ulimit -n` raises it)",
-            config.transfer.concurrency, budget.concurrency
-        ));
-    }
-    if config.s3.trust == Trust::Everyone {
-        report.warn(
-            "`--no-verify-ssl`: certificates are not checked, so that anyone on the way can read and change what is downloaded",
-        );
-    }
+    warn_of_options(&report, &config, budget.concurrency);
     let signal = signal::listen(
         Arc::clone(&stop),
         OnSignal {
@@ -217,6 +208,21 @@ async fn download(config: Config, place: RecordPlace) -> anyhow::Result<ExitCode
         error,
         stopped_by: signal.name(),
     }))
+}
+
+/// Warns of options that do not hold, or that are dangerous.
+fn warn_of_options(report: &Report, config: &Config, concurrency: NonZeroUsize) {
+    if concurrency < config.transfer.concurrency {
+        report.warn(&format!(
+            "`--concurrency {}` does not fit into the limit of open files: going on with {concurrency} (`ulimit -n` raises it)",
+            config.transfer.concurrency
+        ));
+    }
+    if config.s3.trust == Trust::Everyone {
+        report.warn(
+            "`--no-verify-ssl`: certificates are not checked, so that anyone on the way can read and change what is downloaded",
+        );
+    }
 }
 
 /// Opens the folder that the files are in, or go to.
