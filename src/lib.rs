@@ -16,6 +16,7 @@
     expect(clippy::unwrap_used, reason = "a test that cannot continue must fail")
 )]
 
+mod check;
 pub mod cli;
 pub mod config;
 mod dry_run;
@@ -62,7 +63,7 @@ use config::Config;
 use exit_code::ExitCode;
 use meter::Meter;
 pub use options::Job;
-use options::{Check, CheckDepth, ProgressMode, Verbosity};
+use options::{Check, CheckDepth, IfExtra, ProgressMode, Verbosity};
 use outcome::{Failure, Sign};
 use report::{RecordPlace, RefusedPlace, Report, RunEnd};
 use s3::{ConnectError, Trust};
@@ -189,8 +190,24 @@ async fn download(config: Config, place: RecordPlace) -> anyhow::Result<ExitCode
         has_parts: true.into(),
         on_request: report.on_request(),
     });
-    let end = transfer::download_all(&shared, rows, &mut report).await;
-    let mut exit = exit(end, &signal, &meter);
+    let is_extra_wanted = matches!(
+        shared.options.job,
+        Job::Check(Check {
+            if_extra: IfExtra::Report,
+            ..
+        })
+    );
+    let mut exit = if is_extra_wanted {
+        let mut observer = check::Remembering::new(&mut report);
+        let end = transfer::download_all(&shared, rows, &mut observer).await;
+        let paths = observer.into_paths();
+        let is_whole = matches!(end, End::ListDone);
+        let exit = exit(end, &signal, &meter);
+        with_extra(exit, &shared, is_whole.then_some(&paths), &mut report)
+    } else {
+        let end = transfer::download_all(&shared, rows, &mut report).await;
+        exit(end, &signal, &meter)
+    };
     if config.sync && exit.is_ok() {
         exit = tokio::select! {
             flushed = flush(&shared.sink) => flushed.and(exit),
@@ -208,6 +225,26 @@ async fn download(config: Config, place: RecordPlace) -> anyhow::Result<ExitCode
         error,
         stopped_by: signal.name(),
     }))
+}
+
+/// The result of a check that came to the end of its list, with files that are of none of its rows, whose `paths` these are.
+fn with_extra(
+    exit: anyhow::Result<ExitCode>,
+    shared: &Shared,
+    paths: Option<&check::Paths>,
+    report: &mut Report,
+) -> anyhow::Result<ExitCode> {
+    let is_running = || shared.stop.phase() == Phase::Running;
+    match paths.filter(|_| is_running()) {
+        Some(paths) if exit.is_ok() => {
+            let n_extra = check::report_extra(&shared.sink, paths, report, is_running)?;
+            match exit {
+                Ok(ExitCode::Success) if n_extra > 0 => Ok(ExitCode::SomeKeysFailed),
+                exit => exit,
+            }
+        }
+        _ => exit,
+    }
 }
 
 /// Warns of options that do not hold, or that are dangerous.

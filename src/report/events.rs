@@ -60,6 +60,13 @@ struct ErrorEvent<'a> {
     request_id: Option<&'a str>,
 }
 
+/// A file that is of no row.
+#[derive(Serialize)]
+struct ExtraEvent<'a> {
+    r#type: &'static str,
+    path: &'a str,
+}
+
 /// What the run came to.
 #[derive(Serialize)]
 pub struct SummaryEvent<'a> {
@@ -78,6 +85,7 @@ pub struct SummaryEvent<'a> {
     pub verified: BTreeMap<String, u64>,
     pub throttled_replies: u64,
     pub bottleneck: Option<&'static str>,
+    pub extra: u64,
     pub failed_keys: Option<String>,
     pub list_complete: bool,
     pub exit_code: u8,
@@ -145,6 +153,18 @@ impl Events {
             list: name_of(&self.lists, place),
             line: place.line,
             ..ObjectEvent::of(entry, bucket.or(self.bucket.as_deref()), outcome)
+        };
+        print(&mut self.stdout, &mut self.line, &event)
+    }
+
+    /// A file that is of no row.
+    ///
+    /// # Errors
+    /// When stdout cannot be written to.
+    pub fn extra(&mut self, path: &str) -> io::Result<()> {
+        let event = ExtraEvent {
+            r#type: "extra",
+            path,
         };
         print(&mut self.stdout, &mut self.line, &event)
     }
@@ -252,6 +272,7 @@ impl<'a> SummaryEvent<'a> {
                 .collect(),
             throttled_replies: 0,
             bottleneck: None,
+            extra: 0,
             failed_keys: None,
             list_complete: true,
             exit_code: 0,
