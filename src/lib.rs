@@ -57,7 +57,7 @@ use std::time::Duration;
 
 use anyhow::Context as _;
 use tokio::runtime::Builder;
-use tokio::sync::oneshot;
+use tokio::sync::{mpsc, oneshot};
 
 use config::Config;
 use exit_code::ExitCode;
@@ -66,6 +66,7 @@ pub use options::Job;
 use options::{Check, CheckDepth, IfExtra, ProgressMode, Verbosity};
 use outcome::{Failure, Sign};
 use report::{RecordPlace, RefusedPlace, Report, RunEnd};
+use row::Row;
 use s3::{ConnectError, Trust};
 use signal::{OnSignal, Stopped};
 use sink::Sink;
@@ -190,24 +191,7 @@ async fn download(config: Config, place: RecordPlace) -> anyhow::Result<ExitCode
         has_parts: true.into(),
         on_request: report.on_request(),
     });
-    let is_extra_wanted = matches!(
-        shared.options.job,
-        Job::Check(Check {
-            if_extra: IfExtra::Report,
-            ..
-        })
-    );
-    let mut exit = if is_extra_wanted {
-        let mut observer = check::Remembering::new(&mut report);
-        let end = transfer::download_all(&shared, rows, &mut observer).await;
-        let paths = observer.into_paths();
-        let is_whole = matches!(end, End::ListDone);
-        let exit = exit(end, &signal, &meter);
-        with_extra(exit, &shared, is_whole.then_some(&paths), &mut report)
-    } else {
-        let end = transfer::download_all(&shared, rows, &mut report).await;
-        exit(end, &signal, &meter)
-    };
+    let mut exit = exit_of_rows(&shared, rows, &signal, &mut report).await;
     if config.sync && exit.is_ok() {
         exit = tokio::select! {
             flushed = flush(&shared.sink) => flushed.and(exit),
@@ -225,6 +209,32 @@ async fn download(config: Config, place: RecordPlace) -> anyhow::Result<ExitCode
         error,
         stopped_by: signal.name(),
     }))
+}
+
+/// Downloads or checks what the rows name, and returns the result of the run.
+async fn exit_of_rows(
+    shared: &Arc<Shared>,
+    rows: mpsc::Receiver<Result<Vec<Row>, ListError>>,
+    signal: &Stopped,
+    report: &mut Report,
+) -> anyhow::Result<ExitCode> {
+    let is_extra_wanted = matches!(
+        shared.options.job,
+        Job::Check(Check {
+            if_extra: IfExtra::Report,
+            ..
+        })
+    );
+    if !is_extra_wanted {
+        let end = transfer::download_all(shared, rows, report).await;
+        return exit(end, signal, &shared.meter);
+    }
+    let mut observer = check::Remembering::new(report);
+    let end = transfer::download_all(shared, rows, &mut observer).await;
+    let paths = observer.into_paths();
+    let is_whole = matches!(end, End::ListDone);
+    let exit = exit(end, signal, &shared.meter);
+    with_extra(exit, shared, is_whole.then_some(&paths), report)
 }
 
 /// The result of a check that came to the end of its list, with files that are of none of its rows, whose `paths` these are.
