@@ -31,6 +31,7 @@ const ROOMS: &[(&str, &[&str])] = &[
     ("cli", &["source"]),
     ("config", &["cli", "source", "s3", "sink", "transfer"]),
     ("report", &["config", "source", "s3", "sink", "transfer"]),
+    ("check", &["report", "sink", "transfer"]),
     (
         "dry_run",
         &["config", "report", "s3", "source", "sink", "transfer"],

@@ -16,6 +16,7 @@
     expect(clippy::unwrap_used, reason = "a test that cannot continue must fail")
 )]
 
+mod check;
 pub mod cli;
 pub mod config;
 mod deadline;
@@ -52,22 +53,26 @@ pub mod fuzzing {
     pub use crate::source::{Filters, ListOptions, ListSource, parse_bytes};
 }
 
+use std::num::NonZeroUsize;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context as _;
 use tokio::runtime::Builder;
-use tokio::sync::oneshot;
+use tokio::sync::{mpsc, oneshot};
 
 use config::Config;
 use deadline::Deadline;
 use exit_code::ExitCode;
 use meter::Meter;
 pub use options::Job;
-use options::{Check, CheckDepth, Concurrency, MAX_AUTO_CONCURRENCY, ProgressMode, Verbosity};
+use options::{
+    Check, CheckDepth, Concurrency, IfExtra, MAX_AUTO_CONCURRENCY, ProgressMode, Verbosity,
+};
 use outcome::{Failure, Sign};
 use report::{RecordPlace, RefusedPlace, Report, RunEnd};
+use row::Row;
 use s3::{ConnectError, Trust};
 use signal::{OnSignal, Stopped};
 use sink::Sink;
@@ -146,19 +151,7 @@ async fn download(config: Config, place: RecordPlace) -> anyhow::Result<ExitCode
         let csv = config.failed.to_string_lossy();
         output.warnings().refused(OptionalStep::Lock, &csv, error);
     }
-    if let Concurrency::Fixed(n) = config.concurrency
-        && budget.concurrency < n
-    {
-        report.warn(&format!(
-            "`--concurrency {n}` does not fit into the limit of open files: going on with {} (`ulimit -n` raises it)",
-            budget.concurrency
-        ));
-    }
-    if config.s3.trust == Trust::Everyone {
-        report.warn(
-            "`--no-verify-ssl`: certificates are not checked, so that anyone on the way can read and change what is downloaded",
-        );
-    }
+    warn_of_options(&report, &config, budget.concurrency);
     let signal = signal::listen(
         Arc::clone(&stop),
         OnSignal {
@@ -210,8 +203,7 @@ async fn download(config: Config, place: RecordPlace) -> anyhow::Result<ExitCode
     let deadline = config
         .max_duration
         .map(|max| Deadline::start(&shared.stop, max));
-    let end = transfer::download_all(&shared, rows, &mut report).await;
-    let mut exit = exit(end, &signal, &meter);
+    let mut exit = exit_of_rows(&shared, rows, &signal, &mut report).await;
     if let (Ok(ExitCode::Success | ExitCode::SomeKeysFailed), Some(deadline)) = (&exit, deadline) {
         exit = deadline.check().map_err(Into::into).and(exit);
     }
@@ -232,6 +224,68 @@ async fn download(config: Config, place: RecordPlace) -> anyhow::Result<ExitCode
         error,
         stopped_by: signal.name(),
     }))
+}
+
+/// Downloads or checks what the rows name, and returns the result of the run.
+async fn exit_of_rows(
+    shared: &Arc<Shared>,
+    rows: mpsc::Receiver<Result<Vec<Row>, ListError>>,
+    signal: &Stopped,
+    report: &mut Report,
+) -> anyhow::Result<ExitCode> {
+    let is_extra_wanted = matches!(
+        shared.options.job,
+        Job::Check(Check {
+            if_extra: IfExtra::Report,
+            ..
+        })
+    );
+    if !is_extra_wanted {
+        let end = transfer::download_all(shared, rows, report).await;
+        return exit(end, signal, &shared.meter);
+    }
+    let mut observer = check::Remembering::new(report);
+    let end = transfer::download_all(shared, rows, &mut observer).await;
+    let paths = observer.into_paths();
+    let is_whole = matches!(end, End::ListDone);
+    let exit = exit(end, signal, &shared.meter);
+    with_extra(exit, shared, is_whole.then_some(&paths), report)
+}
+
+/// The result of a check that came to the end of its list, with files that are of none of its rows, whose `paths` these are.
+fn with_extra(
+    exit: anyhow::Result<ExitCode>,
+    shared: &Shared,
+    paths: Option<&check::Paths>,
+    report: &mut Report,
+) -> anyhow::Result<ExitCode> {
+    let is_running = || shared.stop.phase() == Phase::Running;
+    match paths.filter(|_| is_running()) {
+        Some(paths) if exit.is_ok() => {
+            let n_extra = check::report_extra(&shared.sink, paths, report, is_running)?;
+            match exit {
+                Ok(ExitCode::Success) if n_extra > 0 => Ok(ExitCode::SomeKeysFailed),
+                exit => exit,
+            }
+        }
+        _ => exit,
+    }
+}
+
+/// Warns of options that do not hold, or that are dangerous.
+fn warn_of_options(report: &Report, config: &Config, concurrency: NonZeroUsize) {
+    if let Concurrency::Fixed(wanted) = config.concurrency
+        && concurrency < wanted
+    {
+        report.warn(&format!(
+            "`--concurrency {wanted}` does not fit into the limit of open files: going on with {concurrency} (`ulimit -n` raises it)"
+        ));
+    }
+    if config.s3.trust == Trust::Everyone {
+        report.warn(
+            "`--no-verify-ssl`: certificates are not checked, so that anyone on the way can read and change what is downloaded",
+        );
+    }
 }
 
 /// Opens the folder that the files are in, or go to.

@@ -31,6 +31,14 @@ pub enum Job {
 pub struct Check {
     pub depth: CheckDepth,
     pub if_unverifiable: IfUnverifiable,
+    pub if_extra: IfExtra,
+}
+
+/// What is done about files in the output folder that are of no row.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum IfExtra {
+    Ignore,
+    Report,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

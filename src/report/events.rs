@@ -60,6 +60,13 @@ struct ErrorEvent<'a> {
     request_id: Option<&'a str>,
 }
 
+/// A file that is of no row.
+#[derive(Serialize)]
+struct ExtraEvent<'a> {
+    r#type: &'static str,
+    path: &'a str,
+}
+
 /// What the run came to.
 #[derive(Serialize)]
 pub struct SummaryEvent<'a> {
@@ -81,6 +88,7 @@ pub struct SummaryEvent<'a> {
     pub bottleneck: Option<&'static str>,
     pub best_in_flight: Option<u64>,
     pub best_in_flight_limit: Option<&'static str>,
+    pub extra: u64,
     pub failed_keys: Option<String>,
     pub list_complete: bool,
     pub exit_code: u8,
@@ -148,6 +156,18 @@ impl Events {
             list: name_of(&self.lists, place),
             line: place.line,
             ..ObjectEvent::of(entry, bucket.or(self.bucket.as_deref()), outcome)
+        };
+        print(&mut self.stdout, &mut self.line, &event)
+    }
+
+    /// A file that is of no row.
+    ///
+    /// # Errors
+    /// When stdout cannot be written to.
+    pub fn extra(&mut self, path: &str) -> io::Result<()> {
+        let event = ExtraEvent {
+            r#type: "extra",
+            path,
         };
         print(&mut self.stdout, &mut self.line, &event)
     }
@@ -258,6 +278,7 @@ impl<'a> SummaryEvent<'a> {
             bottleneck: None,
             best_in_flight: None,
             best_in_flight_limit: None,
+            extra: 0,
             failed_keys: None,
             list_complete: true,
             exit_code: 0,

@@ -80,6 +80,10 @@ pub struct Report {
     n_other_size: u64,
     /// Files that were kept although nothing tells the content of their objects.
     n_not_verified: u64,
+    /// Files that are of no row.
+    n_extra: u64,
+    /// What the paths of files begin with.
+    output_prefix: String,
     job: Job,
     sync: bool,
     list_end: ListEnd,
@@ -138,6 +142,8 @@ impl Report {
             lists: config.list.sources.clone(),
             n_other_size: 0,
             n_not_verified: 0,
+            n_extra: 0,
+            output_prefix: output_prefix(&config.output),
             job: config.transfer.job,
             sync: config.sync,
             list_end: ListEnd::Whole,
@@ -263,6 +269,7 @@ impl Report {
                 all_missing: self.tally.all_missing(&counts, self.format.get().copied()),
                 n_other_size: self.n_other_size,
                 n_not_verified: self.n_not_verified,
+                n_extra: self.n_extra,
                 verified: &self.verified,
                 throttling: measured.throttling,
                 n_asked_again: self.meter.n_asked_again(),
@@ -299,6 +306,7 @@ impl Report {
             bottleneck: bottleneck::bottleneck(&measured).map(Bottleneck::as_str),
             best_in_flight: measured.found.map(|found| found.n as u64),
             best_in_flight_limit: measured.found.map(|found| found.why.as_str()),
+            extra: self.n_extra,
             failed_keys: finished.place(&path).map(|path| path.display().to_string()),
             list_complete: is_complete,
             exit_code: exit_code.code(),
@@ -317,6 +325,25 @@ impl Report {
         }
         stderr.flush(&self.patience);
         exit_code
+    }
+
+    /// A file at this path below the output folder is of no row.
+    pub fn extra(&mut self, path: &str) {
+        self.n_extra += 1;
+        let path = format!("{}{path}", self.output_prefix);
+        if self.n_extra <= MAX_PRINTED_FAILURES || self.verbosity >= Verbosity::Verbose {
+            let path = printable(&path);
+            self.progress.println(&format!("s3pull: extra: {path}"));
+        } else if self.n_extra == MAX_PRINTED_FAILURES + 1 {
+            self.progress
+                .println("s3pull: there are more extra files; `-v` prints them all");
+        }
+        // Where one event cannot be printed, no later one can.
+        if let Some(mut events) = self.events.take()
+            && events.extra(&path).is_ok()
+        {
+            self.events = Some(events);
+        }
     }
 
     fn measured(&self) -> Measured {

@@ -27,6 +27,8 @@ pub struct Summary<'a> {
     pub n_other_size: u64,
     /// Files that were kept although nothing tells the content of their objects.
     pub n_not_verified: u64,
+    /// Files that are of no row.
+    pub n_extra: u64,
     /// Files by verdict.
     pub verified: &'a BTreeMap<Verification, u64>,
     pub throttling: Throttling,
@@ -84,6 +86,10 @@ pub fn text(summary: &Summary<'_>) -> String {
             "{} kept by size and time: S3 has no checksum to verify them with",
             count(summary.n_not_verified, "file")
         ));
+    }
+    if summary.n_extra > 0 {
+        let files = count(summary.n_extra, "extra file");
+        lines.push(format!("{files}, of no row of the list"));
     }
     if throttling.n_replies > 0 {
         lines.push(format!(
@@ -187,7 +193,7 @@ fn verdicts(verified: &BTreeMap<Verification, u64>) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::options::{Check, CheckDepth, IfUnverifiable};
+    use crate::options::{Check, CheckDepth, IfExtra, IfUnverifiable};
 
     fn summary<'a>(verified: &'a BTreeMap<Verification, u64>, tally: &'a Tally) -> Summary<'a> {
         Summary {
@@ -200,6 +206,7 @@ mod tests {
             all_missing: None,
             n_other_size: 0,
             n_not_verified: 0,
+            n_extra: 0,
             verified,
             throttling: Throttling {
                 n_replies: 0,
@@ -247,6 +254,7 @@ mod tests {
         let check = Job::Check(Check {
             depth: CheckDepth::Content,
             if_unverifiable: IfUnverifiable::Accept,
+            if_extra: IfExtra::Ignore,
         });
         assert_eq!(
             text(&Summary {

@@ -152,6 +152,14 @@ impl Sink {
         })
     }
 
+    /// Passes the path of every file below the output folder to `each`, but for this program's own.
+    ///
+    /// # Errors
+    /// When a folder cannot be read.
+    pub fn for_each_file(&self, each: impl FnMut(&str)) -> Result<(), LocalError> {
+        self.output.for_each_file(each)
+    }
+
     /// Hands the bytes of the file at `path` to `digest`, in order and for as long as `goes_on`, which is told how many
     /// there were, and returns it with their number. As many files are read at once as there are cores.
     ///

@@ -94,7 +94,8 @@ async fn of_content(
     modified: SystemTime,
     if_unverifiable: IfUnverifiable,
 ) -> Result<SkipReason, Failure> {
-    let verdict = match verdict(request, path, size, modified).await {
+    // Boxed, so that a quick check does not carry its size.
+    let verdict = match Box::pin(verdict(request, path, size, modified)).await {
         Ok(verdict) => verdict,
         Err(Broken::Final(failure) | Broken::Restart(failure)) => {
             let attempts = request.budget.n_failed();

@@ -45,7 +45,9 @@ pub async fn download(shared: Arc<Shared>, entry: Arc<Entry>, path: Arc<LocalPat
         known: Arc::default(),
     };
     if let Some((size, modified)) = to_verify {
-        let reason = match verdict(&request, &path, size, modified).await {
+        // Boxed, so that downloads do not carry its size.
+        let verdict = Box::pin(verdict(&request, &path, size, modified)).await;
+        let reason = match verdict {
             Ok(Verdict::Same) => Some(SkipReason::Verified),
             Ok(Verdict::Unverifiable) => Some(SkipReason::NotVerified),
             // A server that contradicts itself is asked for the object.

@@ -272,6 +272,57 @@ fn what_cannot_be_verified_is_accepted_by_size_and_time_or_not_at_all() {
     );
 }
 
+#[test]
+fn extra_files_are_reported_on_request_and_stay() {
+    let server = Server::start();
+    server.put_patterns(["k", "d/k"], SIZE);
+    let folder = tempfile::tempdir().unwrap();
+    let run = server.s3pull().within(folder.path()).args(["-o", "out"]);
+    run.keys(["k", "d/k"]).run().expect(0);
+    let args = ["-o", "out", "--extra", "--json"];
+    let right = check(&server, folder.path(), &args).keys(["k", "d/k"]);
+    let right = right.run().expect(0);
+    assert!(!right.stderr.contains("extra"), "{}", right.stderr);
+
+    let at = |name: &str| folder.path().join("out").join(name);
+    std::fs::create_dir_all(at("e/f")).unwrap();
+    // The list itself and partial files are of no row, and not extra.
+    for name in [
+        "extra",
+        "d/extra",
+        "e/f/extra",
+        "keys.txt",
+        "e/.s3pull-x.part",
+    ] {
+        write(&at(name), b"k\nd/k\nmissing\n", MODIFIED);
+    }
+    let args = [&args[..], &["--keys", "out/keys.txt"]].concat();
+    let run = check(&server, folder.path(), &args).run().expect(1);
+    let events = run
+        .stdout
+        .lines()
+        .map(|line| serde_json::from_str(line).unwrap());
+    let events: Vec<serde_json::Value> = events.collect();
+    let mut extra: Vec<_> = events
+        .iter()
+        .filter(|event| event["type"] == "extra")
+        .map(|event| event["path"].as_str().unwrap())
+        .collect();
+    extra.sort_unstable();
+    assert_eq!(extra, ["out/d/extra", "out/e/f/extra", "out/extra"]);
+    assert_eq!(events.last().unwrap()["extra"], 3);
+    for said in [
+        "s3pull: extra: out/e/f/extra\n",
+        "s3pull: 3 extra files, of no row of the list\n",
+    ] {
+        assert!(run.stderr.contains(said), "{said}: {}", run.stderr);
+    }
+    assert_eq!(run.failed(), [("missing".to_owned(), "Missing".to_owned())]);
+    assert!(at("extra").exists() && at("e/f/extra").exists());
+    let unasked = check(&server, folder.path(), &["-o", "out"]).keys(["k", "d/k"]);
+    unasked.run().expect(0);
+}
+
 #[cfg(unix)]
 #[test]
 fn what_could_not_be_checked_never_counts_as_right() {

@@ -15,7 +15,7 @@ use super::journal::{DonePart, Identity, ResumableFile};
 use super::lock::reserved_name;
 use super::partial::{JOURNAL_SUFFIX, PARTIAL_SUFFIX, PartialFile, folder_of};
 use super::path::LocalPath;
-use super::path::name::NameLimit;
+use super::path::name::{NameLimit, RESERVED_PREFIX};
 use super::publish::{Commits, check_replaceable};
 use super::sys;
 use super::there::FileThere;
@@ -126,6 +126,40 @@ impl OutputFolder {
             Err(source) if source.kind() == ErrorKind::NotFound => Ok(false),
             Err(source) => Err(LocalError::io(&self.root, "look at", path.as_str(), source)),
         }
+    }
+
+    /// Passes the path of every file below the folder to `each`, but for this program's own: partial files, the list and the
+    /// CSV. Folders are no files, and symlinks are.
+    ///
+    /// # Errors
+    /// When a folder cannot be read.
+    pub fn for_each_file(&self, mut each: impl FnMut(&str)) -> Result<(), LocalError> {
+        let mut folders = vec![String::new()];
+        while let Some(folder) = folders.pop() {
+            let error = |source| LocalError::io(&self.root, "read the folder", &folder, source);
+            let entries = match folder.as_str() {
+                "" => self.root.entries(),
+                folder => sys::open_folder(&self.root, folder).and_then(|open| open.entries()),
+            };
+            for entry in entries.map_err(error)? {
+                let entry = entry.map_err(error)?;
+                let name = entry.file_name();
+                let name = name.to_string_lossy();
+                if name.starts_with(RESERVED_PREFIX) {
+                    continue;
+                }
+                let path = match folder.as_str() {
+                    "" => name.into_owned(),
+                    folder => format!("{folder}/{name}"),
+                };
+                if entry.file_type().map_err(error)?.is_dir() {
+                    folders.push(path);
+                } else if !self.kept.iter().any(|kept| is_same_name(kept, &path)) {
+                    each(&path);
+                }
+            }
+        }
+        Ok(())
     }
 
     /// Passes the bytes of the file at `path` to `each`, for as long as that says so, and returns their number.

@@ -1,0 +1,71 @@
+//! `s3pull check --extra`: the files that are of no row of the list.
+
+use std::collections::HashSet;
+
+use anyhow::Context;
+use twox_hash::XxHash3_64;
+
+use crate::report::Report;
+use crate::sink::Sink;
+use crate::transfer::{Finished, ListEnd, Observer, ObserverError};
+
+/// Tells the report of every row, and remembers the paths of the rows' files, by their hash.
+pub struct Remembering<'a> {
+    report: &'a mut Report,
+    paths: Paths,
+}
+
+/// The paths of the rows' files.
+#[derive(Default)]
+pub struct Paths(HashSet<u64>);
+
+impl<'a> Remembering<'a> {
+    pub fn new(report: &'a mut Report) -> Self {
+        Self {
+            report,
+            paths: Paths::default(),
+        }
+    }
+
+    pub fn into_paths(self) -> Paths {
+        self.paths
+    }
+}
+
+impl Observer for Remembering<'_> {
+    fn finished(&mut self, finished: &Finished) -> Result<(), ObserverError> {
+        if let Some(path) = &finished.path {
+            self.paths.0.insert(hash(path.as_str()));
+        }
+        self.report.finished(finished)
+    }
+
+    fn list_ended(&mut self, end: ListEnd) {
+        self.report.list_ended(end);
+    }
+}
+
+/// Reports the files whose path is none of `paths`, and returns how many there are. `goes_on` is asked for each file.
+///
+/// # Errors
+/// When a folder cannot be read.
+pub fn report_extra(
+    sink: &Sink,
+    paths: &Paths,
+    report: &mut Report,
+    goes_on: impl Fn() -> bool,
+) -> anyhow::Result<u64> {
+    let mut n_extra = 0;
+    let looked = sink.for_each_file(|path| {
+        if goes_on() && !paths.0.contains(&hash(path)) {
+            n_extra += 1;
+            report.extra(path);
+        }
+    });
+    looked.context("cannot look for extra files")?;
+    Ok(n_extra)
+}
+
+fn hash(path: &str) -> u64 {
+    XxHash3_64::oneshot(path.as_bytes())
+}
