@@ -127,6 +127,15 @@ impl TryFrom<Cli> for Config {
 
 /// The lists in the order of the command line, followed by the keys that it contains.
 fn sources(lists: Vec<PathBuf>, keys: Vec<String>) -> Result<Vec<ListSource>, UsageError> {
+    if let Some(list) = lists
+        .iter()
+        .find(|list| list.to_string_lossy().starts_with("s3://"))
+    {
+        let list = list.display();
+        return Err(UsageError(format!(
+            "`--keys {list}`: a list in S3 is not read directly; pipe it in: `aws s3 cp {list} - | s3pull … --keys -`"
+        )));
+    }
     let mut sources: Vec<_> = lists
         .into_iter()
         .map(|path| match path.as_os_str().to_str() {
@@ -255,6 +264,16 @@ mod tests {
             .to_string();
         assert!(
             message.contains("`--bucket b`") && message.contains("`--key-prefix photos/2024/`"),
+            "{message}"
+        );
+    }
+
+    #[test]
+    fn a_list_in_s3_is_refused_with_the_command_that_reads_it() {
+        let message = sources(vec!["s3://b/list.gz".into()], Vec::new()).unwrap_err();
+        let message = message.to_string();
+        assert!(
+            message.contains("aws s3 cp s3://b/list.gz - |"),
             "{message}"
         );
     }

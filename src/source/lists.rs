@@ -54,6 +54,8 @@ struct ListInfo {
     folder: Option<PathBuf>,
     /// Whether its name says that it is a table: `keys.csv`, `keys.tsv.gz`.
     is_named_table: bool,
+    /// The list, if it is a plain file, which can be read again.
+    path: Option<PathBuf>,
     /// The last bytes, if the list is a file.
     end: Vec<u8>,
     /// The format of keys on the command line, which `--keys-format` does not change; `None` for other lists.
@@ -132,6 +134,7 @@ fn open_one(source: &ListSource) -> Result<OpenList, ListError> {
                 .and_then(|path| path.parent().map(Path::to_owned));
             match open_file(path) {
                 Ok((file, end)) => {
+                    info.path = path.is_file().then(|| path.clone());
                     info.end = end;
                     Box::new(file)
                 }
@@ -332,6 +335,7 @@ fn parse_rows(
         },
         columns: options.columns.as_ref(),
         folder: info.folder.as_deref(),
+        path: info.path.as_deref().filter(|_| compression.is_none()),
     };
     (detected.format.read)(&mut list, emit)?;
     Ok(detected.format)

@@ -15,6 +15,7 @@ use crate::row::{Entry, UnusableRow};
 pub static FORMAT: Format = Format {
     name: "aws-text",
     help: "The output of `aws s3api list-objects-v2 --output text`",
+    magic: b"",
     waits_for_rows: true,
     recognise: |sample| match layout(sample) {
         Layout::Undecided => Recognised::Undecided,
