@@ -8,7 +8,7 @@ use crate::options::{ByteSize, DEFAULT_FAILED, FailedName, IfExists, ProgressMod
 use crate::s3::{self, ConnectOptions, Trust};
 use crate::sink::files::PathRules;
 use crate::source::Shard;
-use crate::source::{ListOptions, ListSource};
+use crate::source::{ListOptions, ListSource, RemoteList};
 use crate::transfer::TransferOptions;
 
 /// Everything a run needs to know.
@@ -63,6 +63,12 @@ impl TryFrom<Cli> for Config {
         };
         let retry_command = cli.retry_command(&failed);
         let sources = sources(cli.keys, cli.arguments)?;
+        let is_remote = |source: &ListSource| matches!(source, ListSource::Remote(_));
+        if cli.dry_run && sources.iter().any(is_remote) {
+            return Err(UsageError(
+                "`--dry-run` makes no request, so it reads no list in S3: pipe it in (`aws s3 cp s3://bucket/key - | s3pull --dry-run …`)".into(),
+            ));
+        }
         if let Some(url) = &cli.endpoint_url {
             check_endpoint(url)?;
         }
@@ -127,20 +133,15 @@ impl TryFrom<Cli> for Config {
 
 /// The lists in the order of the command line, followed by the keys that it contains.
 fn sources(lists: Vec<PathBuf>, keys: Vec<String>) -> Result<Vec<ListSource>, UsageError> {
-    if let Some(list) = lists
-        .iter()
-        .find(|list| list.to_string_lossy().starts_with("s3://"))
-    {
-        let list = list.display();
-        return Err(UsageError(format!(
-            "`--keys {list}`: a list in S3 is not read directly; pipe it in: `aws s3 cp {list} - | s3pull … --keys -`"
-        )));
-    }
     let mut sources: Vec<_> = lists
         .into_iter()
         .map(|path| match path.as_os_str().to_str() {
             Some("-") => ListSource::Stdin,
-            _ => ListSource::File(path),
+            Some(text) => match RemoteList::parse(text) {
+                Some(list) => ListSource::Remote(list),
+                None => ListSource::File(path),
+            },
+            None => ListSource::File(path),
         })
         .collect();
     if sources
@@ -264,16 +265,6 @@ mod tests {
             .to_string();
         assert!(
             message.contains("`--bucket b`") && message.contains("`--key-prefix photos/2024/`"),
-            "{message}"
-        );
-    }
-
-    #[test]
-    fn a_list_in_s3_is_refused_with_the_command_that_reads_it() {
-        let message = sources(vec!["s3://b/list.gz".into()], Vec::new()).unwrap_err();
-        let message = message.to_string();
-        assert!(
-            message.contains("aws s3 cp s3://b/list.gz - |"),
             "{message}"
         );
     }

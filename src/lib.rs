@@ -122,6 +122,7 @@ async fn download(config: Config, place: RecordPlace) -> anyhow::Result<ExitCode
     place.files().iter().for_each(|path| output.keep(path));
     config.list.files().for_each(|path| output.keep(path));
     let client = s3::Client::connect(config.s3.clone()).await?;
+    let s3_options = config.s3.clone();
     let meter = Arc::new(Meter::default());
     let limit = Limit::new(budget.concurrency.get());
     let stop = Arc::new(Stop::default());
@@ -169,7 +170,8 @@ async fn download(config: Config, place: RecordPlace) -> anyhow::Result<ExitCode
         let _ = tokio::time::timeout(HEAD_START, counted).await;
     }
     let notes = report.list_notes();
-    let rows = source::read(lists, options, move |note| notes.note(&note));
+    let fetcher = transfer::fetcher(s3_options, config.transfer.max_attempts.get());
+    let rows = source::read(lists, options, Some(fetcher), move |note| notes.note(&note));
     let sink = Arc::new(Sink::new(output, config.if_exists, Arc::clone(&meter)));
     let shared = Arc::new(Shared {
         client: Getter::Client(client),

@@ -41,7 +41,7 @@ pub fn run(config: Config) -> anyhow::Result<ExitCode> {
     let mut report = DryRunReport::start(&config);
     let notes = report.list_notes();
     let on_note = move |note| notes.note(&note);
-    let mut batches = source::read(lists, Arc::new(config.list), on_note);
+    let mut batches = source::read(lists, Arc::new(config.list), None, on_note);
     let mut broken = None;
     while let Some(batch) = batches.blocking_recv() {
         match batch {

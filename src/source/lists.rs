@@ -20,6 +20,7 @@ use super::list::format::{Emit, Format, List, ListProblem, READ_SIZE};
 use super::list::null;
 use super::list::sample::sample;
 use super::options::{ListOptions, ListSource};
+use super::remote::{Fetcher, RemoteList, RemoteReader};
 use crate::row::{Place, Row, UnusableRow};
 
 /// Most rows per batch. One read of a plain list yields about as many; one read of a compressed list may yield a thousand
@@ -56,6 +57,8 @@ struct ListInfo {
     is_named_table: bool,
     /// The list, if it is a plain file, which can be read again.
     path: Option<PathBuf>,
+    /// The list in S3, which is not open before its fetcher is known.
+    remote: Option<RemoteList>,
     /// The last bytes, if the list is a file.
     end: Vec<u8>,
     /// The format of keys on the command line, which `--keys-format` does not change; `None` for other lists.
@@ -97,6 +100,7 @@ impl ListSource {
         match self {
             Self::Stdin => Some("-".to_owned()),
             Self::File(path) => Some(path.to_string_lossy().into_owned()),
+            Self::Remote(list) => Some(list.to_string()),
             Self::Arguments(_) => None,
         }
     }
@@ -106,6 +110,7 @@ impl ListSource {
         match self {
             Self::Stdin => "on stdin".to_owned(),
             Self::File(path) => format!("`{}`", path.display()),
+            Self::Remote(list) => format!("`{list}`"),
             Self::Arguments(_) => "on the command line".to_owned(),
         }
     }
@@ -117,6 +122,16 @@ impl ListSource {
 /// If a file does not exist, is a folder, or must not be read.
 pub fn open(sources: &[ListSource]) -> Result<Vec<OpenList>, ListError> {
     sources.iter().map(open_one).collect()
+}
+
+impl OpenList {
+    /// Opens a list that stands in S3; nothing is requested before it is read.
+    fn fetched_by(mut self, fetcher: &Fetcher) -> Self {
+        if let Some(list) = &self.info.remote {
+            self.input = Box::new(RemoteReader::new(fetcher.0(list.clone())));
+        }
+        self
+    }
 }
 
 fn open_one(source: &ListSource) -> Result<OpenList, ListError> {
@@ -140,6 +155,11 @@ fn open_one(source: &ListSource) -> Result<OpenList, ListError> {
                 }
                 Err(error) => return Err(info.error("open", error.into())),
             }
+        }
+        ListSource::Remote(list) => {
+            info.is_named_table = is_named_table(Path::new(&list.key));
+            info.remote = Some(list.clone());
+            Box::new(io::empty())
         }
         ListSource::Arguments(keys) => {
             info.format = Some(&null::FORMAT);
@@ -186,6 +206,7 @@ fn open_file(path: &Path) -> io::Result<(File, Vec<u8>)> {
 pub fn read(
     lists: Vec<OpenList>,
     options: Arc<ListOptions>,
+    fetcher: Option<Fetcher>,
     mut on_note: impl FnMut(ListNote) + Send + 'static,
 ) -> mpsc::Receiver<Result<Vec<Row>, ListError>> {
     let (sender, receiver) = mpsc::channel(BATCHES);
@@ -196,6 +217,10 @@ pub fn read(
             sender: sender.clone(),
         }));
         let read = lists.into_iter().enumerate().try_for_each(|(index, list)| {
+            let list = match &fetcher {
+                Some(fetcher) => list.fetched_by(fetcher),
+                None => list,
+            };
             let input = SendBeforeRead {
                 input: list.input,
                 batch: Rc::clone(&batch),
@@ -224,7 +249,7 @@ pub fn read(
 /// Those of [`open`] and [`read`].
 pub fn count(options: &ListOptions) -> Result<Option<Totals>, ListError> {
     let can_be_read_again = |source: &ListSource| match source {
-        ListSource::Stdin => false,
+        ListSource::Stdin | ListSource::Remote(_) => false,
         ListSource::File(path) => path.metadata().is_ok_and(|metadata| metadata.is_file()),
         ListSource::Arguments(_) => true,
     };

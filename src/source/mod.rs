@@ -4,6 +4,7 @@
 pub mod list;
 mod lists;
 mod options;
+mod remote;
 mod shard;
 #[cfg(test)]
 mod testing;
@@ -12,4 +13,5 @@ mod testing;
 pub use lists::parse_bytes;
 pub use lists::{DetectedList, ListError, ListNote, Totals, count, for_each, open, read};
 pub use options::{ListOptions, ListSource};
+pub use remote::{Chunk, Fetcher, RemoteList};
 pub use shard::{Shard, ShardError};

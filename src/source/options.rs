@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 
 use super::list::columns::InventoryColumns;
 use super::list::format::Format;
+use super::remote::RemoteList;
 use super::shard::Shard;
 
 /// Everything that is needed to read the lists.
@@ -29,7 +30,7 @@ impl ListOptions {
     pub fn files(&self) -> impl Iterator<Item = &Path> {
         self.sources.iter().filter_map(|source| match source {
             ListSource::File(path) => Some(path.as_path()),
-            ListSource::Stdin | ListSource::Arguments(_) => None,
+            ListSource::Stdin | ListSource::Remote(_) | ListSource::Arguments(_) => None,
         })
     }
 }
@@ -39,6 +40,8 @@ impl ListOptions {
 pub enum ListSource {
     Stdin,
     File(PathBuf),
+    /// An object in S3.
+    Remote(RemoteList),
     /// Keys, or `s3://bucket/key` URIs, on the command line.
     Arguments(Vec<String>),
 }

@@ -7,6 +7,7 @@ mod limit;
 mod object;
 mod observer;
 mod path_claims;
+mod remote_list;
 mod retry;
 mod run;
 mod shared;
@@ -17,5 +18,6 @@ mod verdict;
 
 pub use limit::{Limit, Throttling};
 pub use observer::{End, Finished, ListEnd, Observer, ObserverError};
+pub use remote_list::fetcher;
 pub use run::download_all;
 pub use shared::{Getter, OnRequest, RequestNote, Shared, TransferOptions};

@@ -246,7 +246,7 @@ mod tests {
             shard: None,
         };
         let lists = open(&options.sources).unwrap();
-        let mut batches = read_lists(lists, Arc::new(options), |_| {});
+        let mut batches = read_lists(lists, Arc::new(options), None, |_| {});
         let mut rows = Vec::new();
         while let Some(batch) = batches.blocking_recv() {
             rows.extend(batch.map_err(|error| error.to_string())?);
