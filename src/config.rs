@@ -12,7 +12,7 @@ use crate::s3::{self, ConnectOptions, Trust};
 use crate::sink::files::{PathRules, PathTemplate, TemplateError};
 use crate::source::Shard;
 use crate::source::list::bucket::is_bucket_name;
-use crate::source::{Filters, ListOptions, ListSource, Listing};
+use crate::source::{Filters, ListOptions, ListSource, Listing, RemoteList};
 use crate::transfer::TransferOptions;
 
 /// Everything a run needs to know.
@@ -192,7 +192,11 @@ fn sources(
         .into_iter()
         .map(|path| match path.as_os_str().to_str() {
             Some("-") => ListSource::Stdin,
-            _ => ListSource::File(path),
+            Some(text) => match RemoteList::parse(text) {
+                Some(list) => ListSource::Remote(list),
+                None => ListSource::File(path),
+            },
+            None => ListSource::File(path),
         })
         .collect();
     if sources

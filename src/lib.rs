@@ -136,6 +136,7 @@ async fn download(config: Config, place: RecordPlace) -> anyhow::Result<ExitCode
     place.files().iter().for_each(|path| output.keep(path));
     config.list.files().for_each(|path| output.keep(path));
     let client = connect(&config).await?;
+    let s3_options = config.s3.clone();
     let meter = Arc::new(Meter::default());
     let limit = Limit::new(config.concurrency, budget.concurrency);
     let stop = Arc::new(Stop::default());
@@ -184,7 +185,8 @@ async fn download(config: Config, place: RecordPlace) -> anyhow::Result<ExitCode
         .map(|client| listings(client, &limit, &config.transfer, report.on_request()).lister());
     let lists = source::listed_by(lists, lister.as_ref());
     let notes = report.list_notes();
-    let rows = source::read(lists, options, move |note| notes.note(&note));
+    let fetcher = transfer::fetcher(s3_options, config.transfer.max_attempts.get());
+    let rows = source::read(lists, options, Some(fetcher), move |note| notes.note(&note));
     let sink = Arc::new(Sink::new(output, config.if_exists, Arc::clone(&meter)));
     let shared = Arc::new(Shared {
         client: client.map_or(Getter::Nobody, Getter::Client),

@@ -17,7 +17,7 @@ use crate::row::{Entry, Row};
 use crate::s3;
 use crate::sink::files::{FileThere, LocalPath, PathRules, Preview};
 use crate::source::{self, Lister};
-use crate::transfer::{Limit, Listings};
+use crate::transfer::{Limit, Listings, fetcher};
 use conflicts::{Planned, Seen};
 use report::{DryRunEnd, DryRunReport};
 use space::growth;
@@ -44,15 +44,17 @@ pub fn run(config: Config) -> anyhow::Result<ExitCode> {
     let mut report = DryRunReport::start(&config);
     let notes = report.list_notes();
     let on_note = move |note| notes.note(&note);
-    // Ends the listings when it is dropped, at the end.
-    let (lists, _runtime) = if config.list.needs_requests() {
-        let runtime = tokio::runtime::Runtime::new().context("cannot start threads")?;
+    // Ends what is listed and fetched when it is dropped, at the end.
+    let runtime = tokio::runtime::Runtime::new().context("cannot start threads")?;
+    let (lists, fetcher) = if config.list.needs_requests() {
         let lister = runtime.block_on(lister(&config))?;
-        (source::listed_by(lists, Some(&lister)), Some(runtime))
+        let _entered = runtime.enter();
+        let fetcher = fetcher(config.s3.clone(), config.transfer.max_attempts.get());
+        (source::listed_by(lists, Some(&lister)), Some(fetcher))
     } else {
         (lists, None)
     };
-    let mut batches = source::read(lists, Arc::new(config.list), on_note);
+    let mut batches = source::read(lists, Arc::new(config.list), fetcher, on_note);
     let mut broken = None;
     while let Some(batch) = batches.blocking_recv() {
         match batch {

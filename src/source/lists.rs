@@ -24,6 +24,7 @@ use super::list::null;
 use super::list::sample::sample;
 use super::options::{ListOptions, ListSource};
 use super::prefix::{Lister, Listing};
+use super::remote::{Fetcher, RemoteList, RemoteReader};
 use super::selection::Selection;
 use crate::outcome::Failure;
 use crate::row::{Row, UnusableRow};
@@ -75,6 +76,10 @@ struct ListInfo {
     folder: Option<PathBuf>,
     /// Whether its name says that it is a table: `keys.csv`, `keys.tsv.gz`.
     is_named_table: bool,
+    /// The list, if it is a plain file, which can be read again.
+    path: Option<PathBuf>,
+    /// The list in S3, which is not open before its fetcher is known.
+    remote: Option<RemoteList>,
     /// The last bytes, if the list is a file.
     end: Vec<u8>,
     /// The format of keys on the command line, which `--keys-format` does not change; `None` for other lists.
@@ -121,6 +126,7 @@ impl ListSource {
             Self::Stdin => Some("-".to_owned()),
             Self::File(path) => Some(path.to_string_lossy().into_owned()),
             Self::Prefix(listing) => Some(listing.to_string()),
+            Self::Remote(list) => Some(list.to_string()),
             Self::Arguments(_) => None,
         }
     }
@@ -131,6 +137,7 @@ impl ListSource {
             Self::Stdin => "on stdin".to_owned(),
             Self::File(path) => format!("`{}`", path.display()),
             Self::Prefix(listing) => format!("`{listing}`"),
+            Self::Remote(list) => format!("`{list}`"),
             Self::Arguments(_) => "on the command line".to_owned(),
         }
     }
@@ -142,6 +149,16 @@ impl ListSource {
 /// If a file does not exist, is a folder, or must not be read.
 pub fn open(sources: &[ListSource]) -> Result<Vec<OpenList>, ListError> {
     sources.iter().map(open_one).collect()
+}
+
+impl OpenList {
+    /// Opens a list that stands in S3; nothing is requested before it is read.
+    fn fetched_by(mut self, fetcher: &Fetcher) -> Self {
+        if let Some(list) = &self.info.remote {
+            self.input = Box::new(RemoteReader::new(fetcher.0(list.clone())));
+        }
+        self
+    }
 }
 
 fn open_one(source: &ListSource) -> Result<OpenList, ListError> {
@@ -159,6 +176,7 @@ fn open_one(source: &ListSource) -> Result<OpenList, ListError> {
                 .and_then(|path| path.parent().map(Path::to_owned));
             match open_file(path) {
                 Ok((file, end)) => {
+                    info.path = path.is_file().then(|| path.clone());
                     info.end = end;
                     Box::new(file)
                 }
@@ -167,6 +185,11 @@ fn open_one(source: &ListSource) -> Result<OpenList, ListError> {
         }
         ListSource::Prefix(listing) => {
             info.listing = Some((listing.clone(), None));
+            Box::new(io::empty())
+        }
+        ListSource::Remote(list) => {
+            info.is_named_table = is_named_table(Path::new(&list.key));
+            info.remote = Some(list.clone());
             Box::new(io::empty())
         }
         ListSource::Arguments(keys) => {
@@ -225,6 +248,7 @@ pub fn listed_by(mut lists: Vec<OpenList>, lister: Option<&Lister>) -> Vec<OpenL
 pub fn read(
     lists: Vec<OpenList>,
     options: Arc<ListOptions>,
+    fetcher: Option<Fetcher>,
     mut on_note: impl FnMut(ListNote) + Send + 'static,
 ) -> mpsc::Receiver<Result<Vec<Row>, ListError>> {
     let (sender, receiver) = mpsc::channel(BATCHES);
@@ -245,6 +269,10 @@ pub fn read(
                     &batch,
                 );
             }
+            let list = match &fetcher {
+                Some(fetcher) => list.fetched_by(fetcher),
+                None => list,
+            };
             let input = SendBeforeRead {
                 input: list.input,
                 batch: Rc::clone(&batch),
@@ -273,7 +301,7 @@ pub fn read(
 /// Those of [`open`] and [`read`].
 pub fn count(options: &ListOptions) -> Result<Option<Totals>, ListError> {
     let can_be_read_again = |source: &ListSource| match source {
-        ListSource::Stdin | ListSource::Prefix(_) => false,
+        ListSource::Stdin | ListSource::Remote(_) | ListSource::Prefix(_) => false,
         ListSource::File(path) => path.metadata().is_ok_and(|metadata| metadata.is_file()),
         ListSource::Arguments(_) => true,
     };
@@ -401,6 +429,7 @@ fn parse_rows(
         keys,
         columns: options.columns.as_ref(),
         folder: info.folder.as_deref(),
+        path: info.path.as_deref().filter(|_| compression.is_none()),
     };
     (detected.format.read)(&mut list, emit)?;
     Ok(detected.format)

@@ -6,6 +6,7 @@ pub mod list;
 mod lists;
 mod options;
 mod prefix;
+mod remote;
 mod selection;
 mod shard;
 #[cfg(test)]
@@ -19,4 +20,5 @@ pub use lists::{
 };
 pub use options::{ListOptions, ListSource};
 pub use prefix::{ListedPage, Lister, Listing};
+pub use remote::{Chunk, Fetcher, RemoteList};
 pub use shard::{Shard, ShardError};

@@ -6,6 +6,7 @@ use super::filter::Filters;
 use super::list::columns::InventoryColumns;
 use super::list::format::Format;
 use super::prefix::Listing;
+use super::remote::RemoteList;
 use super::shard::Shard;
 
 /// Everything that is needed to read the lists.
@@ -34,7 +35,7 @@ impl ListOptions {
     pub fn needs_requests(&self) -> bool {
         self.sources
             .iter()
-            .any(|source| matches!(source, ListSource::Prefix(_)))
+            .any(|source| matches!(source, ListSource::Prefix(_) | ListSource::Remote(_)))
     }
 
     /// Whether rows may be of the bucket `name`, as far as the command line tells.
@@ -44,7 +45,7 @@ impl ListOptions {
         }
         let uri = format!("s3://{name}/");
         self.sources.iter().any(|source| match source {
-            ListSource::Stdin | ListSource::File(_) => true,
+            ListSource::Stdin | ListSource::File(_) | ListSource::Remote(_) => true,
             ListSource::Arguments(keys) => keys.iter().any(|key| key.starts_with(&uri)),
             ListSource::Prefix(listing) => listing.bucket == name,
         })
@@ -54,7 +55,10 @@ impl ListOptions {
     pub fn files(&self) -> impl Iterator<Item = &Path> {
         self.sources.iter().filter_map(|source| match source {
             ListSource::File(path) => Some(path.as_path()),
-            ListSource::Stdin | ListSource::Arguments(_) | ListSource::Prefix(_) => None,
+            ListSource::Stdin
+            | ListSource::Remote(_)
+            | ListSource::Arguments(_)
+            | ListSource::Prefix(_) => None,
         })
     }
 }
@@ -66,6 +70,8 @@ pub enum ListSource {
     File(PathBuf),
     /// What is below a prefix of the bucket.
     Prefix(Listing),
+    /// An object in S3.
+    Remote(RemoteList),
     /// Keys, or `s3://bucket/key` URIs, on the command line.
     Arguments(Vec<String>),
 }

@@ -2,7 +2,7 @@
 
 use sha2::{Digest, Sha256};
 
-use crate::harness::{Object, Server, pattern};
+use crate::harness::{Fault, Object, Server, pattern};
 
 const MIB: usize = 1024 * 1024;
 
@@ -180,4 +180,70 @@ fn what_is_not_a_list_is_refused_with_the_cure() {
         run.stderr
     );
     assert!(server.log().is_empty());
+}
+
+#[test]
+fn a_list_in_s3_goes_on_at_the_missing_byte() {
+    let server = Server::start();
+    let keys: Vec<_> = (0..2000).map(|n| format!("k{n:04}")).collect();
+    server.put_patterns(keys.iter().take(5).map(String::as_str), 10);
+    let list = format!("key\n{}\n", keys[..5].join("\n")).replace("k0004\n", "k0004\n\n");
+    let padded = list + &"\n".repeat(100_000);
+    server.put("lists/keys.csv", Object::new(padded.into_bytes()));
+    server.script(
+        "lists/keys.csv",
+        [
+            Fault::Cut(15),
+            Fault::Status(503, "SlowDown"),
+            Fault::Cut(40_000),
+        ],
+    );
+    let run = server
+        .s3pull()
+        .args(["--keys", "s3://bucket/lists/keys.csv", "-v"])
+        .run()
+        .expect(0);
+    for key in &keys[..5] {
+        assert_eq!(run.read(key), pattern(key, 10));
+        assert_eq!(server.n_requests(key), 1);
+    }
+    assert_eq!(server.n_requests("lists/keys.csv"), 4);
+    assert!(
+        run.stderr
+            .contains("the key list `s3://bucket/lists/keys.csv` is read as `csv`"),
+        "{}",
+        run.stderr
+    );
+}
+
+#[test]
+fn a_list_in_s3_that_is_missing_or_changes_is_a_broken_list() {
+    let server = Server::start();
+    let run = server
+        .s3pull()
+        .args(["--keys", "s3://bucket/nowhere"])
+        .run()
+        .expect(3);
+    assert!(
+        run.stderr
+            .contains("cannot read the key list `s3://bucket/nowhere`: NoSuchKey"),
+        "{}",
+        run.stderr
+    );
+    server.put_patterns(["a"], 10);
+    let list = |key: &str| Object::new(format!("{key}{}", "\n".repeat(1 << 20)).into_bytes());
+    server.put("list", list("a"));
+    let replaced = Fault::Replace(Box::new(list("b")));
+    server.script("list", [Fault::Cut(1 << 19), replaced]);
+    let run = server
+        .s3pull()
+        .args(["--keys", "s3://bucket/list", "--max-attempts", "2"])
+        .run()
+        .expect(3);
+    assert!(
+        run.stderr
+            .contains("cannot read the key list `s3://bucket/list`"),
+        "{}",
+        run.stderr
+    );
 }

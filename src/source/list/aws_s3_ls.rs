@@ -9,6 +9,7 @@ use super::listing::{self, Line, has_shape};
 pub static FORMAT: Format = Format {
     name: "aws-s3-ls",
     help: "The output of `aws s3 ls`",
+    magic: b"",
     waits_for_rows: false,
     recognise: |sample| {
         let reason = "its first lines are those of `aws s3 ls`";

@@ -14,7 +14,8 @@ use crate::row::{Entry, UnusableRow};
 
 pub static FORMAT: Format = Format {
     name: "aws-text",
-    help: "The output of `aws s3api list-objects-v2 --output text`",
+    help: "The text output of `aws s3api list-objects-v2` and its like",
+    magic: b"",
     waits_for_rows: true,
     recognise: |sample| match layout(sample) {
         Layout::Undecided => Recognised::Undecided,

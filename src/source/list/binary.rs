@@ -11,7 +11,7 @@ pub struct NotAList {
 }
 
 /// The first bytes of files that are not lists. Those that consist of letters may begin a key list.
-const MAGIC: [(&[u8], NotAList); 12] = [
+const MAGIC: &[(&[u8], NotAList)] = &[
     (
         b"\xfd7zXZ\0",
         NotAList {
@@ -68,6 +68,7 @@ const MAGIC: [(&[u8], NotAList); 12] = [
             cure: "have the inventory written as CSV or Parquet, or query it with Athena and use the result's CSV",
         },
     ),
+    #[cfg(not(feature = "parquet"))]
     (b"PAR1", PARQUET),
     (
         b"Obj\x01",
@@ -93,6 +94,7 @@ const MAGIC: [(&[u8], NotAList); 12] = [
 ];
 
 /// Parquet where it cannot be read.
+#[cfg(not(feature = "parquet"))]
 pub const PARQUET: NotAList = NotAList {
     what: "Parquet, which this build of s3pull cannot read",
     cure: "build s3pull with `--features parquet`, have the inventory written as CSV, or query it with Athena and use the result's CSV",
@@ -129,6 +131,13 @@ pub fn known(text: &[u8], is_final: bool) -> Binary {
     } else {
         Binary::Undecided
     }
+}
+
+/// Whether `text` begins with `magic`, which is not empty, and goes on as no text does.
+pub fn begins_with(text: &[u8], magic: &[u8]) -> bool {
+    let rest = text.strip_prefix(magic).filter(|_| !magic.is_empty());
+    rest.and_then(<[u8]>::first)
+        .is_some_and(|byte| n_odd(&[*byte]) > 0)
 }
 
 /// Whether it is binary of any other kind. Single rows may be odd: only a start that is mostly so counts.

@@ -15,6 +15,7 @@ use crate::row::{Entry, UnusableRow};
 pub static FORMAT: Format = Format {
     name: "csv",
     help: "A CSV with a header and a `key` column, such as the failed-keys CSV",
+    magic: b"",
     waits_for_rows: false,
     recognise: |sample| recognise(sample, b",;"),
     read: |list, emit| read(list, emit, ANY),
@@ -23,6 +24,7 @@ pub static FORMAT: Format = Format {
 pub static TSV: Format = Format {
     name: "tsv",
     help: "The same with TABs between its columns",
+    magic: b"",
     waits_for_rows: false,
     recognise: |sample| recognise(sample, TABS),
     read: |list, emit| {

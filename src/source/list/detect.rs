@@ -68,10 +68,23 @@ pub fn detect(
     if let Some(compression) = Compression::of(start) {
         return Ok(Some(Detected::Compressed(compression)));
     }
+    let is_binary_of = |format: &&&'static Format| binary::begins_with(start, format.magic);
+    if let (Some(format), None) = (formats.iter().find(is_binary_of), known.asked) {
+        return Ok(Some(Detected::List(DetectedFormat {
+            format,
+            reason: "its first bytes say so",
+            line_ending: LineEnding::Lf,
+            bom_length: 0,
+            length: start.len(),
+            is_final,
+        })));
+    }
     if has_utf16_mark(start) {
         return Err(ListProblem::Utf16);
     }
+    let asked_for_binary = known.asked.is_some_and(|format| !format.magic.is_empty());
     let is_binary = match (binary::known(start, is_final), known.asked) {
+        _ if asked_for_binary => Binary::No,
         (Binary::No, None) => binary::other(start, is_final),
         (is_binary, _) => is_binary,
     };
@@ -101,7 +114,7 @@ pub fn detect(
     };
     // One line may end in CR because its key does.
     let is_one_crlf = line_ending == LineEnding::CrLf && sample.lines().count() < 2;
-    if !is_final && (is_one_crlf || sample.rows().next().is_none()) {
+    if !is_final && !asked_for_binary && (is_one_crlf || sample.rows().next().is_none()) {
         return Ok(None);
     }
     let recognised = match known.asked {

@@ -21,6 +21,8 @@ pub struct Format {
     pub help: &'static str,
     /// Whether a list that starts with the sample has this format. It is decided at the latest when the sample is final.
     pub recognise: fn(&Sample<'_>) -> Recognised,
+    /// The first bytes of a list in a binary format, before one that no text has; empty for others.
+    pub magic: &'static [u8],
     /// Whether it is read differently according to its first rows, so that these are waited for even if the format is given.
     pub waits_for_rows: bool,
     pub read: fn(&mut List<'_>, Emit<'_>) -> Result<(), ListProblem>,
@@ -36,6 +38,8 @@ pub struct List<'a> {
     pub columns: Option<&'a InventoryColumns>,
     /// The folder of the list, if it is a file.
     pub folder: Option<&'a Path>,
+    /// The list itself, if it is a file that is not compressed and can be read again.
+    pub path: Option<&'a Path>,
 }
 
 /// The function that receives each row, with its line.

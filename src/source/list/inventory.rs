@@ -24,6 +24,7 @@ use crate::row::{Entry, UnusableRow};
 pub static FORMAT: Format = Format {
     name: "inventory",
     help: "`manifest.json` of an S3 Inventory, one of its CSV files, or a manifest of S3 Batch Operations",
+    magic: b"",
     waits_for_rows: false,
     recognise,
     read,
@@ -100,6 +101,14 @@ fn read(list: &mut List<'_>, emit: Emit<'_>) -> Result<(), ListProblem> {
         return Err(ListProblem::Inventory(message.to_owned()));
     };
     let manifest = Manifest::read(&mut *list.input)?;
+    #[cfg(feature = "parquet")]
+    if manifest.is_parquet() {
+        let mut n_rows = 0;
+        for path in manifest.find_files(folder)? {
+            super::parquet::read_file(File::open(path)?, None, list.keys, &mut n_rows, emit)?;
+        }
+        return Ok(());
+    }
     let columns: InventoryColumns = manifest
         .file_schema
         .parse()
@@ -241,7 +250,7 @@ mod tests {
             shard: None,
         };
         let lists = open(&options.sources).unwrap();
-        let mut batches = read_lists(lists, Arc::new(options), |_| {});
+        let mut batches = read_lists(lists, Arc::new(options), None, |_| {});
         let mut rows = Vec::new();
         while let Some(batch) = batches.blocking_recv() {
             rows.extend(batch.map_err(|error| error.to_string())?);

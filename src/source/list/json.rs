@@ -30,6 +30,7 @@ use scalar::Scalar;
 pub static FORMAT: Format = Format {
     name: "json",
     help: "JSON lines, an array, or a JSON listing of `aws s3api` or `s5cmd`",
+    magic: b"",
     waits_for_rows: true,
     recognise: layout::recognise,
     read,

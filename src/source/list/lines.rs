@@ -9,6 +9,7 @@ use crate::row::UnusableRow;
 pub static FORMAT: Format = Format {
     name: "lines",
     help: "One key, or one `s3://bucket/key`, per line",
+    magic: b"",
     waits_for_rows: false,
     recognise: |_| Recognised::Yes("no other format matched"),
     read,

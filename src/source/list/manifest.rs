@@ -34,13 +34,24 @@ impl Manifest {
         let manifest: Self = serde_json::from_slice(&text).map_err(|error| {
             ListProblem::Inventory(format!("it is not a manifest of an S3 Inventory: {error}"))
         })?;
-        if manifest.file_format != "CSV" {
+        let can_be_read =
+            manifest.file_format == "CSV" || cfg!(feature = "parquet") && manifest.is_parquet();
+        if !can_be_read {
+            let other = if manifest.is_parquet() {
+                "build s3pull with `--features parquet`, or "
+            } else {
+                ""
+            };
             return Err(ListProblem::Inventory(format!(
-                "the inventory's files are {}, which cannot be read: configure the inventory to use CSV",
+                "the inventory's files are {}, which cannot be read: {other}configure the inventory to use CSV",
                 manifest.file_format
             )));
         }
         Ok(manifest)
+    }
+
+    pub fn is_parquet(&self) -> bool {
+        self.file_format.eq_ignore_ascii_case("Parquet")
     }
 
     /// Finds all data files near the manifest, which is in `folder`, before any of their rows is read.

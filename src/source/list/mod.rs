@@ -19,6 +19,8 @@ mod listing;
 mod manifest;
 mod names;
 pub mod null;
+#[cfg(feature = "parquet")]
+mod parquet;
 mod row_limit;
 mod s5cmd_ls;
 mod s5cmd_run;
@@ -31,6 +33,8 @@ use format::Format;
 
 /// The formats in the order in which `auto` tries them. The last one accepts every list.
 pub static FORMATS: &[&Format] = &[
+    #[cfg(feature = "parquet")]
+    &parquet::FORMAT,
     &inventory::FORMAT,
     &json::FORMAT,
     &csv::FORMAT,

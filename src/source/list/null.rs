@@ -9,6 +9,7 @@ use super::sample::{LineEnding, Recognised, Sample};
 pub static FORMAT: Format = Format {
     name: "null",
     help: "Keys that end in NUL, so that a key may contain a line break",
+    magic: b"",
     waits_for_rows: false,
     recognise,
     read,

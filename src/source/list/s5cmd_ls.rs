@@ -11,6 +11,7 @@ use crate::row::LastModified;
 pub static FORMAT: Format = Format {
     name: "s5cmd-ls",
     help: "The output of `s5cmd ls`",
+    magic: b"",
     waits_for_rows: false,
     recognise: |sample| {
         let reason = "its first lines are those of `s5cmd ls`";

@@ -12,6 +12,7 @@ use crate::row::{Entry, UnusableRow};
 pub static FORMAT: Format = Format {
     name: "s5cmd-run",
     help: "The commands of `s5cmd run`: `cp s3://bucket/key FILE` per line",
+    magic: b"",
     waits_for_rows: false,
     recognise,
     read,

@@ -7,6 +7,7 @@ use crate::row::LastModified;
 pub static S3CMD: Format = Format {
     name: "s3cmd-ls",
     help: "The output of `s3cmd ls` or `s3cmd la`",
+    magic: b"",
     waits_for_rows: false,
     recognise: |sample| {
         let reason = "its first lines are those of `s3cmd ls`";
@@ -18,6 +19,7 @@ pub static S3CMD: Format = Format {
 pub static GSUTIL: Format = Format {
     name: "gsutil-ls",
     help: "The output of `gsutil ls -l`",
+    magic: b"",
     waits_for_rows: false,
     recognise: |sample| {
         let reason = "its first lines are those of `gsutil ls -l`";

@@ -17,7 +17,7 @@ fn rows_are_sent_while_the_pipe_stays_open() {
         info: ListInfo::default(),
         input: Box::new(reader),
     };
-    let mut batches = read(vec![list], Arc::new(options("auto", "")), |_| {});
+    let mut batches = read(vec![list], Arc::new(options("auto", "")), None, |_| {});
     for key in ["first", "second"] {
         io::Write::write_all(&mut writer, format!("{key}\n").as_bytes()).unwrap();
         let batch = batches.blocking_recv().unwrap().unwrap();
@@ -39,7 +39,7 @@ fn a_panic_of_the_thread_is_a_broken_list_and_not_its_end() {
         info: ListInfo::default(),
         input: Box::new(io::Read::chain(&b"first\n"[..], Defect)),
     };
-    let mut batches = read(vec![list], Arc::new(options("auto", "")), |_| {});
+    let mut batches = read(vec![list], Arc::new(options("auto", "")), None, |_| {});
     let mut ended = batches.blocking_recv().unwrap();
     while ended.is_ok() {
         ended = batches.blocking_recv().unwrap();
@@ -70,6 +70,7 @@ fn batches_of_long_rows_are_bounded_in_bytes() {
         let mut batches = read(
             vec![OpenList { info, input }],
             Arc::new(options("auto", "")),
+            None,
             |_| {},
         );
         let mut n_rows = 0;
@@ -93,6 +94,7 @@ fn a_batch_is_bounded_however_many_rows_one_read_yields() {
     let mut batches = read(
         vec![OpenList { info, input }],
         Arc::new(options("auto", "")),
+        None,
         |_| {},
     );
     let mut n_rows = 0;
@@ -116,7 +118,12 @@ fn lists_are_read_in_order_and_rows_know_their_list() {
         ],
         ..options("auto", "")
     };
-    let mut batches = read(open(&options.sources).unwrap(), Arc::new(options), |_| {});
+    let mut batches = read(
+        open(&options.sources).unwrap(),
+        Arc::new(options),
+        None,
+        |_| {},
+    );
     let mut found = Vec::new();
     while let Some(batch) = batches.blocking_recv() {
         found.extend(
