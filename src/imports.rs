@@ -28,6 +28,7 @@ const ROOMS: &[(&str, &[&str])] = &[
     ("cli", &["source"]),
     ("config", &["cli", "source", "s3", "sink", "transfer"]),
     ("report", &["config", "source", "s3", "sink", "transfer"]),
+    ("destination", &["config", "report", "sink"]),
     (
         "dry_run",
         &["config", "report", "source", "sink", "transfer"],

@@ -18,6 +18,7 @@
 
 pub mod cli;
 pub mod config;
+mod destination;
 mod dry_run;
 mod etag;
 pub mod exit_code;
@@ -56,6 +57,7 @@ use anyhow::Context as _;
 use tokio::runtime::Builder;
 
 use config::Config;
+use destination::{Close, Destination};
 use exit_code::ExitCode;
 use meter::Meter;
 use options::ProgressMode;
@@ -63,10 +65,8 @@ use outcome::{Failure, Sign};
 use report::{RecordPlace, RefusedPlace, Report, RunEnd};
 use s3::{ConnectError, Trust};
 use signal::{OnSignal, Stopped};
-use sink::Sink;
-use sink::files::{OptionalStep, OutputFolder, PathRules};
 use source::ListOptions;
-use stop::{Phase, Stop};
+use stop::Stop;
 use transfer::{End, Getter, Limit, Shared, TransferOptions};
 
 /// Threads for file work: enough to keep a disk busy, and few enough not to block one another in one folder.
@@ -87,7 +87,7 @@ pub fn run(config: Config) -> ExitCode {
     });
     ended.unwrap_or_else(|error| {
         report::error(&error, hint(&error).as_deref());
-        if error.is::<RefusedPlace>() {
+        if error.is::<RefusedPlace>() || is_refused_archive(&error) {
             ExitCode::Usage
         } else {
             ExitCode::Fatal
@@ -113,20 +113,13 @@ async fn download(config: Config, place: RecordPlace) -> anyhow::Result<ExitCode
     let max_open_files = open_files::raise_limit();
     let lists = source::open(&config.list.sources)?;
     let budget = open_files::plan(config.transfer.concurrency, max_open_files);
-    let mut output = OutputFolder::open(&config.output, budget.max_open_folders)
-        .with_context(|| format!("cannot use the output folder `{}`", config.output.display()))?;
-    place.files().iter().for_each(|path| output.keep(path));
-    config.list.files().for_each(|path| output.keep(path));
+    let destination = Destination::open(&config, &place, budget.max_open_folders)?;
     let client = s3::Client::connect(config.s3.clone()).await?;
     let meter = Arc::new(Meter::default());
     let limit = Limit::new(budget.concurrency.get());
     let stop = Arc::new(Stop::default());
     let mut report = Report::start(&config, place, limit.clone(), Arc::clone(&meter))?;
-    output.warnings().print_by(report.on_warning());
-    if let Some(error) = report.lock_refused() {
-        let csv = config.failed.to_string_lossy();
-        output.warnings().refused(OptionalStep::Lock, &csv, error);
-    }
+    destination.warn_by(&report, &config.failed);
     if budget.concurrency < config.transfer.concurrency {
         report.warn(&format!(
             "`--concurrency {}` does not fit into the limit of open files: going on with {} (`ulimit -n` raises it)",
@@ -146,17 +139,14 @@ async fn download(config: Config, place: RecordPlace) -> anyhow::Result<ExitCode
         },
     )?;
 
+    let paths = destination.path_rules(config.paths.clone());
+    let sink = Arc::new(destination.begin(&config, &meter, &stop)?);
     let options = Arc::new(config.list);
     if config.progress != ProgressMode::None {
         count_in_background(&options, report.list_notes());
     }
     let notes = report.list_notes();
     let rows = source::read(lists, options, move |note| notes.note(&note));
-    let paths = PathRules {
-        name_limit: output.name_limit(),
-        ..config.paths
-    };
-    let sink = Arc::new(Sink::new(output, config.if_exists, Arc::clone(&meter)));
     let shared = Arc::new(Shared {
         client: Getter::Client(client),
         sink,
@@ -173,13 +163,18 @@ async fn download(config: Config, place: RecordPlace) -> anyhow::Result<ExitCode
     });
     let end = transfer::download_all(&shared, rows, &mut report).await;
     let mut exit = exit(end, &signal, &meter);
-    if config.sync && exit.is_ok() {
-        exit = tokio::select! {
-            flushed = flush(&shared.sink) => flushed.and(exit),
-            // Nobody waits for it any more.
-            () = shared.stop.reached(Phase::Abandoned) => exit,
-        };
-    }
+    let how = Close {
+        sync: config.sync && exit.is_ok(),
+        is_whole: exit.as_ref().is_ok_and(|exit| exit.is_of_whole_list()),
+        stop: &shared.stop,
+    };
+    let notes = match destination::close(&shared.sink, how).await {
+        Ok(notes) => notes,
+        Err(error) => {
+            exit = exit.and(Err(error));
+            Vec::new()
+        }
+    };
     let (exit_code, error) = match exit {
         Ok(exit_code) => (exit_code, None),
         Err(error) => (ExitCode::Fatal, Some(error)),
@@ -189,6 +184,7 @@ async fn download(config: Config, place: RecordPlace) -> anyhow::Result<ExitCode
         hint: error.as_ref().and_then(hint),
         error,
         stopped_by: signal.name(),
+        notes,
     }))
 }
 
@@ -214,13 +210,6 @@ fn exit(end: End, signal: &Stopped, meter: &Meter) -> anyhow::Result<ExitCode> {
     }
 }
 
-/// Flushes the files from memory to disk.
-async fn flush(sink: &Arc<Sink>) -> anyhow::Result<()> {
-    sink.sync()
-        .await
-        .context("cannot flush the output folder's file system (`--sync`)")
-}
-
 /// Counts the rows during the downloads, if the lists can be read twice.
 fn count_in_background(options: &Arc<ListOptions>, notes: report::ListNotes) {
     let options = Arc::clone(options);
@@ -230,6 +219,17 @@ fn count_in_background(options: &Arc<ListOptions>, notes: report::ListNotes) {
             notes.totals(totals);
         }
     });
+}
+
+/// Whether something is at the archive's path that must not be replaced.
+fn is_refused_archive(error: &anyhow::Error) -> bool {
+    use sink::tar::ArchiveError;
+    match error.downcast_ref::<ArchiveError>() {
+        Some(ArchiveError::Foreign(_) | ArchiveError::InTheWay { .. }) => true,
+        Some(ArchiveError::InUse(_) | ArchiveError::Io { .. } | ArchiveError::Broken) | None => {
+            false
+        }
+    }
 }
 
 /// What to do about an error, if that is known.

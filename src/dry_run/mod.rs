@@ -1,6 +1,5 @@
 //! `--dry-run`: every row is read, mapped and checked as a run would do it; nothing is requested, and nothing written.
 
-mod conflicts;
 mod report;
 
 use std::sync::Arc;
@@ -13,8 +12,8 @@ use crate::options::IfExists;
 use crate::outcome::{Class, ErrorCode, Failure, Outcome, SkipReason};
 use crate::row::{Entry, Row};
 use crate::sink::files::{LocalPath, PathRules, Preview};
+use crate::sink::planned::{Planned, Seen};
 use crate::source;
-use conflicts::{Planned, Seen};
 use report::{DryRunEnd, DryRunReport};
 
 /// Reads the lists to their end and tells what a run would do.
@@ -35,7 +34,7 @@ pub fn run(config: Config) -> anyhow::Result<ExitCode> {
         if_exists: config.if_exists,
         seen: Seen::default(),
     };
-    let mut report = DryRunReport::start(&config);
+    let mut report = DryRunReport::start(&config)?;
     let notes = report.list_notes();
     let on_note = move |note| notes.note(&note);
     let mut batches = source::read(lists, Arc::new(config.list), on_note);

@@ -64,20 +64,22 @@ struct Plan {
 }
 
 impl DryRunReport {
-    pub fn start(config: &Config) -> Self {
+    /// # Errors
+    /// When the file for the events cannot be opened.
+    pub fn start(config: &Config) -> anyhow::Result<Self> {
         let is_quiet = config.verbosity == Verbosity::Quiet || config.json;
         let prefix = output_prefix(&config.output);
-        Self {
+        Ok(Self {
             stdout: (!is_quiet).then(|| BufWriter::with_capacity(BUFFER_SIZE, io::stdout())),
             written: Ok(()),
             verbosity: config.verbosity,
             output: config.output.clone(),
             output_prefix: printable(&prefix).into_owned(),
-            events: config.json.then(|| Events::new(&config.list, &prefix)),
+            events: Events::open(config)?,
             lists: config.list.sources.clone(),
             started: Instant::now(),
             plan: Plan::default(),
-        }
+        })
     }
 
     /// What is told of the lists, from the thread that reads them.

@@ -2,19 +2,23 @@
 //! The README documents the members, and a test holds it against what is printed here.
 
 use std::collections::BTreeMap;
+use std::fs::File;
 use std::io::{self, Write};
+use std::path::Path;
 use std::time::{Duration, SystemTime};
 
+use anyhow::Context as _;
 use serde::Serialize;
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 
-use super::text::below_output;
+use super::text::{below_output, output_prefix};
+use crate::config::Config;
 use crate::etag::ETag;
 use crate::meter::Counts;
 use crate::outcome::{Failure, Outcome, SkipReason, Verification};
 use crate::row::{Entry, Place};
-use crate::sink::files::LocalPath;
+use crate::sink::files::{LocalPath, UserFile, open_stream};
 use crate::source::{ListOptions, ListSource};
 use crate::transfer::Finished;
 
@@ -26,6 +30,8 @@ pub struct Events {
     /// What each path begins with.
     output_prefix: String,
     line: Vec<u8>,
+    /// `None` for stdout.
+    file: Option<File>,
 }
 
 /// What became of a row, or would.
@@ -87,7 +93,27 @@ impl Events {
             lists: list.sources.iter().map(ListSource::typed).collect(),
             output_prefix: output_prefix.to_owned(),
             line: Vec::new(),
+            file: None,
         }
+    }
+
+    /// Events as `config` asks for them, if it does.
+    ///
+    /// # Errors
+    /// When the file for them cannot be opened.
+    pub fn open(config: &Config) -> anyhow::Result<Option<Self>> {
+        let mut events = Self::new(&config.list, &output_prefix(&config.output));
+        if let Some(path) = &config.events {
+            let opened = open_events(path);
+            let opened =
+                opened.with_context(|| format!("cannot write events to `{}`", path.display()));
+            events.file = Some(opened?);
+        }
+        Ok((config.json || config.events.is_some()).then_some(events))
+    }
+
+    fn write(&mut self, event: &impl Serialize) -> io::Result<()> {
+        write(&mut self.line, self.file.as_mut(), event)
     }
 
     /// # Errors
@@ -105,7 +131,7 @@ impl Events {
                 &finished.outcome,
             )
         };
-        write(&mut self.line, &event)
+        write(&mut self.line, self.file.as_mut(), &event)
     }
 
     /// A row that a dry run would download.
@@ -122,7 +148,7 @@ impl Events {
             etag: entry.etag.as_ref().map(ETag::opaque),
             ..ObjectEvent::blank(entry, &self.bucket)
         };
-        write(&mut self.line, &event)
+        write(&mut self.line, self.file.as_mut(), &event)
     }
 
     /// A row of which a dry run knows that it would not be downloaded.
@@ -141,13 +167,13 @@ impl Events {
             line: place.line,
             ..ObjectEvent::of(entry, bucket.unwrap_or(&self.bucket), outcome)
         };
-        write(&mut self.line, &event)
+        write(&mut self.line, self.file.as_mut(), &event)
     }
 
     /// # Errors
     /// When stdout cannot be written to.
     pub fn summary(&mut self, summary: &SummaryEvent<'_>) -> io::Result<()> {
-        write(&mut self.line, summary)
+        self.write(summary)
     }
 
     fn path(&self, path: &LocalPath) -> String {
@@ -255,12 +281,23 @@ fn name_of(lists: &[Option<String>], place: Place) -> Option<&str> {
     lists.get(place.list)?.as_deref()
 }
 
-fn write(line: &mut Vec<u8>, event: &impl Serialize) -> io::Result<()> {
+fn write(line: &mut Vec<u8>, file: Option<&mut File>, event: &impl Serialize) -> io::Result<()> {
     line.clear();
     serde_json::to_writer(&mut *line, event)?;
     line.push(b'\n');
-    // Stdout passes on what ends in a line's end.
-    io::stdout().lock().write_all(line)
+    match file {
+        Some(file) => file.write_all(line),
+        // Stdout passes on what ends in a line's end.
+        None => io::stdout().lock().write_all(line),
+    }
+}
+
+fn open_events(path: &Path) -> io::Result<File> {
+    match UserFile::at(path)? {
+        UserFile::Stream => open_stream(path),
+        UserFile::File(path) => File::create(path),
+        UserFile::InTheWay(kind) => Err(io::Error::other(format!("it is a {kind}"))),
+    }
 }
 
 fn millis(duration: Duration) -> u64 {

@@ -32,7 +32,7 @@ use progress::Progress;
 pub use record_place::{RecordPlace, RefusedPlace};
 use summary::Summary;
 use tally::Tally;
-use text::{output_prefix, request_line, row_name, stopping_line};
+use text::{request_line, row_name, stopping_line};
 
 use crate::config::Config;
 use crate::exit_code::ExitCode;
@@ -80,6 +80,8 @@ pub struct RunEnd {
     pub hint: Option<String>,
     /// What stopped it, if it was a signal.
     pub stopped_by: Option<&'static str>,
+    /// What else there is to say, a line each.
+    pub notes: Vec<String>,
 }
 
 impl Report {
@@ -97,9 +99,7 @@ impl Report {
         Ok(Self {
             progress: Progress::start(config.progress, limit.clone(), Arc::clone(&meter)),
             failed_keys,
-            events: config
-                .json
-                .then(|| Events::new(&config.list, &output_prefix(&config.output))),
+            events: Events::open(config)?,
             limit,
             meter,
             verbosity: config.verbosity,
@@ -217,6 +217,9 @@ impl Report {
                 elapsed: measured.elapsed,
                 bottleneck: &bottleneck::lines(&measured),
             }));
+            for note in &end.notes {
+                say(&format!("s3pull: {note}"));
+            }
         }
         let is_fatal = end.error.as_ref().is_some_and(anyhow::Error::is::<Failure>);
         let ending = Ending {

@@ -1,8 +1,11 @@
 //! Where objects go: the engine's one door to the file system. Everything behind it blocks, so each call is made on a
 //! thread that may; dropping a writer leaves nothing of its object, but for parts that a later run can use.
 
+pub mod door;
 pub mod files;
 mod gathered;
+pub mod planned;
+pub mod tar;
 
 use std::sync::Arc;
 use std::time::SystemTime;
@@ -11,7 +14,7 @@ use bytes::Bytes;
 
 use crate::meter::{Meter, Wait};
 use crate::options::IfExists;
-use crate::outcome::{Class, ErrorCode, Failure, SkipReason};
+use crate::outcome::{Failure, SkipReason};
 use files::{DonePart, Identity, LocalError, LocalPath, OutputFolder, PartialFile, ResumableFile};
 pub use gathered::Gathered;
 
@@ -21,7 +24,7 @@ pub const WRITE_SIZE: usize = 1024 * 1024;
 
 /// The files of a run.
 #[derive(Debug)]
-pub struct Sink {
+pub struct FileSink {
     output: OutputFolder,
     if_exists: IfExists,
     meter: Arc<Meter>,
@@ -36,7 +39,7 @@ pub enum Admission {
     Skip(SkipReason),
 }
 
-impl Sink {
+impl FileSink {
     pub fn new(output: OutputFolder, if_exists: IfExists, meter: Arc<Meter>) -> Self {
         Self {
             output,
@@ -87,8 +90,8 @@ impl Sink {
     }
 
     /// Begins an object whose bytes come in order. Nothing is made until there is something to write.
-    pub fn stream(self: &Arc<Self>, path: &Arc<LocalPath>) -> StreamWriter {
-        StreamWriter {
+    pub fn stream(self: &Arc<Self>, path: &Arc<LocalPath>) -> FileStream {
+        FileStream {
             sink: Arc::clone(self),
             path: Arc::clone(path),
             file: None,
@@ -107,11 +110,11 @@ impl Sink {
         path: &Arc<LocalPath>,
         identity: Identity,
         on_found: impl FnMut(u64) + Send + 'static,
-    ) -> Result<(PartWriter, Vec<DonePart>), Failure> {
+    ) -> Result<(FileParts, Vec<DonePart>), Failure> {
         let (sink, path) = (Arc::clone(self), Arc::clone(path));
         let beginning = move || sink.output.begin_resumable(&path, &identity, on_found);
         let (file, done) = blocking(&self.meter, beginning).await?;
-        let writer = PartWriter {
+        let writer = FileParts {
             file: Arc::new(file),
             meter: Arc::clone(&self.meter),
         };
@@ -130,8 +133,8 @@ impl Sink {
 
 /// Writes an object whose bytes come in order.
 #[derive(Debug)]
-pub struct StreamWriter {
-    sink: Arc<Sink>,
+pub struct FileStream {
+    sink: Arc<FileSink>,
     path: Arc<LocalPath>,
     /// Made with the first write.
     file: Option<PartialFile>,
@@ -140,7 +143,7 @@ pub struct StreamWriter {
     n_written: u64,
 }
 
-impl StreamWriter {
+impl FileStream {
     /// Whether the object is a folder marker, which has no bytes to verify.
     pub fn is_folder(&self) -> bool {
         self.path.is_folder()
@@ -149,14 +152,8 @@ impl StreamWriter {
     /// Adds bytes.
     ///
     /// # Errors
-    /// When the file system refuses, or the object is a folder marker.
+    /// When the file system refuses.
     pub async fn push(&mut self, bytes: Bytes) -> Result<(), Failure> {
-        if self.path.is_folder() && !bytes.is_empty() {
-            let message =
-                "the key ends in `/` but has content, so it can be neither a file nor a folder";
-            let code = ErrorCode::FolderMarkerHasContent;
-            return Err(Failure::new(code, Class::Permanent, message));
-        }
         self.gathered.push(bytes);
         let n_gathered = self.gathered.len();
         if n_gathered < WRITE_SIZE {
@@ -194,26 +191,6 @@ impl StreamWriter {
     }
 }
 
-/// A writer whose object is complete and verified, all but committed.
-#[derive(Debug)]
-pub enum Writer {
-    Stream(StreamWriter),
-    Parts(PartWriter),
-}
-
-impl Writer {
-    /// Gives the object its time and its final name.
-    ///
-    /// # Errors
-    /// When the file system refuses, or something that must not be replaced is at the path.
-    pub async fn commit(self, modified: Option<SystemTime>) -> Result<(), Failure> {
-        match self {
-            Self::Stream(writer) => writer.commit(modified).await,
-            Self::Parts(writer) => writer.commit(modified).await,
-        }
-    }
-}
-
 fn write(
     output: &OutputFolder,
     path: &LocalPath,
@@ -231,12 +208,12 @@ fn write(
 
 /// Writes an object whose parts come in any order, from many tasks at once.
 #[derive(Debug, Clone)]
-pub struct PartWriter {
+pub struct FileParts {
     file: Arc<ResumableFile>,
     meter: Arc<Meter>,
 }
 
-impl PartWriter {
+impl FileParts {
     /// Writes `chunks` at `offset`.
     ///
     /// # Errors

@@ -14,7 +14,7 @@ use crate::options::{IfExists, VerifyMode};
 use crate::outcome::{Class, ErrorCode, Outcome};
 use crate::row::Entry;
 use crate::s3::{Body, GetError, GetRequest, GetResponse, Step};
-use crate::sink::Sink;
+use crate::sink::door::Sink;
 use crate::sink::files::{LocalPath, OutputFolder, PathRules};
 use crate::stop::{Phase, Stop};
 
@@ -132,7 +132,7 @@ impl Rig {
             ..Entry::default()
         });
         let path = Arc::new(LocalPath::of_key("k").unwrap());
-        object::download(Arc::clone(&self.shared), entry, path).await
+        object::download(Arc::clone(&self.shared), entry, path, None).await
     }
 
     fn ranges(&self) -> Vec<Option<Range<u64>>> {

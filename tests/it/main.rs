@@ -4,6 +4,7 @@
 
 mod harness;
 
+mod archives;
 mod chaos;
 mod connection;
 mod disk;

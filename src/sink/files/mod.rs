@@ -34,5 +34,6 @@ pub use partial::PartialFile;
 pub use path::encode::decode;
 pub use path::{LocalPath, PathRules};
 pub use preview::Preview;
+pub(in crate::sink) use sys::{read_exact_at, write_at};
 pub use user_file::{UserFile, first_bytes, is_same_file, open_stream};
 pub use warnings::{OnWarning, OptionalStep};
