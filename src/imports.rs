@@ -29,6 +29,10 @@ const ROOMS: &[(&str, &[&str])] = &[
     ("config", &["cli", "source", "s3", "sink", "transfer"]),
     ("report", &["config", "source", "s3", "sink", "transfer"]),
     (
+        "destination",
+        &["config", "dry_run", "report", "sink", "source"],
+    ),
+    (
         "dry_run",
         &["config", "report", "s3", "source", "sink", "transfer"],
     ),

@@ -18,6 +18,7 @@
 
 pub mod cli;
 pub mod config;
+mod destination;
 mod dry_run;
 mod etag;
 pub mod exit_code;
@@ -49,7 +50,6 @@ pub mod fuzzing {
     pub use crate::source::{Filters, ListOptions, ListSource, parse_bytes};
 }
 
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -58,6 +58,7 @@ use tokio::runtime::Builder;
 use tokio::sync::oneshot;
 
 use config::Config;
+use destination::{Close, Destination, FolderToFill};
 use exit_code::ExitCode;
 use meter::Meter;
 pub use options::Job;
@@ -66,10 +67,10 @@ use outcome::{Failure, Sign};
 use report::{RecordPlace, RefusedPlace, Report, RunEnd};
 use s3::{ConnectError, Trust};
 use signal::{OnSignal, Stopped};
-use sink::Sink;
-use sink::files::{OnWarning, OptionalStep, OutputFolder, PathRules};
+use sink::files::OnWarning;
+use sink::tar::ArchiveError;
 use source::{ListError, ListOptions};
-use stop::{Phase, Stop};
+use stop::Stop;
 use transfer::{End, Getter, Limit, Listings, OnRequest, Shared, Stragglers, TransferOptions};
 
 /// Threads for file work: enough to keep a disk busy, and few enough not to block one another in one folder.
@@ -117,9 +118,7 @@ async fn download(config: Config, place: RecordPlace) -> anyhow::Result<ExitCode
     let max_open_files = open_files::raise_limit();
     let lists = source::open(&config.list.sources)?;
     let budget = open_files::plan(config.transfer.concurrency, max_open_files);
-    let mut output = open_output(&config, budget.max_open_folders)?;
-    place.files().iter().for_each(|path| output.keep(path));
-    config.list.files().for_each(|path| output.keep(path));
+    let destination = Destination::open(&config, &place, budget.max_open_folders)?;
     let client = connect(&config).await?;
     let meter = Arc::new(Meter::default());
     let limit = Limit::new(budget.concurrency.get());
@@ -131,11 +130,7 @@ async fn download(config: Config, place: RecordPlace) -> anyhow::Result<ExitCode
         Arc::clone(&meter),
         Arc::clone(&stop),
     )?;
-    output.warnings().print_by(report.on_warning());
-    if let Some(error) = report.lock_refused() {
-        let csv = config.failed.to_string_lossy();
-        output.warnings().refused(OptionalStep::Lock, &csv, error);
-    }
+    destination.warn_by(&report, &config.failed);
     if budget.concurrency < config.transfer.concurrency {
         report.warn(&format!(
             "`--concurrency {}` does not fit into the limit of open files: going on with {} (`ulimit -n` raises it)",
@@ -155,22 +150,13 @@ async fn download(config: Config, place: RecordPlace) -> anyhow::Result<ExitCode
         },
     )?;
 
+    let paths = destination.path_rules(config.paths.clone());
+    let sink = Arc::new(destination.begin(&config, &meter, &stop)?);
+    let to_fill = destination::folder_to_fill(&config, &paths);
     let options = Arc::new(config.list);
-    let paths = PathRules {
-        name_limit: output.name_limit(),
-        ..config.paths
-    };
     if config.progress != ProgressMode::None || config.verbosity > Verbosity::Quiet {
-        let notes = report.list_notes();
-        let warn = report.on_warning();
-        let counted = count_in_background(
-            config.transfer.job,
-            &options,
-            config.output,
-            paths.clone(),
-            notes,
-            warn,
-        );
+        let (notes, warn) = (report.list_notes(), report.on_warning());
+        let counted = count_in_background(&options, to_fill, notes, warn);
         // A list that is counted by then is told not to fit before the first request; none is waited for any longer.
         let _ = tokio::time::timeout(HEAD_START, counted).await;
     }
@@ -183,7 +169,6 @@ async fn download(config: Config, place: RecordPlace) -> anyhow::Result<ExitCode
     };
     let notes = report.list_notes();
     let rows = source::read(lists, options, move |note| notes.note(&note));
-    let sink = Arc::new(Sink::new(output, config.if_exists, Arc::clone(&meter)));
     let shared = Arc::new(Shared {
         client: client.map_or(Getter::Nobody, Getter::Client),
         sink,
@@ -201,13 +186,18 @@ async fn download(config: Config, place: RecordPlace) -> anyhow::Result<ExitCode
     });
     let end = transfer::download_all(&shared, rows, &mut report).await;
     let mut exit = exit(end, &signal, &meter);
-    if config.sync && exit.is_ok() {
-        exit = tokio::select! {
-            flushed = flush(&shared.sink) => flushed.and(exit),
-            // Nobody waits for it any more.
-            () = shared.stop.reached(Phase::Abandoned) => exit,
-        };
-    }
+    let how = Close {
+        sync: config.sync && exit.is_ok(),
+        is_whole: exit.as_ref().is_ok_and(|exit| exit.is_of_whole_list()),
+        stop: &shared.stop,
+    };
+    let notes = match destination::close(&shared.sink, how).await {
+        Ok(notes) => notes,
+        Err(error) => {
+            exit = exit.and(Err(error));
+            Vec::new()
+        }
+    };
     let (exit_code, error) = match exit {
         Ok(exit_code) => (exit_code, None),
         Err(error) => (exit_code_of(&error), Some(error)),
@@ -217,16 +207,8 @@ async fn download(config: Config, place: RecordPlace) -> anyhow::Result<ExitCode
         hint: error.as_ref().and_then(hint),
         error,
         stopped_by: signal.name(),
+        notes,
     }))
-}
-
-/// Opens the folder that the files are in, or go to.
-fn open_output(config: &Config, max_open_folders: usize) -> anyhow::Result<OutputFolder> {
-    let output = match config.transfer.job {
-        Job::Download => OutputFolder::open(&config.output, max_open_folders),
-        Job::Check(_) => OutputFolder::open_to_look(&config.output),
-    };
-    output.with_context(|| format!("cannot use the output folder `{}`", config.output.display()))
 }
 
 /// What requests are sent with; `None` for a run that makes none and needs no credentials.
@@ -285,7 +267,8 @@ fn exit(end: End, signal: &Stopped, meter: &Meter) -> anyhow::Result<ExitCode> {
 
 /// The exit code for an error that ended the run.
 fn exit_code_of(error: &anyhow::Error) -> ExitCode {
-    let is_usage = error.downcast_ref().is_some_and(ListError::is_usage);
+    let is_usage = error.downcast_ref().is_some_and(ListError::is_usage)
+        || error.downcast_ref().is_some_and(ArchiveError::is_usage);
     if error.is::<RefusedPlace>() || is_usage {
         ExitCode::Usage
     } else {
@@ -293,20 +276,11 @@ fn exit_code_of(error: &anyhow::Error) -> ExitCode {
     }
 }
 
-/// Flushes the files from memory to disk.
-async fn flush(sink: &Arc<Sink>) -> anyhow::Result<()> {
-    sink.sync()
-        .await
-        .context("cannot flush the output folder's file system (`--sync`)")
-}
-
 /// Counts the rows during the downloads, if the lists can be read twice, and warns if the objects do not fit on the disk.
 /// The receiver hears when that is done.
 fn count_in_background(
-    job: Job,
     options: &Arc<ListOptions>,
-    output: PathBuf,
-    paths: PathRules,
+    to_fill: Option<FolderToFill>,
     notes: report::ListNotes,
     OnWarning(warn): OnWarning,
 ) -> oneshot::Receiver<()> {
@@ -316,13 +290,9 @@ fn count_in_background(
         // A list that cannot be read is reported by the thread that reads it for the downloads.
         if let Ok(Some(totals)) = source::count(&options) {
             notes.totals(totals);
-            if job == Job::Download
-                && let Some(room) = dry_run::shortage(&options, &totals, &output, &paths)
-            {
-                let folder = output.display();
-                warn(&format!(
-                    "the disk is too small for all objects of the list: {room} for `{folder}`"
-                ));
+            let warning = to_fill.and_then(|folder| folder.warning(&options, &totals));
+            if let Some(warning) = warning {
+                warn(&warning);
             }
         }
         // The run may have ended meanwhile.

@@ -44,7 +44,7 @@ pub async fn download_all(
     // Concurrent up to here and no further: what follows is a single consumer.
     let downloads = rows
         .map(|row| task::start(shared, &claims, row))
-        .buffer_unordered(shared.options.concurrency.get());
+        .buffer_unordered(shared.options.concurrency.get() * shared.sink.rows_per_permit());
     let mut downloads = pin!(downloads);
     while let Some(event) = downloads.next().await {
         let (finished, has_path) = match event {
