@@ -14,6 +14,7 @@ use std::path::Path;
 
 use anyhow::{Context, bail, ensure};
 use hyper_util::rt::TokioIo;
+use s3pull::Job;
 use s3pull::cli::Invocation;
 use s3pull::config::Config;
 use s3pull::exit_code::ExitCode;
@@ -107,7 +108,7 @@ fn run(command: Vec<OsString>) -> anyhow::Result<ExitCode> {
     let Invocation::Download(cli) = Invocation::parse_from(command)? else {
         bail!("the command is not a download");
     };
-    Ok(s3pull::run(Config::try_from(*cli)?, s3pull::Job::Download))
+    Ok(s3pull::run(Config::try_from(*cli)?, Job::Download))
 }
 
 /// Puts the objects into the server's folder, and returns the keys that the list names.

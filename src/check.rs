@@ -6,7 +6,7 @@ use anyhow::Context;
 use twox_hash::XxHash3_64;
 
 use crate::report::Report;
-use crate::sink::Sink;
+use crate::sink::door::Sink;
 use crate::transfer::{Finished, ListEnd, Observer, ObserverError};
 
 /// Tells the report of every row, and remembers the paths of the rows' files, by their hash.

@@ -20,6 +20,8 @@ use crate::transfer::TransferOptions;
 pub struct Config {
     pub list: ListOptions,
     pub output: PathBuf,
+    /// The archive that is written instead of files.
+    pub tar: Option<TarOptions>,
     pub paths: PathRules,
     pub if_exists: IfExists,
     pub failed: PathBuf,
@@ -33,12 +35,23 @@ pub struct Config {
     pub concurrency: Concurrency,
     /// After which the run ends early.
     pub max_duration: Option<Duration>,
+    /// The file that events are written to.
+    pub events: Option<PathBuf>,
     pub transfer: TransferOptions,
     pub s3: ConnectOptions,
     pub progress: ProgressMode,
     pub verbosity: Verbosity,
     /// The command that retries the failed keys.
     pub retry_command: String,
+}
+
+/// The archive that is written instead of files.
+#[derive(Debug)]
+pub struct TarOptions {
+    /// `-` is stdout.
+    pub path: PathBuf,
+    /// Folder for what waits for its turn.
+    pub spool: Option<PathBuf>,
 }
 
 /// A command line that contradicts itself or lacks something. The message names the option and the fix.
@@ -90,7 +103,12 @@ impl TryFrom<Cli> for Config {
                 columns: cli.keys_columns,
                 shard,
             },
-            output: cli.output,
+            output: if cli.tar.is_some() {
+                ".".into()
+            } else {
+                cli.output
+            },
+            tar: tar(cli.tar, cli.spool)?,
             paths: PathRules {
                 strip_prefix: cli.strip_prefix,
                 template: template(&cli.path)?,
@@ -106,6 +124,7 @@ impl TryFrom<Cli> for Config {
             json: cli.json,
             concurrency: cli.concurrency,
             max_duration: cli.max_duration,
+            events: cli.events,
             transfer: TransferOptions {
                 job: Job::Download,
                 part_size: checked_part_size(cli.part_size)?,
@@ -143,6 +162,18 @@ impl TryFrom<Cli> for Config {
             retry_command,
         })
     }
+}
+
+fn tar(path: Option<PathBuf>, spool: Option<PathBuf>) -> Result<Option<TarOptions>, UsageError> {
+    let Some(path) = path else {
+        return Ok(None);
+    };
+    if path.as_os_str() == "-" && std::io::stdout().is_terminal() {
+        return Err(UsageError(
+            "`--tar -` writes an archive to stdout, which is a terminal: use a pipe (`| tar -x`), or `--tar FILE`".into(),
+        ));
+    }
+    Ok(Some(TarOptions { path, spool }))
 }
 
 /// What `--prefix` asks for.

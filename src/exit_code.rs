@@ -20,6 +20,16 @@ pub enum ExitCode {
 }
 
 impl ExitCode {
+    /// Whether every row of the list was dealt with.
+    pub(crate) fn is_of_whole_list(self) -> bool {
+        match self {
+            Self::Success | Self::SomeKeysFailed => true,
+            Self::Usage | Self::Fatal | Self::HungUp | Self::Interrupted | Self::Terminated => {
+                false
+            }
+        }
+    }
+
     pub const fn code(self) -> u8 {
         match self {
             Self::Success => 0,

@@ -33,6 +33,10 @@ const ROOMS: &[(&str, &[&str])] = &[
     ("report", &["config", "source", "s3", "sink", "transfer"]),
     ("check", &["report", "sink", "transfer"]),
     (
+        "destination",
+        &["config", "dry_run", "report", "sink", "source"],
+    ),
+    (
         "dry_run",
         &["config", "report", "s3", "source", "sink", "transfer"],
     ),

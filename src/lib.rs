@@ -20,6 +20,7 @@ mod check;
 pub mod cli;
 pub mod config;
 mod deadline;
+mod destination;
 mod dry_run;
 mod etag;
 pub mod exit_code;
@@ -54,7 +55,6 @@ pub mod fuzzing {
 }
 
 use std::num::NonZeroUsize;
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -64,6 +64,7 @@ use tokio::sync::{mpsc, oneshot};
 
 use config::Config;
 use deadline::Deadline;
+use destination::{Close, Destination, FolderToFill};
 use exit_code::ExitCode;
 use meter::Meter;
 pub use options::Job;
@@ -75,8 +76,8 @@ use report::{RecordPlace, RefusedPlace, Report, RunEnd};
 use row::Row;
 use s3::{ConnectError, Trust};
 use signal::{OnSignal, Stopped};
-use sink::Sink;
-use sink::files::{OnWarning, OptionalStep, OutputFolder, PathRules};
+use sink::files::OnWarning;
+use sink::tar::ArchiveError;
 use source::{ListError, ListOptions};
 use stop::{Phase, Stop};
 use transfer::{
@@ -132,9 +133,7 @@ async fn download(config: Config, place: RecordPlace) -> anyhow::Result<ExitCode
         Concurrency::Fixed(n) => n,
     };
     let budget = open_files::plan(wanted, max_open_files);
-    let mut output = open_output(&config, budget.max_open_folders)?;
-    place.files().iter().for_each(|path| output.keep(path));
-    config.list.files().for_each(|path| output.keep(path));
+    let destination = Destination::open(&config, &place, budget.max_open_folders)?;
     let client = connect(&config).await?;
     let s3_options = config.s3.clone();
     let meter = Arc::new(Meter::default());
@@ -147,11 +146,7 @@ async fn download(config: Config, place: RecordPlace) -> anyhow::Result<ExitCode
         Arc::clone(&meter),
         Arc::clone(&stop),
     )?;
-    output.warnings().print_by(report.on_warning());
-    if let Some(error) = report.lock_refused() {
-        let csv = config.failed.to_string_lossy();
-        output.warnings().refused(OptionalStep::Lock, &csv, error);
-    }
+    destination.warn_by(&report, &config.failed);
     warn_of_options(&report, &config, budget.concurrency);
     let signal = signal::listen(
         Arc::clone(&stop),
@@ -161,22 +156,13 @@ async fn download(config: Config, place: RecordPlace) -> anyhow::Result<ExitCode
         },
     )?;
 
+    let paths = destination.path_rules(config.paths.clone());
+    let sink = Arc::new(destination.begin(&config, &meter, &stop)?);
+    let to_fill = destination::folder_to_fill(&config, &paths);
     let options = Arc::new(config.list);
-    let paths = PathRules {
-        name_limit: output.name_limit(),
-        ..config.paths
-    };
     if config.progress != ProgressMode::None || config.verbosity > Verbosity::Quiet {
-        let notes = report.list_notes();
-        let warn = report.on_warning();
-        let counted = count_in_background(
-            config.transfer.job,
-            &options,
-            config.output,
-            paths.clone(),
-            notes,
-            warn,
-        );
+        let (notes, warn) = (report.list_notes(), report.on_warning());
+        let counted = count_in_background(&options, to_fill, notes, warn);
         // A list that is counted by then is told not to fit before the first request; none is waited for any longer.
         let _ = tokio::time::timeout(HEAD_START, counted).await;
     }
@@ -187,7 +173,6 @@ async fn download(config: Config, place: RecordPlace) -> anyhow::Result<ExitCode
     let notes = report.list_notes();
     let fetcher = transfer::fetcher(s3_options, config.transfer.max_attempts.get());
     let rows = source::read(lists, options, Some(fetcher), move |note| notes.note(&note));
-    let sink = Arc::new(Sink::new(output, config.if_exists, Arc::clone(&meter)));
     let shared = Arc::new(Shared {
         client: client.map_or(Getter::Nobody, Getter::Client),
         sink,
@@ -209,13 +194,18 @@ async fn download(config: Config, place: RecordPlace) -> anyhow::Result<ExitCode
     if let (Ok(ExitCode::Success | ExitCode::SomeKeysFailed), Some(deadline)) = (&exit, deadline) {
         exit = deadline.check().map_err(Into::into).and(exit);
     }
-    if config.sync && exit.is_ok() {
-        exit = tokio::select! {
-            flushed = flush(&shared.sink) => flushed.and(exit),
-            // Nobody waits for it any more.
-            () = shared.stop.reached(Phase::Abandoned) => exit,
-        };
-    }
+    let how = Close {
+        sync: config.sync && exit.is_ok(),
+        is_whole: exit.as_ref().is_ok_and(|exit| exit.is_of_whole_list()),
+        stop: &shared.stop,
+    };
+    let notes = match destination::close(&shared.sink, how).await {
+        Ok(notes) => notes,
+        Err(error) => {
+            exit = exit.and(Err(error));
+            Vec::new()
+        }
+    };
     let (exit_code, error) = match exit {
         Ok(exit_code) => (exit_code, None),
         Err(error) => (exit_code_of(&error), Some(error)),
@@ -225,6 +215,7 @@ async fn download(config: Config, place: RecordPlace) -> anyhow::Result<ExitCode
         hint: error.as_ref().and_then(hint),
         error,
         stopped_by: signal.name(),
+        notes,
     }))
 }
 
@@ -290,15 +281,6 @@ fn warn_of_options(report: &Report, config: &Config, concurrency: NonZeroUsize) 
     }
 }
 
-/// Opens the folder that the files are in, or go to.
-fn open_output(config: &Config, max_open_folders: usize) -> anyhow::Result<OutputFolder> {
-    let output = match config.transfer.job {
-        Job::Download => OutputFolder::open(&config.output, max_open_folders),
-        Job::Check(_) => OutputFolder::open_to_look(&config.output),
-    };
-    output.with_context(|| format!("cannot use the output folder `{}`", config.output.display()))
-}
-
 /// What requests are sent with; `None` for a run that makes none and needs no credentials.
 async fn connect(config: &Config) -> anyhow::Result<Option<s3::Client>> {
     let is_quick = matches!(
@@ -355,7 +337,8 @@ fn exit(end: End, signal: &Stopped, meter: &Meter) -> anyhow::Result<ExitCode> {
 
 /// The exit code for an error that ended the run.
 fn exit_code_of(error: &anyhow::Error) -> ExitCode {
-    let is_usage = error.downcast_ref().is_some_and(ListError::is_usage);
+    let is_usage = error.downcast_ref().is_some_and(ListError::is_usage)
+        || error.downcast_ref().is_some_and(ArchiveError::is_usage);
     if error.is::<RefusedPlace>() || is_usage {
         ExitCode::Usage
     } else {
@@ -363,20 +346,11 @@ fn exit_code_of(error: &anyhow::Error) -> ExitCode {
     }
 }
 
-/// Flushes the files from memory to disk.
-async fn flush(sink: &Arc<Sink>) -> anyhow::Result<()> {
-    sink.sync()
-        .await
-        .context("cannot flush the output folder's file system (`--sync`)")
-}
-
 /// Counts the rows during the downloads, if the lists can be read twice, and warns if the objects do not fit on the disk.
 /// The receiver hears when that is done.
 fn count_in_background(
-    job: Job,
     options: &Arc<ListOptions>,
-    output: PathBuf,
-    paths: PathRules,
+    to_fill: Option<FolderToFill>,
     notes: report::ListNotes,
     OnWarning(warn): OnWarning,
 ) -> oneshot::Receiver<()> {
@@ -386,13 +360,9 @@ fn count_in_background(
         // A list that cannot be read is reported by the thread that reads it for the downloads.
         if let Ok(Some(totals)) = source::count(&options) {
             notes.totals(totals);
-            if job == Job::Download
-                && let Some(room) = dry_run::shortage(&options, &totals, &output, &paths)
-            {
-                let folder = output.display();
-                warn(&format!(
-                    "the disk is too small for all objects of the list: {room} for `{folder}`"
-                ));
+            let warning = to_fill.and_then(|folder| folder.warning(&options, &totals));
+            if let Some(warning) = warning {
+                warn(&warning);
             }
         }
         // The run may have ended meanwhile.

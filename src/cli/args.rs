@@ -136,6 +136,26 @@ pub struct Cli {
     )]
     pub path: String,
 
+    /// Write a tar archive instead of files; `-` is stdout
+    ///
+    /// Its members are in the order of the list. A file has its name only once it is complete. What ends early ends in
+    /// a member on which `tar` fails.
+    #[arg(long, value_name = "FILE", help_heading = FILES)]
+    pub tar: Option<PathBuf>,
+
+    /// Folder for what waits for its turn in an archive
+    ///
+    /// Objects of more than 1 MiB, and smaller ones once 256 MiB wait in memory, are kept there in files without names.
+    /// Without the option it is the system's folder for temporary files.
+    #[arg(
+        long,
+        value_name = "DIR",
+        requires = "tar",
+        hide_short_help = true,
+        help_heading = FILES
+    )]
+    pub spool: Option<PathBuf>,
+
     /// Remove PREFIX from keys before they become paths
     ///
     /// PREFIX is, for example, `photos/`; a key without it fails.
@@ -336,6 +356,12 @@ pub struct Cli {
     /// There is one JSON object per finished row, then one for the run.
     #[arg(long, help_heading = REPORT)]
     pub json: bool,
+
+    /// Write JSON events to FILE
+    ///
+    /// The events are those of `--json`. FILE is replaced; devices and pipes are written to.
+    #[arg(long, value_name = "FILE", conflicts_with = "json", help_heading = REPORT)]
+    pub events: Option<PathBuf>,
 
     /// How to show progress
     #[arg(

@@ -68,6 +68,11 @@ pub fn command(options: Command) -> Command {
 impl Cli {
     /// Whether there is an option that makes no sense for a check.
     pub(super) fn option_of_downloads(&self) -> Option<&'static str> {
-        self.dry_run.then_some("--dry-run")
+        let options = [
+            (self.dry_run, "--dry-run"),
+            (self.tar.is_some(), "--tar <FILE>"),
+        ];
+        let mut given = options.into_iter().filter(|(is_given, _)| *is_given);
+        given.next().map(|(_, option)| option)
     }
 }

@@ -97,6 +97,9 @@ fn cli_of(matches: &ArgMatches) -> Result<Cli, clap::Error> {
         ));
     }
     cli.filters = filters(matches);
+    if let Some(message) = without_meaning(&cli, matches) {
+        return Err(command().error(ErrorKind::ArgumentConflict, message));
+    }
     cli.words_for_retry = retry::words(&options(), matches);
     Ok(cli)
 }
@@ -116,6 +119,45 @@ fn filters(matches: &ArgMatches) -> Vec<TypedFilter> {
     filters.extend(of("exclude", FilterKind::Exclude));
     filters.sort_by_key(|(index, _)| *index);
     filters.into_iter().map(|(_, filter)| filter).collect()
+}
+
+/// What is wrong with an option that was typed beside `--tar`. One from the environment is for the runs that write files.
+fn without_meaning(cli: &Cli, matches: &ArgMatches) -> Option<String> {
+    let tar = cli.tar.as_deref()?;
+    let is_stdout = tar.as_os_str() == "-";
+    let refused = [
+        (
+            "output",
+            true,
+            "the archive's own path is the argument of `--tar`",
+        ),
+        ("if_exists", true, "an archive is always written anew"),
+        (
+            "dry_run",
+            true,
+            "leave out `--tar` to see the paths, which are the same",
+        ),
+        (
+            "sync",
+            is_stdout,
+            "who reads the archive writes it to a disk",
+        ),
+        (
+            "json",
+            is_stdout,
+            "stdout is the archive; `--events FILE` writes the events elsewhere",
+        ),
+    ];
+    refused.into_iter().find_map(|(id, is_refused, why)| {
+        let is_typed = matches.value_source(id) == Some(ValueSource::CommandLine);
+        let name = id.replace('_', "-");
+        (is_refused && is_typed).then(|| {
+            format!(
+                "`--{name}` cannot be used with `--tar {}`: {why}",
+                tar.display()
+            )
+        })
+    })
 }
 
 #[cfg(test)]

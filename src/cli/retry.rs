@@ -51,12 +51,27 @@ pub fn words(options: &Command, matches: &ArgMatches) -> Vec<String> {
             ArgAction::SetTrue => words.push(flag),
             _ => {
                 for value in matches.get_raw(id).into_iter().flatten() {
-                    words.extend(option(&flag, &value.to_string_lossy()));
+                    let value = value.to_string_lossy();
+                    if id == "tar" {
+                        words.extend(option(&flag, &other_archive(&value)));
+                    } else {
+                        words.extend(option(&flag, &value));
+                    }
                 }
             }
         }
     }
     words
+}
+
+/// The archive for what is retried: the first one stays as it is.
+fn other_archive(path: &str) -> String {
+    let name_start = path.rfind('/').map_or(0, |slash| slash + 1);
+    let (folder, name) = path.split_at(name_start);
+    match name {
+        "-" => path.to_owned(),
+        name => format!("{folder}retry-{name}"),
+    }
 }
 
 /// Whether the argument describes the lists: those under their heading do, and so do the keys themselves.
@@ -135,6 +150,18 @@ mod tests {
         assert_eq!(
             cli.retry_command(Path::new("f-1-of-4.csv")),
             "s3pull --bucket b --keys f-1-of-4.csv --failed f-1-of-4.csv"
+        );
+    }
+
+    #[test]
+    fn a_retry_does_not_replace_the_archive() {
+        assert_eq!(other_archive("-"), "-");
+        assert_eq!(other_archive("a.tar"), "retry-a.tar");
+        assert_eq!(other_archive("d/e/a.tar"), "d/e/retry-a.tar");
+        let cli = parse(&["s3pull", "-bb", "--tar", "d/a.tar", "k"]).unwrap();
+        assert_eq!(
+            cli.retry_command(Path::new("s3pull-failed.csv")),
+            "s3pull --bucket b --tar d/retry-a.tar --keys s3pull-failed.csv"
         );
     }
 

@@ -1,6 +1,5 @@
 //! `--dry-run`: every row is read, mapped and checked as a run would do it; nothing is requested, and nothing written.
 
-mod conflicts;
 mod report;
 mod space;
 
@@ -16,9 +15,9 @@ use crate::outcome::{Class, ErrorCode, Failure, Outcome, SkipReason};
 use crate::row::{Entry, Row};
 use crate::s3;
 use crate::sink::files::{FileThere, LocalPath, PathRules, Preview};
+use crate::sink::planned::{Planned, Seen};
 use crate::source::{self, Lister};
 use crate::transfer::{Limit, Listings, fetcher};
-use conflicts::{Planned, Seen};
 use report::{DryRunEnd, DryRunReport};
 use space::growth;
 pub use space::shortage;
@@ -41,7 +40,7 @@ pub fn run(config: Config) -> anyhow::Result<ExitCode> {
         if_exists: config.if_exists,
         seen: Seen::default(),
     };
-    let mut report = DryRunReport::start(&config);
+    let mut report = DryRunReport::start(&config)?;
     let notes = report.list_notes();
     let on_note = move |note| notes.note(&note);
     // Ends what is listed and fetched when it is dropped, at the end.

@@ -15,7 +15,7 @@ use crate::meter::Counts;
 use crate::options::Verbosity;
 use crate::outcome::{Failure, Outcome, SkipReason};
 use crate::printable::{printable, room};
-use crate::report::console::{Lines, Patience, one_line, say};
+use crate::report::console::{Patience, one_line, say};
 use crate::report::events::{Events, SummaryEvent};
 use crate::report::progress::Progress;
 use crate::report::text::{below_output, output_prefix};
@@ -73,15 +73,14 @@ struct Plan {
 }
 
 impl DryRunReport {
-    pub fn start(config: &Config) -> Self {
+    /// # Errors
+    /// When the file for the events cannot be opened.
+    pub fn start(config: &Config) -> anyhow::Result<Self> {
         let is_quiet = config.verbosity == Verbosity::Quiet || config.json;
         let prefix = output_prefix(&config.output);
         let progress = Progress::none();
-        let events = config.json.then(|| {
-            let stdout = Lines::stdout(progress.stderr().clone(), Patience::Endless);
-            Events::new(&config.list, &prefix, stdout)
-        });
-        Self {
+        let events = Events::open(config, progress.stderr(), &Patience::Endless)?;
+        Ok(Self {
             stdout: (!is_quiet).then(|| BufWriter::with_capacity(BUFFER_SIZE, io::stdout())),
             progress,
             written: Ok(()),
@@ -94,7 +93,7 @@ impl DryRunReport {
             on_conflict: conflict_hint(config),
             started: Instant::now(),
             plan: Plan::default(),
-        }
+        })
     }
 
     /// What is told of the lists, from the thread that reads them.

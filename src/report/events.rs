@@ -1,27 +1,32 @@
 //! `--json`: an event a finished row, as it finishes, and a last one for the run; one line of JSON each, on stdout.
+//! `--events` writes them to a file instead.
 //! The README documents the members, and a test holds it against what is printed here.
 
 use std::collections::BTreeMap;
+use std::fs::File;
 use std::io;
+use std::path::Path;
 use std::time::{Duration, SystemTime};
 
+use anyhow::Context as _;
 use serde::Serialize;
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 
-use super::console::Lines;
-use super::text::below_output;
+use super::console::{Lines, Patience, Stderr};
+use super::text::{below_output, output_prefix};
+use crate::config::Config;
 use crate::etag::ETag;
 use crate::meter::Counts;
 use crate::outcome::{Failure, Outcome, SkipReason, Verification};
 use crate::row::{Entry, Place};
-use crate::sink::files::LocalPath;
+use crate::sink::files::{LocalPath, UserFile, open_stream};
 use crate::source::{ListOptions, ListSource};
 use crate::transfer::Finished;
 
 /// Prints events, each of which leaves this process as soon as it is read.
 pub struct Events {
-    stdout: Lines,
+    lines: Lines,
     /// The run's only bucket.
     bucket: Option<String>,
     /// What each list is called; `None` for keys of the command line.
@@ -96,9 +101,33 @@ pub struct SummaryEvent<'a> {
 }
 
 impl Events {
-    pub fn new(list: &ListOptions, output_prefix: &str, stdout: Lines) -> Self {
+    /// Events as `config` asks for them, if it does. `stderr` is told when nobody reads them.
+    ///
+    /// # Errors
+    /// When the file for them cannot be opened.
+    pub fn open(
+        config: &Config,
+        stderr: &Stderr,
+        patience: &Patience,
+    ) -> anyhow::Result<Option<Self>> {
+        let (stderr, patience) = (stderr.clone(), patience.clone());
+        let lines = match &config.events {
+            Some(path) => {
+                let opened = open_file(path);
+                let file =
+                    opened.with_context(|| format!("cannot write events to `{}`", path.display()));
+                Lines::stream("the file of `--events`", file?, stderr, patience)
+            }
+            None if config.json => Lines::stdout(stderr, patience),
+            None => return Ok(None),
+        };
+        let prefix = output_prefix(&config.output);
+        Ok(Some(Self::new(&config.list, &prefix, lines)))
+    }
+
+    fn new(list: &ListOptions, output_prefix: &str, lines: Lines) -> Self {
         Self {
-            stdout,
+            lines,
             bucket: list.bucket.clone(),
             lists: list.sources.iter().map(ListSource::typed).collect(),
             output_prefix: output_prefix.to_owned(),
@@ -107,7 +136,7 @@ impl Events {
     }
 
     /// # Errors
-    /// When stdout cannot be written to.
+    /// When it cannot be written.
     pub fn finished(&mut self, finished: &Finished) -> io::Result<()> {
         let path = finished.path.as_deref();
         let bucket = finished.bucket.as_deref();
@@ -121,13 +150,13 @@ impl Events {
                 &finished.outcome,
             )
         };
-        print(&mut self.stdout, &mut self.line, &event)
+        print(&mut self.lines, &mut self.line, &event)
     }
 
     /// A row that a dry run would download.
     ///
     /// # Errors
-    /// When stdout cannot be written to.
+    /// When it cannot be written.
     pub fn planned(&mut self, entry: &Entry, place: Place, path: &LocalPath) -> io::Result<()> {
         let event = ObjectEvent {
             path: Some(self.path(path)),
@@ -138,13 +167,13 @@ impl Events {
             etag: entry.etag.as_ref().map(ETag::opaque),
             ..ObjectEvent::blank(entry, entry.bucket.as_deref().or(self.bucket.as_deref()))
         };
-        print(&mut self.stdout, &mut self.line, &event)
+        print(&mut self.lines, &mut self.line, &event)
     }
 
     /// A row of which a dry run knows that it would not be downloaded.
     ///
     /// # Errors
-    /// When stdout cannot be written to.
+    /// When it cannot be written.
     pub fn unplanned(
         &mut self,
         entry: &Entry,
@@ -157,7 +186,7 @@ impl Events {
             line: place.line,
             ..ObjectEvent::of(entry, bucket.or(self.bucket.as_deref()), outcome)
         };
-        print(&mut self.stdout, &mut self.line, &event)
+        print(&mut self.lines, &mut self.line, &event)
     }
 
     /// A file that is of no row.
@@ -169,16 +198,16 @@ impl Events {
             r#type: "extra",
             path,
         };
-        print(&mut self.stdout, &mut self.line, &event)
+        print(&mut self.lines, &mut self.line, &event)
     }
 
     /// Prints the last event, and waits until all of them are read.
     ///
     /// # Errors
-    /// When stdout cannot be written to.
+    /// When it cannot be written.
     pub fn summary(mut self, summary: &SummaryEvent<'_>) -> io::Result<()> {
-        print(&mut self.stdout, &mut self.line, summary)?;
-        self.stdout.flush()
+        print(&mut self.lines, &mut self.line, summary)?;
+        self.lines.flush()
     }
 
     fn path(&self, path: &LocalPath) -> String {
@@ -291,11 +320,19 @@ fn name_of(lists: &[Option<String>], place: Place) -> Option<&str> {
     lists.get(place.list)?.as_deref()
 }
 
-fn print(stdout: &mut Lines, line: &mut Vec<u8>, event: &impl Serialize) -> io::Result<()> {
+fn print(lines: &mut Lines, line: &mut Vec<u8>, event: &impl Serialize) -> io::Result<()> {
     line.clear();
     serde_json::to_writer(&mut *line, event)?;
     line.push(b'\n');
-    stdout.print(line)
+    lines.print(line)
+}
+
+fn open_file(path: &Path) -> io::Result<File> {
+    match UserFile::at(path)? {
+        UserFile::Stream => open_stream(path),
+        UserFile::File(path) => File::create(path),
+        UserFile::InTheWay(kind) => Err(io::Error::other(format!("it is a {kind}"))),
+    }
 }
 
 fn millis(duration: Duration) -> u64 {

@@ -27,7 +27,7 @@ use std::time::{Duration, Instant};
 
 use bottleneck::{Bottleneck, Measured};
 pub use console::error;
-use console::{Lines, Patience, error_text, one_line};
+use console::{Patience, error_text, one_line};
 use ending::Ending;
 use events::{Events, SummaryEvent};
 pub use failed_keys::FailedKeys;
@@ -102,6 +102,8 @@ pub struct RunEnd {
     pub hint: Option<String>,
     /// What stopped it, if it was a signal.
     pub stopped_by: Option<&'static str>,
+    /// What else there is to say, a line each.
+    pub notes: Vec<String>,
 }
 
 impl Report {
@@ -120,10 +122,7 @@ impl Report {
         let progress = Progress::start(config.progress, limit.clone(), Arc::clone(&meter));
         let patience = Patience::Of(stop);
         failed_keys.wait_for_reader(progress.stderr(), &patience);
-        let events = config.json.then(|| {
-            let stdout = Lines::stdout(progress.stderr().clone(), patience.clone());
-            Events::new(&config.list, &output_prefix(&config.output), stdout)
-        });
+        let events = Events::open(config, progress.stderr(), &patience)?;
         Ok(Self {
             progress,
             failed_keys,
@@ -277,6 +276,9 @@ impl Report {
                 found: measured.found,
                 bottleneck: &bottleneck::lines(&measured),
             }));
+            for note in &end.notes {
+                stderr.insist(&format!("s3pull: {note}"));
+            }
         }
         let is_fatal = end.error.as_ref().is_some_and(anyhow::Error::is::<Failure>);
         let ending = Ending {

@@ -115,8 +115,12 @@ impl Deref for Pieces {
 }
 
 impl AllGathered {
+    pub fn n_bytes(&self) -> usize {
+        self.0.load(Relaxed)
+    }
+
     fn are_many(&self) -> bool {
-        self.0.load(Relaxed) > MAX_GATHERED
+        self.n_bytes() > MAX_GATHERED
     }
 }
 

@@ -1,9 +1,12 @@
 //! Where objects go: the engine's one door to the file system. Everything behind it blocks, so each call is made on a
 //! thread that may; dropping a writer leaves nothing of its object, but for parts that a later run can use.
 
+pub mod door;
 pub mod files;
 mod gathered;
+pub mod planned;
 mod room;
+pub mod tar;
 
 use std::num::NonZeroUsize;
 use std::ops::ControlFlow;
@@ -16,7 +19,7 @@ use tokio::sync::Semaphore;
 
 use crate::meter::{Meter, Wait};
 use crate::options::IfExists;
-use crate::outcome::{Class, ErrorCode, Failure, SkipReason};
+use crate::outcome::{Failure, SkipReason};
 use crate::row::Entry;
 use files::{DonePart, Identity, LocalError, LocalPath, OutputFolder, PartialFile, ResumableFile};
 use gathered::{AllGathered, Pieces};
@@ -25,7 +28,7 @@ use room::{Holder, Room};
 
 /// The files of a run.
 #[derive(Debug)]
-pub struct Sink {
+pub struct FileSink {
     output: OutputFolder,
     if_exists: IfExists,
     gathered: AllGathered,
@@ -70,7 +73,7 @@ pub enum There {
     LinkOutside,
 }
 
-impl Sink {
+impl FileSink {
     pub fn new(output: OutputFolder, if_exists: IfExists, meter: Arc<Meter>) -> Self {
         Self {
             output,
@@ -203,8 +206,8 @@ impl Sink {
     }
 
     /// Begins an object whose bytes come in order. Nothing is made until there is something to write.
-    pub fn stream(self: &Arc<Self>, path: &Arc<LocalPath>) -> StreamWriter {
-        StreamWriter {
+    pub fn stream(self: &Arc<Self>, path: &Arc<LocalPath>) -> FileStream {
+        FileStream {
             sink: Arc::clone(self),
             path: Arc::clone(path),
             file: None,
@@ -224,7 +227,7 @@ impl Sink {
         path: &Arc<LocalPath>,
         identity: Identity,
         on_found: impl FnMut(u64) + Send + 'static,
-    ) -> Result<(PartWriter, Vec<DonePart>), Failure> {
+    ) -> Result<(FileParts, Vec<DonePart>), Failure> {
         // What was found is told once, however often it is tried.
         let mut on_found: Option<Box<dyn FnMut(u64) + Send>> = Some(Box::new(on_found));
         let begin = || {
@@ -235,7 +238,7 @@ impl Sink {
             })
         };
         let ((file, done), holder) = self.room.for_large(begin).await?;
-        let writer = PartWriter {
+        let writer = FileParts {
             file: Arc::new(file),
             gathered: self.gathered.clone(),
             meter: Arc::clone(&self.meter),
@@ -264,8 +267,8 @@ impl Sink {
 
 /// Writes an object whose bytes come in order.
 #[derive(Debug)]
-pub struct StreamWriter {
-    sink: Arc<Sink>,
+pub struct FileStream {
+    sink: Arc<FileSink>,
     path: Arc<LocalPath>,
     /// Made with the first write.
     file: Option<PartialFile>,
@@ -274,7 +277,7 @@ pub struct StreamWriter {
     n_written: u64,
 }
 
-impl StreamWriter {
+impl FileStream {
     /// Whether the object is a folder marker, which has no bytes to verify.
     pub fn is_folder(&self) -> bool {
         self.path.is_folder()
@@ -283,14 +286,8 @@ impl StreamWriter {
     /// Adds bytes.
     ///
     /// # Errors
-    /// When the file system refuses, or the object is a folder marker.
+    /// When the file system refuses.
     pub async fn push(&mut self, bytes: Bytes) -> Result<(), Failure> {
-        if self.path.is_folder() && !bytes.is_empty() {
-            let message =
-                "the key ends in `/` but has content, so it can be neither a file nor a folder";
-            let code = ErrorCode::FolderMarkerHasContent;
-            return Err(Failure::new(code, Class::Permanent, message));
-        }
         self.gathered.push(bytes);
         if !self.gathered.is_due() {
             return Ok(());
@@ -340,26 +337,6 @@ impl StreamWriter {
     }
 }
 
-/// A writer whose object is complete and verified, all but committed.
-#[derive(Debug)]
-pub enum Writer {
-    Stream(StreamWriter),
-    Parts(PartWriter),
-}
-
-impl Writer {
-    /// Gives the object its time and its final name.
-    ///
-    /// # Errors
-    /// When the file system refuses, or something that must not be replaced is at the path.
-    pub async fn commit(self, modified: Option<SystemTime>) -> Result<(), Failure> {
-        match self {
-            Self::Stream(writer) => writer.commit(modified).await,
-            Self::Parts(writer) => writer.commit(modified).await,
-        }
-    }
-}
-
 fn write(
     output: &OutputFolder,
     path: &LocalPath,
@@ -377,7 +354,7 @@ fn write(
 
 /// Writes an object whose parts come in any order, from many tasks at once.
 #[derive(Debug, Clone)]
-pub struct PartWriter {
+pub struct FileParts {
     file: Arc<ResumableFile>,
     gathered: AllGathered,
     meter: Arc<Meter>,
@@ -385,7 +362,7 @@ pub struct PartWriter {
     _holder: Arc<Holder>,
 }
 
-impl PartWriter {
+impl FileParts {
     /// Where the bytes of a part are gathered until they are written.
     pub fn gather(&self) -> Gathered {
         Gathered::new(&self.gathered)

@@ -12,10 +12,16 @@ use crate::outcome::{
 };
 use crate::row::Entry;
 use crate::sink::files::LocalPath;
+use crate::sink::tar::Turn;
 use crate::sink::{Admission, WRITE_SIZE};
 
 /// Downloads an object within its budget of attempts.
-pub async fn download(shared: Arc<Shared>, entry: Arc<Entry>, path: Arc<LocalPath>) -> Outcome {
+pub async fn download(
+    shared: Arc<Shared>,
+    entry: Arc<Entry>,
+    path: Arc<LocalPath>,
+    mut turn: Option<Turn>,
+) -> Outcome {
     let mut to_verify = None;
     let keep = match shared.sink.admit(&path, &entry).await {
         Ok(Admission::Fetch) => None,
@@ -70,7 +76,7 @@ pub async fn download(shared: Arc<Shared>, entry: Arc<Entry>, path: Arc<LocalPat
     }
     let mut mismatch = None;
     loop {
-        match attempt(&request, &path).await {
+        match attempt(&request, &path, &mut turn).await {
             Ok(committed) => {
                 return Outcome::Downloaded(Downloaded {
                     bytes: committed.bytes,
@@ -143,7 +149,11 @@ struct Committed {
 }
 
 /// Downloads the object as it is now.
-async fn attempt(request: &Request, path: &Arc<LocalPath>) -> Result<Committed, Broken> {
+async fn attempt(
+    request: &Request,
+    path: &Arc<LocalPath>,
+    turn: &mut Option<Turn>,
+) -> Result<Committed, Broken> {
     let received = Arc::new(request.shared.meter.object());
     // Boxed: it is of many kilobytes, and what holds it is moved some ten times on its way to a thread.
     let Fetched {
@@ -153,7 +163,7 @@ async fn attempt(request: &Request, path: &Arc<LocalPath>) -> Result<Committed, 
         writer,
     } = Box::pin(fetch::fetch(request, path, &received)).await?;
     // Past the last point to give up: what is told of the row must be what is on disk.
-    writer.commit(object.last_modified).await?;
+    writer.commit(object.last_modified, turn).await?;
     received.confirm();
     Ok(Committed {
         bytes,

@@ -58,6 +58,21 @@ impl PathClaims {
         Entered::Follower(receiver)
     }
 
+    /// Follows the row that fetches the same object to the same path, if there is one.
+    pub fn follow(
+        &mut self,
+        path: &Arc<LocalPath>,
+        entry: &Entry,
+    ) -> Option<oneshot::Receiver<Outcome>> {
+        let leader = self.leaders.get_mut(path)?;
+        if leader.entry.object() != entry.object() {
+            return None;
+        }
+        let (sender, receiver) = oneshot::channel();
+        leader.followers.push(sender);
+        Some(receiver)
+    }
+
     /// Tells the rows that waited for this very object, and gives the path to the next one, if there is any.
     pub fn finish(&mut self, path: &Arc<LocalPath>, outcome: &Outcome) {
         let Some(leader) = self.leaders.get_mut(path) else {

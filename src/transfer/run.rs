@@ -53,7 +53,7 @@ pub async fn download_all(
             row
         })
         .map(|row| task::start(shared, &claims, row))
-        .buffer_unordered(shared.limit.max());
+        .buffer_unordered(shared.limit.max() * shared.sink.rows_per_permit());
     let mut downloads = pin!(downloads);
     while let Some(event) = downloads.next().await {
         let (finished, has_path) = match event {

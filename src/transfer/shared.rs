@@ -14,7 +14,7 @@ use crate::meter::Meter;
 use crate::options::{Job, VerifyMode};
 use crate::outcome::Failure;
 use crate::s3::{self, GetError, GetRequest, GetResponse};
-use crate::sink::Sink;
+use crate::sink::door::Sink;
 use crate::sink::files::PathRules;
 use crate::stop::Stop;
 

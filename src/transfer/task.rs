@@ -16,6 +16,7 @@ use crate::options::Job;
 use crate::outcome::{Failure, Outcome};
 use crate::row::{Entry, Place, Row};
 use crate::sink::files::LocalPath;
+use crate::sink::tar::{NoTurn, Turn};
 use crate::source::ListError;
 use crate::stop::Phase;
 
@@ -74,7 +75,7 @@ enum Work {
     /// The same key is in flight for an earlier row.
     Follow(oneshot::Receiver<Outcome>),
     /// Another object is in flight to the same path.
-    Wait(oneshot::Receiver<()>, Arc<Shared>),
+    Wait(oneshot::Receiver<()>, Arc<Shared>, Option<Turn>),
 }
 
 impl Started {
@@ -117,10 +118,20 @@ impl Work {
             Ok(path) => Arc::new(path),
             Err(no_path) => return (None, Self::failed(no_path.into())),
         };
-        let work = match claims.borrow_mut().enter(&path, entry) {
-            Entered::First => Self::Download(Download::begin(shared, entry, &path)),
-            Entered::Follower(leader) => Self::Follow(leader),
-            Entered::Waiting(turn) => Self::Wait(turn, Arc::clone(shared)),
+        let mut claims = claims.borrow_mut();
+        let work = match shared.sink.turn(&path, entry) {
+            Ok(turn) => match claims.enter(&path, entry) {
+                Entered::First => Self::Download(Download::begin(shared, entry, &path, turn)),
+                Entered::Follower(leader) => Self::Follow(leader),
+                Entered::Waiting(path_is_free) => {
+                    Self::Wait(path_is_free, Arc::clone(shared), turn)
+                }
+            },
+            Err(NoTurn::Skip(reason)) => match claims.follow(&path, entry) {
+                Some(leader) => Self::Follow(leader),
+                None => Self::Nothing(Box::new(Outcome::Skipped(reason))),
+            },
+            Err(NoTurn::Failed(failure)) => Self::failed(failure),
         };
         (Some(path), work)
     }
@@ -140,12 +151,12 @@ impl Work {
                 });
                 (outcome, false)
             }
-            Self::Wait(turn, shared) => {
+            Self::Wait(path_is_free, shared, turn) => {
                 // The row before it ends, and soon if the run is being stopped.
-                let has_path = turn.await.is_ok();
+                let has_path = path_is_free.await.is_ok();
                 match path {
                     Some(path) if has_path && shared.stop.phase() == Phase::Running => {
-                        let download = Download::begin(&shared, entry, path);
+                        let download = Download::begin(&shared, entry, path, turn);
                         (download.ended().await, true)
                     }
                     _ => {
@@ -165,11 +176,16 @@ struct Download {
 }
 
 impl Download {
-    fn begin(shared: &Arc<Shared>, entry: &Arc<Entry>, path: &Arc<LocalPath>) -> Self {
+    fn begin(
+        shared: &Arc<Shared>,
+        entry: &Arc<Entry>,
+        path: &Arc<LocalPath>,
+        turn: Option<Turn>,
+    ) -> Self {
         let (shared_by_task, entry, path) =
             (Arc::clone(shared), Arc::clone(entry), Arc::clone(path));
         let task = match shared.options.job {
-            Job::Download => tokio::spawn(object::download(shared_by_task, entry, path)),
+            Job::Download => tokio::spawn(object::download(shared_by_task, entry, path, turn)),
             Job::Check(how) => tokio::spawn(check::check(shared_by_task, entry, path, how)),
         };
         Self {

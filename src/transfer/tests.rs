@@ -17,7 +17,7 @@ use crate::options::{IfExists, Job, VerifyMode};
 use crate::outcome::{Class, ErrorCode, Outcome, Sign};
 use crate::row::{Entry, Place, Row};
 use crate::s3::{Body, GetError, GetRequest, GetResponse, Step};
-use crate::sink::Sink;
+use crate::sink::door::Sink;
 use crate::sink::files::{LocalPath, OutputFolder, PathRules};
 use crate::stop::{Phase, Stop};
 
@@ -148,7 +148,7 @@ impl Rig {
             ..Entry::default()
         });
         let path = Arc::new(LocalPath::of_key("k").unwrap());
-        object::download(Arc::clone(&self.shared), entry, path).await
+        object::download(Arc::clone(&self.shared), entry, path, None).await
     }
 
     fn ranges(&self) -> Vec<Option<Range<u64>>> {

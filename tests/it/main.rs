@@ -4,6 +4,7 @@
 
 mod harness;
 
+mod archives;
 mod buckets;
 mod changed;
 mod chaos;

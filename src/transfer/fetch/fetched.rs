@@ -2,7 +2,7 @@
 
 use crate::outcome::{ObjectInfo, Verification};
 use crate::s3::GetResponse;
-use crate::sink::Writer;
+use crate::sink::door::Writer;
 
 /// A complete and verified object, all but committed.
 pub struct Fetched {

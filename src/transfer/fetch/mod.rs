@@ -27,7 +27,9 @@ pub async fn fetch(
     path: &Arc<LocalPath>,
     received: &Arc<InFlightObject>,
 ) -> Result<Fetched, Broken> {
-    let (response, held) = request.unless_given_up(request.whole()).await?;
+    // Boxed, so that what follows does not carry its size.
+    let asking = Box::pin(request.whole());
+    let (response, held) = request.unless_given_up(asking).await?;
     check_etag(&request.entry, &response)?;
     request.note(&response);
     let options = &request.shared.options;

@@ -8,7 +8,7 @@ use super::request::{Held, Request};
 use crate::meter::InFlightObject;
 use crate::outcome::{Class, ErrorCode, Failure, Verification};
 use crate::s3::GetResponse;
-use crate::sink::Writer;
+use crate::sink::door::Writer;
 use crate::sink::files::LocalPath;
 use crate::transfer::checksum::{Expected, Verifier};
 use crate::transfer::shared::Broken;

@@ -12,7 +12,7 @@ use crate::sink::files::LocalPath;
 pub const MAX_SEEN: usize = 200_000;
 
 /// Finds rows that cannot both become files.
-#[derive(Default)]
+#[derive(Debug, Default)]
 pub struct Seen {
     /// Hashes of files' paths, and of the entries that go there.
     files: HashMap<u64, u64, BuildHasherDefault<IdentityHasher>>,
@@ -59,6 +59,13 @@ impl Seen {
         Planned::New
     }
 
+    /// Frees the path of a file that is not written after all.
+    pub fn forget(&mut self, path: &LocalPath) {
+        if !path.is_folder() {
+            self.files.remove(&hash(path.as_str()));
+        }
+    }
+
     /// Whether later paths are no longer remembered.
     pub fn is_full(&self) -> bool {
         self.files.len() + self.folders.len() >= MAX_SEEN
@@ -100,7 +107,7 @@ fn hash_of(entry: &Entry) -> u64 {
 }
 
 /// Takes what is a hash already as its own.
-#[derive(Default)]
+#[derive(Debug, Default)]
 struct IdentityHasher(u64);
 
 impl Hasher for IdentityHasher {

@@ -1,0 +1,184 @@
+//! What is opened for the objects before the first request, and closed after the last one: the output folder or an archive.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::Context as _;
+
+use crate::config::Config;
+use crate::dry_run;
+use crate::meter::Meter;
+use crate::options::Job;
+use crate::report::{RecordPlace, Report};
+use crate::sink::door::Sink;
+use crate::sink::files::{OptionalStep, OutputFolder, PathRules};
+use crate::sink::tar::{Archive, Ending, Tar};
+use crate::source::{ListOptions, Totals};
+use crate::stop::{Phase, Stop};
+
+/// How long the archive must have waited for single objects for that to be said.
+const WAIT_WORTH_A_LINE: Duration = Duration::from_secs(5);
+
+/// How long the end is waited for once the run is abandoned: enough for a header, unless its reader hangs.
+const LAST_CALL: Duration = Duration::from_millis(400);
+
+/// Where the objects of a run go, as it is opened.
+pub enum Destination {
+    Folder(OutputFolder),
+    Archive(Archive),
+}
+
+impl Destination {
+    /// Opens what `config` names. None of the files at `place` or of the lists is replaced.
+    ///
+    /// # Errors
+    /// When it cannot be written to.
+    pub fn open(
+        config: &Config,
+        place: &RecordPlace,
+        max_open_folders: usize,
+    ) -> anyhow::Result<Self> {
+        if let Some(tar) = &config.tar {
+            return Ok(Self::Archive(Archive::open(&tar.path, config.sync)?));
+        }
+        let output = match config.transfer.job {
+            Job::Download => OutputFolder::open(&config.output, max_open_folders),
+            Job::Check(_) => OutputFolder::open_to_look(&config.output),
+        };
+        let mut output = output.with_context(|| {
+            format!("cannot use the output folder `{}`", config.output.display())
+        })?;
+        place.files().iter().for_each(|path| output.keep(path));
+        config.list.files().for_each(|path| output.keep(path));
+        Ok(Self::Folder(output))
+    }
+
+    /// Has warnings printed by `report`; `failed` is the failed-keys CSV.
+    pub fn warn_by(&self, report: &Report, failed: &Path) {
+        let csv = failed.to_string_lossy();
+        match self {
+            Self::Folder(output) => {
+                output.warnings().print_by(report.on_warning());
+                if let Some(error) = report.lock_refused() {
+                    output.warnings().refused(OptionalStep::Lock, &csv, error);
+                }
+            }
+            Self::Archive(_) => {
+                if let Some(error) = report.lock_refused() {
+                    report.warn(&format!("cannot lock `{csv}`: {error}"));
+                }
+            }
+        }
+    }
+
+    /// How keys become paths there.
+    pub fn path_rules(&self, rules: PathRules) -> PathRules {
+        match self {
+            Self::Folder(output) => PathRules {
+                name_limit: output.name_limit(),
+                ..rules
+            },
+            Self::Archive(_) => rules,
+        }
+    }
+
+    /// Begins to take objects.
+    ///
+    /// # Errors
+    /// When the system gives no thread to write the archive.
+    pub fn begin(
+        self,
+        config: &Config,
+        meter: &Arc<Meter>,
+        stop: &Arc<Stop>,
+    ) -> anyhow::Result<Sink> {
+        match self {
+            Self::Folder(output) => Ok(Sink::new(output, config.if_exists, Arc::clone(meter))),
+            Self::Archive(archive) => {
+                let spool = config.tar.as_ref().and_then(|tar| tar.spool.clone());
+                let spool = spool.unwrap_or_else(std::env::temp_dir);
+                let (meter, stop) = (Arc::clone(meter), Arc::clone(stop));
+                let tar = Tar::start(archive, spool, meter, stop);
+                Ok(Sink::Tar(Arc::new(tar.context(
+                    "cannot start the thread that writes the archive",
+                )?)))
+            }
+        }
+    }
+}
+
+/// The folder whose disk the objects have to fit on.
+pub struct FolderToFill {
+    output: PathBuf,
+    paths: PathRules,
+}
+
+/// The folder that the run fills; none if it only looks, or writes an archive.
+pub fn folder_to_fill(config: &Config, paths: &PathRules) -> Option<FolderToFill> {
+    let fills = config.transfer.job == Job::Download && config.tar.is_none();
+    fills.then(|| FolderToFill {
+        output: config.output.clone(),
+        paths: paths.clone(),
+    })
+}
+
+impl FolderToFill {
+    /// What to say if the objects of the lists do not fit.
+    pub fn warning(&self, options: &ListOptions, totals: &Totals) -> Option<String> {
+        let room = dry_run::shortage(options, totals, &self.output, &self.paths)?;
+        let folder = self.output.display();
+        Some(format!(
+            "the disk is too small for all objects of the list: {room} for `{folder}`"
+        ))
+    }
+}
+
+/// How a destination is closed.
+pub struct Close<'a> {
+    /// Whether files are flushed to disk.
+    pub sync: bool,
+    /// Whether every row of the list was dealt with.
+    pub is_whole: bool,
+    pub stop: &'a Stop,
+}
+
+/// Flushes files to disk, or ends the archive; returns what is to be said about it.
+///
+/// # Errors
+/// When that fails.
+pub async fn close(sink: &Sink, how: Close<'_>) -> anyhow::Result<Vec<String>> {
+    let closing = async {
+        match sink {
+            Sink::Files(files) if how.sync => {
+                let flushed = files.sync().await;
+                flushed.context("cannot flush the output folder's file system (`--sync`)")?;
+                Ok(Vec::new())
+            }
+            Sink::Files(_) => Ok(Vec::new()),
+            Sink::Tar(tar) => {
+                let ending = if how.is_whole {
+                    Ending::Whole
+                } else {
+                    Ending::Incomplete
+                };
+                let left = tar.finish(ending).await?;
+                let waited = tar.waited_for_head();
+                let head = (waited >= WAIT_WORTH_A_LINE).then(|| {
+                    let seconds = waited.as_secs();
+                    format!("the archive waited {seconds} s for single objects while later ones were ready")
+                });
+                Ok(head.into_iter().chain(left).collect())
+            }
+        }
+    };
+    let out_of_patience = async {
+        how.stop.reached(Phase::Abandoned).await;
+        tokio::time::sleep(LAST_CALL).await;
+    };
+    tokio::select! {
+        closed = closing => closed,
+        // Nobody waits for it any more.
+        () = out_of_patience => Ok(Vec::new()),
+    }
+}

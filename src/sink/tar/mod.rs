@@ -1,0 +1,396 @@
+//! A tar archive in place of files: members in the order of the list, each written only when it is complete and verified.
+//!
+//! Objects are fetched ahead of the one whose turn it is. What waits is bounded in rows by [`ROWS_PER_PERMIT`], and in
+//! memory by [`MAX_MEMORY`]: beyond that, objects wait in files without names. None ever waits for room, so the one whose
+//! turn it is always comes.
+
+mod archive;
+mod header;
+mod order;
+mod spool;
+
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex};
+use std::thread::JoinHandle;
+use std::time::{Duration, SystemTime};
+
+use bytes::Bytes;
+use tokio::sync::oneshot;
+
+use super::gathered::{AllGathered, Gathered, Pieces};
+use super::planned::{Planned, Seen};
+use crate::locks::lock;
+use crate::meter::{Meter, Wait};
+use crate::outcome::{Class, ErrorCode, Failure, SkipReason};
+use crate::row::Entry;
+use crate::sink::files::LocalPath;
+use crate::stop::{Phase, Stop};
+pub use archive::{Archive, ArchiveError};
+use header::Kind;
+pub use order::Ending;
+use order::{Content, Member, Order};
+use spool::Spool;
+
+/// Rows that are read ahead per GET in flight, so that one slow object does not stop the others.
+pub const ROWS_PER_PERMIT: usize = 4;
+
+/// Bytes of all objects that wait in memory.
+const MAX_MEMORY: usize = 256 * 1024 * 1024;
+
+/// Bytes from which an object goes to the spool.
+const MAX_IN_MEMORY: usize = 1024 * 1024;
+
+/// The archive of a run.
+#[derive(Debug)]
+pub struct Tar {
+    order: Arc<Order>,
+    /// What waits for its turn in memory.
+    memory: AllGathered,
+    /// What waits to be spooled, of objects in parts.
+    gathered: AllGathered,
+    spool: PathBuf,
+    seen: Arc<Mutex<Seen>>,
+    meter: Arc<Meter>,
+    stop: Arc<Stop>,
+    writer: Mutex<Option<Writer>>,
+}
+
+/// The thread that writes the archive, and what it says at its end.
+#[derive(Debug)]
+struct Writer {
+    thread: JoinHandle<()>,
+    ended: oneshot::Receiver<Result<Option<String>, ArchiveError>>,
+}
+
+/// A row's place in the archive. Once the row has failed its path is free for a later one.
+#[derive(Debug)]
+pub struct Turn {
+    place: Option<order::Turn>,
+    path: Arc<LocalPath>,
+    seen: Arc<Mutex<Seen>>,
+}
+
+/// Why a row needs no place.
+#[derive(Debug)]
+pub enum NoTurn {
+    Skip(SkipReason),
+    Failed(Failure),
+}
+
+impl Tar {
+    /// Starts the thread that writes `archive`. Objects that do not wait in memory wait in the folder `spool`.
+    ///
+    /// # Errors
+    /// When the system gives no thread.
+    pub fn start(
+        archive: Archive,
+        spool: PathBuf,
+        meter: Arc<Meter>,
+        stop: Arc<Stop>,
+    ) -> std::io::Result<Self> {
+        let order = Arc::new(Order::default());
+        let (sender, ended) = oneshot::channel();
+        let writing = Arc::clone(&order);
+        let thread = std::thread::Builder::new()
+            .name("tar".to_owned())
+            .spawn(move || {
+                let closing = Closing(writing);
+                let _ = sender.send(archive.write(&closing.0));
+            })?;
+        Ok(Self {
+            order,
+            memory: AllGathered::default(),
+            gathered: AllGathered::default(),
+            spool,
+            seen: Arc::default(),
+            meter,
+            stop,
+            writer: Mutex::new(Some(Writer { thread, ended })),
+        })
+    }
+
+    /// Takes the row's place in the archive, behind those of the rows before it.
+    ///
+    /// # Errors
+    /// When an earlier row stands for the same object, or for another one at the same path.
+    pub fn turn(&self, path: &Arc<LocalPath>, entry: &Entry) -> Result<Turn, NoTurn> {
+        match lock(&self.seen).check(path, entry) {
+            Planned::New => Ok(Turn {
+                place: Some(self.order.turn()),
+                path: Arc::clone(path),
+                seen: Arc::clone(&self.seen),
+            }),
+            Planned::Again => Err(NoTurn::Skip(SkipReason::Duplicate)),
+            Planned::Conflict(why) => {
+                let message = format!("the path `{}` {why}", path.as_str());
+                let code = ErrorCode::PathConflict;
+                Err(NoTurn::Failed(Failure::new(
+                    code,
+                    Class::Permanent,
+                    message,
+                )))
+            }
+        }
+    }
+
+    /// Begins an object whose bytes come in order.
+    pub fn stream(self: &Arc<Self>, path: &Arc<LocalPath>) -> TarStream {
+        TarStream {
+            tar: Arc::clone(self),
+            path: Arc::clone(path),
+            gathered: Gathered::new(&self.memory),
+            spool: None,
+            n_spooled: 0,
+        }
+    }
+
+    /// Begins an object of `size` bytes whose parts come in any order.
+    ///
+    /// # Errors
+    /// When the spool's folder takes no file.
+    pub async fn parts(
+        self: &Arc<Self>,
+        path: &Arc<LocalPath>,
+        size: u64,
+    ) -> Result<TarParts, Failure> {
+        let folder = self.spool.clone();
+        let spool = blocking(&self.meter, move || Spool::create(&folder)).await?;
+        Ok(TarParts {
+            tar: Arc::clone(self),
+            path: Arc::clone(path),
+            spool: Arc::new(spool),
+            size,
+        })
+    }
+
+    /// How long later members were ready, and only the one whose turn it was was not.
+    pub fn waited_for_head(&self) -> Duration {
+        self.order.waited_for_head()
+    }
+
+    /// Ends the archive, and waits until it is written. Returns what is to be said of one that is not finished.
+    ///
+    /// # Errors
+    /// When the end cannot be written, or the archive not be given its name.
+    pub async fn finish(&self, ending: Ending) -> Result<Option<String>, ArchiveError> {
+        self.order.end(ending);
+        let Some(Writer { thread, ended }) = lock(&self.writer).take() else {
+            return Ok(None);
+        };
+        let ended = ended.await.unwrap_or(Err(ArchiveError::Broken));
+        drop(thread);
+        ended
+    }
+
+    /// Hands a member over, and waits until it is in the archive.
+    async fn commit(&self, turn: Option<Turn>, member: Unwritten) -> Result<(), Failure> {
+        let Some(mut turn) = turn else {
+            let message =
+                "a bug in s3pull, please report it: an object has no place in the archive";
+            return Err(Failure::new(ErrorCode::Internal, Class::Fatal, message));
+        };
+        let Some(place) = turn.place.take() else {
+            return Ok(());
+        };
+        // The folder that everything is in has no name to be a member by.
+        if member.path.as_str().is_empty() {
+            return Ok(());
+        }
+        let (written, mut is_written) = oneshot::channel();
+        let submitted = place.submit(Member {
+            path: member.path,
+            kind: member.kind,
+            modified: member.modified,
+            content: member.content,
+            written,
+        });
+        let gone = || Failure::not_attempted("the run ended before the archive was written");
+        tokio::select! {
+            biased;
+            written = &mut is_written => return written.unwrap_or_else(|_| Err(gone())),
+            () = self.stop.reached(Phase::GivingUp) => {}
+        }
+        if submitted.take_back() {
+            let message = "given up because the run was stopped";
+            let code = ErrorCode::Interrupted;
+            return Err(Failure::new(code, Class::Permanent, message));
+        }
+        is_written.await.unwrap_or_else(|_| Err(gone()))
+    }
+}
+
+/// Fails whatever still waits once nothing is written any more, even after a panic.
+struct Closing(Arc<Order>);
+
+impl Drop for Closing {
+    fn drop(&mut self) {
+        let message =
+            "a bug in s3pull, please report it: the archive was closed before its last member";
+        let failure = Failure::new(ErrorCode::Internal, Class::Fatal, message);
+        self.0.fail(&failure);
+    }
+}
+
+impl Drop for Turn {
+    fn drop(&mut self) {
+        if self.place.is_some() {
+            lock(&self.seen).forget(&self.path);
+        }
+    }
+}
+
+/// A member but for its place.
+struct Unwritten {
+    path: Arc<LocalPath>,
+    kind: Kind,
+    modified: Option<SystemTime>,
+    content: Content,
+}
+
+/// Takes an object whose bytes come in order.
+#[derive(Debug)]
+pub struct TarStream {
+    tar: Arc<Tar>,
+    path: Arc<LocalPath>,
+    gathered: Gathered,
+    spool: Option<Arc<Spool>>,
+    n_spooled: u64,
+}
+
+impl TarStream {
+    pub fn is_folder(&self) -> bool {
+        self.path.is_folder()
+    }
+
+    /// Adds bytes.
+    ///
+    /// # Errors
+    /// When the spool cannot be written.
+    pub async fn push(&mut self, bytes: Bytes) -> Result<(), Failure> {
+        self.gathered.push(bytes);
+        let is_too_much =
+            self.gathered.len() >= MAX_IN_MEMORY || self.tar.memory.n_bytes() > MAX_MEMORY;
+        if is_too_much {
+            self.spill().await?;
+        }
+        Ok(())
+    }
+
+    async fn spill(&mut self) -> Result<(), Failure> {
+        let (folder, spool) = (self.tar.spool.clone(), self.spool.take());
+        let (n_bytes, offset) = (self.gathered.len() as u64, self.n_spooled);
+        let pieces = self.gathered.take();
+        let writing = move || {
+            let spool = match spool {
+                Some(spool) => spool,
+                None => Arc::new(Spool::create(&folder)?),
+            };
+            spool.write_at(&pieces, offset)?;
+            Ok(spool)
+        };
+        self.spool = Some(blocking(&self.tar.meter, writing).await?);
+        self.n_spooled += n_bytes;
+        Ok(())
+    }
+
+    /// # Errors
+    /// When the archive cannot be written, or the run gives up what waits.
+    pub async fn commit(
+        mut self,
+        modified: Option<SystemTime>,
+        turn: Option<Turn>,
+    ) -> Result<(), Failure> {
+        if self.spool.is_some() && self.gathered.len() > 0 {
+            self.spill().await?;
+        }
+        let size = self.n_spooled + self.gathered.len() as u64;
+        let kind = if self.path.is_folder() {
+            Kind::Folder
+        } else {
+            Kind::File(size)
+        };
+        let content = match self.spool {
+            Some(spool) => Content::Spool(spool),
+            None => Content::Memory(self.gathered.take()),
+        };
+        let member = Unwritten {
+            path: self.path,
+            kind,
+            modified,
+            content,
+        };
+        self.tar.commit(turn, member).await
+    }
+}
+
+/// Takes an object whose parts come in any order.
+#[derive(Debug, Clone)]
+pub struct TarParts {
+    tar: Arc<Tar>,
+    path: Arc<LocalPath>,
+    spool: Arc<Spool>,
+    /// Bytes of the object.
+    size: u64,
+}
+
+impl TarParts {
+    /// Where the bytes of a part are gathered until they are written.
+    pub fn gather(&self) -> Gathered {
+        Gathered::new(&self.tar.gathered)
+    }
+
+    /// Writes `pieces` at `offset`.
+    ///
+    /// # Errors
+    /// When the spool cannot be written.
+    pub async fn write(&self, pieces: Pieces, offset: u64) -> Result<(), Failure> {
+        let spool = Arc::clone(&self.spool);
+        blocking(&self.tar.meter, move || spool.write_at(&pieces, offset)).await
+    }
+
+    /// Hands the first `size` bytes to `digest`, in order, and returns it.
+    ///
+    /// # Errors
+    /// When the spool cannot be read.
+    pub async fn read_back<D: Send + 'static>(
+        &self,
+        size: u64,
+        mut digest: D,
+        update: fn(&mut D, &[u8]),
+    ) -> Result<D, Failure> {
+        let spool = Arc::clone(&self.spool);
+        blocking(&self.tar.meter, move || {
+            spool.for_each_chunk(size, |bytes| update(&mut digest, bytes))?;
+            Ok(digest)
+        })
+        .await
+    }
+
+    /// # Errors
+    /// When the archive cannot be written, or the run gives up what waits.
+    pub async fn commit(
+        self,
+        modified: Option<SystemTime>,
+        turn: Option<Turn>,
+    ) -> Result<(), Failure> {
+        let member = Unwritten {
+            path: self.path,
+            kind: Kind::File(self.size),
+            modified,
+            content: Content::Spool(self.spool),
+        };
+        self.tar.commit(turn, member).await
+    }
+}
+
+/// Does file work on a thread that may block.
+async fn blocking<T: Send + 'static>(
+    meter: &Meter,
+    work: impl FnOnce() -> Result<T, Failure> + Send + 'static,
+) -> Result<T, Failure> {
+    let _waiting = meter.waiting(Wait::Disk);
+    match tokio::task::spawn_blocking(work).await {
+        Ok(done) => done,
+        Err(error) => Err(Failure::of_panic(&error)),
+    }
+}

@@ -1,0 +1,377 @@
+//! `--tar`: one archive in place of files, in the order of the list, each member whole and verified.
+
+use std::io::Read;
+use std::path::Path;
+use std::process::Command;
+
+use crate::harness::{Fault, Object, Run, S3pull, Server, pattern, skipped};
+
+const MIB: usize = 1024 * 1024;
+
+/// Names and contents of the members, in their order.
+fn members(archive: &[u8]) -> Vec<(String, Vec<u8>)> {
+    let mut archive = tar::Archive::new(archive);
+    let entries = archive.entries().unwrap().map(|entry| {
+        let mut entry = entry.unwrap();
+        let name = String::from_utf8(entry.path_bytes().into_owned()).unwrap();
+        let mut content = Vec::new();
+        entry.read_to_end(&mut content).unwrap();
+        (name, content)
+    });
+    entries.collect()
+}
+
+fn names(archive: &[u8]) -> Vec<String> {
+    members(archive).into_iter().map(|(name, _)| name).collect()
+}
+
+/// Exit code and output of a program that may not be there.
+fn read_by(folder: &Path, program: &str, args: &[&str]) -> Option<(Option<i32>, String)> {
+    let mut command = Command::new(program);
+    let Ok(output) = command.args(args).current_dir(folder).output() else {
+        return skipped(&format!("{program} is not installed"));
+    };
+    let text = String::from_utf8_lossy(&output.stdout).into_owned();
+    Some((output.status.code(), text))
+}
+
+/// The binary with its stdout in the file `out.tar`.
+fn to_stdout(server: &Server, script: &str) -> S3pull {
+    S3pull::of("sh")
+        .args(["-c", script, env!("CARGO_BIN_EXE_s3pull")])
+        .args(["--bucket", "bucket", "--tar", "-"])
+        .env("AWS_ENDPOINT_URL_S3", &server.url())
+}
+
+/// Objects of many kinds: small ones, empty ones, spooled ones, some in parts, a folder, and names that do not fit.
+fn put_all_kinds(server: &Server) -> Vec<(String, usize)> {
+    let mut objects: Vec<_> = (0..40)
+        .map(|n| (format!("d{}/{n}", n % 3), n * 700))
+        .collect();
+    objects.extend([
+        ("folder/".to_owned(), 0),
+        ("spooled".to_owned(), 2 * MIB + 1),
+        ("parts".to_owned(), 5 * MIB + 3),
+        ("ü/日本".to_owned(), 5),
+        ("n".repeat(150), 5),
+        (format!("{}/{}", "p".repeat(120), "n".repeat(90)), 5),
+        ("last".to_owned(), 511),
+    ]);
+    for (key, size) in &objects {
+        server.put_patterns([key.as_str()], *size);
+    }
+    objects
+}
+
+#[test]
+fn members_are_in_the_order_of_the_list_and_the_same_at_any_concurrency() {
+    let server = Server::start();
+    let objects = put_all_kinds(&server);
+    let keys: Vec<_> = objects.iter().map(|(key, _)| key.as_str()).collect();
+    let mut archives = Vec::new();
+    for concurrency in ["1", "8", "64"] {
+        let run = server
+            .s3pull()
+            .keys(keys.iter().copied())
+            .args(["-j", concurrency, "--tar", "a.tar"])
+            .args(["--part-size", "1MiB", "--multipart-threshold", "4MiB"])
+            .run()
+            .expect(0);
+        assert_eq!(run.files().len(), 1, "{:?}", run.files().keys());
+        archives.push((run.read("a.tar"), run));
+    }
+    let (archive, run) = &archives[0];
+    let expected: Vec<_> = objects
+        .iter()
+        .map(|(key, size)| (key.clone(), pattern(key, *size)))
+        .collect();
+    assert!(members(archive) == expected);
+    assert!(archives.iter().all(|(other, _)| other == archive));
+    let lines = keys.join("\n") + "\n";
+    let gnu = read_by(
+        run.folder(),
+        "tar",
+        &["--quoting-style=literal", "-tf", "a.tar"],
+    );
+    if let Some(read) = gnu {
+        assert_eq!(read, (Some(0), lines.clone()));
+    }
+    let script = "import tarfile,sys\nsys.stdout.reconfigure(encoding='utf-8')\nfor m in tarfile.open('a.tar'): print(m.name + '/' * m.isdir()); assert (m.mode, m.uid, m.gid) in ((0o644, 0, 0), (0o755, 0, 0)) and m.mtime == 1600000000";
+    if let Some(read) = read_by(run.folder(), "python3", &["-c", script]) {
+        assert_eq!(read, (Some(0), lines));
+    }
+}
+
+#[test]
+fn an_archive_on_stdout_is_the_same_as_in_a_file() {
+    let server = Server::start();
+    let objects = put_all_kinds(&server);
+    let keys = || objects.iter().map(|(key, _)| key.as_str());
+    let run = server
+        .s3pull()
+        .keys(keys())
+        .args(["--tar", "a.tar"])
+        .run()
+        .expect(0);
+    let piped = to_stdout(&server, "exec \"$0\" \"$@\" > out.tar")
+        .keys(keys())
+        .args(["--events", "events"])
+        .run()
+        .expect(0);
+    assert!(run.read("a.tar") == piped.read("out.tar"));
+    let events = String::from_utf8(piped.read("events")).unwrap();
+    assert_eq!(events.lines().count(), objects.len() + 1);
+}
+
+#[test]
+fn failed_rows_are_left_out_and_repeated_ones_are_skipped() {
+    let server = Server::start();
+    server.put_patterns(["a", "b", "c", "other"], 1000);
+    let run = server
+        .s3pull()
+        .file(
+            "k.csv",
+            "key,dest\na,\nmissing,\nb,\na,\n../x,\nother,b\nb,b/c\nc,\n",
+        )
+        .args(["--keys", "k.csv", "--tar", "a.tar"])
+        .run()
+        .expect(1);
+    assert_eq!(names(&run.read("a.tar")), ["a", "b", "c"]);
+    let failed = run.failed();
+    let failed: Vec<_> = failed
+        .iter()
+        .map(|(key, code)| (key.as_str(), code.as_str()))
+        .collect();
+    let expected = [
+        ("../x", "UnsafeKey"),
+        ("b", "PathConflict"),
+        ("missing", "NoSuchKey"),
+        ("other", "PathConflict"),
+    ];
+    assert_eq!(failed, expected);
+    assert!(
+        run.stderr.contains("3 downloaded, 1 skipped, 4 failed"),
+        "{}",
+        run.stderr
+    );
+    assert!(run.stderr.contains("--tar retry-a.tar"), "{}", run.stderr);
+}
+
+#[test]
+fn whatever_breaks_members_are_whole() {
+    let server = Server::start();
+    let keys = ["cut", "flipped", "refused", "replaced", "large"];
+    server.put_patterns(keys, 3000);
+    server.put_patterns(["large"], 6 * MIB);
+    server.script("cut", [Fault::Cut(100)]);
+    server.script("flipped", [Fault::Flip(50)]);
+    server.script("refused", [Fault::Status(503, "SlowDown")]);
+    server.script("large", [Fault::Cut(2 * MIB as u64)]);
+    let newer = Object::new(vec![7; 5000]);
+    server.script(
+        "replaced",
+        [Fault::Cut(10), Fault::Replace(Box::new(newer))],
+    );
+    let run = server
+        .s3pull()
+        .keys(keys)
+        .args(["--tar", "a.tar", "-j", "3"])
+        .run()
+        .expect(0);
+    let members = members(&run.read("a.tar"));
+    let found: Vec<_> = members.iter().map(|(name, _)| name.as_str()).collect();
+    assert_eq!(found, keys);
+    for (name, content) in &members {
+        let size = if name == "large" { 6 * MIB } else { 3000 };
+        let is_newer = name == "replaced" && *content == vec![7; 5000];
+        assert!(is_newer || *content == pattern(name, size), "{name}");
+    }
+}
+
+#[test]
+fn a_slow_object_does_not_stop_others_within_the_window() {
+    let server = Server::start();
+    let keys: Vec<_> = (0..30).map(|n| format!("k{n}")).collect();
+    server.put_patterns(keys.iter().map(String::as_str), 1000);
+    let gate = server.gate("k0");
+    let (running, mut stdin) = server.s3pull().args(["-j", "2", "--tar", "a.tar"]).start();
+    let lines = keys.join("\n") + "\n";
+    std::io::Write::write_all(&mut stdin, lines.as_bytes()).unwrap();
+    drop(stdin);
+    // Four rows per GET in flight.
+    server.wait_for_requests(8);
+    let partial = running.folder().join("a.tar.incomplete");
+    assert_eq!(std::fs::metadata(partial).unwrap().len(), 0);
+    assert_eq!(server.log().len(), 8);
+    gate.open();
+    let run = running.wait().expect(0);
+    assert_eq!(names(&run.read("a.tar")), keys);
+}
+
+/// The archive that an early end left cannot be read to its end, by anything.
+fn assert_broken(run: &Run, name: &str) {
+    if let Some((code, _)) = read_by(run.folder(), "tar", &["-tf", name]) {
+        assert_eq!(code, Some(2), "tar -tf {name}");
+    }
+    let script = format!(
+        "import tarfile; [0 for m in tarfile.open('{name}')]; tarfile.open('{name}').extractall('x')"
+    );
+    if let Some((code, _)) = read_by(run.folder(), "python3", &["-c", &script]) {
+        assert_eq!(code, Some(1), "python: {name}");
+    }
+}
+
+#[test]
+fn a_run_that_ends_early_leaves_an_archive_on_which_tar_fails() {
+    let server = Server::start();
+    server.put_patterns(["a", "b", "never"], 1000);
+    let keys = ["a", "b", "missing", "never"];
+    let options = ["-j", "1", "--max-failures", "1"];
+    let run = server
+        .s3pull()
+        .keys(keys)
+        .args(options)
+        .args(["--tar", "a.tar"])
+        .run()
+        .expect(3);
+    assert!(!run.folder().join("a.tar").exists());
+    let mut archive = run.read("a.tar.incomplete");
+    assert_broken(&run, "a.tar.incomplete");
+    assert!(run.stderr.contains("left as `"), "{}", run.stderr);
+    archive.truncate(archive.len() - 512);
+    assert_eq!(names(&archive)[..2], ["a", "b"]);
+    let piped = to_stdout(&server, "exec \"$0\" \"$@\" > out.tar");
+    let piped = piped.keys(keys).args(options).run().expect(3);
+    assert_broken(&piped, "out.tar");
+}
+
+#[test]
+fn a_signal_leaves_a_broken_archive_and_every_other_row_in_the_csv() {
+    let server = Server::start();
+    server.put_patterns(["a", "held", "c", "d"], 1000);
+    let _gate = server.gate("held");
+    let (running, mut stdin) = server.s3pull().args(["-j", "2", "--tar", "a.tar"]).start();
+    std::io::Write::write_all(&mut stdin, b"a\nheld\nc\nd\n").unwrap();
+    drop(stdin);
+    server.wait_for_requests(4);
+    running.signal("TERM");
+    running.signal("INT");
+    let run = running.wait();
+    assert!(matches!(run.code, Some(130 | 143)), "{:?}", run.code);
+    assert_broken(&run, "a.tar.incomplete");
+    let failed: Vec<_> = run.failed().into_iter().map(|(key, _)| key).collect();
+    assert_eq!(failed, ["c", "d", "held"]);
+}
+
+#[test]
+fn a_reader_that_closes_the_pipe_ends_the_run() {
+    let server = Server::start();
+    let keys: Vec<_> = (0..200).map(|n| format!("k{n}")).collect();
+    server.put_patterns(keys.iter().map(String::as_str), 50_000);
+    let script = "{ \"$0\" \"$@\"; echo $? >code; } | head -c 1000 >start";
+    let run = to_stdout(&server, script)
+        .keys(keys.iter().map(String::as_str))
+        .args(["--events", "events"])
+        .run();
+    assert_eq!(run.read("code"), b"3\n", "{}", run.stderr);
+    assert!(
+        run.stderr.contains("cannot write the archive `-`"),
+        "{}",
+        run.stderr
+    );
+    let events = String::from_utf8(run.read("events")).unwrap();
+    let n_downloaded = events.matches("\"status\":\"downloaded\"").count();
+    assert_eq!(n_downloaded + run.failed().len(), 200);
+}
+
+#[test]
+fn only_an_archive_is_replaced_and_a_killed_run_replaces_nothing() {
+    let server = Server::start();
+    server.put_patterns(["a", "held"], 1000);
+    let run = server
+        .s3pull()
+        .keys(["a"])
+        .args(["--tar", "a.tar"])
+        .run()
+        .expect(0);
+    let first = run.read("a.tar");
+    let gate = server.gate("held");
+    let again = server
+        .s3pull()
+        .again(&run)
+        .args(["--tar", "a.tar", "a", "held"]);
+    let (mut running, _stdin) = again.start();
+    server.wait_for_requests(3);
+    running.kill();
+    drop(running);
+    assert!(run.read("a.tar") == first);
+    gate.open();
+    let other = server
+        .s3pull()
+        .again(&run)
+        .args(["--tar", "a.tar", "held"])
+        .run()
+        .expect(0);
+    assert_eq!(names(&other.read("a.tar")), ["held"]);
+    let list = "a\n".repeat(300);
+    let run = server
+        .s3pull()
+        .file("k.txt", &list)
+        .args(["--keys", "k.txt", "--tar", "k.txt"])
+        .run()
+        .expect(2);
+    assert_eq!(run.read("k.txt"), list.as_bytes());
+    assert!(
+        run.stderr
+            .contains("`k.txt` exists and is not a tar archive"),
+        "{}",
+        run.stderr
+    );
+}
+
+#[test]
+fn options_that_have_no_meaning_for_an_archive_are_refused_by_name() {
+    for (tar, args, named) in [
+        ("a.tar", &["-o", "out"][..], "--output"),
+        ("a.tar", &["--if-exists", "skip"], "--if-exists"),
+        ("a.tar", &["--dry-run"], "--dry-run"),
+        ("-", &["--sync"], "--sync"),
+        ("-", &["--json"], "--events FILE"),
+    ] {
+        let run = S3pull::new()
+            .args(["--bucket", "b", "--tar", tar, "k"])
+            .args(args.iter().copied())
+            .run()
+            .expect(2);
+        assert!(run.stderr.contains(named), "{args:?}: {}", run.stderr);
+        assert_eq!(run.files().len(), 0);
+    }
+    let spool = S3pull::new()
+        .args(["--bucket", "b", "--spool", ".", "k"])
+        .run()
+        .expect(2);
+    assert!(spool.stderr.contains("--tar"), "{}", spool.stderr);
+}
+
+#[test]
+fn an_archive_goes_to_a_device_and_a_spool_that_takes_no_file_ends_the_run() {
+    let server = Server::start();
+    server.put_patterns(["a"], 2 * MIB);
+    server
+        .s3pull()
+        .keys(["a"])
+        .args(["--tar", "/dev/null"])
+        .run()
+        .expect(0);
+    let run = server
+        .s3pull()
+        .keys(["a"])
+        .args(["--tar", "a.tar", "--spool", "nowhere"])
+        .run()
+        .expect(3);
+    assert!(run.stderr.contains("in `nowhere`"), "{}", run.stderr);
+    assert_eq!(
+        run.files().keys().collect::<Vec<_>>(),
+        ["s3pull-failed.csv"]
+    );
+}
