@@ -30,7 +30,7 @@ fn a_part_that_trickles_does_not_hold_up_its_object() {
         .run()
         .expect(0);
     assert!(run.read("k") == pattern("k", size));
-    assert!(started.elapsed() < Duration::from_secs(60));
+    assert!(started.elapsed() < Duration::from_mins(1));
     assert_eq!(asked_again(&run), 1);
     let told = "1 request sent again because the first one was slow";
     assert!(run.stderr.contains(told), "{}", run.stderr);
@@ -51,7 +51,7 @@ fn a_request_that_hangs_at_the_end_of_the_list_does_not_hold_up_the_run() {
         .run()
         .expect(0);
     assert_eq!(run.read("19"), pattern("19", 1_000));
-    assert!(started.elapsed() < Duration::from_secs(60));
+    assert!(started.elapsed() < Duration::from_mins(1));
     assert_eq!(asked_again(&run), 1);
     assert_eq!(server.n_requests("19"), 2);
 }

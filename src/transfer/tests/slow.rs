@@ -91,6 +91,38 @@ async fn help_that_is_refused_changes_nothing() {
 }
 
 #[tokio::test]
+async fn bytes_that_both_requests_bring_are_taken_once() {
+    let object = object_of(10, 1);
+    let (answered, go_on) = (object.clone(), Arc::new(Semaphore::new(0)));
+    let rig = rig(4, move |n, range| match range {
+        Some(range) if n == 2 => {
+            let start = usize::try_from(range.start).unwrap();
+            let steps = vec![
+                Step::Bytes(answered.slice(start..start + BEGUN)),
+                Step::Wait(Arc::clone(&go_on)),
+                Step::Bytes(answered.slice(start + BEGUN..start + 2 * BEGUN)),
+                Step::Hang,
+            ];
+            Reply::Object(answered.clone(), Some(steps))
+        }
+        Some(range) if range.start % PART as u64 != 0 => {
+            // The first body goes on before this is answered.
+            go_on.add_permits(1);
+            let answer = Arc::new(Semaphore::new(0));
+            let later = Arc::clone(&answer);
+            tokio::spawn(async move {
+                tokio::time::sleep(Duration::from_millis(200)).await;
+                later.add_permits(1);
+            });
+            Reply::Gated(answered.clone(), answer)
+        }
+        _ => whole(&answered),
+    });
+    assert_eq!(attempts(&soon(&rig).await), 1);
+    rig.has(&object);
+}
+
+#[tokio::test]
 async fn help_that_shows_another_object_starts_over() {
     let (old, new) = (object_of(10, 1), object_of(10, 2));
     let answered = (old, new.clone());
