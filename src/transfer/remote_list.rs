@@ -36,7 +36,7 @@ pub fn fetcher(options: ConnectOptions, max_attempts: u32) -> Fetcher {
 
 /// What was fetched so far.
 #[derive(Default)]
-struct Progress {
+struct Fetched {
     /// Bytes.
     position: u64,
     object: Option<Object>,
@@ -60,17 +60,17 @@ async fn fetch(
         Failure::new(ErrorCode::Credentials, Class::Permanent, error.to_string())
     })?;
     let budget = Budget::new(max_attempts);
-    let mut progress = Progress::default();
+    let mut fetched = Fetched::default();
     loop {
         budget.ready().await;
         let Some(round) = budget.begin() else {
             continue;
         };
-        let Err(failure) = attempt(&client, list, &mut progress, &budget, sender).await else {
+        let Err(failure) = attempt(&client, list, &mut fetched, &budget, sender).await else {
             return Ok(());
         };
         // What was read cannot be read again, and without an ETag nothing tells whether the rest is of the same object.
-        if progress.position > 0 && progress.object.is_none() {
+        if fetched.position > 0 && fetched.object.is_none() {
             return Err(failure);
         }
         budget.charge(failure, round)?;
@@ -81,12 +81,12 @@ async fn fetch(
 async fn attempt(
     client: &Client,
     list: &RemoteList,
-    progress: &mut Progress,
+    fetched: &mut Fetched,
     budget: &Budget,
     sender: &mpsc::Sender<Result<Chunk, Failure>>,
 ) -> Result<(), Failure> {
-    let part = progress.object.as_ref().map(|object| Part {
-        range: progress.position..object.size,
+    let part = fetched.object.as_ref().map(|object| Part {
+        range: fetched.position..object.size,
         etag: &object.etag,
         size: object.size,
         last_modified: object.last_modified,
@@ -100,15 +100,15 @@ async fn attempt(
         part: part.filter(|part| part.range.start > 0),
     };
     let mut response = client.get_object(&request).await?;
-    if progress.position == 0 {
-        progress.object = object_of(&response);
+    if fetched.position == 0 {
+        fetched.object = object_of(&response);
     }
-    let end = response.length.map(|length| progress.position + length);
+    let end = response.length.map(|length| fetched.position + length);
     while let Some(bytes) = response.body.next().await? {
-        progress.position += bytes.len() as u64;
-        progress.n_since_progress += bytes.len() as u64;
-        if progress.n_since_progress >= PROGRESS {
-            progress.n_since_progress = 0;
+        fetched.position += bytes.len() as u64;
+        fetched.n_since_progress += bytes.len() as u64;
+        if fetched.n_since_progress >= PROGRESS {
+            fetched.n_since_progress = 0;
             budget.progressed();
         }
         if sender.send(Ok(Chunk::Bytes(bytes))).await.is_err() {
@@ -116,7 +116,7 @@ async fn attempt(
         }
     }
     match end {
-        Some(end) if end != progress.position => Err(Failure::new(
+        Some(end) if end != fetched.position => Err(Failure::new(
             ErrorCode::IncompleteBody,
             Class::Transient,
             "the body ended early",
