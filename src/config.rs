@@ -7,6 +7,8 @@ use crate::cli::{Cli, ShardChoice};
 use crate::options::{ByteSize, DEFAULT_FAILED, IfExists, ProgressMode, Verbosity};
 use crate::s3::{self, ConnectOptions, Trust};
 use crate::sink::files::PathRules;
+use crate::sink::tar::ArchiveOptions;
+use crate::sink::tar::shards::{Pattern, ShardRules};
 use crate::source::Shard;
 use crate::source::{ListOptions, ListSource};
 use crate::transfer::TransferOptions;
@@ -40,8 +42,7 @@ pub struct Config {
 /// The archive that is written instead of files.
 #[derive(Debug)]
 pub struct TarOptions {
-    /// `-` is stdout.
-    pub path: PathBuf,
+    pub archive: ArchiveOptions,
     /// Folder for what waits for its turn.
     pub spool: Option<PathBuf>,
 }
@@ -70,6 +71,7 @@ impl TryFrom<Cli> for Config {
             (None, None) => DEFAULT_FAILED.into(),
         };
         let retry_command = cli.retry_command(&failed);
+        let tar = tar(&cli)?;
         let sources = sources(cli.keys, cli.arguments)?;
         if let Some(url) = &cli.endpoint_url {
             check_endpoint(url)?;
@@ -88,7 +90,7 @@ impl TryFrom<Cli> for Config {
             } else {
                 cli.output
             },
-            tar: tar(cli.tar, cli.spool)?,
+            tar,
             paths: PathRules {
                 strip_prefix: cli.strip_prefix,
                 unsafe_keys: cli.unsafe_keys,
@@ -137,8 +139,8 @@ impl TryFrom<Cli> for Config {
     }
 }
 
-fn tar(path: Option<PathBuf>, spool: Option<PathBuf>) -> Result<Option<TarOptions>, UsageError> {
-    let Some(path) = path else {
+fn tar(cli: &Cli) -> Result<Option<TarOptions>, UsageError> {
+    let Some(path) = &cli.tar else {
         return Ok(None);
     };
     if path.as_os_str() == "-" && std::io::stdout().is_terminal() {
@@ -146,7 +148,33 @@ fn tar(path: Option<PathBuf>, spool: Option<PathBuf>) -> Result<Option<TarOption
             "`--tar -` writes an archive to stdout, which is a terminal: use a pipe (`| tar -x`), or `--tar FILE`".into(),
         ));
     }
-    Ok(Some(TarOptions { path, spool }))
+    let archive = ArchiveOptions {
+        path: path.clone(),
+        shards: shards(cli, &path.to_string_lossy())?,
+        has_index: cli.tar_index,
+        sync: cli.sync,
+    };
+    let spool = cli.spool.clone();
+    Ok(Some(TarOptions { archive, spool }))
+}
+
+fn shards(cli: &Cli, typed: &str) -> Result<Option<ShardRules>, UsageError> {
+    let typed_name = typed.escape_debug();
+    let is_wanted = cli.tar_size.is_some() || cli.tar_count.is_some();
+    match (typed.parse::<Pattern>(), is_wanted) {
+        (Ok(pattern), true) => Ok(Some(ShardRules {
+            pattern,
+            max_bytes: cli.tar_size.map(|ByteSize(max)| max),
+            max_samples: cli.tar_count,
+        })),
+        (Err(()), true) => Err(UsageError(format!(
+            "`--tar {typed_name}` has no number for shards: with `--tar-size` or `--tar-count`, use a name such as `train-%06d.tar`"
+        ))),
+        (Ok(_), false) => Err(UsageError(format!(
+            "`--tar {typed_name}` names shards: add `--tar-size SIZE` or `--tar-count N`"
+        ))),
+        (Err(()), false) => Ok(None),
+    }
 }
 
 /// The lists in the order of the command line, followed by the keys that it contains.

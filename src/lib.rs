@@ -225,7 +225,12 @@ fn count_in_background(options: &Arc<ListOptions>, notes: report::ListNotes) {
 fn is_refused_archive(error: &anyhow::Error) -> bool {
     use sink::tar::ArchiveError;
     match error.downcast_ref::<ArchiveError>() {
-        Some(ArchiveError::Foreign(_) | ArchiveError::InTheWay { .. }) => true,
+        Some(
+            ArchiveError::Foreign(_)
+            | ArchiveError::ForeignIndex(_)
+            | ArchiveError::NoIndex(_)
+            | ArchiveError::InTheWay { .. },
+        ) => true,
         Some(ArchiveError::InUse(_) | ArchiveError::Io { .. } | ArchiveError::Broken) | None => {
             false
         }

@@ -4,6 +4,7 @@ mod args;
 mod error;
 mod pages;
 mod retry;
+mod values;
 
 use std::ffi::{OsStr, OsString};
 
@@ -12,8 +13,9 @@ use clap::error::ErrorKind;
 use clap::parser::ValueSource;
 use clap::{Arg, ArgMatches, Command, CommandFactory, FromArgMatches, Subcommand};
 
-pub use args::{Cli, ShardChoice};
+pub use args::Cli;
 pub use pages::Page;
+pub use values::ShardChoice;
 
 /// What the command line asks for.
 #[derive(Debug)]
@@ -102,6 +104,7 @@ fn without_meaning(cli: &Cli, matches: &ArgMatches) -> Option<String> {
             is_stdout,
             "who reads the archive writes it to a disk",
         ),
+        ("tar_index", is_stdout, "an index stands beside a file"),
         (
             "json",
             is_stdout,

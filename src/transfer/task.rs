@@ -7,7 +7,7 @@ use tokio::sync::oneshot;
 use tokio_util::task::AbortOnDropHandle;
 
 use super::limit::Claim;
-use super::object;
+use super::object::{self, Waiting};
 use super::observer::Finished;
 use super::path_claims::{Entered, PathClaims};
 use super::shared::Shared;
@@ -170,7 +170,8 @@ impl Work {
 /// A download as a task of its own, with its place among those who need permits.
 struct Download {
     task: AbortOnDropHandle<Outcome>,
-    claim: Claim,
+    /// Where it is kept until the row ends. A member of an archive gives it up before it waits for its turn.
+    claim: Option<Claim>,
 }
 
 impl Download {
@@ -180,6 +181,11 @@ impl Download {
         path: &Arc<LocalPath>,
         turn: Option<Turn>,
     ) -> Self {
+        let claim = shared.limit.claim();
+        let (claim, turn) = match turn {
+            Some(turn) => (None, Some(Waiting { turn, claim })),
+            None => (Some(claim), None),
+        };
         let download = object::download(
             Arc::clone(shared),
             Arc::clone(entry),
@@ -188,7 +194,7 @@ impl Download {
         );
         Self {
             task: AbortOnDropHandle::new(tokio::spawn(download)),
-            claim: shared.limit.claim(),
+            claim,
         }
     }
 
