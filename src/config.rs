@@ -10,6 +10,8 @@ use crate::options::{
 };
 use crate::s3::{self, ConnectOptions, Trust};
 use crate::sink::files::{PathRules, PathTemplate, TemplateError};
+use crate::sink::tar::ArchiveOptions;
+use crate::sink::tar::shards::{Pattern, ShardRules};
 use crate::source::Shard;
 use crate::source::list::bucket::is_bucket_name;
 use crate::source::{Filters, ListOptions, ListSource, Listing, RemoteList};
@@ -48,8 +50,7 @@ pub struct Config {
 /// The archive that is written instead of files.
 #[derive(Debug)]
 pub struct TarOptions {
-    /// `-` is stdout.
-    pub path: PathBuf,
+    pub archive: ArchiveOptions,
     /// Folder for what waits for its turn.
     pub spool: Option<PathBuf>,
 }
@@ -82,6 +83,7 @@ impl TryFrom<Cli> for Config {
             None => FailedName::Default,
         };
         let retry_command = cli.retry_command(&failed);
+        let tar = tar(&cli)?;
         let sources = sources(
             cli.keys,
             listings(&cli.prefix, bucket.as_deref())?,
@@ -108,7 +110,7 @@ impl TryFrom<Cli> for Config {
             } else {
                 cli.output
             },
-            tar: tar(cli.tar, cli.spool)?,
+            tar,
             paths: PathRules {
                 strip_prefix: cli.strip_prefix,
                 template: template(&cli.path)?,
@@ -164,8 +166,8 @@ impl TryFrom<Cli> for Config {
     }
 }
 
-fn tar(path: Option<PathBuf>, spool: Option<PathBuf>) -> Result<Option<TarOptions>, UsageError> {
-    let Some(path) = path else {
+fn tar(cli: &Cli) -> Result<Option<TarOptions>, UsageError> {
+    let Some(path) = &cli.tar else {
         return Ok(None);
     };
     if path.as_os_str() == "-" && std::io::stdout().is_terminal() {
@@ -173,7 +175,33 @@ fn tar(path: Option<PathBuf>, spool: Option<PathBuf>) -> Result<Option<TarOption
             "`--tar -` writes an archive to stdout, which is a terminal: use a pipe (`| tar -x`), or `--tar FILE`".into(),
         ));
     }
-    Ok(Some(TarOptions { path, spool }))
+    let archive = ArchiveOptions {
+        path: path.clone(),
+        shards: shards(cli, &path.to_string_lossy())?,
+        has_index: cli.tar_index,
+        sync: cli.sync,
+    };
+    let spool = cli.spool.clone();
+    Ok(Some(TarOptions { archive, spool }))
+}
+
+fn shards(cli: &Cli, typed: &str) -> Result<Option<ShardRules>, UsageError> {
+    let typed_name = typed.escape_debug();
+    let is_wanted = cli.tar_size.is_some() || cli.tar_count.is_some();
+    match (typed.parse::<Pattern>(), is_wanted) {
+        (Ok(pattern), true) => Ok(Some(ShardRules {
+            pattern,
+            max_bytes: cli.tar_size.map(|ByteSize(max)| max),
+            max_samples: cli.tar_count,
+        })),
+        (Err(()), true) => Err(UsageError(format!(
+            "`--tar {typed_name}` has no number for shards: with `--tar-size` or `--tar-count`, use a name such as `train-%06d.tar`"
+        ))),
+        (Ok(_), false) => Err(UsageError(format!(
+            "`--tar {typed_name}` names shards: add `--tar-size SIZE` or `--tar-count N`"
+        ))),
+        (Err(()), false) => Ok(None),
+    }
 }
 
 /// What `--prefix` asks for.

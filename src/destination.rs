@@ -26,7 +26,7 @@ const LAST_CALL: Duration = Duration::from_millis(400);
 /// Where the objects of a run go, as it is opened.
 pub enum Destination {
     Folder(OutputFolder),
-    Archive(Archive),
+    Archive(Box<Archive>),
 }
 
 impl Destination {
@@ -40,7 +40,7 @@ impl Destination {
         max_open_folders: usize,
     ) -> anyhow::Result<Self> {
         if let Some(tar) = &config.tar {
-            return Ok(Self::Archive(Archive::open(&tar.path, config.sync)?));
+            return Ok(Self::Archive(Box::new(Archive::open(&tar.archive)?)));
         }
         let output = match config.transfer.job {
             Job::Download => OutputFolder::open(&config.output, max_open_folders),
@@ -99,7 +99,7 @@ impl Destination {
                 let spool = config.tar.as_ref().and_then(|tar| tar.spool.clone());
                 let spool = spool.unwrap_or_else(std::env::temp_dir);
                 let (meter, stop) = (Arc::clone(meter), Arc::clone(stop));
-                let tar = Tar::start(archive, spool, meter, stop);
+                let tar = Tar::start(*archive, spool, meter, stop);
                 Ok(Sink::Tar(Arc::new(tar.context(
                     "cannot start the thread that writes the archive",
                 )?)))

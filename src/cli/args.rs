@@ -2,20 +2,17 @@
 
 use std::num::{NonZeroU32, NonZeroU64};
 use std::path::PathBuf;
-use std::str::FromStr;
 use std::time::Duration;
 
-use clap::builder::{PossibleValue, PossibleValuesParser, TypedValueParser};
 use clap::{ArgAction, Parser};
 
+use super::values::{ListFormat, ShardChoice, list_format, parse_seconds};
 use crate::options::{
     self, AddressingStyle, ByteRate, ByteSize, Concurrency, IfExists, ProgressMode, UnsafeKeys,
     VerifyMode,
 };
+use crate::source::TypedFilter;
 use crate::source::list::columns::InventoryColumns;
-use crate::source::list::format::Format;
-use crate::source::list::{FORMATS, format_named};
-use crate::source::{Shard, ShardError, TypedFilter};
 
 /// Download every object on a list of keys from an S3 bucket: complete, verified files, and a CSV of what failed.
 #[derive(Debug, Parser)]
@@ -142,6 +139,31 @@ pub struct Cli {
     /// a member on which `tar` fails.
     #[arg(long, value_name = "FILE", help_heading = FILES)]
     pub tar: Option<PathBuf>,
+
+    /// Begin a new archive where the next object would make it larger than SIZE
+    ///
+    /// `--tar` then names all of them, as in `train-%06d.tar`. Files with equal names up to the first dot that follow
+    /// one another stay together, so that an archive may be larger by the rest of such a sample.
+    #[arg(long, value_name = "SIZE", requires = "tar", help_heading = FILES)]
+    pub tar_size: Option<ByteSize>,
+
+    /// Begin a new archive after N samples
+    ///
+    /// Files with equal names up to the first dot that follow one another are one sample.
+    #[arg(
+        long,
+        value_name = "N",
+        requires = "tar",
+        hide_short_help = true,
+        help_heading = FILES
+    )]
+    pub tar_count: Option<NonZeroU64>,
+
+    /// Write an index beside each archive
+    ///
+    /// It is a CSV, `a.csv` for `a.tar`, with path, offset, size and CRC-64/NVME of each file.
+    #[arg(long, requires = "tar", hide_short_help = true, help_heading = FILES)]
+    pub tar_index: bool,
 
     /// Folder for what waits for its turn in an archive
     ///
@@ -470,37 +492,6 @@ const TRANSFER: &str = "Transfer";
 const REPORT: &str = "Report";
 const AWS: &str = "AWS";
 
-/// `None` stands for `auto`.
-#[derive(Debug, Clone, Copy)]
-pub struct ListFormat(pub Option<&'static Format>);
-
-fn list_format() -> impl TypedValueParser<Value = ListFormat> {
-    let auto = PossibleValue::new("auto").help("Detect the format per list from its first rows");
-    let formats = FORMATS
-        .iter()
-        .map(|format| PossibleValue::new(format.name).help(format.help));
-    PossibleValuesParser::new([auto].into_iter().chain(formats))
-        .map(|name| ListFormat(format_named(&name)))
-}
-
-/// The argument of `--shard`.
-#[derive(Debug, Clone, Copy)]
-pub enum ShardChoice {
-    Auto,
-    Given(Shard),
-}
-
-impl FromStr for ShardChoice {
-    type Err = ShardError;
-
-    fn from_str(text: &str) -> Result<Self, ShardError> {
-        match text {
-            "auto" => Ok(Self::Auto),
-            text => text.parse().map(Self::Given),
-        }
-    }
-}
-
 const EXIT_CODES: &str = "\
 Exit status:
   0         Every key was downloaded or skipped.
@@ -516,27 +507,3 @@ Examples:
   s3pull --bucket photos --prefix 2024/ -o out
   s3pull s3://photos/a.jpg s3://thumbs/a.jpg --path '{bucket}/{key}'
   aws s3 ls s3://photos/2024/ --recursive | s3pull --bucket photos -o out";
-
-/// Parses seconds such as `30` or `0.5`.
-fn parse_seconds(text: &str) -> Result<Duration, String> {
-    let seconds: f64 = text
-        .parse()
-        .map_err(|_| "not a number of seconds, such as `30` or `0.5`".to_owned())?;
-    match Duration::try_from_secs_f64(seconds) {
-        Ok(duration) if !duration.is_zero() => Ok(duration),
-        _ => Err("must be more than 0 seconds".to_owned()),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn seconds_are_positive_numbers() {
-        assert_eq!(parse_seconds("0.5"), Ok(Duration::from_millis(500)));
-        for bad in ["0", "-1", "nan", "inf", "5s", ""] {
-            assert!(parse_seconds(bad).is_err(), "{bad:?}");
-        }
-    }
-}

@@ -5,6 +5,7 @@ mod check;
 mod error;
 mod pages;
 mod retry;
+mod values;
 
 use std::ffi::{OsStr, OsString};
 
@@ -15,9 +16,10 @@ use clap::{Arg, ArgMatches, Command, CommandFactory, FromArgMatches, Subcommand}
 
 use crate::options::Check;
 use crate::source::{FilterKind, TypedFilter};
-pub use args::{Cli, ShardChoice};
+pub use args::Cli;
 use check::CheckArgs;
 pub use pages::Page;
+pub use values::ShardChoice;
 
 /// What the command line asks for.
 #[derive(Debug)]
@@ -142,6 +144,7 @@ fn without_meaning(cli: &Cli, matches: &ArgMatches) -> Option<String> {
             is_stdout,
             "who reads the archive writes it to a disk",
         ),
+        ("tar_index", is_stdout, "an index stands beside a file"),
         (
             "json",
             is_stdout,

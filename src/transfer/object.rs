@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use super::fetch::{self, Fetched, Keep, Request};
+use super::limit::Claim;
 use super::retry::Budget;
 use super::shared::{Broken, Shared};
 use super::verdict::{Verdict, verdict};
@@ -15,12 +16,19 @@ use crate::sink::files::LocalPath;
 use crate::sink::tar::Turn;
 use crate::sink::{Admission, WRITE_SIZE};
 
+/// What a row of an archive holds: its turn, and until its object is complete its place among those who need permits.
+#[derive(Debug)]
+pub struct Waiting {
+    pub turn: Turn,
+    pub claim: Claim,
+}
+
 /// Downloads an object within its budget of attempts.
 pub async fn download(
     shared: Arc<Shared>,
     entry: Arc<Entry>,
     path: Arc<LocalPath>,
-    mut turn: Option<Turn>,
+    mut turn: Option<Waiting>,
 ) -> Outcome {
     let mut to_verify = None;
     let keep = match shared.sink.admit(&path, &entry).await {
@@ -152,7 +160,7 @@ struct Committed {
 async fn attempt(
     request: &Request,
     path: &Arc<LocalPath>,
-    turn: &mut Option<Turn>,
+    turn: &mut Option<Waiting>,
 ) -> Result<Committed, Broken> {
     let received = Arc::new(request.shared.meter.object());
     // Boxed: it is of many kilobytes, and what holds it is moved some ten times on its way to a thread.
@@ -163,7 +171,12 @@ async fn attempt(
         writer,
     } = Box::pin(fetch::fetch(request, path, &received)).await?;
     // Past the last point to give up: what is told of the row must be what is on disk.
-    writer.commit(object.last_modified, turn).await?;
+    // What waits for its turn needs no permit any more: whose turn it is may use it.
+    let mut turn = turn.take().map(|Waiting { turn, claim }| {
+        drop(claim);
+        turn
+    });
+    writer.commit(object.last_modified, &mut turn).await?;
     received.confirm();
     Ok(Committed {
         bytes,

@@ -8,7 +8,7 @@ use tokio_util::task::AbortOnDropHandle;
 
 use super::check;
 use super::limit::Claim;
-use super::object;
+use super::object::{self, Waiting};
 use super::observer::Finished;
 use super::path_claims::{Entered, PathClaims};
 use super::shared::Shared;
@@ -172,7 +172,8 @@ impl Work {
 /// A download as a task of its own, with its place among those who need permits.
 struct Download {
     task: AbortOnDropHandle<Outcome>,
-    claim: Claim,
+    /// Where it is kept until the row ends. A member of an archive gives it up before it waits for its turn.
+    claim: Option<Claim>,
 }
 
 impl Download {
@@ -182,6 +183,11 @@ impl Download {
         path: &Arc<LocalPath>,
         turn: Option<Turn>,
     ) -> Self {
+        let claim = shared.limit.claim();
+        let (claim, turn) = match turn {
+            Some(turn) => (None, Some(Waiting { turn, claim })),
+            None => (Some(claim), None),
+        };
         let (shared_by_task, entry, path) =
             (Arc::clone(shared), Arc::clone(entry), Arc::clone(path));
         let task = match shared.options.job {
@@ -190,7 +196,7 @@ impl Download {
         };
         Self {
             task: AbortOnDropHandle::new(task),
-            claim: shared.limit.claim(),
+            claim,
         }
     }
 

@@ -3,6 +3,7 @@
 use std::io::Read;
 use std::path::Path;
 use std::process::Command;
+use std::time::Duration;
 
 use crate::harness::{Fault, Object, Run, S3pull, Server, pattern, skipped};
 
@@ -327,6 +328,116 @@ fn only_an_archive_is_replaced_and_a_killed_run_replaces_nothing() {
         "{}",
         run.stderr
     );
+}
+
+#[test]
+fn samples_are_never_split_over_shards_and_each_shard_has_its_index() {
+    let server = Server::start();
+    let keys: Vec<_> = (0..10)
+        .flat_map(|n| ["jpg", "json"].map(|suffix| format!("d/{n}.{suffix}")))
+        .collect();
+    server.put_patterns(keys.iter().map(String::as_str), 1000);
+    server.put_patterns(["large.bin"], 2 * MIB);
+    let list = keys.iter().map(String::as_str).chain(["large.bin"]);
+    let run = server
+        .s3pull()
+        .keys(list.clone())
+        .args(["--tar", "t-%03d.tar", "--tar-size", "6k", "--tar-index"])
+        .run()
+        .expect(0);
+    // A sample has 3 KiB with its headers, so that two of them fit.
+    let mut expected: Vec<Vec<_>> = keys.chunks(4).map(<[String]>::to_vec).collect();
+    expected.push(vec!["large.bin".to_owned()]);
+    assert_eq!(run.files().len(), 12, "{:?}", run.files().keys());
+    for (n, expected) in expected.iter().enumerate() {
+        let shard = run.read(&format!("t-{n:03}.tar"));
+        assert_eq!(names(&shard), *expected, "{n}");
+        let index = run.read(&format!("t-{n:03}.csv"));
+        let rows: Vec<_> = csv::Reader::from_reader(index.as_slice())
+            .into_records()
+            .map(Result::unwrap)
+            .collect();
+        assert_eq!(rows.len(), expected.len());
+        for (row, (name, content)) in rows.iter().zip(members(&shard)) {
+            let (start, size): (usize, usize) = (row[1].parse().unwrap(), row[2].parse().unwrap());
+            assert_eq!((&row[0], size), (name.as_str(), content.len()));
+            assert!(shard[start..start + size] == content, "{name}");
+            let crc = crc_fast::crc64_nvme(&content).to_be_bytes();
+            assert_eq!(&row[3], base64_simd::STANDARD.encode_to_string(crc));
+        }
+    }
+    let counted = server
+        .s3pull()
+        .keys(list)
+        .args(["--tar", "c-%d.tar", "--tar-count", "4"])
+        .run()
+        .expect(0);
+    let sizes = (0..3).map(|n| names(&counted.read(&format!("c-{n}.tar"))).len());
+    assert_eq!(sizes.collect::<Vec<_>>(), [8, 8, 5]);
+}
+
+#[test]
+fn an_index_replaces_no_list_and_shards_need_a_number() {
+    let server = Server::start();
+    server.put_patterns(["a"], 10);
+    let run = server
+        .s3pull()
+        .file("a.csv", "key\na\n")
+        .args(["--keys", "a.csv", "--tar", "a.tar", "--tar-index"])
+        .run()
+        .expect(2);
+    assert_eq!(run.read("a.csv"), b"key\na\n");
+    for (args, named) in [
+        (
+            &["--tar", "a.tar", "--tar-size", "1g"][..],
+            "train-%06d.tar",
+        ),
+        (&["--tar", "a-%06d.tar"], "--tar-size SIZE"),
+        (&["--tar", "-", "--tar-index"], "--tar-index"),
+        (&["--tar-count", "5"], "--tar"),
+    ] {
+        let run = S3pull::new()
+            .args(["--bucket", "b", "k"])
+            .args(args.iter().copied());
+        let run = run.run().expect(2);
+        assert!(run.stderr.contains(named), "{args:?}: {}", run.stderr);
+    }
+}
+
+#[test]
+fn a_run_without_a_member_leaves_the_archive_that_is_there() {
+    let server = Server::start();
+    server.put_patterns(["a"], 10);
+    let options = ["--tar", "a.tar", "--tar-index"];
+    let run = server.s3pull().args(options).arg("a").run().expect(0);
+    let before = run.files();
+    for (keys, code) in [(&["missing"][..], 1), (&[], 0)] {
+        let again = server.s3pull().again(&run).keys(keys.iter().copied());
+        let again = again.args(options).run().expect(code);
+        let mut after = again.files();
+        after.remove("s3pull-failed.csv");
+        assert!(after == before, "{:?}", after.keys());
+    }
+    let empty = server.s3pull().keys([]).args(options).run().expect(0);
+    assert_eq!(empty.read("a.tar"), [0; 1024]);
+}
+
+#[test]
+fn a_large_object_that_holds_up_the_line_gets_the_permits_of_those_that_wait_for_it() {
+    let server = Server::start();
+    let keys: Vec<_> = (0..40).map(|n| format!("k{n}")).collect();
+    server.put_patterns(keys.iter().map(String::as_str), 100);
+    server.put_patterns(["k0"], 4 * MIB);
+    server.script("k0", [Fault::Slow(Duration::from_millis(50))]);
+    let run = server
+        .s3pull()
+        .keys(keys.iter().map(String::as_str))
+        .args(["--tar", "a.tar", "-j", "4"])
+        .args(["--part-size", "1MiB", "--multipart-threshold", "2MiB"])
+        .run()
+        .expect(0);
+    assert!(names(&run.read("a.tar")) == keys);
+    assert!(server.n_requests("k0") > 1, "{:?}", server.log().len());
 }
 
 #[test]

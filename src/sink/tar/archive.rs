@@ -1,119 +1,57 @@
-//! The archive's file or stream, and the thread that writes it.
+//! The archive: one file, one stream, or shards; and the thread that writes it.
 
-use std::fs::{File, OpenOptions, TryLockError};
-use std::io::{self, ErrorKind, IoSlice, Write};
+use std::io::{self, IoSlice};
 use std::path::{Path, PathBuf};
 
-use super::header::{END, Kind, header, incomplete, padding};
+use crc_fast::{CrcAlgorithm, Digest};
+
+use super::file::{ArchiveError, ArchiveFile};
+use super::header::{BLOCK, Kind, header, padding};
+use super::index::Index;
 use super::order::{Content, Ending, Member, Next, Order};
+use super::shards::{ShardRules, Shards};
 use crate::outcome::{Class, ErrorCode, Failure};
-use crate::sink::files::{UserFile, first_bytes, open_stream};
 
-/// Bytes from which a tar archive is known, and what stands there.
-const MAGIC_AT: usize = 257;
-const MAGIC: &[u8] = b"ustar";
-
-/// What an archive that is not finished has behind its name.
-const SUFFIX: &str = ".incomplete";
-
-/// Why an archive cannot go where `--tar` says.
-#[derive(Debug, thiserror::Error)]
-pub enum ArchiveError {
-    #[error("`{}` exists and is not a tar archive, so it is not replaced", .0.display())]
-    Foreign(PathBuf),
-    #[error("`{}` is a {kind}, so the archive cannot be written there", .path.display())]
-    InTheWay { path: PathBuf, kind: &'static str },
-    #[error("a bug in s3pull, please report it: the thread that writes the archive broke off")]
-    Broken,
-    #[error("another s3pull is writing `{}`", .0.display())]
-    InUse(PathBuf),
-    #[error("cannot write the archive `{}`: {error}", .path.display())]
-    Io { path: PathBuf, error: io::Error },
-}
-
-impl ArchiveError {
-    /// Whether something is at the archive's path that must not be replaced.
-    pub fn is_usage(&self) -> bool {
-        match self {
-            Self::Foreign(_) | Self::InTheWay { .. } => true,
-            Self::InUse(_) | Self::Io { .. } | Self::Broken => false,
-        }
-    }
-}
-
-/// Where the archive goes.
-#[derive(Debug)]
-enum Place {
-    /// Written to, never replaced: stdout, a device or a pipe.
-    Stream,
-    /// Written beside itself under another name until it is whole.
-    File { partial: PathBuf, target: PathBuf },
+/// What an archive is to be.
+#[derive(Debug, Clone)]
+pub struct ArchiveOptions {
+    /// `-` is stdout; with `shards`, their pattern.
+    pub path: PathBuf,
+    pub shards: Option<ShardRules>,
+    /// Whether each file gets an index beside it.
+    pub has_index: bool,
+    /// Whether files are on the disk before they get their name.
+    pub sync: bool,
 }
 
 /// An archive that is being written.
 #[derive(Debug)]
 pub struct Archive {
-    /// As it was typed.
-    path: PathBuf,
-    place: Place,
-    file: File,
-    n_written: u64,
+    file: ArchiveFile,
+    shards: Option<Shards>,
+    index: Option<Index>,
+    has_index: bool,
     sync: bool,
 }
 
 impl Archive {
-    /// Opens the archive at `path`, which is stdout for `-`; `sync` has it on the disk before it gets its name.
+    /// Opens the archive, or its first shard.
     ///
     /// # Errors
     /// When something is there that must not be replaced, or the file system refuses.
-    pub fn open(path: &Path, sync: bool) -> Result<Self, ArchiveError> {
-        let failed = |error| ArchiveError::Io {
-            path: path.to_owned(),
-            error,
-        };
-        if path.as_os_str() == "-" {
-            let file = stdout().map_err(failed)?;
-            return Ok(Self::new(path, Place::Stream, file, sync));
-        }
-        let target = match UserFile::at(path).map_err(failed)? {
-            UserFile::Stream => {
-                let file = open_stream(path).map_err(failed)?;
-                return Ok(Self::new(path, Place::Stream, file, sync));
-            }
-            UserFile::InTheWay(kind) => {
-                let path = path.to_owned();
-                return Err(ArchiveError::InTheWay { path, kind });
-            }
-            UserFile::File(target) => target,
-        };
-        let partial = with_suffix(&target);
-        for path in [&target, &partial] {
-            if !is_free_or_tar(path).map_err(failed)? {
-                return Err(ArchiveError::Foreign(path.clone()));
-            }
-        }
-        let file = OpenOptions::new()
-            .write(true)
-            .create(true)
-            .truncate(false)
-            .open(&partial)
-            .map_err(failed)?;
-        // Where there are no locks, two runs with one archive are the user's to avoid.
-        if let Err(TryLockError::WouldBlock) = file.try_lock() {
-            return Err(ArchiveError::InUse(path.to_owned()));
-        }
-        file.set_len(0).map_err(failed)?;
-        Ok(Self::new(path, Place::File { partial, target }, file, sync))
-    }
-
-    fn new(path: &Path, place: Place, file: File, sync: bool) -> Self {
-        Self {
-            path: path.to_owned(),
-            place,
+    pub fn open(options: &ArchiveOptions) -> Result<Self, ArchiveError> {
+        let shards = options.shards.clone().map(Shards::new);
+        let path = shards
+            .as_ref()
+            .map_or_else(|| options.path.clone(), Shards::path);
+        let (file, index) = open(&path, options.has_index)?;
+        Ok(Self {
             file,
-            n_written: 0,
-            sync,
-        }
+            shards,
+            index,
+            has_index: options.has_index,
+            sync: options.sync,
+        })
     }
 
     /// Writes the members in their order until the end, and ends the archive. Returns what is to be said of one that is not
@@ -126,48 +64,49 @@ impl Archive {
             match order.next() {
                 Next::Write(members) => {
                     if let Err(error) = self.write_members(members) {
-                        let failure = failure(&error);
-                        order.fail(&failure);
-                        return Ok(self.left());
+                        order.fail(&failure(&error));
+                        return Ok(self.file.left());
                     }
                 }
-                Next::End(ending) => return self.end(ending),
+                Next::End(Ending::Whole) => {
+                    self.end_file()?;
+                    return Ok(None);
+                }
+                Next::End(Ending::Incomplete) => {
+                    let left = self.file.left();
+                    let ended = self.end_incomplete();
+                    ended.map_err(|error| self.file.failed(error))?;
+                    return Ok(left);
+                }
             }
         }
     }
 
-    /// Writes members that follow one another with as few calls as their contents allow.
+    /// Writes members that follow one another, each into its shard.
     fn write_members(&mut self, members: Vec<Member>) -> Result<(), ArchiveError> {
-        let headers: Vec<_> = members
-            .iter()
-            .map(|member| header(member.path.as_str(), member.kind, member.modified))
-            .collect();
-        let mut written = Ok(());
-        let mut slices = Vec::new();
-        for (member, header) in members.iter().zip(&headers) {
-            let size = match member.kind {
-                Kind::File(size) => size,
-                Kind::Folder => 0,
-            };
-            slices.push(IoSlice::new(header));
-            match &member.content {
-                Content::Memory(pieces) => {
-                    slices.extend(pieces.iter().map(|piece| IoSlice::new(piece)));
-                }
-                Content::Spool(spool) => {
-                    written = written
-                        .and_then(|()| write_all(&mut self.file, &mut slices))
-                        .and_then(|()| spool.copy_to(&mut self.file, size));
-                    slices.clear();
-                }
-            }
-            slices.push(IoSlice::new(padding(size)));
-            self.n_written += 1;
-        }
-        written = written.and_then(|()| write_all(&mut self.file, &mut slices));
-        drop(slices);
-        let result = written.map_err(|error| self.failed(error));
+        let mut in_shard = Vec::new();
         for member in members {
+            let head = header(member.path.as_str(), member.kind, member.modified);
+            let size = size_of(&member);
+            let n_bytes = head.len() as u64 + size.next_multiple_of(BLOCK as u64);
+            let is_next = self
+                .shards
+                .as_mut()
+                .is_some_and(|shards| shards.add(member.path.as_str(), n_bytes));
+            if is_next {
+                self.write_together(std::mem::take(&mut in_shard))?;
+                self.next_shard()?;
+            }
+            in_shard.push((member, head));
+        }
+        self.write_together(in_shard)
+    }
+
+    /// Writes members with as few calls as their contents allow, and tells them.
+    fn write_together(&mut self, members: Vec<(Member, Vec<u8>)>) -> Result<(), ArchiveError> {
+        let written = self.write_all(&members);
+        let result = written.map_err(|error| self.file.failed(error));
+        for (member, _) in members {
             let told = match &result {
                 Ok(()) => Ok(()),
                 Err(error) => Err(failure(error)),
@@ -178,59 +117,89 @@ impl Archive {
         result
     }
 
-    fn end(mut self, ending: Ending) -> Result<Option<String>, ArchiveError> {
-        let (ended, left) = match ending {
-            Ending::Whole => (self.end_whole(), None),
-            Ending::Incomplete => (self.end_incomplete(), self.left()),
-        };
-        ended.map_err(|error| self.failed(error))?;
-        Ok(left)
+    fn write_all(&mut self, members: &[(Member, Vec<u8>)]) -> io::Result<()> {
+        let mut slices = Vec::new();
+        let mut offset = self.file.n_bytes();
+        for (member, head) in members {
+            let size = size_of(member);
+            offset += head.len() as u64;
+            slices.push(IoSlice::new(head));
+            let mut crc = None;
+            match &member.content {
+                Content::Memory(pieces) => {
+                    if self.index.is_some() {
+                        let mut digest = Digest::new(CrcAlgorithm::Crc64Nvme);
+                        for piece in pieces.iter() {
+                            digest.update(piece);
+                        }
+                        crc = Some(digest.finalize());
+                    }
+                    slices.extend(pieces.iter().map(|piece| IoSlice::new(piece)));
+                }
+                Content::Spool(spool) => {
+                    self.file.write(&mut slices)?;
+                    let has_index = self.index.is_some();
+                    crc = self.file.write_by(size, |out| {
+                        if has_index {
+                            return spool.copy_hashed(out, size).map(Some);
+                        }
+                        spool.copy_to(out, size).map(|()| None)
+                    })?;
+                }
+            }
+            if let (Some(index), Kind::File(size), Some(crc)) = (&mut self.index, member.kind, crc)
+            {
+                index.add(member.path.as_str(), offset, size, crc)?;
+            }
+            slices.push(IoSlice::new(padding(size)));
+            offset += size.next_multiple_of(BLOCK as u64);
+        }
+        self.file.write(&mut slices)
     }
 
-    /// What is to be said of an archive that is not finished.
-    fn left(&self) -> Option<String> {
-        match &self.place {
-            Place::Stream => Some("the archive is incomplete: `tar` fails at its end".to_owned()),
-            Place::File { .. } if self.n_written == 0 => None,
-            Place::File { partial, .. } => {
-                let partial = partial.display();
-                Some(format!(
-                    "the archive is incomplete, and was left as `{partial}`"
-                ))
-            }
-        }
-    }
-
-    fn end_whole(&mut self) -> io::Result<()> {
-        match self.file.write_all(&END) {
-            // A reader may close the pipe when it has seen the last member.
-            Err(error) if error.kind() == ErrorKind::BrokenPipe => {}
-            written => written?,
-        }
-        if let Place::File { partial, target } = &self.place {
-            if self.sync {
-                self.file.sync_all()?;
-            }
-            std::fs::rename(partial, target)?;
+    fn next_shard(&mut self) -> Result<(), ArchiveError> {
+        self.end_file()?;
+        if let Some(shards) = &self.shards {
+            (self.file, self.index) = open(&shards.path(), self.has_index)?;
         }
         Ok(())
     }
 
+    /// Ends the file so that readers fail on it. Without a member, nothing is left.
     fn end_incomplete(&mut self) -> io::Result<()> {
-        match &self.place {
-            Place::File { partial, .. } if self.n_written == 0 => std::fs::remove_file(partial),
-            _ => match self.file.write_all(&incomplete()) {
-                Err(error) if error.kind() == ErrorKind::BrokenPipe => Ok(()),
-                written => written,
-            },
+        if self.file.n_bytes() == 0 {
+            self.index.take().map_or(Ok(()), Index::discard)?;
         }
+        self.file.end_incomplete()
     }
 
-    fn failed(&self, error: io::Error) -> ArchiveError {
-        ArchiveError::Io {
-            path: self.path.clone(),
-            error,
-        }
+    /// Ends the file, after its index: an archive that has its name has its index too. One without a member replaces nothing.
+    fn end_file(&mut self) -> Result<(), ArchiveError> {
+        let ended = if self.file.is_of_no_use() {
+            self.end_incomplete()
+        } else {
+            let indexed = self.index.take().map_or(Ok(()), Index::finish);
+            indexed.and_then(|()| self.file.end_whole(self.sync))
+        };
+        ended.map_err(|error| self.file.failed(error))
+    }
+}
+
+fn open(path: &Path, has_index: bool) -> Result<(ArchiveFile, Option<Index>), ArchiveError> {
+    let file = ArchiveFile::open(path)?;
+    let index = match file.target() {
+        _ if !has_index => None,
+        Some(target) => Some(Index::create(target)?),
+        None => return Err(ArchiveError::NoIndex(path.to_owned())),
+    };
+    Ok((file, index))
+}
+
+/// Bytes of the content.
+fn size_of(member: &Member) -> u64 {
+    match member.kind {
+        Kind::File(size) => size,
+        Kind::Folder => 0,
     }
 }
 
@@ -238,59 +207,10 @@ impl Archive {
 fn failure(error: &ArchiveError) -> Failure {
     let code = match error {
         ArchiveError::Io { error, .. } => match error.kind() {
-            ErrorKind::StorageFull | ErrorKind::QuotaExceeded => ErrorCode::DiskFull,
+            io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => ErrorCode::DiskFull,
             _ => ErrorCode::WriteFailed,
         },
         _ => ErrorCode::WriteFailed,
     };
     Failure::new(code, Class::Fatal, error.to_string())
-}
-
-fn write_all(file: &mut File, slices: &mut [IoSlice<'_>]) -> io::Result<()> {
-    let mut slices = slices;
-    IoSlice::advance_slices(&mut slices, 0);
-    while !slices.is_empty() {
-        // As many as one call takes: IOV_MAX is 1,024 on Linux and macOS.
-        let n_slices = slices.len().min(1024);
-        match file.write_vectored(&slices[..n_slices]) {
-            Ok(0) => return Err(ErrorKind::WriteZero.into()),
-            Ok(n_written) => IoSlice::advance_slices(&mut slices, n_written),
-            Err(error) if error.kind() == ErrorKind::Interrupted => {}
-            Err(error) => return Err(error),
-        }
-    }
-    Ok(())
-}
-
-fn with_suffix(path: &Path) -> PathBuf {
-    let mut name = path.file_name().unwrap_or_default().to_owned();
-    name.push(SUFFIX);
-    path.with_file_name(name)
-}
-
-/// Whether nothing but an archive, or nothing at all, is lost when an archive takes the place of what is at `path`.
-fn is_free_or_tar(path: &Path) -> io::Result<bool> {
-    match path.symlink_metadata() {
-        Ok(metadata) if !metadata.is_file() => Ok(false),
-        Ok(metadata) if metadata.len() == 0 => Ok(true),
-        Ok(_) => {
-            let start = first_bytes(path, (MAGIC_AT + MAGIC.len()) as u64)?;
-            Ok(start.get(MAGIC_AT..) == Some(MAGIC))
-        }
-        Err(error) if error.kind() == ErrorKind::NotFound => Ok(true),
-        Err(error) => Err(error),
-    }
-}
-
-/// Stdout as a file, past the buffer that Rust puts before it.
-#[cfg(unix)]
-fn stdout() -> io::Result<File> {
-    use std::os::fd::AsFd;
-    Ok(io::stdout().as_fd().try_clone_to_owned()?.into())
-}
-
-#[cfg(windows)]
-fn stdout() -> io::Result<File> {
-    use std::os::windows::io::AsHandle;
-    Ok(io::stdout().as_handle().try_clone_to_owned()?.into())
 }

@@ -5,8 +5,11 @@
 //! turn it is always comes.
 
 mod archive;
+mod file;
 mod header;
+mod index;
 mod order;
+pub mod shards;
 mod spool;
 
 use std::path::PathBuf;
@@ -25,7 +28,8 @@ use crate::outcome::{Class, ErrorCode, Failure, SkipReason};
 use crate::row::Entry;
 use crate::sink::files::LocalPath;
 use crate::stop::{Phase, Stop};
-pub use archive::{Archive, ArchiveError};
+pub use archive::{Archive, ArchiveOptions};
+pub use file::ArchiveError;
 use header::Kind;
 pub use order::Ending;
 use order::{Content, Member, Order};

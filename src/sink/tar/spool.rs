@@ -6,6 +6,7 @@ use std::io::{self, Seek, Write};
 use std::path::{Path, PathBuf};
 
 use bytes::Bytes;
+use crc_fast::{CrcAlgorithm, Digest};
 
 use crate::outcome::{Class, ErrorCode, Failure};
 use crate::sink::files::{read_exact_at, write_at};
@@ -53,6 +54,25 @@ impl Spool {
             offset += wanted;
         }
         Ok(())
+    }
+
+    /// Copies the first `size` bytes, and returns their CRC-64/NVME.
+    ///
+    /// # Errors
+    /// When either file refuses, or fewer bytes are there.
+    pub fn copy_hashed(&self, out: &mut File, size: u64) -> io::Result<u64> {
+        let mut digest = Digest::new(CrcAlgorithm::Crc64Nvme);
+        let mut buffer = vec![0; READ_SIZE];
+        let mut offset = 0;
+        while offset < size {
+            let wanted = (size - offset).min(READ_SIZE as u64);
+            let chunk = &mut buffer[..usize::try_from(wanted).unwrap_or(READ_SIZE)];
+            read_exact_at(&self.file, chunk, offset)?;
+            digest.update(chunk);
+            out.write_all(chunk)?;
+            offset += wanted;
+        }
+        Ok(digest.finalize())
     }
 
     /// Copies the first `size` bytes, within the kernel where it can.

@@ -1,0 +1,91 @@
+//! The index of an archive: a CSV with a line per file, so that single files can be read out of it.
+
+use std::fs::File;
+use std::io::{self, BufWriter};
+use std::path::{Path, PathBuf};
+
+use super::file::{ArchiveError, with_suffix};
+use crate::sink::files::first_bytes;
+
+const HEADER: [&str; 4] = ["path", "offset", "size", "crc64nvme"];
+
+/// An index that is being written, beside itself until it is whole.
+#[derive(Debug)]
+pub struct Index {
+    writer: csv::Writer<BufWriter<File>>,
+    partial: PathBuf,
+    target: PathBuf,
+}
+
+impl Index {
+    /// Begins the index of `archive`: `a.csv` for `a.tar`.
+    ///
+    /// # Errors
+    /// When another file has its name, or the file system refuses.
+    pub fn create(archive: &Path) -> Result<Self, ArchiveError> {
+        let target = archive.with_extension("csv");
+        let partial = with_suffix(&target);
+        for path in [&target, &partial] {
+            let is_free = is_free_or_index(path);
+            if !is_free.map_err(|error| ArchiveError::Io {
+                path: path.clone(),
+                error,
+            })? {
+                return Err(ArchiveError::ForeignIndex(path.clone()));
+            }
+        }
+        let path = target.clone();
+        Self::begin(partial, target).map_err(|error| ArchiveError::Io { path, error })
+    }
+
+    fn begin(partial: PathBuf, target: PathBuf) -> io::Result<Self> {
+        let mut writer = csv::Writer::from_writer(BufWriter::new(File::create(&partial)?));
+        writer.write_record(HEADER)?;
+        Ok(Self {
+            writer,
+            partial,
+            target,
+        })
+    }
+
+    /// Adds a file whose content of `size` bytes begins at `offset`.
+    ///
+    /// # Errors
+    /// When the file system refuses.
+    pub fn add(&mut self, path: &str, offset: u64, size: u64, crc: u64) -> io::Result<()> {
+        let crc = base64_simd::STANDARD.encode_to_string(crc.to_be_bytes());
+        let (offset, size) = (offset.to_string(), size.to_string());
+        Ok(self.writer.write_record([path, &offset, &size, &crc])?)
+    }
+
+    /// Removes what is written of it.
+    ///
+    /// # Errors
+    /// When the file system refuses.
+    pub fn discard(self) -> io::Result<()> {
+        std::fs::remove_file(&self.partial)
+    }
+
+    /// Gives the index its name.
+    ///
+    /// # Errors
+    /// When the file system refuses.
+    pub fn finish(mut self) -> io::Result<()> {
+        self.writer.flush()?;
+        std::fs::rename(&self.partial, &self.target)
+    }
+}
+
+/// Whether nothing but an index, or nothing at all, is lost when an index takes the place of what is at `path`.
+fn is_free_or_index(path: &Path) -> io::Result<bool> {
+    match path.symlink_metadata() {
+        Ok(metadata) if !metadata.is_file() => Ok(false),
+        Ok(metadata) if metadata.len() == 0 => Ok(true),
+        Ok(_) => {
+            let header = HEADER.join(",");
+            Ok(first_bytes(path, header.len() as u64)? == header.as_bytes())
+        }
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(true),
+        Err(error) => Err(error),
+    }
+}
