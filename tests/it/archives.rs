@@ -457,11 +457,34 @@ fn options_that_have_no_meaning_for_an_archive_are_refused_by_name() {
         assert!(run.stderr.contains(named), "{args:?}: {}", run.stderr);
         assert_eq!(run.files().len(), 0);
     }
+    let check = S3pull::new()
+        .args(["check", "--bucket", "b", "--tar", "a.tar", "k"])
+        .run()
+        .expect(2);
+    assert!(check.stderr.contains("'--tar <FILE>'"), "{}", check.stderr);
     let spool = S3pull::new()
         .args(["--bucket", "b", "--spool", ".", "k"])
         .run()
         .expect(2);
     assert!(spool.stderr.contains("--tar"), "{}", spool.stderr);
+}
+
+#[test]
+fn what_a_bucket_lists_goes_into_an_archive_under_the_names_of_a_template() {
+    let server = Server::start();
+    server.put_patterns(["p/2", "p/1", "p/no", "q"], 700);
+    server.put_patterns(["p/large"], 3 * MIB);
+    let run = server
+        .s3pull()
+        .args(["--prefix", "p/", "--exclude", "no", "--tar", "a.tar"])
+        .args(["--path", "{bucket}/{name}"])
+        .run()
+        .expect(0);
+    let expected = [("1", 700), ("2", 700), ("large", 3 * MIB)].map(|(name, size)| {
+        let content = pattern(&format!("p/{name}"), size);
+        (format!("bucket/{name}"), content)
+    });
+    assert!(members(&run.read("a.tar")) == expected, "{}", run.stderr);
 }
 
 #[test]
