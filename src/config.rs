@@ -1,8 +1,15 @@
 //! The resolved configuration: the command line, validated, with defaults filled in. All checks across options are here.
 
-use std::io::{BufRead, IsTerminal};
+mod bucket;
+mod sources;
+mod tar;
+
 use std::path::PathBuf;
 use std::time::Duration;
+
+use bucket::checked_bucket;
+use sources::{listings, sources};
+use tar::tar;
 
 use crate::cli::{Cli, ShardChoice};
 use crate::options::{
@@ -11,10 +18,8 @@ use crate::options::{
 use crate::s3::{self, ConnectOptions, Trust};
 use crate::sink::files::{PathRules, PathTemplate, TemplateError};
 use crate::sink::tar::ArchiveOptions;
-use crate::sink::tar::shards::{Pattern, ShardRules};
 use crate::source::Shard;
-use crate::source::list::bucket::is_bucket_name;
-use crate::source::{Filters, ListOptions, ListSource, Listing, RemoteList};
+use crate::source::{Filters, ListOptions};
 use crate::transfer::TransferOptions;
 
 /// Everything a run needs to know.
@@ -90,7 +95,7 @@ impl TryFrom<Cli> for Config {
             cli.arguments,
             bucket.is_some(),
         )?;
-        if let Some(url) = &cli.endpoint_url {
+        if let Some(url) = &cli.aws.endpoint_url {
             check_endpoint(url)?;
         }
         Ok(Self {
@@ -140,13 +145,13 @@ impl TryFrom<Cli> for Config {
             },
             s3: ConnectOptions {
                 bucket: bucket.unwrap_or_else(|| s3::STAND_IN.to_owned()),
-                region: cli.region,
-                profile: cli.profile,
-                endpoint_url: cli.endpoint_url,
-                sign_requests: !cli.no_sign_request,
-                requester_pays: cli.request_payer.is_some(),
-                trust: trust(cli.ca_bundle, cli.no_verify_ssl),
-                addressing_style: cli.addressing_style,
+                region: cli.aws.region,
+                profile: cli.aws.profile,
+                endpoint_url: cli.aws.endpoint_url,
+                sign_requests: !cli.aws.no_sign_request,
+                requester_pays: cli.aws.request_payer.is_some(),
+                trust: trust(cli.aws.ca_bundle, cli.aws.no_verify_ssl),
+                addressing_style: cli.aws.addressing_style,
                 connect_timeout: cli.connect_timeout,
                 timeout: cli.timeout,
             },
@@ -166,152 +171,6 @@ impl TryFrom<Cli> for Config {
     }
 }
 
-fn tar(cli: &Cli) -> Result<Option<TarOptions>, UsageError> {
-    let Some(path) = &cli.tar else {
-        return Ok(None);
-    };
-    if path.as_os_str() == "-" && std::io::stdout().is_terminal() {
-        return Err(UsageError(
-            "`--tar -` writes an archive to stdout, which is a terminal: use a pipe (`| tar -x`), or `--tar FILE`".into(),
-        ));
-    }
-    let archive = ArchiveOptions {
-        path: path.clone(),
-        shards: shards(cli, &path.to_string_lossy())?,
-        has_index: cli.tar_index,
-        sync: cli.sync,
-    };
-    let spool = cli.spool.clone();
-    Ok(Some(TarOptions { archive, spool }))
-}
-
-fn shards(cli: &Cli, typed: &str) -> Result<Option<ShardRules>, UsageError> {
-    let typed_name = typed.escape_debug();
-    let is_wanted = cli.tar_size.is_some() || cli.tar_count.is_some();
-    match (typed.parse::<Pattern>(), is_wanted) {
-        (Ok(pattern), true) => Ok(Some(ShardRules {
-            pattern,
-            max_bytes: cli.tar_size.map(|ByteSize(max)| max),
-            max_samples: cli.tar_count,
-        })),
-        (Err(()), true) => Err(UsageError(format!(
-            "`--tar {typed_name}` has no number for shards: with `--tar-size` or `--tar-count`, use a name such as `train-%06d.tar`"
-        ))),
-        (Ok(_), false) => Err(UsageError(format!(
-            "`--tar {typed_name}` names shards: add `--tar-size SIZE` or `--tar-count N`"
-        ))),
-        (Err(()), false) => Ok(None),
-    }
-}
-
-/// What `--prefix` asks for.
-fn listings(typed: &[String], bucket: Option<&str>) -> Result<Vec<Listing>, UsageError> {
-    let listing = |typed: &String| {
-        let Some(uri) = typed.strip_prefix("s3://") else {
-            let Some(bucket) = bucket else {
-                return Err(UsageError(format!(
-                    "`--prefix {0}` names no bucket: use `--bucket`, or `--prefix s3://BUCKET/{0}`",
-                    typed.escape_debug()
-                )));
-            };
-            return Ok(Listing {
-                bucket: bucket.to_owned(),
-                prefix: typed.clone(),
-            });
-        };
-        let (of_uri, prefix) = uri.split_once('/').unwrap_or((uri, ""));
-        if !is_bucket_name(of_uri) {
-            return Err(UsageError(format!(
-                "`--prefix {}` is not `s3://bucket/prefix`",
-                typed.escape_debug()
-            )));
-        }
-        if let Some(bucket) = bucket.filter(|bucket| *bucket != of_uri) {
-            return Err(UsageError(format!(
-                "`--prefix {}` is for another bucket than `--bucket {bucket}`",
-                typed.escape_debug()
-            )));
-        }
-        Ok(Listing {
-            bucket: of_uri.to_owned(),
-            prefix: prefix.to_owned(),
-        })
-    };
-    typed.iter().map(listing).collect()
-}
-
-/// The lists in the order of the command line, then what is to be listed, and the keys that the command line contains.
-fn sources(
-    lists: Vec<PathBuf>,
-    listings: Vec<Listing>,
-    keys: Vec<String>,
-    has_bucket: bool,
-) -> Result<Vec<ListSource>, UsageError> {
-    let mut sources: Vec<_> = lists
-        .into_iter()
-        .map(|path| match path.as_os_str().to_str() {
-            Some("-") => ListSource::Stdin,
-            Some(text) => match RemoteList::parse(text) {
-                Some(list) => ListSource::Remote(list),
-                None => ListSource::File(path),
-            },
-            None => ListSource::File(path),
-        })
-        .collect();
-    if sources
-        .iter()
-        .filter(|source| **source == ListSource::Stdin)
-        .count()
-        > 1
-    {
-        return Err(UsageError(
-            "`--keys -` is given twice: stdin can be read only once".into(),
-        ));
-    }
-    sources.extend(listings.into_iter().map(ListSource::Prefix));
-    if !has_bucket && let Some(key) = keys.iter().find(|key| !key.starts_with("s3://")) {
-        return Err(without_bucket(key, &keys));
-    }
-    if !keys.is_empty() {
-        sources.push(ListSource::Arguments(keys));
-    }
-    if sources.is_empty() && std::io::stdin().is_terminal() {
-        return Err(UsageError(
-            "no key list: use `--keys FILE` or `--prefix PREFIX`, or pipe a list in (`aws s3 ls … --recursive | s3pull …`)".into(),
-        ));
-    }
-    if sources.is_empty() {
-        // The rows may name their buckets, if there are any.
-        let is_empty = || {
-            std::io::stdin()
-                .lock()
-                .fill_buf()
-                .is_ok_and(<[u8]>::is_empty)
-        };
-        if !has_bucket && is_empty() {
-            return Err(UsageError(
-                "no bucket and no keys: use `--bucket BUCKET` with a key list, or `s3pull s3://bucket/key`".into(),
-            ));
-        }
-        sources.push(ListSource::Stdin);
-    }
-    Ok(sources)
-}
-
-/// The error for `key`, one of the `keys`, which names no bucket.
-fn without_bucket(key: &str, keys: &[String]) -> UsageError {
-    const COMMANDS: [&str; 7] = ["cp", "download", "get", "ls", "mb", "mv", "sync"];
-    let shown = key.escape_debug();
-    if keys.first().is_some_and(|first| first == key) && COMMANDS.contains(&key) {
-        return UsageError(format!(
-            "s3pull has no `{shown}` command: name the objects as in `s3pull s3://bucket/key -o DIR`, or use `--prefix s3://bucket/prefix`"
-        ));
-    }
-    UsageError(format!(
-        "the key `{shown}` names no bucket: use `--bucket BUCKET`, or write `s3://BUCKET/{shown}`"
-    ))
-}
-
 fn template(typed: &str) -> Result<PathTemplate, UsageError> {
     typed.parse().map_err(|error: TemplateError| {
         UsageError(format!(
@@ -319,59 +178,6 @@ fn template(typed: &str) -> Result<PathTemplate, UsageError> {
             typed.escape_debug()
         ))
     })
-}
-
-/// Accepts `b`, `s3://b`, `s3://b/` or an access point ARN.
-fn checked_bucket(typed: &str) -> Result<String, UsageError> {
-    let name = typed.strip_prefix("s3://").unwrap_or(typed);
-    let name = name.strip_suffix('/').unwrap_or(name);
-    if let Some(bucket) = meant_bucket(name) {
-        return Err(UsageError(format!(
-            "`--bucket {}` is not a bucket name: use `--bucket {bucket}`",
-            typed.escape_debug()
-        )));
-    }
-    if name.starts_with("arn:") {
-        return Ok(name.to_owned());
-    }
-    if let Some((bucket, prefix)) = name.split_once('/') {
-        return Err(UsageError(format!(
-            "`--bucket {typed}` contains more than a bucket name: use `--bucket {bucket}`, and `--key-prefix {prefix}/` if the keys of the list lack it"
-        )));
-    }
-    let is_allowed = |c: char| c.is_ascii_alphanumeric() || ".-_".contains(c);
-    if name.is_empty() || !name.chars().all(is_allowed) {
-        return Err(UsageError(format!(
-            "`--bucket {}` is not a valid bucket name: only letters, digits, `.`, `-` and `_` are allowed",
-            typed.escape_debug()
-        )));
-    }
-    Ok(name.to_owned())
-}
-
-/// The bucket that a bucket's ARN, a bucket's URL or `s3:/b` names.
-fn meant_bucket(typed: &str) -> Option<&str> {
-    let is_name = |name: &&str| {
-        let is_allowed = |c: char| c.is_ascii_alphanumeric() || ".-_".contains(c);
-        !name.is_empty() && name.chars().all(is_allowed)
-    };
-    // The ARN of a bucket is arn:aws:s3:::b or arn:aws:s3:::b/prefix; that of an access point has a region and an account.
-    if let Some((_, name)) = typed
-        .split_once(":s3:::")
-        .filter(|_| typed.starts_with("arn:"))
-    {
-        return name.split('/').next().filter(is_name);
-    }
-    if let Some(path) = typed.strip_prefix("s3:/") {
-        return path.trim_matches('/').split('/').next().filter(is_name);
-    }
-    let url = typed
-        .strip_prefix("https://")
-        .or_else(|| typed.strip_prefix("http://"))?;
-    let (host, path) = url.split_once('/').unwrap_or((url, ""));
-    let of_host = host.split_once(".s3").map(|(bucket, _)| bucket);
-    let in_path = path.split(['/', '?']).next();
-    of_host.filter(is_name).or_else(|| in_path.filter(is_name))
 }
 
 /// A part is written in pieces of 1 MiB, and S3 does not store parts larger than 5 GiB.
@@ -401,53 +207,6 @@ fn trust(ca_bundle: Option<PathBuf>, no_verify_ssl: bool) -> Trust {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn buckets_are_accepted_in_every_common_form() {
-        for typed in ["b", "s3://b", "s3://b/", "b/"] {
-            assert_eq!(checked_bucket(typed).unwrap(), "b", "{typed}");
-        }
-        let arn = "arn:aws:s3:eu-west-1:123456789012:accesspoint/mine";
-        assert_eq!(checked_bucket(arn).unwrap(), arn);
-    }
-
-    #[test]
-    fn the_error_for_a_bucket_with_a_prefix_names_the_right_options() {
-        let message = checked_bucket("s3://b/photos/2024/")
-            .unwrap_err()
-            .to_string();
-        assert!(
-            message.contains("`--bucket b`") && message.contains("`--key-prefix photos/2024/`"),
-            "{message}"
-        );
-    }
-
-    #[test]
-    fn invalid_bucket_names_are_refused() {
-        for typed in ["", "s3://", "a b", "b\n", "ü"] {
-            assert!(checked_bucket(typed).is_err(), "{typed:?}");
-        }
-    }
-
-    #[test]
-    fn arns_and_urls_of_buckets_are_recognised() {
-        for typed in [
-            "arn:aws:s3:::photos",
-            "arn:aws-cn:s3:::photos/2024/*",
-            "s3:/photos",
-            "s3:/photos/2024/",
-            "https://photos.s3.amazonaws.com",
-            "https://photos.s3.eu-west-1.amazonaws.com/2024/a.jpg",
-            "https://s3.amazonaws.com/photos/",
-            "http://localhost:9000/photos",
-        ] {
-            let message = checked_bucket(typed).unwrap_err().to_string();
-            assert!(
-                message.contains("use `--bucket photos`"),
-                "{typed}: {message}"
-            );
-        }
-    }
 
     #[test]
     fn part_sizes_out_of_range_are_refused() {

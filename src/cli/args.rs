@@ -6,10 +6,10 @@ use std::time::Duration;
 
 use clap::{ArgAction, Parser};
 
+use super::aws::Aws;
 use super::values::{ListFormat, ShardChoice, list_format, parse_seconds};
 use crate::options::{
-    self, AddressingStyle, ByteRate, ByteSize, Concurrency, IfExists, ProgressMode, UnsafeKeys,
-    VerifyMode,
+    self, ByteRate, ByteSize, Concurrency, IfExists, ProgressMode, UnsafeKeys, VerifyMode,
 };
 use crate::source::TypedFilter;
 use crate::source::list::columns::InventoryColumns;
@@ -407,74 +407,8 @@ pub struct Cli {
     #[arg(short, long, action = ArgAction::Count, help_heading = REPORT)]
     pub verbose: u8,
 
-    /// Region of the bucket
-    ///
-    /// It is detected automatically if omitted or wrong.
-    #[arg(long, value_name = "REGION", help_heading = AWS)]
-    pub region: Option<String>,
-
-    /// Profile in the AWS configuration files
-    #[arg(long, value_name = "NAME", help_heading = AWS)]
-    pub profile: Option<String>,
-
-    /// URL of an S3-compatible server
-    ///
-    /// An example is `http://127.0.0.1:9000`. For a server that accepts only presigned URLs, set S3PULL_SIGNER to
-    /// `presigned`.
-    #[arg(long, value_name = "URL", help_heading = AWS)]
-    pub endpoint_url: Option<String>,
-
-    /// Send unsigned requests, for public buckets
-    ///
-    /// Credentials are not needed.
-    #[arg(long, help_heading = AWS)]
-    pub no_sign_request: bool,
-
-    /// Agree to pay for a requester-pays bucket
-    ///
-    /// You pay for the requests and for the transfer.
-    #[arg(
-        long,
-        value_name = "PAYER",
-        num_args = 0..=1,
-        default_missing_value = "requester",
-        value_parser = ["requester"],
-        hide_short_help = true,
-        help_heading = AWS
-    )]
-    pub request_payer: Option<String>,
-
-    /// PEM file of the certificate authorities to trust
-    ///
-    /// They replace the authorities of the system.
-    #[arg(
-        long,
-        value_name = "FILE",
-        env = "AWS_CA_BUNDLE",
-        hide_short_help = true,
-        help_heading = AWS
-    )]
-    pub ca_bundle: Option<PathBuf>,
-
-    /// Do not verify the certificates of servers
-    ///
-    /// Anyone on the network path can then read and change the objects. For a server with a self-signed certificate,
-    /// `--ca-bundle` with that certificate is safe.
-    #[arg(long, hide_short_help = true, help_heading = AWS)]
-    pub no_verify_ssl: bool,
-
-    /// Where URLs contain the bucket name
-    ///
-    /// It is either in the path or in front of the host.
-    #[arg(
-        long,
-        value_name = "STYLE",
-        value_enum,
-        default_value_t,
-        hide_short_help = true,
-        help_heading = AWS
-    )]
-    pub addressing_style: AddressingStyle,
+    #[command(flatten)]
+    pub aws: Aws,
 
     /// `--include` and `--exclude` in the order of the command line.
     #[arg(skip)]
@@ -490,7 +424,6 @@ pub(super) const LIST: &str = "Key list";
 const FILES: &str = "Files";
 const TRANSFER: &str = "Transfer";
 const REPORT: &str = "Report";
-const AWS: &str = "AWS";
 
 const EXIT_CODES: &str = "\
 Exit status:

@@ -1,6 +1,7 @@
 //! The command line: its options, its errors and the texts that are generated from it. Only `config` and `main` use it.
 
 mod args;
+mod aws;
 mod check;
 mod error;
 mod pages;

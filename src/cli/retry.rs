@@ -15,11 +15,11 @@ impl Cli {
     pub fn retry_command(&self, failed: &Path) -> String {
         let failed_name = failed.to_string_lossy();
         let mut words = self.words_for_retry.clone();
-        // `-` alone would be stdin.
-        let list = if failed_name == "-" {
-            "./-"
+        // `-` alone would be stdin, and a list in S3 is not a file.
+        let list = if failed_name == "-" || failed_name.starts_with("s3://") {
+            &format!("./{failed_name}")
         } else {
-            &failed_name
+            &*failed_name
         };
         words.extend(option("--keys", list));
         // The default name for a shard depends on `--shard`, which the retry does not have.
@@ -181,11 +181,13 @@ mod tests {
     }
 
     #[test]
-    fn a_csv_called_like_stdin_is_a_file() {
-        let cli = parse(&["s3pull", "-bb", "--failed", "-"]).unwrap();
-        assert_eq!(
-            cli.retry_command(Path::new("-")),
-            "s3pull --bucket b --failed - --keys ./-"
-        );
+    fn a_csv_called_like_another_source_is_a_file() {
+        for name in ["-", "s3://b/k"] {
+            let cli = parse(&["s3pull", "-bb", "--failed", name]).unwrap();
+            assert_eq!(
+                cli.retry_command(Path::new(name)),
+                format!("s3pull --bucket b --failed {name} --keys ./{name}")
+            );
+        }
     }
 }

@@ -4,8 +4,22 @@ use std::path::Path;
 
 use super::failed_keys::Kept;
 use super::text::count;
+use crate::exit_code::ExitCode;
 use crate::printable::printable;
 use crate::transfer::ListEnd;
+
+/// How the run ended.
+pub struct RunEnd {
+    pub exit_code: ExitCode,
+    /// Why it ended early, if it did.
+    pub error: Option<anyhow::Error>,
+    /// What to do about that, where it is known.
+    pub hint: Option<String>,
+    /// What stopped it, if it was a signal.
+    pub stopped_by: Option<&'static str>,
+    /// What else there is to say, a line each.
+    pub notes: Vec<String>,
+}
 
 /// How the run ended, as far as it matters for what to do next.
 pub struct Ending<'a> {

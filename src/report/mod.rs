@@ -29,6 +29,7 @@ use bottleneck::{Bottleneck, Measured};
 pub use console::error;
 use console::{Patience, error_text, one_line};
 use ending::Ending;
+pub use ending::RunEnd;
 use events::{Events, SummaryEvent};
 pub use failed_keys::FailedKeys;
 use failed_keys::{Kept, RecordEnd, Rescue};
@@ -91,19 +92,6 @@ pub struct Report {
     is_recorded: bool,
     /// How long readers that stall are waited for.
     patience: Patience,
-}
-
-/// How the run ended.
-pub struct RunEnd {
-    pub exit_code: ExitCode,
-    /// Why it ended early, if it did.
-    pub error: Option<anyhow::Error>,
-    /// What to do about that, where it is known.
-    pub hint: Option<String>,
-    /// What stopped it, if it was a signal.
-    pub stopped_by: Option<&'static str>,
-    /// What else there is to say, a line each.
-    pub notes: Vec<String>,
 }
 
 impl Report {

@@ -1,5 +1,6 @@
 //! Reads the lists one after another on a separate thread, and sends the rows that arrive together as one batch.
 
+mod batch;
 mod listing;
 
 use std::any::Any;
@@ -12,6 +13,8 @@ use std::rc::Rc;
 use std::sync::Arc;
 
 use tokio::sync::mpsc;
+
+use batch::{Batch, SendBeforeRead};
 
 use super::list::FORMATS;
 use super::list::bucket::Buckets;
@@ -29,11 +32,6 @@ use super::selection::Selection;
 use crate::outcome::Failure;
 use crate::row::{Row, UnusableRow};
 
-/// Most rows per batch. One read of a plain list yields about as many; one read of a compressed list may yield a thousand
-/// times more.
-const MAX_BATCH: usize = 1024;
-/// Bytes of rows after which a batch is sent: those of a column may be as many as those of a hundred keys.
-const MAX_BATCH_BYTES: usize = 256 * 1024;
 /// Batches that may wait between the reading thread and the downloads.
 const BATCHES: usize = 2;
 
@@ -117,30 +115,6 @@ pub struct Totals {
     pub bytes: u64,
     /// Number of objects whose row does not give a size.
     pub n_without_size: u64,
-}
-
-impl ListSource {
-    /// The name used in records, as it was typed: `-` is stdin. `None` for keys of the command line.
-    pub fn typed(&self) -> Option<String> {
-        match self {
-            Self::Stdin => Some("-".to_owned()),
-            Self::File(path) => Some(path.to_string_lossy().into_owned()),
-            Self::Prefix(listing) => Some(listing.to_string()),
-            Self::Remote(list) => Some(list.to_string()),
-            Self::Arguments(_) => None,
-        }
-    }
-
-    /// The name used in messages.
-    pub fn name(&self) -> String {
-        match self {
-            Self::Stdin => "on stdin".to_owned(),
-            Self::File(path) => format!("`{}`", path.display()),
-            Self::Prefix(listing) => format!("`{listing}`"),
-            Self::Remote(list) => format!("`{list}`"),
-            Self::Arguments(_) => "on the command line".to_owned(),
-        }
-    }
 }
 
 /// Opens the lists, so that a missing one is reported before anything else happens.
@@ -253,11 +227,7 @@ pub fn read(
 ) -> mpsc::Receiver<Result<Vec<Row>, ListError>> {
     let (sender, receiver) = mpsc::channel(BATCHES);
     std::thread::spawn(move || {
-        let batch = Rc::new(RefCell::new(Batch {
-            rows: Vec::new(),
-            n_bytes: 0,
-            sender: sender.clone(),
-        }));
+        let batch = Rc::new(RefCell::new(Batch::new(sender.clone())));
         let read = lists.into_iter().enumerate().try_for_each(|(index, list)| {
             if let Some((listing, lister)) = &list.info.listing {
                 return listing::read(
@@ -460,51 +430,6 @@ impl Totals {
             self.bytes = self.bytes.saturating_add(entry.size.unwrap_or_default());
             self.n_without_size += u64::from(entry.size.is_none());
         }
-    }
-}
-
-/// Rows that have been read but not yet sent.
-struct Batch {
-    rows: Vec<Row>,
-    /// Bytes of memory that they take.
-    n_bytes: usize,
-    sender: mpsc::Sender<Result<Vec<Row>, ListError>>,
-}
-
-impl Batch {
-    fn push(&mut self, row: Row) {
-        self.n_bytes += row.n_bytes();
-        self.rows.push(row);
-        if self.rows.len() >= MAX_BATCH || self.n_bytes >= MAX_BATCH_BYTES {
-            // If the receiver is gone, the next read ends the list.
-            self.send();
-        }
-    }
-
-    /// Sends the rows; returns `false` if the receiver is gone.
-    fn send(&mut self) -> bool {
-        if self.rows.is_empty() {
-            return !self.sender.is_closed();
-        }
-        self.n_bytes = 0;
-        self.sender
-            .blocking_send(Ok(std::mem::take(&mut self.rows)))
-            .is_ok()
-    }
-}
-
-/// A reader that sends the pending rows before it waits for more bytes, so that no row waits for a slow pipe.
-struct SendBeforeRead<R> {
-    input: R,
-    batch: Rc<RefCell<Batch>>,
-}
-
-impl<R: Read> Read for SendBeforeRead<R> {
-    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        if !self.batch.borrow_mut().send() {
-            return Ok(0);
-        }
-        self.input.read(buffer)
     }
 }
 

@@ -75,3 +75,27 @@ pub enum ListSource {
     /// Keys, or `s3://bucket/key` URIs, on the command line.
     Arguments(Vec<String>),
 }
+
+impl ListSource {
+    /// The name used in records, as it was typed: `-` is stdin. `None` for keys of the command line.
+    pub fn typed(&self) -> Option<String> {
+        match self {
+            Self::Stdin => Some("-".to_owned()),
+            Self::File(path) => Some(path.to_string_lossy().into_owned()),
+            Self::Prefix(listing) => Some(listing.to_string()),
+            Self::Remote(list) => Some(list.to_string()),
+            Self::Arguments(_) => None,
+        }
+    }
+
+    /// The name used in messages.
+    pub fn name(&self) -> String {
+        match self {
+            Self::Stdin => "on stdin".to_owned(),
+            Self::File(path) => format!("`{}`", path.display()),
+            Self::Prefix(listing) => format!("`{listing}`"),
+            Self::Remote(list) => format!("`{list}`"),
+            Self::Arguments(_) => "on the command line".to_owned(),
+        }
+    }
+}

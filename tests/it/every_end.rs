@@ -26,7 +26,7 @@ enum List {
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum End {
-    ListEnd,
+    WholeList,
     FirstSignal,
     SecondSignal,
     HangUp,
@@ -44,7 +44,7 @@ enum End {
 }
 
 const ENDS: [End; 12] = [
-    End::ListEnd,
+    End::WholeList,
     End::FirstSignal,
     End::SecondSignal,
     End::HangUp,
@@ -62,7 +62,7 @@ impl End {
     /// Exit codes with which it may end.
     fn codes(self) -> &'static [i32] {
         match self {
-            Self::ListEnd | Self::StalledStdout => &[1],
+            Self::WholeList | Self::StalledStdout => &[1],
             Self::FirstSignal | Self::UnreadStdoutAndSignal => &[143],
             // Of two signals that arrive together either may be the first.
             Self::SecondSignal | Self::UnreadOutputAndTwoSignals => &[130, 143],
@@ -91,7 +91,7 @@ impl End {
                 | Self::StalledStdout
                 | Self::UnreadStdoutAndSignal
                 | Self::UnreadOutputAndTwoSignals
-                | Self::ListEnd
+                | Self::WholeList
         )
     }
 
@@ -162,11 +162,12 @@ impl<'a> Case<'a> {
                 .map(|key| format!("{key},bucket,,NotAttempted,,0,,stopped,,,,,\n"));
             let mut csv = HEADER.to_owned() + &rows.collect::<String>();
             if is_broken {
-                csv += &format!("\"{}", "x".repeat(2 << 20));
+                csv.push('"');
+                csv += &"x".repeat(2 << 20);
             }
             return csv.into_bytes();
         }
-        let lines: String = self.keys.iter().map(|key| format!("{key}\n")).collect();
+        let lines: String = self.keys.join("\n") + "\n";
         if !is_broken {
             return lines.into_bytes();
         }
@@ -257,7 +258,7 @@ impl<'a> Case<'a> {
                     self.list
                 );
             }
-            End::ListEnd | End::Fatal | End::MaxFailures | End::BrokenList | End::FullDisk => {}
+            End::WholeList | End::Fatal | End::MaxFailures | End::BrokenList | End::FullDisk => {}
         }
         if let Some(gate) = &self.gate {
             gate.open();
@@ -311,7 +312,7 @@ impl<'a> Case<'a> {
                 List::Pipe => assert!(!at(CSV).exists(), "{case}"),
             }
         }
-        if matches!(self.end, End::ListEnd | End::StalledStdout) {
+        if matches!(self.end, End::WholeList | End::StalledStdout) {
             let events: Vec<serde_json::Value> = run
                 .stdout
                 .lines()

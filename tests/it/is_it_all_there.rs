@@ -1,5 +1,6 @@
 //! `s3pull check`, and what each way to compare a folder with a list finds, as the README says.
 
+use std::fmt::Write as _;
 use std::path::Path;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -81,7 +82,7 @@ fn each_way_finds_what_the_readme_says() {
             let content = pattern(&key, SIZE);
             if put_file(&folder.path().join(&key), &cells[0], &content) {
                 server.put(&key, Object::new(content));
-                list += &format!("{key},{SIZE},{TIME}\n");
+                writeln!(list, "{key},{SIZE},{TIME}").unwrap();
                 cases.push((key, cells[0].clone(), cells[n + 1].clone()));
             }
         }
@@ -343,7 +344,7 @@ fn what_could_not_be_checked_never_counts_as_right() {
     std::fs::create_dir(at("folder")).unwrap();
     write(&at("absent"), b"its object is not there", MODIFIED);
     write(&at("unreadable"), &pattern("unreadable", SIZE), MODIFIED);
-    std::fs::set_permissions(at("unreadable"), std::fs::Permissions::from_mode(0)).unwrap();
+    std::fs::set_permissions(at("unreadable"), std::fs::Permissions::from_mode(0o000)).unwrap();
     let keys = ["link", "inside", "unreadable", "folder", "absent"];
     let run = check(&server, folder.path(), &[])
         .keys(keys)

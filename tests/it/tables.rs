@@ -1,5 +1,7 @@
 //! Tables: which column holds the key, and checksums of the list.
 
+use std::fmt::Write as _;
+
 use sha2::{Digest, Sha256};
 
 use crate::harness::{Fault, Object, Server, pattern};
@@ -29,9 +31,9 @@ fn checksums_of_the_list_are_verified_where_s3_has_none() {
         let object = Object::new(body.clone()).with_checksums(&[]);
         server.put(key, object);
         let crc = crc_fast::checksum(crc_fast::CrcAlgorithm::Crc32Iscsi, &body);
-        list += &format!("{key},{},,,{key}/sha\n", sha256(&body));
-        list += &format!("{key},,{},,{key}/md5\n", md5(&body));
-        list += &format!("{key},,,{crc:08x},{key}/crc\n");
+        writeln!(list, "{key},{},,,{key}/sha", sha256(&body)).unwrap();
+        writeln!(list, "{key},,{},,{key}/md5", md5(&body)).unwrap();
+        writeln!(list, "{key},,,{crc:08x},{key}/crc").unwrap();
     }
     let run = server
         .s3pull()

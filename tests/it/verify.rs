@@ -84,7 +84,7 @@ impl Case {
     }
 
     #[track_caller]
-    fn is_kept(self, methods: &[&str], why: &str) {
+    fn expect_kept(self, methods: &[&str], why: &str) {
         let content = self.content.clone();
         let (found, run, file) = self.run();
         assert_eq!(found, methods, "{}", run.stderr);
@@ -97,7 +97,7 @@ impl Case {
     }
 
     #[track_caller]
-    fn is_replaced(self, methods: &[&str]) {
+    fn expect_replaced(self, methods: &[&str]) {
         let (found, run, file) = self.run();
         assert_eq!(found, methods, "{}", run.stderr);
         assert!(file == pattern("k", SIZE));
@@ -120,10 +120,10 @@ fn the_row_s_etag_proves_the_content_without_a_request() {
         };
         // The file's time does not matter.
         let listed = Case::new(object()).listed(&format!("k,{SIZE},{etag}"));
-        listed.time(5).is_kept(&[], "the same content");
+        listed.time(5).expect_kept(&[], "the same content");
         // An ETag that is not confirmed proves nothing, so S3 is asked.
         let listed = Case::new(object()).listed(&format!("k,{SIZE},{etag}"));
-        listed.content(spoilt()).is_replaced(&["HEAD", "GET"]);
+        listed.content(spoilt()).expect_replaced(&["HEAD", "GET"]);
     }
 }
 
@@ -132,9 +132,9 @@ fn s3_s_checksum_decides_whatever_size_and_time_say() {
     for algorithm in ["crc64nvme", "crc32c", "crc32", "sha1", "sha256"] {
         let object = || object().with_checksums(&[algorithm]);
         let kept = Case::new(object()).time(5);
-        kept.is_kept(&["HEAD"], "the same content");
+        kept.expect_kept(&["HEAD"], "the same content");
         let changed = Case::new(object()).content(spoilt());
-        changed.is_replaced(&["HEAD", "GET"]);
+        changed.expect_replaced(&["HEAD", "GET"]);
     }
     // KMS: the ETag is not an MD5.
     let kms = || Object {
@@ -142,9 +142,9 @@ fn s3_s_checksum_decides_whatever_size_and_time_say() {
         encryption: Some("aws:kms"),
         ..object()
     };
-    Case::new(kms()).is_kept(&["HEAD"], "the same content");
+    Case::new(kms()).expect_kept(&["HEAD"], "the same content");
     let listed = Case::new(kms()).listed(&format!("k,{SIZE},{}", "0".repeat(32)));
-    listed.is_kept(&["HEAD"], "the same content");
+    listed.expect_kept(&["HEAD"], "the same content");
 }
 
 #[test]
@@ -155,10 +155,10 @@ fn an_etag_in_the_answer_counts_where_there_is_no_checksum() {
     };
     Case::new(plain())
         .time(5)
-        .is_kept(&["HEAD"], "the same content");
+        .expect_kept(&["HEAD"], "the same content");
     Case::new(plain())
         .content(spoilt())
-        .is_replaced(&["HEAD", "GET"]);
+        .expect_replaced(&["HEAD", "GET"]);
 }
 
 #[test]
@@ -174,8 +174,8 @@ fn what_nothing_tells_is_decided_by_size_and_time_and_that_is_said() {
     };
     for object in [composite(), kms()] {
         let same = Case::new(object.clone());
-        same.is_kept(&["HEAD"], "the same size and time");
-        Case::new(object).time(5).is_replaced(&["HEAD", "GET"]);
+        same.expect_kept(&["HEAD"], "the same size and time");
+        Case::new(object).time(5).expect_replaced(&["HEAD", "GET"]);
     }
     let (_, run, _) = Case::new(composite()).run();
     assert!(
@@ -191,9 +191,9 @@ fn files_of_another_size_are_replaced_without_being_read() {
     for content in [Vec::new(), b"cut off".to_vec(), pattern("k", SIZE + 1)] {
         Case::new(object())
             .content(content.clone())
-            .is_replaced(&["HEAD", "GET"]);
+            .expect_replaced(&["HEAD", "GET"]);
         let listed = Case::new(object()).listed(&format!("k,{SIZE},"));
-        listed.content(content).is_replaced(&["GET"]);
+        listed.content(content).expect_replaced(&["GET"]);
     }
 }
 

@@ -1,3 +1,4 @@
+use super::batch::{MAX_BATCH, MAX_BATCH_BYTES};
 use super::*;
 use crate::row::MAX_COLUMN;
 use crate::source::testing::{options, parsed, rows};

@@ -1,0 +1,51 @@
+//! `--tar` and the options that shape its archives.
+
+use std::io::IsTerminal;
+
+use super::{TarOptions, UsageError};
+use crate::cli::Cli;
+use crate::options::ByteSize;
+use crate::sink::tar::ArchiveOptions;
+use crate::sink::tar::shards::{Pattern, ShardRules};
+
+/// The archive that the command line asks for, if it does.
+///
+/// # Errors
+/// When the options contradict the archive's name.
+pub fn tar(cli: &Cli) -> Result<Option<TarOptions>, UsageError> {
+    let Some(path) = &cli.tar else {
+        return Ok(None);
+    };
+    if path.as_os_str() == "-" && std::io::stdout().is_terminal() {
+        return Err(UsageError(
+            "`--tar -` writes an archive to stdout, which is a terminal: use a pipe (`| tar -x`), or `--tar FILE`".into(),
+        ));
+    }
+    let archive = ArchiveOptions {
+        path: path.clone(),
+        shards: shards(cli, &path.to_string_lossy())?,
+        has_index: cli.tar_index,
+        sync: cli.sync,
+    };
+    let spool = cli.spool.clone();
+    Ok(Some(TarOptions { archive, spool }))
+}
+
+fn shards(cli: &Cli, typed: &str) -> Result<Option<ShardRules>, UsageError> {
+    let typed_name = typed.escape_debug();
+    let is_wanted = cli.tar_size.is_some() || cli.tar_count.is_some();
+    match (typed.parse::<Pattern>(), is_wanted) {
+        (Ok(pattern), true) => Ok(Some(ShardRules {
+            pattern,
+            max_bytes: cli.tar_size.map(|ByteSize(max)| max),
+            max_samples: cli.tar_count,
+        })),
+        (Err(()), true) => Err(UsageError(format!(
+            "`--tar {typed_name}` has no number for shards: with `--tar-size` or `--tar-count`, use a name such as `train-%06d.tar`"
+        ))),
+        (Ok(_), false) => Err(UsageError(format!(
+            "`--tar {typed_name}` names shards: add `--tar-size SIZE` or `--tar-count N`"
+        ))),
+        (Err(()), false) => Ok(None),
+    }
+}
