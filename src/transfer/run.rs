@@ -46,14 +46,15 @@ pub async fn download_all(
         shared.client.connecting(),
         shared.on_step.clone(),
     );
+    let rows_per_permit = shared.sink.rows_per_permit();
     // Concurrent up to here and no further: what follows is a single consumer.
     let downloads = rows
         .then(async |row| {
-            shared.limit.room().await;
+            shared.limit.room(rows_per_permit).await;
             row
         })
         .map(|row| task::start(shared, &claims, row))
-        .buffer_unordered(shared.limit.max() * shared.sink.rows_per_permit());
+        .buffer_unordered(shared.limit.max() * rows_per_permit);
     let mut downloads = pin!(downloads);
     while let Some(event) = downloads.next().await {
         let (finished, has_path) = match event {

@@ -116,14 +116,14 @@ impl Limit {
         Claim::new(&self.0)
     }
 
-    /// Waits until another row may be under way.
-    pub async fn room(&self) {
+    /// Waits until another row may be under way. There may be `per_permit` times as many as the number in flight asks for.
+    pub async fn room(&self, per_permit: usize) {
         if !self.0.is_automatic {
             return;
         }
         loop {
             let changed = self.0.room.notified();
-            if self.n_objects() < self.max_rows() {
+            if self.n_objects() < self.max_rows() * per_permit {
                 return;
             }
             changed.await;

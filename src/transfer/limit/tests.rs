@@ -125,14 +125,19 @@ async fn rows_are_few_more_than_permits_where_the_number_is_found() {
     let most = 1_024.try_into().unwrap();
     let limit = Limit::new(Concurrency::Auto, most);
     let mut claims = Vec::new();
-    while limit.room().now_or_never().is_some() && claims.len() < 1_024 {
+    while limit.room(1).now_or_never().is_some() && claims.len() < 1_024 {
         claims.push(limit.claim());
     }
     assert_eq!((limit.n_permits(), claims.len()), (32, 64));
-    claims.pop();
-    assert!(limit.room().now_or_never().is_some());
+    // More are under way where they wait for one another.
+    while limit.room(4).now_or_never().is_some() && claims.len() < 1_024 {
+        claims.push(limit.claim());
+    }
+    assert_eq!(claims.len(), 4 * 64);
+    claims.truncate(63);
+    assert!(limit.room(1).now_or_never().is_some());
     // A fixed number has as many rows as permits, which the stream of rows bounds.
     let limit = fixed(2);
     let _claims = [limit.claim(), limit.claim()];
-    assert!(limit.room().now_or_never().is_some());
+    assert!(limit.room(1).now_or_never().is_some());
 }
