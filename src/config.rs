@@ -1,6 +1,7 @@
 //! The resolved configuration: the command line, validated, with defaults filled in. All checks across options are here.
 
 mod bucket;
+mod error;
 mod sources;
 mod tar;
 
@@ -8,8 +9,9 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use bucket::checked_bucket;
+pub use error::UsageError;
 use sources::{listings, sources};
-use tar::tar;
+use tar::{TarOptions, tar};
 
 use crate::cli::{Cli, ShardChoice};
 use crate::options::{
@@ -17,7 +19,6 @@ use crate::options::{
 };
 use crate::s3::{self, ConnectOptions, Trust};
 use crate::sink::files::{PathRules, PathTemplate, TemplateError};
-use crate::sink::tar::ArchiveOptions;
 use crate::source::Shard;
 use crate::source::{Filters, ListOptions};
 use crate::transfer::TransferOptions;
@@ -51,19 +52,6 @@ pub struct Config {
     /// The command that retries the failed keys.
     pub retry_command: String,
 }
-
-/// The archive that is written instead of files.
-#[derive(Debug)]
-pub struct TarOptions {
-    pub archive: ArchiveOptions,
-    /// Folder for what waits for its turn.
-    pub spool: Option<PathBuf>,
-}
-
-/// A command line that contradicts itself or lacks something. The message names the option and the fix.
-#[derive(Debug, thiserror::Error)]
-#[error("{0}")]
-pub struct UsageError(String);
 
 impl TryFrom<Cli> for Config {
     type Error = UsageError;

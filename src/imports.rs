@@ -26,6 +26,7 @@ const ROOMS: &[(&str, &[&str])] = &[
     ("s3", &[]),
     ("sink", &[]),
     ("signal", &[]),
+    ("fuzzing", &["s3", "sink", "source"]),
     ("deadline", &[]),
     ("transfer", &["source", "s3", "sink"]),
     ("cli", &["source"]),

@@ -24,6 +24,8 @@ mod destination;
 mod dry_run;
 mod etag;
 pub mod exit_code;
+#[cfg(fuzzing)]
+pub mod fuzzing;
 #[cfg(test)]
 mod imports;
 mod locks;
@@ -42,17 +44,6 @@ mod sink;
 mod source;
 mod stop;
 mod transfer;
-
-#[cfg(fuzzing)]
-pub mod fuzzing {
-    //! The functions that the fuzz targets call.
-
-    pub use crate::options::UnsafeKeys;
-    pub use crate::s3::{read_page, read_reply};
-    pub use crate::sink::files::{LocalPath, PathRules, decode};
-    pub use crate::source::list::format_named;
-    pub use crate::source::{Filters, ListOptions, ListSource, parse_bytes};
-}
 
 use std::num::NonZeroUsize;
 use std::sync::Arc;

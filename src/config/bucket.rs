@@ -1,6 +1,6 @@
 //! The bucket as people write it.
 
-use super::UsageError;
+use super::error::UsageError;
 
 /// Accepts `b`, `s3://b`, `s3://b/` or an access point ARN.
 pub fn checked_bucket(typed: &str) -> Result<String, UsageError> {

@@ -3,7 +3,7 @@
 use std::io::{BufRead, IsTerminal};
 use std::path::PathBuf;
 
-use super::UsageError;
+use super::error::UsageError;
 use crate::source::list::bucket::is_bucket_name;
 use crate::source::{ListSource, Listing, RemoteList};
 

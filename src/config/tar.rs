@@ -1,12 +1,21 @@
 //! `--tar` and the options that shape its archives.
 
 use std::io::IsTerminal;
+use std::path::PathBuf;
 
-use super::{TarOptions, UsageError};
+use super::error::UsageError;
 use crate::cli::Cli;
 use crate::options::ByteSize;
 use crate::sink::tar::ArchiveOptions;
 use crate::sink::tar::shards::{Pattern, ShardRules};
+
+/// The archive that is written instead of files.
+#[derive(Debug)]
+pub struct TarOptions {
+    pub archive: ArchiveOptions,
+    /// Folder for what waits for its turn.
+    pub spool: Option<PathBuf>,
+}
 
 /// The archive that the command line asks for, if it does.
 ///

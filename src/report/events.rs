@@ -14,15 +14,19 @@ use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 
 use super::console::{Lines, Patience, Stderr};
+use super::record_place::RefusedPlace;
 use super::text::{below_output, output_prefix};
 use crate::config::Config;
 use crate::etag::ETag;
 use crate::meter::Counts;
 use crate::outcome::{Failure, Outcome, SkipReason, Verification};
 use crate::row::{Entry, Place};
-use crate::sink::files::{LocalPath, UserFile, open_stream};
+use crate::sink::files::{LocalPath, UserFile, first_bytes, is_same_file, open_stream};
 use crate::source::{ListOptions, ListSource};
 use crate::transfer::Finished;
+
+/// What every event begins with.
+const BEGINNING: &[u8] = b"{\"type\":\"";
 
 /// Prints events, each of which leaves this process as soon as it is read.
 pub struct Events {
@@ -104,7 +108,7 @@ impl Events {
     /// Events as `config` asks for them, if it does. `stderr` is told when nobody reads them.
     ///
     /// # Errors
-    /// When the file for them cannot be opened.
+    /// [`RefusedPlace`] when something is there that must not be replaced; else when the file for them cannot be opened.
     pub fn open(
         config: &Config,
         stderr: &Stderr,
@@ -113,10 +117,8 @@ impl Events {
         let (stderr, patience) = (stderr.clone(), patience.clone());
         let lines = match &config.events {
             Some(path) => {
-                let opened = open_file(path);
-                let file =
-                    opened.with_context(|| format!("cannot write events to `{}`", path.display()));
-                Lines::stream("the file of `--events`", file?, stderr, patience)
+                let file = open_file(path, &config.list)?;
+                Lines::stream("the file of `--events`", file, stderr, patience)
             }
             None if config.json => Lines::stdout(stderr, patience),
             None => return Ok(None),
@@ -327,11 +329,30 @@ fn print(lines: &mut Lines, line: &mut Vec<u8>, event: &impl Serialize) -> io::R
     lines.print(line)
 }
 
-fn open_file(path: &Path) -> io::Result<File> {
-    match UserFile::at(path)? {
+fn open_file(path: &Path, list: &ListOptions) -> anyhow::Result<File> {
+    let cannot = || format!("cannot write events to `{}`", path.display());
+    let file = match UserFile::at(path).with_context(cannot)? {
         UserFile::Stream => open_stream(path),
-        UserFile::File(path) => File::create(path),
         UserFile::InTheWay(kind) => Err(io::Error::other(format!("it is a {kind}"))),
+        UserFile::File(target) => {
+            if list.files().any(|list| is_same_file(list, &target)) {
+                return Err(RefusedPlace::ListAsEvents(path.to_owned()).into());
+            }
+            if !is_free_or_of_events(&target).with_context(cannot)? {
+                return Err(RefusedPlace::ForeignEvents(path.to_owned()).into());
+            }
+            File::create(target)
+        }
+    };
+    file.with_context(cannot)
+}
+
+/// Whether nothing would be lost at `path` but the events of another run.
+fn is_free_or_of_events(path: &Path) -> io::Result<bool> {
+    match first_bytes(path, BEGINNING.len() as u64) {
+        Ok(bytes) => Ok(bytes.is_empty() || bytes == BEGINNING),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(true),
+        Err(error) => Err(error),
     }
 }
 

@@ -24,6 +24,10 @@ const MAX_NAME: usize = 255;
 pub enum RefusedPlace {
     #[error("`{}` exists and is not a failed-keys CSV, so it is not replaced", .0.display())]
     Foreign(PathBuf),
+    #[error("`{}` exists and is not a file of events, so it is not replaced", .0.display())]
+    ForeignEvents(PathBuf),
+    #[error("`{}` is a key list of this run, so events are not written to it", .0.display())]
+    ListAsEvents(PathBuf),
     #[error("`{}` is a {kind}, so the failed-keys CSV cannot be written there", .path.display())]
     InTheWay { path: PathBuf, kind: &'static str },
     #[error(
@@ -44,6 +48,9 @@ impl RefusedPlace {
         let hint = match self {
             Self::Foreign(_) => {
                 "`--failed` names the file to write; to retry failed keys, give the CSV as `--keys`"
+            }
+            Self::ForeignEvents(_) | Self::ListAsEvents(_) => {
+                "`--events` names the file to write: name another, or remove this one"
             }
             Self::InTheWay { kind: "folder", .. } => {
                 "`--failed` names a file, for example one in that folder"

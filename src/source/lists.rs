@@ -1,6 +1,7 @@
 //! Reads the lists one after another on a separate thread, and sends the rows that arrive together as one batch.
 
 mod batch;
+mod error;
 mod listing;
 
 use std::any::Any;
@@ -15,6 +16,7 @@ use std::sync::Arc;
 use tokio::sync::mpsc;
 
 use batch::{Batch, SendBeforeRead};
+pub use error::ListError;
 
 use super::list::FORMATS;
 use super::list::bucket::Buckets;
@@ -29,35 +31,10 @@ use super::options::{ListOptions, ListSource};
 use super::prefix::{Lister, Listing};
 use super::remote::{Fetcher, RemoteList, RemoteReader};
 use super::selection::Selection;
-use crate::outcome::Failure;
 use crate::row::{Row, UnusableRow};
 
 /// Batches that may wait between the reading thread and the downloads.
 const BATCHES: usize = 2;
-
-/// A list that cannot be opened or read further, so that the run cannot know its remaining rows.
-#[derive(Debug, thiserror::Error)]
-#[error("cannot {action} {list}: {problem}")]
-pub struct ListError {
-    action: &'static str,
-    list: String,
-    problem: ListProblem,
-}
-
-impl ListError {
-    /// Why the requests for it failed, if there were any.
-    pub fn failure(&self) -> Option<&Failure> {
-        match &self.problem {
-            ListProblem::Listing(failure) => Some(failure),
-            _ => None,
-        }
-    }
-
-    /// Whether the command line lacks something that it needs for this list.
-    pub fn is_usage(&self) -> bool {
-        matches!(self.problem, ListProblem::NoBucket)
-    }
-}
 
 /// A list that is open for reading.
 pub struct OpenList {

@@ -191,3 +191,40 @@ fn a_run_ends_if_nobody_reads_its_events() {
         run.stderr
     );
 }
+
+#[test]
+fn only_a_file_of_events_is_replaced_by_events() {
+    let server = Server::start();
+    server.put_patterns(["a"], 100);
+    let list = "{\"type\":\"x\",\"key\":\"a\"}\n";
+    for (file, args) in [
+        // A list of the run, though it looks like events.
+        (list, ["--events", "e", "--keys", "e"]),
+        ("a\n", ["--events", "e", "--keys", "keys.txt"]),
+    ] {
+        let run = server
+            .s3pull()
+            .file("e", file)
+            .file("keys.txt", "a\n")
+            .args(args)
+            .run()
+            .expect(2);
+        assert!(
+            run.stderr.contains("`e`") && run.stderr.contains("--events"),
+            "{}",
+            run.stderr
+        );
+        assert_eq!(run.read("e"), file.as_bytes());
+    }
+    for before in ["", "{\"type\":\"object\"}\n{\"type\":\"summary\"}\n"] {
+        let run = server
+            .s3pull()
+            .file("e", before)
+            .keys(["a"])
+            .args(["--events", "e"])
+            .run()
+            .expect(0);
+        let events = String::from_utf8(run.read("e")).unwrap();
+        assert_eq!(events.lines().count(), 2, "{events}");
+    }
+}

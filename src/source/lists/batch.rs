@@ -6,7 +6,7 @@ use std::rc::Rc;
 
 use tokio::sync::mpsc;
 
-use super::ListError;
+use super::error::ListError;
 use crate::row::Row;
 
 /// Most rows per batch. One read of a plain list yields about as many; one read of a compressed list may yield a thousand
