@@ -121,12 +121,15 @@ fn an_outage_of_the_run_is_charged_to_no_key() {
         for outage in outages {
             let server = Server::start();
             let (s3pull, keys) = small_objects(&server, concurrency);
+            let started = std::time::Instant::now();
             let (running, mut stdin) = s3pull.start();
             std::io::Write::write_all(&mut stdin, (keys.join("\n") + "\n").as_bytes()).unwrap();
             drop(stdin);
             server.wait_for_requests(50);
             outage(&server);
             let run = running.wait().expect(0);
+            // The run goes on soon after the outage.
+            assert!(started.elapsed() < Duration::from_secs(25));
             assert_eq!(run.files().len(), 300);
             // One at a time tries: no storm of requests meanwhile.
             assert!(server.log().len() < 500, "{} requests", server.log().len());

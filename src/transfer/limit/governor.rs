@@ -209,6 +209,7 @@ impl Governor {
         }
         self.answer_time
             .read(reading.n_answered, reading.first_byte);
+        self.pace.in_use(self.n_held, since_start);
         self.pace
             .read(counted.n_answered, self.answer_time.get(), since_start);
         let held = self.held();
@@ -303,6 +304,7 @@ impl Governor {
         if self.outage.is_out() {
             self.outage.end();
             self.pace.start_over();
+            self.next_start = None;
             self.n_permits = self.n_permits.min(self.pace.n_permits());
         }
     }

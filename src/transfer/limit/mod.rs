@@ -174,9 +174,10 @@ impl Limit {
         }
     }
 
-    /// Waits until a request may start, where they start at an interval.
+    /// Waits until a request may start, where they start at an interval. While nothing gets through, the one that tries is
+    /// in time, and none of the others starts, so that their turns must not add up to a long wait.
     async fn in_time(&self, mut permit: Permit) -> Permit {
-        if !permit.is_paced {
+        if !permit.is_paced || self.0.is_out.load(SeqCst) {
             return permit;
         }
         let start = self.0.state().governor.start(Instant::now());

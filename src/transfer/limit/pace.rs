@@ -32,12 +32,19 @@ const SLOW_STEPS: usize = 16;
 const FEW: usize = 8;
 const MIN_SLOW_REPLIES: u64 = 24;
 const LONG: Duration = Duration::from_secs(5);
+/// Where bodies last so long that no reply comes at all, a step is made after this time; it doubles while such steps are
+/// refused.
+const SILENCE: Duration = Duration::from_secs(1);
+const MAX_SILENCE: Duration = Duration::from_secs(32);
 /// New permits per step, which may each need a connection.
 const MAX_STEP: usize = 128;
 /// The first interval where no good reply tells the server's rate: it may refuse everything for a moment and nothing then.
 const FIRST_INTERVAL: Duration = Duration::from_millis(50);
 /// The longest interval.
 const MAX_INTERVAL: Duration = Duration::from_secs(10);
+/// To here the interval grows where the server took no request since the last refusal: that tells nothing of its rate, and
+/// what is over in a moment must not be followed by a long wait.
+const MAX_INTERVAL_OF_NONE: Duration = Duration::from_millis(250);
 /// Requests this close together are limited by their number, not by an interval.
 const MIN_INTERVAL: Duration = Duration::from_millis(4);
 /// Good replies after which the interval becomes shorter, and by which factor: quickly down to where the server refused
@@ -72,6 +79,12 @@ pub struct Pace {
     n_good: u64,
     n_good_at_step: u64,
     stepped: Duration,
+    /// After how long without a reply a step is made all the same.
+    silence: Duration,
+    /// Since when every permit has had a request in flight.
+    all_in_use_since: Option<Duration>,
+    /// Whether the last step was such a one.
+    stepped_in_silence: bool,
     /// Good replies since the interval was changed.
     n_answered: usize,
     /// From the start of one request to that of the next.
@@ -153,6 +166,9 @@ impl Pace {
             n_good: 0,
             n_good_at_step: 0,
             stepped: Duration::ZERO,
+            silence: SILENCE,
+            all_in_use_since: None,
+            stepped_in_silence: false,
             n_answered: 0,
             interval: Duration::ZERO,
             refused_interval: Duration::ZERO,
@@ -221,12 +237,18 @@ impl Pace {
             return false;
         }
         let n_refused = self.n_refused;
+        let is_taking_some = n_good > self.n_good_at_step;
         (self.n_good_before, self.n_refused, self.n_answered) = (n_good, 0, 0);
         self.haste = 1;
         (self.n_good_at_step, self.stepped) = (n_good, now);
         if !self.interval.is_zero() {
             self.refused_interval = self.interval;
-            self.interval = self.interval.mul_f64(1.25).min(MAX_INTERVAL);
+            let longest = if is_taking_some {
+                MAX_INTERVAL
+            } else {
+                MAX_INTERVAL_OF_NONE.max(self.interval)
+            };
+            self.interval = self.interval.mul_f64(1.25).min(longest);
         } else if self.n_permits == 1 {
             let interval = self.rate.interval(now).unwrap_or(FIRST_INTERVAL);
             if interval >= MIN_INTERVAL {
@@ -234,6 +256,11 @@ impl Pace {
                 self.interval = interval.min(MAX_INTERVAL);
             }
         } else {
+            self.silence = if std::mem::take(&mut self.stepped_in_silence) {
+                (2 * self.silence).min(MAX_SILENCE)
+            } else {
+                SILENCE
+            };
             self.refused_at = self.n_permits;
             let n_left = if self.is_limit_known {
                 self.halved_at = 0;
@@ -272,6 +299,12 @@ impl Pace {
             8..32 => 2,
             n => (n / 64).max(3),
         }
+    }
+
+    /// Takes note of how many permits are in use.
+    pub fn in_use(&mut self, n_permits: usize, now: Duration) {
+        let are_all = n_permits >= self.n_permits;
+        self.all_in_use_since = are_all.then(|| self.all_in_use_since.unwrap_or(now));
     }
 
     /// Follows the good replies: there were `n_good` until `now` since the start, and answers take `answer_time`.
@@ -328,9 +361,15 @@ impl Pace {
         } else {
             MIN_SLOW_REPLIES
         };
-        if n_answered < n_needed || waited < (answer_time * n_times).max(shortest) {
+        let is_silent = n_answered == 0
+            && waited >= self.silence
+            && self
+                .all_in_use_since
+                .is_some_and(|since| now.saturating_sub(since) >= self.silence);
+        if !is_silent && (n_answered < n_needed || waited < (answer_time * n_times).max(shortest)) {
             return;
         }
+        self.stepped_in_silence = is_silent;
         (self.n_good_at_step, self.stepped) = (self.n_good, now);
         let step = if is_quick {
             (self.refused_at / EIGHTHS).clamp(1, quick_limit - self.n_permits)

@@ -112,3 +112,30 @@ fn a_maximum_that_moves_is_followed_unless_the_server_holds_the_permits_down() {
     pace.set_max(8);
     assert_eq!(pace.n_permits(), 8);
 }
+
+#[test]
+fn permits_return_while_one_long_body_holds_the_only_one() {
+    let mut pace = Pace::new(2);
+    let mut now = Duration::ZERO;
+    // Refused once, which leaves one permit; then a long body, and no reply.
+    refused(&mut pace, 1, now);
+    assert_eq!(pace.n_permits(), 1);
+    for _ in 0..150 {
+        now += Duration::from_millis(10);
+        pace.in_use(pace.n_permits(), now);
+        pace.read(0, Duration::from_millis(10), now);
+    }
+    assert_eq!(pace.n_permits(), 2);
+    // A server that takes only one is asked ever less often.
+    let mut n_refused = 0;
+    for _ in 0..6_000 {
+        now += Duration::from_millis(10);
+        pace.in_use(pace.n_permits(), now);
+        pace.read(0, Duration::from_millis(10), now);
+        if pace.n_permits() == 2 {
+            n_refused += 1;
+            refused(&mut pace, 1, now);
+        }
+    }
+    assert!((2..=8).contains(&n_refused), "{n_refused}");
+}
