@@ -51,7 +51,7 @@ pub struct Cli {
     #[arg(short, long, value_name = "FILE", help_heading = LIST)]
     pub keys: Vec<PathBuf>,
 
-    /// List the bucket below PREFIX and download what is there
+    /// Download what is below PREFIX in the bucket
     ///
     /// PREFIX is what the keys begin with, or `s3://bucket/prefix`; an empty one stands for the whole bucket. The option
     /// may be given more than once.
@@ -144,7 +144,7 @@ pub struct Cli {
     ///
     /// `--tar` then names all of them, as in `train-%06d.tar`. Files with equal names up to the first dot that follow
     /// one another stay together, so that an archive may be larger by the rest of such a sample.
-    #[arg(long, value_name = "SIZE", requires = "tar", help_heading = FILES)]
+    #[arg(long, value_name = "SIZE", requires = "tar", hide_short_help = true, help_heading = FILES)]
     pub tar_size: Option<ByteSize>,
 
     /// Begin a new archive after N samples
@@ -213,7 +213,9 @@ pub struct Cli {
     )]
     pub if_exists: IfExists,
 
-    /// GETs in flight at once, objects and parts together: a number, or `auto` to find the best one during the run
+    /// GETs in flight at once, or `auto` to find the best number
+    ///
+    /// Those for objects and those for parts count together.
     #[arg(
         short = 'j',
         long,
@@ -382,7 +384,7 @@ pub struct Cli {
     /// Write JSON events to FILE
     ///
     /// The events are those of `--json`. FILE is replaced; devices and pipes are written to.
-    #[arg(long, value_name = "FILE", conflicts_with = "json", help_heading = REPORT)]
+    #[arg(long, value_name = "FILE", conflicts_with = "json", hide_short_help = true, help_heading = REPORT)]
     pub events: Option<PathBuf>,
 
     /// How to show progress

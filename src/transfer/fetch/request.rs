@@ -74,6 +74,10 @@ pub struct Held {
 impl Request {
     /// Asks for the whole object until there is an answer.
     pub async fn whole(&self) -> Result<(GetResponse, Held), Broken> {
+        // Like a request that is sent, it waits out the backoff, as those for the parts do.
+        if self.known().in_hand.is_some() {
+            self.budget.ready().await;
+        }
         if let Some(answer) = self.take_in_hand() {
             return answer;
         }
