@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use crate::harness::{Fault, Object, Server, pattern};
 
-const N_KEYS: usize = 3_000;
+const N_KEYS: usize = 1_500;
 const CONCURRENCY: usize = 64;
 
 /// How many seeds are run, from 0; `S3PULL_TEST_SEEDS` asks for more.
