@@ -113,28 +113,20 @@ fn listing() {
 
 /// Measures the time from sending a page until the GET of its object arrives.
 fn first_page() {
-    const N_RUNS: usize = 9;
-    let mut times: Vec<_> = (0..N_RUNS)
-        .map(|_| {
-            let server = Server::start();
-            server.put_patterns(["key"], 100);
-            let gate = server.gate(harness::LISTING);
-            let (running, pipe) = server.s3pull().args(["--prefix", ""]).start();
-            server.wait_for_requests(1);
-            let started = Instant::now();
-            gate.open();
-            server.wait_for_requests(2);
-            let time = started.elapsed();
-            drop(pipe);
-            running.wait().expect(0);
-            time
-        })
-        .collect();
-    times.sort();
-    println!(
-        "from a page to the GET of its object: {:?} (median of {N_RUNS})",
-        times[N_RUNS / 2]
-    );
+    report_median("from a page to the GET of its object", || {
+        let server = Server::start();
+        server.put_patterns(["key"], 100);
+        let gate = server.gate(harness::LISTING);
+        let (running, pipe) = server.s3pull().args(["--prefix", ""]).start();
+        server.wait_for_requests(1);
+        let started = Instant::now();
+        gate.open();
+        server.wait_for_requests(2);
+        let time = started.elapsed();
+        drop(pipe);
+        running.wait().expect(0);
+        time
+    });
 }
 
 fn dry_run(list: &Path) -> Command {
@@ -198,26 +190,25 @@ fn copy(path: &Path, mut to: impl Write) {
 
 /// Measures the time from writing a row to an open pipe until its GET arrives.
 fn first_row() {
+    report_median("from a row in an open pipe to its GET", || {
+        let server = Server::start();
+        server.put_patterns(["key"], 100);
+        let (running, mut pipe) = server.s3pull().start();
+        // This is long enough for the process to start and wait for its list.
+        std::thread::sleep(Duration::from_millis(500));
+        let started = Instant::now();
+        pipe.write_all(b"key\n").unwrap();
+        server.wait_for_requests(1);
+        let time = started.elapsed();
+        drop(pipe);
+        running.wait().expect(0);
+        time
+    });
+}
+
+fn report_median(what: &str, once: impl Fn() -> Duration) {
     const N_RUNS: usize = 9;
-    let mut times: Vec<_> = (0..N_RUNS)
-        .map(|_| {
-            let server = Server::start();
-            server.put_patterns(["key"], 100);
-            let (running, mut pipe) = server.s3pull().start();
-            // This is long enough for the process to start and wait for its list.
-            std::thread::sleep(Duration::from_millis(500));
-            let started = Instant::now();
-            pipe.write_all(b"key\n").unwrap();
-            server.wait_for_requests(1);
-            let time = started.elapsed();
-            drop(pipe);
-            running.wait().expect(0);
-            time
-        })
-        .collect();
+    let mut times: Vec<_> = (0..N_RUNS).map(|_| once()).collect();
     times.sort();
-    println!(
-        "from a row in an open pipe to its GET: {:?} (median of {N_RUNS})",
-        times[N_RUNS / 2]
-    );
+    println!("{what}: {:?} (median of {N_RUNS})", times[N_RUNS / 2]);
 }

@@ -209,10 +209,7 @@ fn what_one_place_knows_no_other_does() {
             module == "report::progress" || !mentions("use indicatif"),
             "{module}"
         );
-        assert!(
-            module == "locks" || room(module) == "transfer" || !mentions("PoisonError"),
-            "{module}"
-        );
+        assert!(module == "locks" || !mentions("PoisonError"), "{module}");
         assert!(
             module.starts_with("sink::files") || !mentions("use cap_std"),
             "{module}"

@@ -1,6 +1,7 @@
 //! The bucket as people write it.
 
 use super::error::UsageError;
+use crate::source::list::bucket::has_characters_of_a_name;
 
 /// Accepts `b`, `s3://b`, `s3://b/` or an access point ARN.
 pub fn checked_bucket(typed: &str) -> Result<String, UsageError> {
@@ -20,8 +21,7 @@ pub fn checked_bucket(typed: &str) -> Result<String, UsageError> {
             "`--bucket {typed}` contains more than a bucket name: use `--bucket {bucket}`, and `--key-prefix {prefix}/` if the keys of the list lack it"
         )));
     }
-    let is_allowed = |c: char| c.is_ascii_alphanumeric() || ".-_".contains(c);
-    if name.is_empty() || !name.chars().all(is_allowed) {
+    if !has_characters_of_a_name(name) {
         return Err(UsageError(format!(
             "`--bucket {}` is not a valid bucket name: only letters, digits, `.`, `-` and `_` are allowed",
             typed.escape_debug()
@@ -32,10 +32,7 @@ pub fn checked_bucket(typed: &str) -> Result<String, UsageError> {
 
 /// The bucket that a bucket's ARN, a bucket's URL or `s3:/b` names.
 fn meant_bucket(typed: &str) -> Option<&str> {
-    let is_name = |name: &&str| {
-        let is_allowed = |c: char| c.is_ascii_alphanumeric() || ".-_".contains(c);
-        !name.is_empty() && name.chars().all(is_allowed)
-    };
+    let is_name = |name: &&str| has_characters_of_a_name(name);
     // The ARN of a bucket is arn:aws:s3:::b or arn:aws:s3:::b/prefix; that of an access point has a region and an account.
     if let Some((_, name)) = typed
         .split_once(":s3:::")

@@ -44,8 +44,10 @@ pub fn run(config: Config) -> anyhow::Result<ExitCode> {
     let notes = report.list_notes();
     let on_note = move |note| notes.note(&note);
     // Ends what is listed and fetched when it is dropped, at the end.
-    let runtime = tokio::runtime::Runtime::new().context("cannot start threads")?;
+    let mut runtime = None;
     let (lists, fetcher) = if config.list.needs_requests() {
+        let runtime =
+            runtime.insert(tokio::runtime::Runtime::new().context("cannot start threads")?);
         let lister = runtime.block_on(lister(&config))?;
         let _entered = runtime.enter();
         let fetcher = fetcher(config.s3.clone(), config.transfer.max_attempts.get());

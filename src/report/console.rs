@@ -52,7 +52,7 @@ pub fn one_line(error: &anyhow::Error) -> String {
     message
 }
 
-/// Prints lines for people at once, where nothing is held up by that. A stderr that is closed is no reason to stop.
+/// Prints lines for people, at once unless that would hold something up. A closed stderr does not stop the run.
 pub fn say(lines: &str) {
     let _ = io::stderr().lock().write_all(&escaped(lines));
 }

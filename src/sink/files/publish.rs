@@ -252,7 +252,7 @@ mod tests {
     }
 
     fn put(output: &OutputFolder, key: &str, content: &'static str) -> Result<(), LocalError> {
-        // With an object's time, which is no reason to take the file for an old one.
+        // With an object's time, which does not make the file an old one.
         begin(output, key, content).commit(Some(UNIX_EPOCH + Duration::from_secs(1_600_000_000)))
     }
 

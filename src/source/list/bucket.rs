@@ -118,16 +118,21 @@ impl<R: Read> Read for UntilRefused<'_, R> {
 /// The most bytes of an ARN of AWS (IAM user guide, "Identify AWS resources with ARNs").
 const MAX_ARN: usize = 2048;
 
+/// Whether `name` has only characters that are in names of buckets, and at least one.
+pub fn has_characters_of_a_name(name: &str) -> bool {
+    let is_allowed = |c: char| c.is_ascii_alphanumeric() || ".-_".contains(c);
+    !name.is_empty() && name.chars().all(is_allowed)
+}
+
 /// Whether `name` can be a bucket's name or access point's ARN.
 pub fn is_bucket_name(name: &str) -> bool {
     if name.len() > MAX_ARN {
         return false;
     }
-    let is_allowed = |c: char| c.is_ascii_alphanumeric() || ".-_".contains(c);
     let is_of_arn = |c: char| c.is_ascii_graphic() && !"?#%\\".contains(c);
     match name.strip_prefix("arn:") {
         Some(rest) => !rest.is_empty() && rest.chars().all(is_of_arn),
-        None => !name.is_empty() && name.chars().all(is_allowed) && !matches!(name, "." | ".."),
+        None => has_characters_of_a_name(name) && !matches!(name, "." | ".."),
     }
 }
 

@@ -16,7 +16,7 @@ use crate::s3::{Body, GetError, GetResponse};
 use crate::transfer::retry::{PROGRESS, Round};
 use crate::transfer::shared::Broken;
 
-/// How long a body may be left alone before it is no fault of the object's that it breaks.
+/// How long a body may be left alone before the object is not charged for it if it breaks.
 const LONG_WAIT: Duration = Duration::from_secs(1);
 
 /// Reads from a position to an end.
@@ -35,7 +35,7 @@ pub struct Reader {
     left_over: Bytes,
     /// Bytes that arrived since there was progress to speak of.
     n_since_progress: u64,
-    /// The open body was left idle by this program: that it breaks is no failure of the object's.
+    /// The open body was left idle by this program: the object is not charged for it if it breaks.
     is_stale: bool,
     /// The part that is read, and its end: who looks after it may send help.
     lane: Option<(Arc<Lane>, u64)>,

@@ -258,7 +258,7 @@ async fn one_part(object: Arc<Object>, index: usize, held: Held) -> Result<(), B
     if has_front { Ok(()) } else { taken }
 }
 
-/// Whether the server answered, so that it is no outage of the run's.
+/// Whether the server answered, so that it is not an outage of the run.
 fn is_answer(failure: &Failure) -> bool {
     failure.status.is_some() && failure.class != Class::Fatal
 }
