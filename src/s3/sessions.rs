@@ -25,13 +25,7 @@ const RENEWAL_INTERVAL: Duration = Duration::from_secs(10);
 /// The session in use, and everything needed to make its successor.
 pub struct Sessions {
     options: ConnectOptions,
-    http: SdkClient,
-    profile: Arc<Profile>,
-    sdk_config: SdkConfig,
-    /// The configured endpoint, if any.
-    url: Option<String>,
-    /// The region of the first session.
-    first_region: String,
+    account: Arc<Account>,
     session: RwLock<Arc<Session>>,
     /// Held while the session is replaced.
     replacing: Mutex<()>,
@@ -44,6 +38,17 @@ pub struct Sessions {
     were_accepted: AtomicBool,
     /// When credentials that were over could not be renewed last, and why.
     not_renewed: StdMutex<Option<(Instant, GetError)>>,
+}
+
+/// What the sessions of all buckets have in common.
+struct Account {
+    http: SdkClient,
+    profile: Profile,
+    sdk_config: SdkConfig,
+    /// The configured endpoint, if any.
+    url: Option<String>,
+    /// The region of the first session.
+    first_region: String,
 }
 
 impl Sessions {
@@ -80,20 +85,27 @@ impl Sessions {
             bucket: options.bucket.clone(),
             why,
         })?;
-        Ok(Self {
-            options,
+        let account = Account {
             http,
-            profile: Arc::new(profile),
+            profile,
             sdk_config,
             url,
             first_region: region,
+        };
+        Ok(Self::beginning_with(session, options, Arc::new(account)))
+    }
+
+    fn beginning_with(session: Session, options: ConnectOptions, account: Arc<Account>) -> Self {
+        Self {
+            options,
+            account,
             session: RwLock::new(Arc::new(session)),
             replacing: Mutex::default(),
             renewing: Arc::default(),
             renew_again_at: AtomicU64::new(0),
             were_accepted: AtomicBool::new(false),
             not_renewed: StdMutex::default(),
-        })
+        }
     }
 
     /// The bucket that requests go to.
@@ -114,23 +126,18 @@ impl Sessions {
             return Err(ConnectError::MultiRegion(options.bucket).to_string());
         }
         let facts = Facts {
-            region: self.first_region.clone(),
+            region: self.account.first_region.clone(),
             ..self.current().facts.clone()
         };
-        let session = Session::new(&options, &self.sdk_config, self.url.as_deref(), facts).await?;
+        let Account {
+            sdk_config, url, ..
+        } = &*self.account;
+        let session = Session::new(&options, sdk_config, url.as_deref(), facts).await?;
+        let sessions = Self::beginning_with(session, options, Arc::clone(&self.account));
+        let were_accepted = AtomicBool::new(self.were_accepted.load(Relaxed));
         Ok(Self {
-            options,
-            http: self.http.clone(),
-            profile: Arc::clone(&self.profile),
-            sdk_config: self.sdk_config.clone(),
-            url: self.url.clone(),
-            first_region: self.first_region.clone(),
-            session: RwLock::new(Arc::new(session)),
-            replacing: Mutex::default(),
-            renewing: Arc::default(),
-            renew_again_at: AtomicU64::new(0),
-            were_accepted: AtomicBool::new(self.were_accepted.load(Relaxed)),
-            not_renewed: StdMutex::default(),
+            were_accepted,
+            ..sessions
         })
     }
 
@@ -227,13 +234,11 @@ impl Sessions {
     /// Asks the credential chain again, from its start. `true` if it returned other credentials than those in use.
     async fn load_credentials(&self) -> Result<bool, LoadError> {
         let Self {
-            options,
-            http,
-            profile,
-            ..
+            options, account, ..
         } = self;
         let used = self.current();
-        let new = credentials::load(options, &used.facts.region, profile, http).await?;
+        let new =
+            credentials::load(options, &used.facts.region, &account.profile, &account.http).await?;
         let is_same = |old: &Credentials| {
             new.access_key_id() == old.access_key_id()
                 && new.session_token() == old.session_token()
@@ -257,16 +262,15 @@ impl Sessions {
     /// Replaces the session by one made from changed facts.
     async fn replace(&self, change: impl FnOnce(&Facts) -> Option<Facts>) -> bool {
         let Self {
-            options,
-            sdk_config,
-            url,
-            ..
+            options, account, ..
         } = self;
         let _replacing = self.replacing.lock().await;
         let Some(facts) = change(&self.current().facts) else {
             return false;
         };
-        let Ok(session) = Session::new(options, sdk_config, url.as_deref(), facts).await else {
+        let Ok(session) =
+            Session::new(options, &account.sdk_config, account.url.as_deref(), facts).await
+        else {
             return false;
         };
         let mut place = locks::write(&self.session);
