@@ -108,7 +108,10 @@ impl End {
 
     /// Whether the server holds an object, and with it the run, until the test says so.
     fn is_held(self) -> bool {
-        matches!(self, Self::FirstSignal | Self::SecondSignal | Self::HangUp)
+        matches!(
+            self,
+            Self::FirstSignal | Self::SecondSignal | Self::HangUp | Self::ClosedStdout
+        )
     }
 }
 
@@ -231,8 +234,8 @@ impl<'a> Case<'a> {
             until(|| self.server.n_requests(&held) > 0);
         }
         match self.end {
-            End::FirstSignal => running.signal("TERM"),
-            End::HangUp => running.signal("HUP"),
+            End::FirstSignal => running.signal_and_wait("TERM"),
+            End::HangUp => running.signal_and_wait("HUP"),
             End::SecondSignal => {
                 running.signal("INT");
                 running.signal("TERM");

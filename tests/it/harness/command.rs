@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::ffi::OsString;
-use std::io::Write;
+use std::io::{Read, Write};
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdin, Command, Stdio};
 
@@ -32,6 +32,8 @@ pub struct Running {
     child: Child,
     folder: PathBuf,
     temporary: Option<tempfile::TempDir>,
+    /// What was read of it so far.
+    stderr: Vec<u8>,
 }
 
 impl S3pull {
@@ -144,6 +146,7 @@ impl S3pull {
                 child,
                 folder: self.folder,
                 temporary: self.temporary,
+                stderr: Vec::new(),
             },
             stdin,
         )
@@ -172,6 +175,18 @@ impl Running {
         assert!(status.success());
     }
 
+    /// Sends a signal, and waits until the run says that it stops.
+    pub fn signal_and_wait(&mut self, name: &str) {
+        self.signal(name);
+        let stderr = self.child.stderr.as_mut().unwrap();
+        let mut bytes = [0; 4096];
+        while !String::from_utf8_lossy(&self.stderr).contains("stopping") {
+            let n = stderr.read(&mut bytes).unwrap();
+            assert!(n > 0, "it ended: {}", String::from_utf8_lossy(&self.stderr));
+            self.stderr.extend_from_slice(&bytes[..n]);
+        }
+    }
+
     /// Closes the reading end of stdout.
     pub fn close_stdout(&mut self) {
         drop(self.child.stdout.take());
@@ -190,7 +205,6 @@ impl Running {
     }
 
     pub fn wait(mut self) -> Run {
-        use std::io::Read;
         drop(self.child.stdin.take());
         let stdout = self.child.stdout.take();
         let stdout = std::thread::spawn(move || {
@@ -200,18 +214,14 @@ impl Running {
             }
             text
         });
-        let mut stderr = String::new();
-        self.child
-            .stderr
-            .take()
-            .unwrap()
-            .read_to_string(&mut stderr)
-            .unwrap();
+        let mut stderr = std::mem::take(&mut self.stderr);
+        let mut rest = self.child.stderr.take().unwrap();
+        rest.read_to_end(&mut stderr).unwrap();
         let code = self.child.wait().unwrap().code();
         Run {
             code,
             stdout: stdout.join().unwrap(),
-            stderr,
+            stderr: String::from_utf8(stderr).unwrap(),
             folder: self.folder.clone(),
             _temporary: self.temporary.take(),
         }
