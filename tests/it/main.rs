@@ -21,6 +21,7 @@ mod existing;
 mod failures;
 mod filters;
 mod hostile;
+mod huge_claims;
 mod incomplete_answers;
 mod interruption;
 mod is_it_all_there;
