@@ -11,6 +11,7 @@ mod csv;
 pub mod detect;
 mod encoding;
 pub mod findings;
+mod foreign;
 pub mod format;
 mod inventory;
 mod json;
