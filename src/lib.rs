@@ -50,8 +50,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context as _;
-use tokio::runtime::Builder;
-use tokio::sync::{mpsc, oneshot};
+use tokio::runtime::{Builder, Handle};
+use tokio::sync::{OnceCell, mpsc, oneshot};
 
 use config::Config;
 use deadline::Deadline;
@@ -71,9 +71,7 @@ use sink::files::OnWarning;
 use sink::tar::ArchiveError;
 use source::{ListError, ListOptions};
 use stop::{Phase, Stop};
-use transfer::{
-    End, Getter, Limit, Listings, OnRequest, Rates, Shared, Stragglers, TransferOptions,
-};
+use transfer::{End, Getter, Limit, Rates, Shared, SourceRequests, Stragglers};
 
 /// Threads for file work: enough to keep a disk busy, and few enough not to block one another in one folder.
 const MAX_BLOCKING_THREADS: usize = 16;
@@ -157,13 +155,19 @@ async fn download(config: Config, place: RecordPlace) -> anyhow::Result<ExitCode
         // A list that is counted by then is told not to fit before the first request; none is waited for any longer.
         let _ = tokio::time::timeout(HEAD_START, counted).await;
     }
-    let lister = client
-        .as_ref()
-        .map(|client| listings(client, &limit, &config.transfer, report.on_request()).lister());
-    let lists = source::listed_by(lists, lister.as_ref());
     let notes = report.list_notes();
-    let fetcher = transfer::fetcher(s3_options, config.transfer.max_attempts.get());
-    let rows = source::read(lists, options, Some(fetcher), move |note| notes.note(&note));
+    let requests = SourceRequests {
+        client: OnceCell::new_with(client.clone()),
+        options: s3_options,
+        limit: limit.clone(),
+        max_attempts: config.transfer.max_attempts,
+        max_outage: config.transfer.max_outage,
+        on_request: report.on_request(),
+    };
+    let requests = requests.on(&Handle::current());
+    let rows = source::read(lists, options, Some(requests), move |note| {
+        notes.note(&note);
+    });
     let shared = Arc::new(Shared {
         client: client.map_or(Getter::Nobody, Getter::Client),
         sink,
@@ -288,22 +292,6 @@ async fn connect(config: &Config) -> anyhow::Result<Option<s3::Client>> {
     Ok(Some(client))
 }
 
-/// What is needed to list.
-fn listings(
-    client: &s3::Client,
-    limit: &Limit,
-    options: &TransferOptions,
-    on_request: Option<OnRequest>,
-) -> Listings {
-    Listings {
-        client: client.clone(),
-        limit: limit.clone(),
-        max_attempts: options.max_attempts,
-        max_outage: options.max_outage,
-        on_request,
-    }
-}
-
 /// Maps the end of the downloads to the result of the run.
 fn exit(end: End, signal: &Stopped, meter: &Meter) -> anyhow::Result<ExitCode> {
     match end {
@@ -364,14 +352,15 @@ fn count_in_background(
 
 /// What to do about an error, if that is known.
 fn hint(error: &anyhow::Error) -> Option<String> {
-    let of_list = error.downcast_ref::<ListError>();
-    let of_list = of_list.and_then(ListError::failure);
-    if of_list.is_some_and(|failure| failure.code.as_str() == "AccessDenied") {
+    let list_error = error.downcast_ref::<ListError>();
+    let of_list = list_error.and_then(ListError::failure);
+    let is_of_listing = list_error.is_some_and(ListError::is_of_listing);
+    if is_of_listing && of_list.is_some_and(|failure| failure.code.as_str() == "AccessDenied") {
         return Some("listing needs the permission `s3:ListBucket`; with a key list, `s3:GetObject` is enough".to_owned());
     }
     if let Some(failure) = of_list.or_else(|| error.downcast_ref::<Failure>()) {
         let hint = match failure.code.as_str() {
-            "NoSuchBucket" => Some(
+            "NoSuchBucket" if list_error.is_none() || is_of_listing => Some(
                 "check `--bucket`, and the account and server that `--profile` and `--endpoint-url` name",
             ),
             "ExpiredToken" | "ExpiredTokenException" | "TokenRefreshRequired" => {

@@ -34,6 +34,7 @@ mod outages;
 mod paths;
 mod rates;
 mod record;
+mod remote_lists;
 mod replies;
 mod requests;
 mod resuming;
