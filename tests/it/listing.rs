@@ -352,12 +352,13 @@ fn an_outage_is_waited_out_by_a_listing_alone() {
 
 #[test]
 fn a_hostile_page_is_asked_for_again_and_harms_nothing() {
+    type Scripted = (&'static str, fn() -> Reply);
     fn page(before: &str, inner: &str) -> String {
         format!(
             "{before}<ListBucketResult><IsTruncated>false</IsTruncated>{inner}<Contents><Key>p/1</Key></Contents></ListBucketResult>"
         )
     }
-    let replies: [(&str, fn() -> Reply); 9] = [
+    let replies: [Scripted; 9] = [
         ("a chunk that is cut off", || {
             let body = format!("{:x}\r\n{}", 5_000, page("", ""));
             Reply::raw("200 OK\nTransfer-Encoding: chunked", body)
@@ -382,9 +383,10 @@ fn a_hostile_page_is_asked_for_again_and_harms_nothing() {
             Reply::new("200 OK", page("", &"<a>".repeat(1_000_000)))
         }),
         ("entities that explode", || {
-            let entities: String = (1..30)
-                .map(|n| format!("<!ENTITY e{n} \"&e{0};&e{0};\">", n - 1))
-                .collect();
+            let entities = (1..30).fold(String::new(), |entities, n| {
+                let before = n - 1;
+                entities + &format!("<!ENTITY e{n} \"&e{before};&e{before};\">")
+            });
             let before = format!("<!DOCTYPE x [<!ENTITY e0 \"a\">{entities}]>");
             let object = "<Contents><Key>p/&e29;</Key></Contents>";
             Reply::new("200 OK", page(&before, object))

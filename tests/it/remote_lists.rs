@@ -16,8 +16,9 @@ fn gzip(text: &str) -> Vec<u8> {
 }
 
 fn md5(bytes: &[u8]) -> String {
-    let digest = Md5::digest(bytes);
-    digest.iter().map(|byte| format!("{byte:02x}")).collect()
+    Md5::digest(bytes)
+        .iter()
+        .fold(String::new(), |hex, byte| hex + &format!("{byte:02x}"))
 }
 
 /// A manifest whose data files are in the bucket `inv`.

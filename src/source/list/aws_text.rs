@@ -139,7 +139,7 @@ fn read(list: &mut List<'_>, emit: Emit<'_>) -> Result<(), ListProblem> {
             }
         } else if text.starts_with(b"COMMONPREFIXES\t") {
             keys.findings.folder();
-        } else if !is_between(text) && !is_scalars(text) && !(is_first && is_head(text)) {
+        } else if !(is_between(text) || is_scalars(text) || is_first && is_head(text)) {
             emit(line, entry(text, keys));
         }
     })?;

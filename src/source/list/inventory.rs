@@ -133,15 +133,11 @@ fn read(list: &mut List<'_>, emit: Emit<'_>) -> Result<(), ListProblem> {
         let compression = Compression::of(&start);
         let file = start.chain(data);
         let columns = Some(columns.clone());
-        match compression {
-            Some(compression) => {
-                read_data(compression.decoder(file)?, columns, keys, &mut n_rows, emit)
-            }
-            None => {
-                let file = BufReader::with_capacity(READ_SIZE, file);
-                read_data(file, columns, keys, &mut n_rows, emit)
-            }
+        if let Some(compression) = compression {
+            return read_data(compression.decoder(file)?, columns, keys, &mut n_rows, emit);
         }
+        let file = BufReader::with_capacity(READ_SIZE, file);
+        read_data(file, columns, keys, &mut n_rows, emit)
     })
 }
 

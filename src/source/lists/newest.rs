@@ -72,11 +72,10 @@ impl<'a> Inventories<'a> {
         let n_parents = self.latest.len();
         match self.latest.get_mut(parent) {
             Some(latest) if date > latest.as_str() => date.clone_into(latest),
-            Some(_) => {}
             None if n_parents < MOST => {
                 self.latest.insert(parent.to_owned(), date.to_owned());
             }
-            None => {}
+            Some(_) | None => {}
         }
     }
 
@@ -183,7 +182,9 @@ mod tests {
         }
         let many: Vec<_> = (0..100).map(|n| of(&n.to_string())).collect();
         let mut found = Inventories::of("inv/");
-        many.iter().for_each(|key| found.see(key));
+        for key in &many {
+            found.see(key);
+        }
         assert_eq!(found.latest.len(), MOST);
     }
 }
