@@ -33,6 +33,7 @@ mod memory;
 mod outages;
 mod paths;
 mod rates;
+mod readme;
 mod record;
 mod remote_lists;
 mod replies;
