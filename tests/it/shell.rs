@@ -81,6 +81,7 @@ fn man_page_shows_options_variables_and_exit_codes() {
         "AWS_PROFILE",
         ".SH FILES\n.TP\n\\fBs3pull\\-failed.csv\\fR",
         "s3pull completions SHELL",
+        ".TP\n\\fBs3pull check \\-\\-quick\\fR\nCompare only sizes and times",
     ] {
         assert!(page.contains(shown), "{shown}: {page}");
     }
@@ -91,6 +92,8 @@ fn man_page_shows_options_variables_and_exit_codes() {
 fn fish_completes_the_commands_and_their_values_besides_the_options() {
     let run = S3pull::new().args(["completions", "fish"]).run().expect(0);
     for line in [
+        "complete -c s3pull -n __fish_is_first_arg -f -a check -d 'Say which files of a list are missing or differ, and download nothing'",
+        "complete -c s3pull -n \"__fish_seen_subcommand_from check\" -l quick -d 'Compare only sizes and times, as the list gives them, without requests'",
         "complete -c s3pull -n __fish_is_first_arg -f -a man -d 'Print the man page'",
         "complete -c s3pull -n __fish_is_first_arg -f -a completions -d 'Print completions for a shell'",
         "complete -c s3pull -n \"__fish_seen_subcommand_from completions\" -f -a \"bash elvish fish powershell zsh\"",
