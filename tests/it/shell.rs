@@ -11,16 +11,7 @@ fn bash_offers(words: &[&str]) -> Vec<String> {
         _s3pull s3pull "${COMP_WORDS[COMP_CWORD]}" "${COMP_WORDS[COMP_CWORD - 1]}"
         printf '%s\n' "${COMPREPLY[@]}"
     "#;
-    let binary = std::path::Path::new(env!("CARGO_BIN_EXE_s3pull"));
-    let path = format!(
-        "{}:{}",
-        binary.parent().unwrap().display(),
-        std::env::var("PATH").unwrap()
-    );
-    let run = S3pull::of("bash")
-        .env("PATH", &path)
-        .args(["--norc", "-c", SCRIPT, "bash"])
-        .args(words);
+    let run = S3pull::shell(SCRIPT).arg("bash").args(words);
     let run = run.run().expect(0);
     run.stdout.lines().map(str::to_owned).collect()
 }
@@ -109,9 +100,8 @@ fn fish_completes_the_commands_and_their_values_besides_the_options() {
 
 #[test]
 fn a_reader_that_closes_the_pipe_early_is_not_an_error() {
-    let binary = env!("CARGO_BIN_EXE_s3pull");
-    let script = format!("set -o pipefail; '{binary}' completions zsh | true");
-    let run = S3pull::of("bash").args(["-c", &script]).run().expect(0);
+    let run = S3pull::shell("set -o pipefail; s3pull completions zsh | true");
+    let run = run.run().expect(0);
     assert_eq!(run.stderr, "");
 }
 
