@@ -51,6 +51,9 @@ impl Destination {
         })?;
         place.files().iter().for_each(|path| output.keep(path));
         config.list.files().for_each(|path| output.keep(path));
+        if config.sync {
+            output.prepare_sync();
+        }
         Ok(Self::Folder(output))
     }
 
