@@ -10,7 +10,7 @@ use tokio::sync::mpsc;
 use super::retry::{Budget, PROGRESS};
 use crate::etag::ETag;
 use crate::outcome::{Class, ErrorCode, Failure};
-use crate::s3::{Client, ConnectOptions, GetRequest, GetResponse, Method, Part};
+use crate::s3::{Client, ConnectOptions, GetRequest, GetResponse, Method, Part, Purpose};
 use crate::source::{Chunk, Fetcher, RemoteList};
 
 /// Pieces that wait for the reader.
@@ -93,6 +93,7 @@ async fn attempt(
     });
     let request = GetRequest {
         method: Method::Get,
+        purpose: Purpose::List,
         bucket: None,
         key: &list.key,
         version_id: None,

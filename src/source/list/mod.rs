@@ -27,7 +27,7 @@ mod s5cmd_run;
 pub mod sample;
 mod size;
 mod uri_listing;
-mod url;
+pub mod url;
 
 use format::Format;
 
