@@ -55,6 +55,9 @@ impl Destination {
         config.list.files().for_each(|path| output.keep(path));
         let own = config.events.iter().chain(&config.log);
         own.for_each(|path| output.keep(path));
+        if config.sync {
+            output.prepare_sync();
+        }
         Ok(Self::Folder(output))
     }
 
@@ -191,7 +194,7 @@ pub async fn close(sink: &Sink, how: Close<'_>) -> anyhow::Result<Vec<String>> {
     };
     tokio::select! {
         closed = closing => closed,
-        // Nobody waits for it any more.
+        // The caller no longer waits for it.
         () = out_of_patience => Ok(Vec::new()),
     }
 }
