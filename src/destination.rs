@@ -181,7 +181,7 @@ pub async fn close(sink: &Sink, how: Close<'_>) -> anyhow::Result<Vec<String>> {
     };
     tokio::select! {
         closed = closing => closed,
-        // Nobody waits for it any more.
+        // The caller no longer waits for it.
         () = out_of_patience => Ok(Vec::new()),
     }
 }

@@ -118,7 +118,7 @@ impl Signals {
 
     /// The exit code that the next signal asks for.
     async fn next(&mut self) -> ExitCode {
-        // Of several that arrived together, a SIGHUP is the last: systemd may send it right after SIGTERM.
+        // If several arrived together, SIGHUP comes last: systemd may send it right after SIGTERM.
         tokio::select! {
             biased;
             () = received(&mut self.terminate) => ExitCode::Terminated,

@@ -32,6 +32,7 @@ mod memory;
 mod outages;
 mod paths;
 mod rates;
+mod readme;
 mod record;
 mod replies;
 mod requests;

@@ -129,7 +129,7 @@ impl OutputFolder {
     }
 
     /// Passes the path of every file below the folder to `each`, but for this program's own: partial files, the list and the
-    /// CSV. Folders are no files, and symlinks are.
+    /// CSV. Folders do not count as files, and symlinks do.
     ///
     /// # Errors
     /// When a folder cannot be read.

@@ -174,7 +174,7 @@ enum Cells {
     Decimals(Vec<Option<String>>),
     Flags(Vec<Option<bool>>),
     Times(Vec<Option<LastModified>>),
-    /// Of a type that is not used.
+    /// It has a type that is not used.
     Others(usize),
 }
 

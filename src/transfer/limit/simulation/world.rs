@@ -8,7 +8,7 @@ pub const KIB: f64 = 1024.0;
 pub const MIB: f64 = 1_048_576.0;
 pub const GIB: f64 = 1_073_741_824.0;
 
-/// What holds the run back, and by how much. Times are in seconds, sizes in bytes; zero is no limit.
+/// What holds the run back, and by how much. Times are in seconds, sizes in bytes; zero means no limit.
 #[derive(Debug, Clone, Copy)]
 pub struct World {
     pub latency: f64,
