@@ -33,6 +33,7 @@ const ROOMS: &[(&str, &[&str])] = &[
     ("config", &["cli", "source", "s3", "sink", "transfer"]),
     ("report", &["config", "source", "s3", "sink", "transfer"]),
     ("check", &["report", "sink", "transfer"]),
+    ("rounds", &["report", "source", "transfer"]),
     (
         "destination",
         &["config", "dry_run", "report", "sink", "source"],

@@ -83,6 +83,7 @@ mod outcome;
 pub mod page_size;
 mod printable;
 pub mod report;
+mod rounds;
 mod row;
 mod s3;
 mod signal;
@@ -132,7 +133,8 @@ const SHUTDOWN: Duration = Duration::from_secs(1);
 pub fn run(mut config: Config, job: Job) -> ExitCode {
     config.transfer.job = job;
     // A file that `--failed` must not replace is found before anything starts.
-    let place = RecordPlace::find(&config.failed, config.failed_name, &config.list);
+    let place = RecordPlace::find(&config.failed, config.failed_name, &config.list)
+        .and_then(|place| place.for_rounds(config.transfer.n_rounds));
     let ended = place.and_then(|place| {
         if config.dry_run {
             dry_run::run(config)
@@ -275,7 +277,7 @@ async fn exit_of_rows(
         })
     );
     if !is_extra_wanted {
-        let end = transfer::download_all(shared, rows, report).await;
+        let end = rounds::download(shared, rows, report).await;
         return exit(end, signal, &shared.meter);
     }
     let mut observer = check::Remembering::new(report);
@@ -348,7 +350,8 @@ fn exit(end: End, signal: &Stopped, meter: &Meter) -> anyhow::Result<ExitCode> {
         End::ListDone => Ok(ExitCode::Success),
         End::Fatal(failure) => Err(failure.into()),
         End::TooManyFailures(n) => Err(anyhow::anyhow!(
-            "{n} keys failed, as many as `--max-failures` allows"
+            "stopped after {n} failed {} (`--max-failures`)",
+            if n == 1 { "key" } else { "keys" }
         )),
         End::ListBroken(error) => Err(error.into()),
         End::RecordFailed(error) => Err(error.into()),
@@ -363,7 +366,8 @@ fn exit(end: End, signal: &Stopped, meter: &Meter) -> anyhow::Result<ExitCode> {
 /// The exit code for an error that ended the run.
 fn exit_code_of(error: &anyhow::Error) -> ExitCode {
     let is_usage = error.downcast_ref().is_some_and(ListError::is_usage)
-        || error.downcast_ref().is_some_and(ArchiveError::is_usage);
+        || error.downcast_ref().is_some_and(ArchiveError::is_usage)
+        || error.downcast_ref().is_some_and(ConnectError::is_usage);
     if error.is::<RefusedPlace>() || is_usage {
         ExitCode::Usage
     } else {

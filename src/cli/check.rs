@@ -71,6 +71,7 @@ impl Cli {
         let options = [
             (self.dry_run, "--dry-run"),
             (self.tar.is_some(), "--tar <FILE>"),
+            (self.transfer.retry_failed.is_some(), "--retry-failed <N>"),
         ];
         let mut given = options.into_iter().filter(|(is_given, _)| *is_given);
         given.next().map(|(_, option)| option)

@@ -57,7 +57,9 @@ async fn checked(
         CheckDepth::Quick => as_listed(&entry, size, modified),
         CheckDepth::Content => {
             let request = Request {
-                budget: Arc::new(Budget::new(shared.options.max_attempts.get())),
+                budget: Arc::new(
+                    Budget::new(shared.options.max_attempts.get()).seen_by(&shared.meter),
+                ),
                 shared,
                 entry,
                 keep: None,

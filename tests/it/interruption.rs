@@ -133,7 +133,7 @@ fn two_runs_on_one_csv_do_not_spoil_each_other() {
     assert!(
         second
             .stderr
-            .contains("another s3pull is writing `s3pull-failed.csv`"),
+            .contains("(`--failed FILE` gives this run a file of its own): another s3pull is writing `s3pull-failed.csv`"),
         "{}",
         second.stderr
     );
@@ -371,10 +371,10 @@ fn a_second_signal_ends_the_process_whatever_the_disk_does() {
         "-e",
         "inject=fsync,fdatasync:delay_enter=5000000",
     ];
-    let Some(run) = crate::disk::with_faults(&server, folder.path(), &faults) else {
+    let Some(run) = server.s3pull_with_faults(&faults) else {
         return;
     };
-    let (running, mut stdin) = run.arg("--sync").start();
+    let (running, mut stdin) = run.within(folder.path()).arg("--sync").start();
     stdin.write_all(b"held\n").unwrap();
     drop(stdin);
     server.wait_for_requests(1);

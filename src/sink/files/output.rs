@@ -8,14 +8,14 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 
 use cap_std::ambient_authority;
-use cap_std::fs::Dir;
+use cap_std::fs::{Dir, OpenOptions};
 
 use super::error::{LocalError, leads_out};
 use super::journal::{DonePart, Identity, ResumableFile};
 use super::lock::reserved_name;
 use super::partial::{JOURNAL_SUFFIX, PARTIAL_SUFFIX, PartialFile, folder_of};
 use super::path::LocalPath;
-use super::path::name::{NameLimit, RESERVED_PREFIX};
+use super::path::name::{NameLimit, Platform, RESERVED_PREFIX};
 use super::publish::{Commits, check_replaceable};
 use super::sys;
 use super::there::FileThere;
@@ -71,11 +71,32 @@ impl OutputFolder {
         })
     }
 
+    /// Tries whether files can be made in the folder: better known before anything is downloaded.
+    ///
+    /// # Errors
+    /// When the file system allows none. What may have passed by the time there is an object to write is no error yet.
+    pub fn try_to_write(&self) -> io::Result<()> {
+        let name = format!("{RESERVED_PREFIX}try-{}", std::process::id());
+        let options = OpenOptions::new().write(true).create_new(true).to_owned();
+        match self.root.open_with(&name, &options) {
+            Ok(file) => {
+                drop(file);
+                // It is this program's own, and empty: no later run minds it.
+                let _ = self.root.remove_file(&name);
+                Ok(())
+            }
+            Err(error) => match error.kind() {
+                ErrorKind::PermissionDenied | ErrorKind::ReadOnlyFilesystem => Err(error),
+                _ => Ok(()),
+            },
+        }
+    }
+
     /// Keeps the file at `path` from being overwritten, should it be in this folder.
     pub fn keep(&mut self, path: &Path) {
         // On a file system that folds case a key may have yet another name for it. A file that is not there yet needs
         // no more than its name: that of its partial file is folded too, and locked throughout the run.
-        if let Ok(metadata) = path.metadata() {
+        if let Ok(metadata) = sys::look_at(path) {
             self.commits.keep(metadata);
         }
         let (Ok(folder), Some(name)) = (folder_of(path).canonicalize(), path.file_name()) else {
@@ -282,6 +303,14 @@ impl OutputFolder {
         ResumableFile::open(partial, journal, identity, on_found)
     }
 
+    /// Prepares for [`sync`](Self::sync) after the last file: where that cannot flush them all, each is flushed before it
+    /// gets its name.
+    pub fn prepare_sync(&self) {
+        if !sys::FLUSHES_ALL {
+            self.commits.flush_files();
+        }
+    }
+
     /// Has the file system write everything to its disk, and waits for it.
     ///
     /// # Errors
@@ -293,6 +322,11 @@ impl OutputFolder {
     /// Bytes that are free; `None` where the file system does not say.
     pub fn free(&self) -> Option<u64> {
         sys::free_bytes(&self.root)
+    }
+
+    #[cfg(all(test, target_os = "linux"))]
+    pub(super) fn commits(&self) -> &Commits {
+        &self.commits
     }
 
     pub(super) fn root(&self) -> &Dir {
@@ -376,7 +410,8 @@ impl OutputFolder {
 
 /// Whether two paths are surely one file. Where names are folded more than that, it shows at the commit.
 fn is_same_name(one: &str, other: &str) -> bool {
-    one == other || cfg!(windows) && one.to_lowercase() == other.to_lowercase()
+    let folds = Platform::current() == Platform::Windows;
+    one == other || folds && one.to_lowercase() == other.to_lowercase()
 }
 
 #[cfg(test)]
