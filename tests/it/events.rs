@@ -100,7 +100,11 @@ fn the_readme_lists_every_member_and_no_other() {
     let section = readme.split("\n## Events\n").nth(1).unwrap();
     let blocks = section.split("```json\n").skip(1);
     let documented: Vec<Value> = blocks
-        .map(|block| serde_json::from_str(block.split("```").next().unwrap()).unwrap())
+        .flat_map(|block| {
+            let block = block.split("```").next().unwrap();
+            serde_json::Deserializer::from_str(block).into_iter()
+        })
+        .map(Result::unwrap)
         .collect();
     // A test beside the event of progress compares that one.
     let [object, _, summary] = &documented[..] else {

@@ -80,14 +80,13 @@ fn server() -> Server {
 
 fn put_inventory(server: &Server) {
     use md5::{Digest, Md5};
-    let rows: String = KEYS
-        .iter()
+    let rows = KEYS
         .map(|key| format!("\"photos\",\"{}\"\n", key.replace(' ', "+")))
-        .collect();
-    let md5: String = Md5::digest(rows.as_bytes())
+        .concat();
+    let md5 = Md5::digest(rows.as_bytes());
+    let md5 = md5
         .iter()
-        .map(|byte| format!("{byte:02x}"))
-        .collect();
+        .fold(String::new(), |hex, byte| hex + &format!("{byte:02x}"));
     let manifest = serde_json::json!({
         "sourceBucket": "photos",
         "destinationBucket": "arn:aws:s3:::inventories",

@@ -121,7 +121,7 @@ fn rows_of_readme() -> Vec<(String, String, String)> {
 fn long_options(text: &str) -> impl Iterator<Item = String> {
     let words = text.split(|c: char| !(c.is_ascii_alphanumeric() || c == '-'));
     words
-        .filter(|word| word.starts_with("--") && word.trim_start_matches('-') != "")
+        .filter(|word| word.starts_with("--") && !word.trim_start_matches('-').is_empty())
         .map(str::to_owned)
 }
 
@@ -199,7 +199,7 @@ fn help_and_readme_list_the_same_variables() {
     let mut of_readme = variables(&readme_section("Options"));
     for (_, options, _) in rows_of_readme() {
         let starred = options.split(", ").filter(|option| option.ends_with('*'));
-        of_readme.extend(starred.flat_map(|option| {
+        of_readme.extend(starred.filter_map(|option| {
             let name = long_options(option).next()?;
             Some(
                 name.replacen("--", "S3PULL_", 1)
