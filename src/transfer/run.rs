@@ -117,13 +117,18 @@ pub async fn download_all(
             }
         }
     }
-    let n_read = n_rows.get();
-    if n_read != n_ended {
-        list_end.set(ListEnd::Broken);
-        end = End::Miscounted { n_read, n_ended };
-    }
-    observer.list_ended(list_end.get());
+    let (end, list_end) = balanced(end, list_end.get(), n_rows.get(), n_ended);
+    observer.list_ended(list_end);
     end
+}
+
+/// How the run and its list ended, unless a row that was read did not end once: then the record is not whole.
+fn balanced(end: End, list_end: ListEnd, n_read: u64, n_ended: u64) -> (End, ListEnd) {
+    if n_read == n_ended {
+        (end, list_end)
+    } else {
+        (End::Miscounted { n_read, n_ended }, ListEnd::Broken)
+    }
 }
 
 /// Whether this failure, the `n_failures`th, ends the run; then the run is on its way to its end. Rows that were not tried
@@ -194,4 +199,26 @@ fn rows_until_abandoned(
         };
         stream::iter(rows.into_iter().map(Ok).chain(error.map(Err)))
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn rows_that_end_otherwise_than_once_each_are_a_broken_record() {
+        let whole = balanced(End::ListDone, ListEnd::Whole, 3, 3);
+        assert!(matches!(whole, (End::ListDone, ListEnd::Whole)));
+        for (n_read, n_ended) in [(3, 2), (2, 3)] {
+            let (end, list_end) = balanced(End::ListDone, ListEnd::Whole, n_read, n_ended);
+            let End::Miscounted {
+                n_read: r,
+                n_ended: e,
+            } = end
+            else {
+                panic!("{end:?}")
+            };
+            assert_eq!((r, e, list_end), (n_read, n_ended, ListEnd::Broken));
+        }
+    }
 }
