@@ -1,6 +1,7 @@
 //! The resolved configuration: the command line, validated, with defaults filled in. All checks across options are here.
 
 mod bucket;
+mod done;
 mod error;
 mod sources;
 mod tar;
@@ -9,13 +10,15 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use bucket::checked_bucket;
+use done::done;
 pub use error::UsageError;
 use sources::{listings, sources};
 use tar::{TarOptions, tar};
 
 use crate::cli::{Cli, ShardChoice};
 use crate::options::{
-    ByteSize, Concurrency, DEFAULT_FAILED, FailedName, IfExists, Job, ProgressMode, Verbosity,
+    ByteSize, Concurrency, DEFAULT_FAILED, DoneOptions, FailedName, IfExists, Job, ProgressMode,
+    Verbosity,
 };
 use crate::s3::{self, ConnectOptions, Trust};
 use crate::sink::files::{PathRules, PathTemplate, TemplateError};
@@ -34,6 +37,7 @@ pub struct Config {
     pub if_exists: IfExists,
     pub failed: PathBuf,
     pub failed_name: FailedName,
+    pub done: Option<DoneOptions>,
     /// Whether rows are only checked, without requests and without writing files.
     pub dry_run: bool,
     /// Whether files are flushed to disk before success is reported.
@@ -77,6 +81,8 @@ impl TryFrom<Cli> for Config {
         };
         let retry_command = cli.retry_command(&failed);
         let tar = tar(&cli)?;
+        let done = done(&cli, &failed)?;
+        let takes_note = done.is_some();
         let sources = sources(
             cli.keys,
             listings(&cli.prefix, bucket.as_deref())?,
@@ -114,6 +120,7 @@ impl TryFrom<Cli> for Config {
             if_exists: cli.if_exists,
             failed,
             failed_name,
+            done,
             dry_run: cli.dry_run,
             sync: cli.sync,
             json: cli.json,
@@ -125,6 +132,7 @@ impl TryFrom<Cli> for Config {
                 part_size: checked_part_size(cli.part_size)?,
                 multipart_threshold: cli.multipart_threshold.0,
                 verify: cli.verify,
+                takes_note,
                 max_attempts: cli.max_attempts,
                 max_outage: cli.max_outage,
                 rps: cli.rps,
@@ -148,14 +156,18 @@ impl TryFrom<Cli> for Config {
             } else {
                 cli.progress
             },
-            verbosity: match (cli.quiet, cli.verbose) {
-                (true, _) => Verbosity::Quiet,
-                (false, 0) => Verbosity::Normal,
-                (false, 1) => Verbosity::Verbose,
-                (false, _) => Verbosity::Requests,
-            },
+            verbosity: verbosity(cli.quiet, cli.verbose),
             retry_command,
         })
+    }
+}
+
+fn verbosity(is_quiet: bool, n_verbose: u8) -> Verbosity {
+    match (is_quiet, n_verbose) {
+        (true, _) => Verbosity::Quiet,
+        (false, 0) => Verbosity::Normal,
+        (false, 1) => Verbosity::Verbose,
+        (false, _) => Verbosity::Requests,
     }
 }
 

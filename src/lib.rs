@@ -21,6 +21,8 @@ pub mod cli;
 pub mod config;
 mod deadline;
 mod destination;
+mod done;
+mod done_file;
 mod dry_run;
 mod etag;
 pub mod exit_code;
@@ -56,6 +58,7 @@ use tokio::sync::{mpsc, oneshot};
 use config::Config;
 use deadline::Deadline;
 use destination::{Close, Destination, FolderToFill};
+use done_file::{DoneFile, Noting, RefusedDone};
 use exit_code::ExitCode;
 use meter::Meter;
 pub use options::Job;
@@ -77,6 +80,9 @@ use transfer::{
 
 /// Threads for file work: enough to keep a disk busy, and few enough not to block one another in one folder.
 const MAX_BLOCKING_THREADS: usize = 16;
+
+/// Files that are looked at at once in a run that makes no request: enough for threads to have the next one at hand.
+const FILES_AT_ONCE: NonZeroUsize = NonZeroUsize::new(256).expect("not zero");
 
 /// How long the first request waits for the lists to be counted.
 const HEAD_START: Duration = Duration::from_millis(50);
@@ -124,11 +130,13 @@ async fn download(config: Config, place: RecordPlace) -> anyhow::Result<ExitCode
         Concurrency::Fixed(n) => n,
     };
     let budget = open_files::plan(wanted, max_open_files);
+    let (mut done_file, done) = DoneFile::open(&config)?;
+    let last_rows = done_file::last_rows(&config)?;
     let destination = Destination::open(&config, &place, budget.max_open_folders)?;
     let client = connect(&config).await?;
     let s3_options = config.s3.clone();
     let meter = Arc::new(Meter::default());
-    let limit = Limit::new(config.concurrency, budget.concurrency);
+    let limit = limit(config.concurrency, budget.concurrency, client.is_some());
     let stop = Arc::new(Stop::default());
     let mut report = Report::start(
         &config,
@@ -138,7 +146,7 @@ async fn download(config: Config, place: RecordPlace) -> anyhow::Result<ExitCode
         Arc::clone(&stop),
     )?;
     destination.warn_by(&report, &config.failed);
-    warn_of_options(&report, &config, budget.concurrency);
+    warn_of_options(&report, &config, budget.concurrency, done_file.as_ref());
     let signal = signal::listen(
         Arc::clone(&stop),
         OnSignal {
@@ -168,6 +176,8 @@ async fn download(config: Config, place: RecordPlace) -> anyhow::Result<ExitCode
         client: client.map_or(Getter::Nobody, Getter::Client),
         sink,
         paths,
+        done,
+        last_rows,
         options: config.transfer,
         limit,
         rates: Rates::new(config.transfer.rps, config.transfer.bwlimit),
@@ -181,10 +191,12 @@ async fn download(config: Config, place: RecordPlace) -> anyhow::Result<ExitCode
     let deadline = config
         .max_duration
         .map(|max| Deadline::start(&shared.stop, max));
-    let mut exit = exit_of_rows(&shared, rows, &signal, &mut report).await;
+    let mut exit = exit_of_rows(&shared, rows, &signal, &mut report, done_file.as_mut()).await;
     if let (Ok(ExitCode::Success | ExitCode::SomeKeysFailed), Some(deadline)) = (&exit, deadline) {
         exit = deadline.check().map_err(Into::into).and(exit);
     }
+    let ended = done_file.map_or(Ok(()), |done| done.finish(config.sync && exit.is_ok()));
+    exit = exit.and_then(|code| ended.map(|()| code));
     let how = Close {
         sync: config.sync && exit.is_ok(),
         is_whole: exit.as_ref().is_ok_and(|exit| exit.is_of_whole_list()),
@@ -210,12 +222,22 @@ async fn download(config: Config, place: RecordPlace) -> anyhow::Result<ExitCode
     }))
 }
 
+/// How many GETs, or files that are looked at without any, may be under way. How many of these are best, the replies to
+/// requests do not tell.
+fn limit(typed: Concurrency, max: NonZeroUsize, makes_requests: bool) -> Limit {
+    match typed {
+        Concurrency::Auto if !makes_requests => Limit::fixed(max.min(FILES_AT_ONCE)),
+        typed => Limit::new(typed, max),
+    }
+}
+
 /// Downloads or checks what the rows name, and returns the result of the run.
 async fn exit_of_rows(
     shared: &Arc<Shared>,
     rows: mpsc::Receiver<Result<Vec<Row>, ListError>>,
     signal: &Stopped,
     report: &mut Report,
+    done: Option<&mut DoneFile>,
 ) -> anyhow::Result<ExitCode> {
     let is_extra_wanted = matches!(
         shared.options.job,
@@ -225,7 +247,8 @@ async fn exit_of_rows(
         })
     );
     if !is_extra_wanted {
-        let end = transfer::download_all(shared, rows, report).await;
+        let mut observer = Noting::new(report, done);
+        let end = transfer::download_all(shared, rows, &mut observer).await;
         return exit(end, signal, &shared.meter);
     }
     let mut observer = check::Remembering::new(report);
@@ -257,7 +280,15 @@ fn with_extra(
 }
 
 /// Warns of options that do not hold, or that are dangerous.
-fn warn_of_options(report: &Report, config: &Config, concurrency: NonZeroUsize) {
+fn warn_of_options(
+    report: &Report,
+    config: &Config,
+    concurrency: NonZeroUsize,
+    done: Option<&DoneFile>,
+) {
+    if let Some(done) = done {
+        done.warn_by(report);
+    }
     if let Concurrency::Fixed(wanted) = config.concurrency
         && concurrency < wanted
     {
@@ -274,14 +305,14 @@ fn warn_of_options(report: &Report, config: &Config, concurrency: NonZeroUsize) 
 
 /// What requests are sent with; `None` for a run that makes none and needs no credentials.
 async fn connect(config: &Config) -> anyhow::Result<Option<s3::Client>> {
-    let is_quick = matches!(
+    let compares_by_list = matches!(
         config.transfer.job,
         Job::Check(Check {
-            depth: CheckDepth::Quick,
+            depth: CheckDepth::Quick | CheckDepth::Offline,
             ..
         })
     );
-    if is_quick && !config.list.needs_requests() {
+    if compares_by_list && !config.list.needs_requests() {
         return Ok(None);
     }
     let client = s3::Client::connect(config.s3.clone()).await?;
@@ -330,7 +361,7 @@ fn exit(end: End, signal: &Stopped, meter: &Meter) -> anyhow::Result<ExitCode> {
 fn exit_code_of(error: &anyhow::Error) -> ExitCode {
     let is_usage = error.downcast_ref().is_some_and(ListError::is_usage)
         || error.downcast_ref().is_some_and(ArchiveError::is_usage);
-    if error.is::<RefusedPlace>() || is_usage {
+    if error.is::<RefusedPlace>() || error.is::<RefusedDone>() || is_usage {
         ExitCode::Usage
     } else {
         ExitCode::Fatal
@@ -396,6 +427,9 @@ fn hint(error: &anyhow::Error) -> Option<String> {
     }
     if let Some(refused) = error.downcast_ref::<RefusedPlace>() {
         return Some(refused.hint());
+    }
+    if error.is::<RefusedDone>() {
+        return Some(RefusedDone::HINT.to_owned());
     }
     error.downcast_ref::<ConnectError>()?.hint()
 }

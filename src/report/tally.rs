@@ -123,6 +123,7 @@ mod tests {
             bucket: None,
             path: None,
             outcome: Outcome::Failed(failure.clone()),
+            content: None,
         };
         tally.add(&finished, failure);
     }

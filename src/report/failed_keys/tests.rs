@@ -28,6 +28,7 @@ fn with_row(folder: &Path) -> FailedKeys {
         bucket: None,
         path: None,
         outcome: Outcome::Failed(failure.clone()),
+        content: None,
     };
     csv.record(&finished, &failure).unwrap();
     csv
