@@ -214,18 +214,17 @@ fn half_a_row_of_a_killed_run_is_cut_off_and_its_key_fetched_again() {
     running.kill();
     gate.open();
     let folder = tempfile::tempdir().unwrap();
-    let mut bytes = std::fs::read(&path).unwrap();
-    bytes.extend_from_slice(b"\"x,\"\"y\"\"\nz");
-    std::fs::write(folder.path().join("done.csv"), bytes).unwrap();
+    let whole = std::fs::read(&path).unwrap();
+    let half = [&whole[..], b"\"x,\"\"y\"\"\nz"].concat();
+    std::fs::write(folder.path().join("done.csv"), half).unwrap();
     drop(running);
-    let run = server.s3pull().within(folder.path()).args(args);
-    let run = run.stdin(format!("a\0held\0{ODD}\0")).run().expect(0);
-    assert!(
-        run.stderr
-            .contains("the last row of `done.csv` was not whole"),
-        "{}",
-        run.stderr
-    );
+    let run = || server.s3pull().within(folder.path()).args(args);
+    let nothing = run().stdin("a\0").run().expect(0);
+    let said = "the last row of `done.csv` was not whole";
+    assert!(nothing.stderr.contains(said), "{}", nothing.stderr);
+    assert!(nothing.read("done.csv") == whole);
+    let run = run().stdin(format!("a\0held\0{ODD}\0"));
+    let run = run.run().expect(0);
     assert!(
         run.stderr.contains("2 downloaded, 1 skipped"),
         "{}",
