@@ -52,6 +52,9 @@ impl Destination {
         place.files().iter().for_each(|path| output.keep(path));
         config.list.files().for_each(|path| output.keep(path));
         config.done.iter().for_each(|done| output.keep(&done.path));
+        if config.sync {
+            output.prepare_sync();
+        }
         Ok(Self::Folder(output))
     }
 
@@ -179,7 +182,7 @@ pub async fn close(sink: &Sink, how: Close<'_>) -> anyhow::Result<Vec<String>> {
     };
     tokio::select! {
         closed = closing => closed,
-        // Nobody waits for it any more.
+        // The caller no longer waits for it.
         () = out_of_patience => Ok(Vec::new()),
     }
 }

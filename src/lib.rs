@@ -10,6 +10,52 @@
 //! [`cli`] parses the command line and [`config`] resolves it. `source` reads rows, `s3` sends GETs and `sink` writes
 //! files; they do not depend on one another. `transfer` downloads with them, and reports every row to [`report`] through
 //! its `Observer`.
+//!
+//! # How an object becomes a file
+//!
+//! One GET fetches it. Its body is hashed while it streams into `.s3pull-NAME.part` in the folder of the file, which is
+//! given the object's time and renamed once length and checksum are right. Only a reply that is certainly the whole
+//! object is accepted as such: status 200, or 206 with a `Content-Range` that covers everything. If a body breaks off, it
+//! is resumed at the first missing byte.
+//!
+//! A large object starts the same way, with one plain GET, which returns its size, ETag and checksum and keeps streaming
+//! from the front. Permits that no other object needs go to helpers, which fetch parts from the back until both meet;
+//! without such permits the object simply streams. Each part is requested with `If-Match`, so an object that is replaced
+//! meanwhile is never stitched together from two versions: it starts over. If a server gives no parts (it ignores
+//! `Range`, refuses `If-Match`, or has another ETag per part), the first GET keeps streaming until the whole object is
+//! there, and nothing is fetched twice. The parts' CRCs are combined and compared with the whole object's checksum.
+//! Finished parts are recorded in `.s3pull-NAME.journal`; after a stop or a crash, the next run checks them on disk and
+//! fetches only the rest. A partial file with another owner, other permissions or more than one hard link is replaced by
+//! a new one instead.
+//!
+//! Checksums are CRC-64/NVME, CRC-32C, CRC-32, SHA-256 or SHA-1, whichever S3 returns for the whole object. If it returns
+//! none (the composite checksum of a multipart upload cannot be compared), only the length is verified, and the summary
+//! says so. A large object that has only a SHA or an MD5 is read once more from disk to verify it.
+//!
+//! # Slow requests
+//!
+//! One slow connection does not hold up the run. While permits are spare, the rest of a part that arrives at less than a
+//! quarter of the other parts' pace is requested again, with `If-Match`, and whichever request is answered first brings
+//! it. At the end of the list, so is an object whose first byte takes longer than a second and than four times the
+//! median. At most one request in fifty is sent again like this (but at least one); the summary counts them.
+//!
+//! # Whom trouble is charged to
+//!
+//! Requests of one object that fail together, such as all its parts when a server is restarted, count as one attempt;
+//! while the object waits, none of its requests starts. While nothing at all is answered, or only with 5xx, no object is
+//! charged: one request at a time is tried, at growing intervals, until `--max-outage`. A wrong region, expired
+//! credentials and a wrong clock are corrected during the run, and do not count as attempts.
+//!
+//! # How many at once
+//!
+//! A run starts with 32 GETs in flight and doubles them while that brings more; then it searches for the smallest number
+//! that holds the best goodput. A server that throttles comes first. `transfer::limit` has the rules.
+//!
+//! # Room on the disk
+//!
+//! If the lists give sizes and are files, they are counted in the background, and a warning says if the disk is too small
+//! for what has to be added to it; for all but very long lists it appears before the first request. Large objects reserve
+//! their space before they are downloaded; one that finds none waits for others that replace files.
 
 #![cfg_attr(
     test,
@@ -52,8 +98,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context as _;
-use tokio::runtime::Builder;
-use tokio::sync::{mpsc, oneshot};
+use tokio::runtime::{Builder, Handle};
+use tokio::sync::{OnceCell, mpsc, oneshot};
 
 use config::Config;
 use deadline::Deadline;
@@ -74,9 +120,7 @@ use sink::files::OnWarning;
 use sink::tar::ArchiveError;
 use source::{ListError, ListOptions};
 use stop::{Phase, Stop};
-use transfer::{
-    End, Getter, Limit, Listings, OnRequest, Rates, Shared, Stragglers, TransferOptions,
-};
+use transfer::{End, Getter, Limit, Rates, Shared, SourceRequests, Stragglers};
 
 /// Threads for file work: enough to keep a disk busy, and few enough not to block one another in one folder.
 const MAX_BLOCKING_THREADS: usize = 16;
@@ -165,13 +209,19 @@ async fn download(config: Config, place: RecordPlace) -> anyhow::Result<ExitCode
         // A list that is counted by then is told not to fit before the first request; none is waited for any longer.
         let _ = tokio::time::timeout(HEAD_START, counted).await;
     }
-    let lister = client
-        .as_ref()
-        .map(|client| listings(client, &limit, &config.transfer, report.on_request()).lister());
-    let lists = source::listed_by(lists, lister.as_ref());
     let notes = report.list_notes();
-    let fetcher = transfer::fetcher(s3_options, config.transfer.max_attempts.get());
-    let rows = source::read(lists, options, Some(fetcher), move |note| notes.note(&note));
+    let requests = SourceRequests {
+        client: OnceCell::new_with(client.clone()),
+        options: s3_options,
+        limit: limit.clone(),
+        max_attempts: config.transfer.max_attempts,
+        max_outage: config.transfer.max_outage,
+        on_request: report.on_request(),
+    };
+    let requests = requests.on(&Handle::current());
+    let rows = source::read(lists, options, Some(requests), move |note| {
+        notes.note(&note);
+    });
     let shared = Arc::new(Shared {
         client: client.map_or(Getter::Nobody, Getter::Client),
         sink,
@@ -319,22 +369,6 @@ async fn connect(config: &Config) -> anyhow::Result<Option<s3::Client>> {
     Ok(Some(client))
 }
 
-/// What is needed to list.
-fn listings(
-    client: &s3::Client,
-    limit: &Limit,
-    options: &TransferOptions,
-    on_request: Option<OnRequest>,
-) -> Listings {
-    Listings {
-        client: client.clone(),
-        limit: limit.clone(),
-        max_attempts: options.max_attempts,
-        max_outage: options.max_outage,
-        on_request,
-    }
-}
-
 /// Maps the end of the downloads to the result of the run.
 fn exit(end: End, signal: &Stopped, meter: &Meter) -> anyhow::Result<ExitCode> {
     match end {
@@ -395,14 +429,15 @@ fn count_in_background(
 
 /// What to do about an error, if that is known.
 fn hint(error: &anyhow::Error) -> Option<String> {
-    let of_list = error.downcast_ref::<ListError>();
-    let of_list = of_list.and_then(ListError::failure);
-    if of_list.is_some_and(|failure| failure.code.as_str() == "AccessDenied") {
+    let list_error = error.downcast_ref::<ListError>();
+    let of_list = list_error.and_then(ListError::failure);
+    let is_of_listing = list_error.is_some_and(ListError::is_of_listing);
+    if is_of_listing && of_list.is_some_and(|failure| failure.code.as_str() == "AccessDenied") {
         return Some("listing needs the permission `s3:ListBucket`; with a key list, `s3:GetObject` is enough".to_owned());
     }
     if let Some(failure) = of_list.or_else(|| error.downcast_ref::<Failure>()) {
         let hint = match failure.code.as_str() {
-            "NoSuchBucket" => Some(
+            "NoSuchBucket" if list_error.is_none() || is_of_listing => Some(
                 "check `--bucket`, and the account and server that `--profile` and `--endpoint-url` name",
             ),
             "ExpiredToken" | "ExpiredTokenException" | "TokenRefreshRequired" => {

@@ -21,7 +21,7 @@ pub struct Meter {
     n_asked_again: AtomicU64,
 }
 
-/// Of so many requests one may be sent once more because it is slow.
+/// One request in so many may be sent once more because it is slow.
 const REQUESTS_PER_REPEAT: u64 = 50;
 
 /// What an object waits for.

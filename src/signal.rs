@@ -13,6 +13,8 @@ use std::time::{Duration, Instant};
 
 #[cfg(unix)]
 use tokio::signal::unix::{Signal, SignalKind, signal};
+#[cfg(windows)]
+use tokio::signal::windows::{self, CtrlBreak, CtrlC, CtrlClose, CtrlShutdown};
 
 use crate::exit_code::ExitCode;
 use crate::stop::{Phase, Stop};
@@ -116,7 +118,7 @@ impl Signals {
 
     /// The exit code that the next signal asks for.
     async fn next(&mut self) -> ExitCode {
-        // Of several that arrived together, a SIGHUP is the last: systemd may send it right after SIGTERM.
+        // If several arrived together, SIGHUP comes last: systemd may send it right after SIGTERM.
         tokio::select! {
             biased;
             () = received(&mut self.terminate) => ExitCode::Terminated,
@@ -151,18 +153,35 @@ fn ignored_of(status: &str) -> u64 {
         .unwrap_or(0)
 }
 
+/// What Windows has in place of them: Ctrl-C, Ctrl-Break (which a CI runner sends to a job that it cancels), the end of
+/// the console's window, and that of the system.
 #[cfg(windows)]
-struct Signals(tokio::signal::windows::CtrlC);
+struct Signals {
+    interrupt: CtrlC,
+    cancel: CtrlBreak,
+    close: CtrlClose,
+    shut_down: CtrlShutdown,
+}
 
 #[cfg(windows)]
 impl Signals {
     fn new() -> std::io::Result<Self> {
-        tokio::signal::windows::ctrl_c().map(Self)
+        Ok(Self {
+            interrupt: windows::ctrl_c()?,
+            cancel: windows::ctrl_break()?,
+            close: windows::ctrl_close()?,
+            shut_down: windows::ctrl_shutdown()?,
+        })
     }
 
     async fn next(&mut self) -> ExitCode {
-        self.0.recv().await;
-        ExitCode::Interrupted
+        tokio::select! {
+            biased;
+            _ = self.shut_down.recv() => ExitCode::Terminated,
+            _ = self.cancel.recv() => ExitCode::Terminated,
+            _ = self.interrupt.recv() => ExitCode::Interrupted,
+            _ = self.close.recv() => ExitCode::HungUp,
+        }
     }
 }
 

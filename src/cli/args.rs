@@ -47,7 +47,7 @@ pub struct Cli {
 
     /// Key list; `-` is stdin
     ///
-    /// `s3://bucket/key` is read from S3. It may be compressed with gzip or zstd. The option may be given more than once. Without a list or a KEY, stdin is
+    /// `s3://bucket/key` is read from S3, and of the folder of an inventory, `s3://bucket/folder/`, the newest one. It may be compressed with gzip or zstd. The option may be given more than once. Without a list or a KEY, stdin is
     /// read if it is not a terminal.
     #[arg(short, long, value_name = "FILE", help_heading = LIST)]
     pub keys: Vec<PathBuf>,

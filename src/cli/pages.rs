@@ -1,8 +1,9 @@
 //! Shell completions and the man page, both generated from the definition of the options.
 
+use std::collections::BTreeSet;
 use std::io::{self, Write};
 
-use clap::builder::PossibleValue;
+use clap::builder::{PossibleValue, StyledStr};
 use clap::{Arg, Command, Subcommand};
 use clap_complete::Shell;
 use clap_mangen::Man;
@@ -32,7 +33,7 @@ impl Page {
             // With commands in the definition, fish would not complete values of options, nor anything after a key. So
             // the commands are added by hand.
             Self::Completions { shell: Shell::Fish } => {
-                let commands = Self::augment_subcommands(Command::new("s3pull"));
+                let commands = super::with_commands(Command::new("s3pull"));
                 clap_complete::generate(Shell::Fish, &mut { options }, name, &mut bytes);
                 write_fish_commands(&commands, &mut bytes)?;
             }
@@ -46,16 +47,26 @@ impl Page {
     }
 }
 
-/// Commands are completed as the first argument only, which is where they are commands.
+/// Commands are completed as the first argument only, which is where they are commands, and their own options and values
+/// after it.
 fn write_fish_commands(commands: &Command, to: &mut Vec<u8>) -> io::Result<()> {
+    let quoted = |text: Option<&StyledStr>| {
+        let text = text.map(ToString::to_string).unwrap_or_default();
+        format!("'{}'", text.replace('\'', "\\'"))
+    };
     for command in commands.get_subcommands() {
-        let name = command.get_name();
-        let about = command.get_about().map(ToString::to_string);
-        let about = about.unwrap_or_default().replace('\'', "\\'");
+        let (name, about) = (command.get_name(), quoted(command.get_about()));
         writeln!(
             to,
-            "complete -c s3pull -n __fish_is_first_arg -f -a {name} -d '{about}'"
+            "complete -c s3pull -n __fish_is_first_arg -f -a {name} -d {about}"
         )?;
+        for (option, help) in flags(command) {
+            let help = quoted(help);
+            writeln!(
+                to,
+                "complete -c s3pull -n \"__fish_seen_subcommand_from {name}\" -l {option} -d {help}"
+            )?;
+        }
         for arg in command.get_positionals() {
             let values = arg.get_possible_values();
             let names: Vec<_> = values.iter().map(PossibleValue::get_name).collect();
@@ -67,6 +78,14 @@ fn write_fish_commands(commands: &Command, to: &mut Vec<u8>) -> io::Result<()> {
         }
     }
     Ok(())
+}
+
+/// The options of a command that take no value, each with its help.
+fn flags(command: &Command) -> impl Iterator<Item = (&str, Option<&StyledStr>)> {
+    command
+        .get_arguments()
+        .filter(|arg| !arg.get_action().takes_values())
+        .filter_map(|arg| Some((arg.get_long()?, arg.get_help())))
 }
 
 /// Variables that stand for no option of ours, and what they say.
@@ -159,6 +178,9 @@ fn write_man_page(mut command: Command, to: &mut Vec<u8>) -> io::Result<()> {
     let appendix = command.get_after_long_help().map(ToString::to_string);
     let subcommands: Vec<_> = command.get_subcommands().cloned().collect();
     let (formats, variables) = (formats(&command), variables(&command));
+    let options: BTreeSet<_> = flags(&command)
+        .map(|(option, _)| option.to_owned())
+        .collect();
     let version = command.get_version().unwrap_or_default().to_owned();
     // The field must not be empty, and only some builds know their date.
     let man = Man::new(command.override_usage(usage))
@@ -172,9 +194,13 @@ fn write_man_page(mut command: Command, to: &mut Vec<u8>) -> io::Result<()> {
 
     // The library's own section refers to one man page per command, which do not exist.
     let mut roff = Roff::default();
-    let commands = subcommands.iter().map(|subcommand| {
-        let about = subcommand.get_about().map(ToString::to_string);
-        (usage_of(subcommand), about.unwrap_or_default())
+    let text = |help: Option<&StyledStr>| help.map(ToString::to_string).unwrap_or_default();
+    let commands = subcommands.iter().flat_map(|subcommand| {
+        let name = subcommand.get_name();
+        let own = flags(subcommand).filter(|(option, _)| !options.contains(*option));
+        let own = own.map(move |(option, help)| (format!("s3pull {name} --{option}"), text(help)));
+        let about = text(subcommand.get_about());
+        std::iter::once((usage_of(subcommand), about)).chain(own)
     });
     terms(&mut roff, "COMMANDS", commands);
     terms(&mut roff, "KEY LIST FORMATS", formats);

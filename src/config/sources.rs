@@ -52,15 +52,8 @@ pub fn sources(
 ) -> Result<Vec<ListSource>, UsageError> {
     let mut sources: Vec<_> = lists
         .into_iter()
-        .map(|path| match path.as_os_str().to_str() {
-            Some("-") => ListSource::Stdin,
-            Some(text) => match RemoteList::parse(text) {
-                Some(list) => ListSource::Remote(list),
-                None => ListSource::File(path),
-            },
-            None => ListSource::File(path),
-        })
-        .collect();
+        .map(list)
+        .collect::<Result<_, UsageError>>()?;
     if sources
         .iter()
         .filter(|source| **source == ListSource::Stdin)
@@ -99,6 +92,24 @@ pub fn sources(
         sources.push(ListSource::Stdin);
     }
     Ok(sources)
+}
+
+/// The list that `--keys` names.
+fn list(path: PathBuf) -> Result<ListSource, UsageError> {
+    let Some(text) = path.as_os_str().to_str() else {
+        return Ok(ListSource::File(path));
+    };
+    if text == "-" {
+        return Ok(ListSource::Stdin);
+    }
+    match RemoteList::parse(text) {
+        Some(list) => Ok(ListSource::Remote(list)),
+        None if text.starts_with("s3://") => Err(UsageError(format!(
+            "`--keys {}` is neither `s3://bucket/key` nor the folder of an inventory, `s3://bucket/folder/`",
+            text.escape_debug()
+        ))),
+        None => Ok(ListSource::File(path)),
+    }
 }
 
 /// The error for `key`, one of the `keys`, which names no bucket.

@@ -7,6 +7,7 @@ use std::num::NonZeroUsize;
 use std::sync::Arc;
 
 use anyhow::Context as _;
+use tokio::sync::OnceCell;
 
 use crate::config::Config;
 use crate::done::DoneSet;
@@ -18,8 +19,8 @@ use crate::row::{Entry, Row};
 use crate::s3;
 use crate::sink::files::{FileThere, LocalPath, PathRules, Preview};
 use crate::sink::planned::{Planned, Seen};
-use crate::source::{self, Lister};
-use crate::transfer::{Limit, Listings, fetcher};
+use crate::source;
+use crate::transfer::{Limit, SourceRequests};
 use report::{DryRunEnd, DryRunReport};
 use space::growth;
 pub use space::shortage;
@@ -49,18 +50,9 @@ pub fn run(config: Config) -> anyhow::Result<ExitCode> {
     let notes = report.list_notes();
     let on_note = move |note| notes.note(&note);
     // Ends what is listed and fetched when it is dropped, at the end.
-    let mut runtime = None;
-    let (lists, fetcher) = if config.list.needs_requests() {
-        let runtime =
-            runtime.insert(tokio::runtime::Runtime::new().context("cannot start threads")?);
-        let lister = runtime.block_on(lister(&config))?;
-        let _entered = runtime.enter();
-        let fetcher = fetcher(config.s3.clone(), config.transfer.max_attempts.get());
-        (source::listed_by(lists, Some(&lister)), Some(fetcher))
-    } else {
-        (lists, None)
-    };
-    let mut batches = source::read(lists, Arc::new(config.list), fetcher, on_note);
+    let runtime = tokio::runtime::Runtime::new().context("cannot start threads")?;
+    let requests = runtime.block_on(requests(&config))?.on(runtime.handle());
+    let mut batches = source::read(lists, Arc::new(config.list), Some(requests), on_note);
     let mut broken = None;
     while let Some(batch) = batches.blocking_recv() {
         match batch {
@@ -85,15 +77,20 @@ pub fn run(config: Config) -> anyhow::Result<ExitCode> {
 }
 
 /// A dry run makes no requests but these, without which it would not know the rows.
-async fn lister(config: &Config) -> anyhow::Result<Lister> {
-    let listings = Listings {
-        client: s3::Client::connect(config.s3.clone()).await?,
+async fn requests(config: &Config) -> anyhow::Result<SourceRequests> {
+    let client = if config.list.needs_requests() {
+        Some(s3::Client::connect(config.s3.clone()).await?)
+    } else {
+        None
+    };
+    Ok(SourceRequests {
+        client: OnceCell::new_with(client),
+        options: config.s3.clone(),
         limit: Limit::fixed(NonZeroUsize::MIN),
         max_attempts: config.transfer.max_attempts,
         max_outage: config.transfer.max_outage,
         on_request: None,
-    };
-    Ok(listings.lister())
+    })
 }
 
 struct Check {

@@ -27,7 +27,7 @@ pub struct Measured {
     pub first_byte: Waited,
     pub body: Waited,
     pub disk: Waited,
-    /// Of this process, where it can be known.
+    /// The CPU time of this process, where it can be known.
     pub cpu: Option<Duration>,
     pub n_cores: u64,
     /// GETs that could be in flight, on average, and whether their number was found during the run.

@@ -76,7 +76,7 @@ pub fn lines(ending: &Ending<'_>) -> Vec<String> {
     lines
 }
 
-/// Of what no retry alone can mend.
+/// Errors that a retry alone cannot mend.
 fn permanent(ending: &Ending<'_>) -> Option<String> {
     let which = match ending.n_permanent {
         0 => return None,

@@ -43,6 +43,15 @@ impl ListNotes {
                     self.progress.println(&line);
                 }
             }
+            ListNote::Newest { folder, manifest } => {
+                if self.verbosity > Verbosity::Quiet {
+                    self.progress.println(&format!(
+                        "s3pull: the newest inventory below `{}` is `{}`",
+                        printable(&folder.to_string()),
+                        printable(&manifest.to_string())
+                    ));
+                }
+            }
             ListNote::FilteredOut(n) => {
                 self.n_filtered.fetch_add(*n, Relaxed);
             }

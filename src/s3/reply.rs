@@ -37,7 +37,7 @@ impl Framing {
 }
 
 impl Framing {
-    /// Of a body that is not sent: that of a HEAD.
+    /// The length of a body that is not sent: that of a HEAD.
     pub(super) fn of_absent(head: &Parts) -> Self {
         let length = head.headers.get(http::header::CONTENT_LENGTH);
         let length = length.and_then(text).and_then(number);

@@ -97,7 +97,7 @@ impl Sink {
     ) -> Result<(D, u64), Failure> {
         match self {
             Self::Files(files) => files.read(path, digest, update, goes_on).await,
-            // Of nothing.
+            // An archive has no file to read back.
             Self::Tar(_) => Ok((digest, 0)),
         }
     }

@@ -203,7 +203,7 @@ mod tests {
     async fn small_work_waits_for_large_objects_only() {
         let disk = Disk::new(10);
         disk.take(10).await.unwrap();
-        // Nobody holds room, so that the whole run ends.
+        // No object holds room that it could give back, so the whole run ends.
         let failure = disk
             .room
             .when_others_end(|| disk.take(1))

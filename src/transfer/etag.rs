@@ -98,7 +98,7 @@ struct Guess {
     part_size: u64,
     part: Md5,
     n_in_part: u64,
-    /// Of the MD5s of the parts before.
+    /// The MD5 of the MD5s of the parts before.
     parts: Md5,
 }
 

@@ -106,7 +106,7 @@ async fn ended(
                 if failure.code == ErrorCode::ObjectChanged {
                     request.doubt();
                 }
-                // The same wrong bytes twice are no fault of the way: they are what the server has.
+                // The same wrong bytes twice are not the network's fault: they are what the server has.
                 let found =
                     (failure.code == ErrorCode::ChecksumMismatch).then(|| failure.message.clone());
                 let is_final = found.is_some() && found == mismatch;

@@ -85,7 +85,7 @@ impl PathClaims {
                 }
                 Outcome::Failed(failure) => Outcome::Failed(failure.clone()),
             };
-            // Nobody listens once the run is over.
+            // The receiver is gone once the run is over.
             let _ = follower.send(outcome);
         }
         while let Some((entry, turn)) = leader.waiting.pop_front() {

@@ -208,7 +208,7 @@ mod tests {
         Failure::new(crate::outcome::ErrorCode::Timeout, class, "")
     }
 
-    /// Of a request that begins now, whatever the backoff.
+    /// The round of a request that begins now, whatever the backoff.
     fn round(budget: &Budget) -> Round {
         budget.state().not_before = None;
         budget.begin().unwrap()

@@ -43,6 +43,7 @@ pub async fn download_all(
         }));
     let _following = shared.limit.follow(
         &shared.meter,
+        shared.rates.waits(),
         shared.client.connecting(),
         shared.on_step.clone(),
     );

@@ -3,87 +3,10 @@
 
 #![cfg(target_os = "linux")]
 
-use std::path::Path;
-use std::process::Command;
-
-use crate::harness::{BUCKET, Fault, Run, S3pull, Server, pattern, skipped};
-
-/// A small file system of its own at a folder, gone when dropped; `None` where mounting is not allowed.
-pub struct Mount<'a>(&'a Path);
-
-fn succeeds(command: &mut Command) -> bool {
-    command.output().is_ok_and(|output| output.status.success())
-}
-
-impl<'a> Mount<'a> {
-    fn tmpfs(folder: &'a Path, options: &str) -> Option<Self> {
-        std::fs::create_dir_all(folder).unwrap();
-        let mut mount = Command::new("mount");
-        mount.args(["-t", "tmpfs", "-o", options, "s3pull-test"]);
-        if succeeds(mount.arg(folder)) {
-            return Some(Self(folder));
-        }
-        skipped("mounting a file system is not allowed here")
-    }
-
-    /// An ext4 image, with a folder `out` that folds case.
-    pub fn folding_case(folder: &'a Path) -> Option<Self> {
-        let image = folder.with_extension("image");
-        std::fs::create_dir_all(folder).unwrap();
-        std::fs::File::create(&image)
-            .unwrap()
-            .set_len(32 << 20)
-            .unwrap();
-        let mut format = Command::new("mkfs.ext4");
-        let mut mount = Command::new("mount");
-        if !succeeds(format.args(["-q", "-O", "casefold"]).arg(&image))
-            || !succeeds(mount.args(["-o", "loop"]).arg(&image).arg(folder))
-        {
-            return skipped("no file system that folds case can be mounted here");
-        }
-        let (mounted, out) = (Self(folder), folder.join("out"));
-        std::fs::create_dir(&out).unwrap();
-        if !succeeds(Command::new("chattr").arg("+F").arg(&out)) {
-            return skipped("folders cannot be told to fold case here");
-        }
-        Some(mounted)
-    }
-
-    fn remount(&self, options: &str) {
-        let options = format!("remount,{options}");
-        assert!(
-            Command::new("mount")
-                .args(["-o", &options])
-                .arg(self.0)
-                .status()
-                .unwrap()
-                .success()
-        );
-    }
-}
-
-impl Drop for Mount<'_> {
-    fn drop(&mut self) {
-        let _ = Command::new("umount").arg(self.0).status();
-    }
-}
-
-/// The binary under strace, which makes system calls fail as its options `faults` say; `None` where that is not possible.
-pub fn with_faults(server: &Server, folder: &Path, faults: &[&str]) -> Option<S3pull> {
-    let mut strace = Command::new("strace");
-    if !succeeds(strace.args(["-f", "-o", "/dev/null", "true"])) {
-        return skipped("no process can be traced here");
-    }
-    let run = S3pull::of("strace")
-        .args(["-f", "-qq", "-o", "/dev/null"])
-        .args(faults.iter().copied())
-        .args(["--", env!("CARGO_BIN_EXE_s3pull"), "--bucket", BUCKET])
-        .env("AWS_ENDPOINT_URL_S3", &server.url());
-    Some(run.within(folder))
-}
+use crate::harness::{Fault, Mount, Run, Server, SmallDisk, pattern};
 
 /// The run's warnings.
-pub fn warnings(run: &Run) -> Vec<&str> {
+fn warnings(run: &Run) -> Vec<&str> {
     let lines = run.stderr.lines();
     lines.filter(|line| line.contains("warning:")).collect()
 }
@@ -109,9 +32,8 @@ fn optional_steps_that_the_file_system_refuses_are_a_warning_each_and_every_file
         ),
     ] {
         for error in errors {
-            let folder = tempfile::tempdir().unwrap();
             let injection = format!("inject={calls}:{error}");
-            let Some(run) = with_faults(&server, folder.path(), &["-e", &injection]) else {
+            let Some(run) = server.s3pull_with_faults(&["-e", &injection]) else {
                 return;
             };
             let run = run
@@ -151,14 +73,13 @@ fn optional_steps_that_the_file_system_refuses_are_a_warning_each_and_every_file
 fn quiet_runs_keep_quiet_about_optional_steps() {
     let server = Server::start();
     server.put_patterns(["a"], 1_000);
-    let folder = tempfile::tempdir().unwrap();
     let faults = [
         "-e",
         "inject=flock:error=ENOLCK",
         "-e",
         "inject=utimensat:error=EPERM",
     ];
-    let Some(run) = with_faults(&server, folder.path(), &faults) else {
+    let Some(run) = server.s3pull_with_faults(&faults) else {
         return;
     };
     let run = run.arg("-q").keys(["a"]).run().expect(0);
@@ -171,9 +92,7 @@ fn a_disk_that_cannot_be_flushed_is_no_success_with_sync() {
     let server = Server::start();
     server.put_patterns(["a"], 1_000);
     for (options, code) in [(["--sync"].as_slice(), 3), (&[], 0)] {
-        let folder = tempfile::tempdir().unwrap();
-        let faults = ["-e", "inject=syncfs:error=EIO"];
-        let Some(run) = with_faults(&server, folder.path(), &faults) else {
+        let Some(run) = server.s3pull_with_faults(&["-e", "inject=syncfs:error=EIO"]) else {
             return;
         };
         let run = run.args(options.iter().copied()).keys(["a"]);
@@ -188,9 +107,8 @@ fn a_rename_that_fails_keeps_a_large_file_for_the_next_run() {
     let server = Server::start();
     let size = 5 * 1024 * 1024 + 5;
     server.put_patterns(["k"], size);
-    let folder = tempfile::tempdir().unwrap();
     let faults = ["-e", "inject=rename,renameat,renameat2:error=EIO"];
-    let Some(run) = with_faults(&server, folder.path(), &faults) else {
+    let Some(run) = server.s3pull_with_faults(&faults) else {
         return;
     };
     let in_parts = ["--part-size", "1MiB", "--multipart-threshold", "2MiB"];
@@ -201,7 +119,7 @@ fn a_rename_that_fails_keeps_a_large_file_for_the_next_run() {
         run.stderr
     );
     let n_before = server.n_requests("k");
-    let next = server.s3pull().within(folder.path()).args(in_parts);
+    let next = server.s3pull().again(&run).args(in_parts);
     let next = next.keys(["k"]).run().expect(0);
     assert!(next.read("k") == pattern("k", size));
     // The one that finds out that it is still the same object.
@@ -215,15 +133,12 @@ fn an_object_without_room_fails_alone_though_it_comes_as_one_stream() {
     server.put_patterns(["a", "b", "c"], 1_000);
     // Of such an object no parts can be asked for, and no room is set aside.
     server.script("big", [Fault::Header("etag", "W/\"1\"")]);
-    let folder = tempfile::tempdir().unwrap();
-    let out = folder.path().join("out");
-    let Some(_mount) = Mount::tmpfs(&out, "size=8m") else {
+    let Some(disk) = SmallDisk::of("8m") else {
         return;
     };
-    let run = server
-        .s3pull()
-        .within(folder.path())
-        .args(["-o", "out", "-j", "1"])
+    let run = disk
+        .s3pull(&server)
+        .args(["-j", "1"])
         .keys(["a", "big", "b", "c"])
         .run()
         .expect(1);
@@ -237,14 +152,13 @@ fn an_object_without_room_fails_alone_though_it_comes_as_one_stream() {
 fn a_quota_is_called_one_and_fails_its_row() {
     let server = Server::start();
     server.put_patterns(["a"], 1_000);
-    let folder = tempfile::tempdir().unwrap();
     let faults = [
         "-e",
         "trace=pwritev,pwritev2,pwrite64",
         "-e",
         "inject=pwritev,pwritev2,pwrite64:error=EDQUOT",
     ];
-    let Some(run) = with_faults(&server, folder.path(), &faults) else {
+    let Some(run) = server.s3pull_with_faults(&faults) else {
         return;
     };
     let run = run.keys(["a"]).run().expect(1);
@@ -261,17 +175,11 @@ fn a_full_disk_ends_the_run() {
     let server = Server::start();
     let keys: Vec<_> = (0..40).map(|n| n.to_string()).collect();
     server.put_patterns(keys.iter().map(String::as_str), 1_000_000);
-    let folder = tempfile::tempdir().unwrap();
-    let out = folder.path().join("out");
-    let Some(_mount) = Mount::tmpfs(&out, "size=8m") else {
+    let Some(disk) = SmallDisk::of("8m") else {
         return;
     };
-    let run = server
-        .s3pull()
-        .within(folder.path())
-        .keys(keys.iter().map(String::as_str))
-        .args(["-o", "out", "-j", "2"]);
-    let run = run.run().expect(3);
+    let run = disk.s3pull(&server).args(["-j", "2"]);
+    let run = run.keys(keys.iter().map(String::as_str)).run().expect(3);
     assert!(
         run.stderr
             .contains("s3pull: error: DiskFull: the disk is full: cannot write"),
@@ -294,18 +202,15 @@ fn a_large_object_that_does_not_fit_is_known_before_it_is_fetched_and_fails_alon
     let server = Server::start();
     server.put_patterns(["large"], 40_000_000);
     server.put_patterns(["small", "another"], 1_000);
-    let folder = tempfile::tempdir().unwrap();
-    let out = folder.path().join("out");
-    let Some(_mount) = Mount::tmpfs(&out, "size=8m") else {
+    let Some(disk) = SmallDisk::of("8m") else {
         return;
     };
     // If it were fetched first, this would never end.
     server.script("large", [Fault::Stall(1_000_000)]);
-    let run = server
-        .s3pull()
-        .within(folder.path())
+    let run = disk
+        .s3pull(&server)
         .keys(["large", "small", "another"])
-        .args(["-o", "out", "-j", "1"])
+        .args(["-j", "1"])
         .run()
         .expect(1);
     for said in [
@@ -327,20 +232,17 @@ fn many_large_objects_that_replace_others_wait_for_room_and_not_for_each_other()
     let size = 3 << 20;
     server.put_patterns(keys.iter().map(String::as_str), size);
     server.put_patterns(["small"], 200_000);
-    let folder = tempfile::tempdir().unwrap();
-    let out = folder.path().join("out");
     // There is room for one more file beside the old ones.
-    let Some(_mount) = Mount::tmpfs(&out, "size=28m") else {
+    let Some(disk) = SmallDisk::of("28m") else {
         return;
     };
     for key in &keys {
-        std::fs::write(out.join(key), vec![0; size]).unwrap();
+        std::fs::write(disk.at(key), vec![0; size]).unwrap();
     }
-    let run = server
-        .s3pull()
-        .within(folder.path())
+    let run = disk
+        .s3pull(&server)
         .keys(keys.iter().map(String::as_str).chain(["small"]))
-        .args(["-o", "out", "-j", "9"])
+        .args(["-j", "9"])
         .args(["--part-size", "1MiB", "--multipart-threshold", "2MiB"])
         .run()
         .expect(0);
@@ -356,17 +258,14 @@ fn many_large_objects_that_replace_others_wait_for_room_and_not_for_each_other()
 fn a_list_that_does_not_fit_is_told_before_the_first_request() {
     let server = Server::start();
     server.put_patterns(["a", "b"], 1_000);
-    let folder = tempfile::tempdir().unwrap();
-    let out = folder.path().join("out");
-    let Some(_mount) = Mount::tmpfs(&out, "size=8m") else {
+    let Some(disk) = SmallDisk::of("8m") else {
         return;
     };
     let said = "8 MiB free, 39.1 MiB needed for `out`";
     let list = "key,size\na,1000\nb,41000000\n";
     let run = || {
-        let run = server.s3pull().within(folder.path());
-        run.file("keys.csv", list)
-            .args(["-k", "keys.csv", "-o", "out", "-vv"])
+        let run = disk.s3pull(&server).file("keys.csv", list);
+        run.args(["-k", "keys.csv", "-vv"])
     };
     let downloaded = run().run().expect(0);
     let warned = downloaded.stderr.find(said).unwrap();
@@ -374,13 +273,13 @@ fn a_list_that_does_not_fit_is_told_before_the_first_request() {
     assert!(warned < requested, "{}", downloaded.stderr);
     assert_eq!(downloaded.stderr.matches(said).count(), 1);
     assert_eq!(warnings(&downloaded).len(), 1, "{}", downloaded.stderr);
-    std::fs::remove_file(out.join("a")).unwrap();
-    std::fs::remove_file(out.join("b")).unwrap();
+    std::fs::remove_file(disk.at("a")).unwrap();
+    std::fs::remove_file(disk.at("b")).unwrap();
     let planned = run().arg("--dry-run").run().expect(0);
     assert!(planned.stderr.contains(said), "{}", planned.stderr);
 
     // What is here already needs no more room.
-    std::fs::write(out.join("b"), vec![0; 7 << 20]).unwrap();
+    std::fs::write(disk.at("b"), vec![0; 7 << 20]).unwrap();
     let list = format!("key,size\na,1000\nb,{}\n", 7 << 20);
     for args in [&[] as &[_], &["--dry-run"]] {
         let run = run().file("keys.csv", &list).args(args.iter().copied());
@@ -393,17 +292,14 @@ fn a_list_that_does_not_fit_is_told_before_the_first_request() {
 fn a_read_only_file_system_ends_the_run() {
     let server = Server::start();
     server.put_patterns(["k", "other"], 10);
-    let folder = tempfile::tempdir().unwrap();
-    let out = folder.path().join("out");
-    let Some(mount) = Mount::tmpfs(&out, "size=8m") else {
+    let Some(disk) = SmallDisk::of("8m") else {
         return;
     };
-    mount.remount("ro");
-    let run = server
-        .s3pull()
-        .within(folder.path())
+    disk.mount.remount("ro");
+    let run = disk
+        .s3pull(&server)
         .keys(["k", "other"])
-        .args(["-o", "out", "-j", "1"])
+        .args(["-j", "1"])
         .run()
         .expect(3);
     assert!(

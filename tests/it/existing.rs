@@ -321,7 +321,6 @@ fn a_new_file_keeps_nothing_of_the_old_one_and_its_mode_follows_the_umask() {
 #[cfg(target_os = "linux")]
 #[test]
 fn a_file_that_cannot_be_looked_at_is_never_replaced_and_fails_its_row_without_a_request() {
-    use crate::disk::with_faults;
     let server = Server::start();
     server.put_patterns(["k", "d/k"], 10);
     for (mode, error) in [
@@ -340,11 +339,11 @@ fn a_file_that_cannot_be_looked_at_is_never_replaced_and_fails_its_row_without_a
             std::fs::write(&file, "old").unwrap();
             // Only what is asked of that very path fails.
             let injection = format!("inject=openat2,openat,statx,newfstatat:error={error}");
-            let Some(run) = with_faults(&server, folder.path(), &["-P", key, "-e", &injection])
-            else {
+            let Some(run) = server.s3pull_with_faults(&["-P", key, "-e", &injection]) else {
                 return;
             };
-            let run = run.args(["--if-exists", mode]).keys([key]).run().expect(1);
+            let run = run.within(folder.path()).args(["--if-exists", mode]);
+            let run = run.keys([key]).run().expect(1);
             assert_eq!(run.read(key), b"old", "{mode} {error} {key}");
             assert_eq!(server.n_requests(key), 0, "{mode} {error} {key}");
             assert!(run.stderr.contains("failed: "), "{}", run.stderr);

@@ -371,10 +371,10 @@ fn a_second_signal_ends_the_process_whatever_the_disk_does() {
         "-e",
         "inject=fsync,fdatasync:delay_enter=5000000",
     ];
-    let Some(run) = crate::disk::with_faults(&server, folder.path(), &faults) else {
+    let Some(run) = server.s3pull_with_faults(&faults) else {
         return;
     };
-    let (running, mut stdin) = run.arg("--sync").start();
+    let (running, mut stdin) = run.within(folder.path()).arg("--sync").start();
     stdin.write_all(b"held\n").unwrap();
     drop(stdin);
     server.wait_for_requests(1);

@@ -11,16 +11,7 @@ fn bash_offers(words: &[&str]) -> Vec<String> {
         _s3pull s3pull "${COMP_WORDS[COMP_CWORD]}" "${COMP_WORDS[COMP_CWORD - 1]}"
         printf '%s\n' "${COMPREPLY[@]}"
     "#;
-    let binary = std::path::Path::new(env!("CARGO_BIN_EXE_s3pull"));
-    let path = format!(
-        "{}:{}",
-        binary.parent().unwrap().display(),
-        std::env::var("PATH").unwrap()
-    );
-    let run = S3pull::of("bash")
-        .env("PATH", &path)
-        .args(["--norc", "-c", SCRIPT, "bash"])
-        .args(words);
+    let run = S3pull::shell(SCRIPT).arg("bash").args(words);
     let run = run.run().expect(0);
     run.stdout.lines().map(str::to_owned).collect()
 }
@@ -81,6 +72,7 @@ fn man_page_shows_options_variables_and_exit_codes() {
         "AWS_PROFILE",
         ".SH FILES\n.TP\n\\fBs3pull\\-failed.csv\\fR",
         "s3pull completions SHELL",
+        ".TP\n\\fBs3pull check \\-\\-quick\\fR\nCompare only sizes and times",
     ] {
         assert!(page.contains(shown), "{shown}: {page}");
     }
@@ -91,6 +83,8 @@ fn man_page_shows_options_variables_and_exit_codes() {
 fn fish_completes_the_commands_and_their_values_besides_the_options() {
     let run = S3pull::new().args(["completions", "fish"]).run().expect(0);
     for line in [
+        "complete -c s3pull -n __fish_is_first_arg -f -a check -d 'Say which files of a list are missing or differ, and download nothing'",
+        "complete -c s3pull -n \"__fish_seen_subcommand_from check\" -l quick -d 'Compare only sizes and times, as the list gives them, without requests'",
         "complete -c s3pull -n __fish_is_first_arg -f -a man -d 'Print the man page'",
         "complete -c s3pull -n __fish_is_first_arg -f -a completions -d 'Print completions for a shell'",
         "complete -c s3pull -n \"__fish_seen_subcommand_from completions\" -f -a \"bash elvish fish powershell zsh\"",
@@ -106,9 +100,8 @@ fn fish_completes_the_commands_and_their_values_besides_the_options() {
 
 #[test]
 fn a_reader_that_closes_the_pipe_early_is_not_an_error() {
-    let binary = env!("CARGO_BIN_EXE_s3pull");
-    let script = format!("set -o pipefail; '{binary}' completions zsh | true");
-    let run = S3pull::of("bash").args(["-c", &script]).run().expect(0);
+    let run = S3pull::shell("set -o pipefail; s3pull completions zsh | true");
+    let run = run.run().expect(0);
     assert_eq!(run.stderr, "");
 }
 

@@ -43,7 +43,7 @@ impl Endpoint {
     /// # Errors
     /// The reason, when there is no endpoint for this bucket and region.
     pub async fn find(sdk_config: &SdkConfig, place: &Place<'_>) -> Result<Self, String> {
-        // Nobody sees the signature.
+        // The signature is not used.
         let nobody = Credentials::new("nobody", "nothing", None, None, "endpoint");
         let config = s3_config(sdk_config, place)
             .credentials_provider(nobody)

@@ -11,7 +11,7 @@ use super::LocalError;
 use super::faults::{Call, inject};
 use super::testing::{JOURNAL, PARTIAL, Run, names, read, whole};
 
-const CALLS: [Call; 15] = [
+const CALLS: [Call; 16] = [
     Call::Append,
     Call::Lock,
     Call::Look,
@@ -26,6 +26,7 @@ const CALLS: [Call; 15] = [
     Call::SetLength,
     Call::SetTimes,
     Call::Stat,
+    Call::Sync,
     Call::Write,
 ];
 
@@ -57,6 +58,7 @@ enum Size {
 
 fn download(folder: &Path, size: Size) -> Result<(), LocalError> {
     let run = Run::new(folder);
+    run.output.commits().flush_files();
     match size {
         Size::Small => run.put("k", "small"),
         Size::Large => run.put_large().map(drop),

@@ -5,6 +5,7 @@ use std::cell::{Cell, RefCell};
 use std::io;
 use std::time::{Duration, SystemTime};
 
+#[cfg(unix)]
 use super::path::name::NameLimit;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -23,6 +24,7 @@ pub enum Call {
     SetLength,
     SetTimes,
     Stat,
+    Sync,
     Write,
 }
 
@@ -48,6 +50,7 @@ pub fn inject(hook: impl FnMut(Call) -> io::Result<()> + 'static) -> Faults {
 }
 
 /// Every `call` fails with `errno`.
+#[cfg(target_os = "linux")]
 pub fn fail(call: Call, errno: rustix::io::Errno) -> Faults {
     inject(move |called| {
         if called == call {
@@ -72,6 +75,7 @@ thread_local! {
 }
 
 /// The file system's clock goes wrong by `lag` from now on: for this thread it is as much earlier.
+#[cfg(target_os = "linux")]
 pub fn set_clock_back(lag: Duration) {
     CLOCK_LAG.set(lag);
 }
@@ -80,15 +84,18 @@ pub fn as_the_clock_says(time: SystemTime) -> SystemTime {
     time - CLOCK_LAG.get()
 }
 
+#[cfg(unix)]
 thread_local! {
     static NAME_LIMIT: Cell<Option<NameLimit>> = const { Cell::new(None) };
 }
 
 /// The file system takes names of `n_bytes` from now on, for this thread.
+#[cfg(target_os = "linux")]
 pub fn limit_names(n_bytes: u64) {
     NAME_LIMIT.set(Some(NameLimit::of_bytes(n_bytes)));
 }
 
+#[cfg(unix)]
 pub fn name_limit() -> Option<NameLimit> {
     NAME_LIMIT.get()
 }

@@ -5,7 +5,7 @@ use std::fs::File;
 use std::io::{self, ErrorKind};
 use std::sync::{Arc, Mutex};
 
-use cap_std::fs::{Dir, OpenOptions};
+use cap_std::fs::{Dir, Metadata, OpenOptions};
 
 use super::error::LocalError;
 use super::path::LocalPath;
@@ -134,7 +134,7 @@ pub fn open_to_append(folder: &Dir, name: &str) -> Result<File, TakeError> {
 
 /// Whether a file can have been left by this program: writing to one with another name would change a file of the
 /// user's, and one with another owner or other permissions may be changed by others, and would stay so.
-fn is_reusable(folder: &Dir, file: &std::fs::Metadata, opened: Opened) -> io::Result<bool> {
+fn is_reusable(folder: &Dir, file: &Metadata, opened: Opened) -> io::Result<bool> {
     Ok(opened != Opened::ToReplace
         && file.is_file()
         && sys::has_one_name(file)
@@ -191,9 +191,9 @@ pub struct InUse(Arc<Mutex<HashSet<FileId>>>);
 
 impl InUse {
     /// Notes that the file is in use until the claim is dropped; `None` if it is in use already.
-    fn claim(&self, file: &std::fs::Metadata) -> Option<Claim> {
+    fn claim(&self, file: &Metadata) -> Option<Claim> {
         let id = sys::file_id(file);
-        let is_free = id.is_none_or(|id| self.ids().insert(id));
+        let is_free = self.ids().insert(id);
         let in_use = self.clone();
         is_free.then(|| Claim { in_use, id })
     }
@@ -207,14 +207,12 @@ impl InUse {
 #[derive(Debug)]
 pub struct Claim {
     in_use: InUse,
-    id: Option<FileId>,
+    id: FileId,
 }
 
 impl Drop for Claim {
     fn drop(&mut self) {
-        if let Some(id) = self.id {
-            self.in_use.ids().remove(&id);
-        }
+        self.in_use.ids().remove(&self.id);
     }
 }
 

@@ -16,12 +16,12 @@ mod partial;
 mod path;
 mod preview;
 mod publish;
-#[cfg(all(test, target_os = "linux"))]
+#[cfg(test)]
 mod races;
 #[cfg(all(test, target_os = "linux"))]
 mod refusals;
 mod sys;
-#[cfg(all(test, target_os = "linux"))]
+#[cfg(test)]
 mod testing;
 mod there;
 mod user_file;
@@ -38,5 +38,5 @@ pub use path::{LocalPath, PathRules};
 pub use preview::Preview;
 pub(in crate::sink) use sys::{read_exact_at, write_at};
 pub use there::{FileThere, SizeInRow};
-pub use user_file::{UserFile, first_bytes, is_same_file, open_stream};
+pub use user_file::{UserFile, first_bytes, is_same_file, open_stream, stdout};
 pub use warnings::{OnWarning, OptionalStep};

@@ -15,7 +15,7 @@ use super::journal::{DonePart, Identity, ResumableFile};
 use super::lock::reserved_name;
 use super::partial::{JOURNAL_SUFFIX, PARTIAL_SUFFIX, PartialFile, folder_of};
 use super::path::LocalPath;
-use super::path::name::{NameLimit, RESERVED_PREFIX};
+use super::path::name::{NameLimit, Platform, RESERVED_PREFIX};
 use super::publish::{Commits, check_replaceable};
 use super::sys;
 use super::there::FileThere;
@@ -75,7 +75,7 @@ impl OutputFolder {
     pub fn keep(&mut self, path: &Path) {
         // On a file system that folds case a key may have yet another name for it. A file that is not there yet needs
         // no more than its name: that of its partial file is folded too, and locked throughout the run.
-        if let Ok(metadata) = path.metadata() {
+        if let Ok(metadata) = sys::look_at(path) {
             self.commits.keep(metadata);
         }
         let (Ok(folder), Some(name)) = (folder_of(path).canonicalize(), path.file_name()) else {
@@ -129,7 +129,7 @@ impl OutputFolder {
     }
 
     /// Passes the path of every file below the folder to `each`, but for this program's own: partial files, the list and the
-    /// CSV. Folders are no files, and symlinks are.
+    /// CSV. Folders do not count as files, and symlinks do.
     ///
     /// # Errors
     /// When a folder cannot be read.
@@ -282,6 +282,14 @@ impl OutputFolder {
         ResumableFile::open(partial, journal, identity, on_found)
     }
 
+    /// Prepares for [`sync`](Self::sync) after the last file: where that cannot flush them all, each is flushed before it
+    /// gets its name.
+    pub fn prepare_sync(&self) {
+        if !sys::FLUSHES_ALL {
+            self.commits.flush_files();
+        }
+    }
+
     /// Has the file system write everything to its disk, and waits for it.
     ///
     /// # Errors
@@ -293,6 +301,11 @@ impl OutputFolder {
     /// Bytes that are free; `None` where the file system does not say.
     pub fn free(&self) -> Option<u64> {
         sys::free_bytes(&self.root)
+    }
+
+    #[cfg(all(test, target_os = "linux"))]
+    pub(super) fn commits(&self) -> &Commits {
+        &self.commits
     }
 
     pub(super) fn root(&self) -> &Dir {
@@ -376,7 +389,8 @@ impl OutputFolder {
 
 /// Whether two paths are surely one file. Where names are folded more than that, it shows at the commit.
 fn is_same_name(one: &str, other: &str) -> bool {
-    one == other || cfg!(windows) && one.to_lowercase() == other.to_lowercase()
+    let folds = Platform::current() == Platform::Windows;
+    one == other || folds && one.to_lowercase() == other.to_lowercase()
 }
 
 #[cfg(test)]

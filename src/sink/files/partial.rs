@@ -184,6 +184,13 @@ impl PartialFile {
                 false
             }
         });
+        if self
+            .commits
+            .as_ref()
+            .is_some_and(|commits| commits.flushes_files())
+        {
+            sys::sync(&self.file).map_err(|source| self.error("flush", source))?;
+        }
         let (folder, name) = (&self.folder, &self.partial_name);
         // Under the name of an unlocked file there may be another process's by now.
         if self.unlocked.is_some() && !self.is_still_named()? {

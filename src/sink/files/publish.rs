@@ -34,11 +34,13 @@ pub struct Commits {
     run_start: SystemTime,
     /// The files that no key may replace. The lock is held while what is at a path is looked at and replaced, so that
     /// of two downloads to one file the second sees what the first has put there.
-    kept: Mutex<Vec<std::fs::Metadata>>,
+    kept: Mutex<Vec<Metadata>>,
     /// The partial files that are written without a lock.
     pub in_use: InUse,
     pub warnings: Warnings,
     pub name_limit: NameLimit,
+    /// Whether each file is flushed to the disk before it gets its name.
+    flushes_files: AtomicBool,
     /// Whether a file's time was looked at: the first one's says what the file system does with all of them.
     has_seen_time: AtomicBool,
 }
@@ -71,6 +73,7 @@ impl Commits {
             kept: Mutex::default(),
             in_use: InUse::default(),
             warnings: Warnings::default(),
+            flushes_files: AtomicBool::default(),
             has_seen_time: AtomicBool::default(),
         }
     }
@@ -83,12 +86,22 @@ impl Commits {
             kept: Mutex::default(),
             in_use: InUse::default(),
             warnings: Warnings::default(),
+            flushes_files: AtomicBool::default(),
             has_seen_time: AtomicBool::default(),
         }
     }
 
+    /// Has each file flushed to the disk from now on, before it gets its name.
+    pub fn flush_files(&self) {
+        self.flushes_files.store(true, Relaxed);
+    }
+
+    pub fn flushes_files(&self) -> bool {
+        self.flushes_files.load(Relaxed)
+    }
+
     /// Keeps a file from being replaced, under whatever name a key has for it.
-    pub fn keep(&self, file: std::fs::Metadata) {
+    pub fn keep(&self, file: Metadata) {
         self.kept().push(file);
     }
 
@@ -150,7 +163,7 @@ impl Commits {
         &self,
         folder: &Dir,
         path: &LocalPath,
-        kept: &[std::fs::Metadata],
+        kept: &[Metadata],
     ) -> Result<InTheWay, LocalError> {
         let metadata = match sys::symlink_metadata(folder, path.name()) {
             Ok(metadata) => metadata,
@@ -176,7 +189,7 @@ impl Commits {
             .map_err(|error| put_error(folder, path, error))
     }
 
-    fn kept(&self) -> std::sync::MutexGuard<'_, Vec<std::fs::Metadata>> {
+    fn kept(&self) -> std::sync::MutexGuard<'_, Vec<Metadata>> {
         lock(&self.kept)
     }
 }

@@ -3,7 +3,9 @@
 use bytes::Bytes;
 
 use super::LocalError;
-use super::faults::{Call, inject};
+use super::faults::Call;
+#[cfg(unix)]
+use super::faults::inject;
 use super::testing::{JOURNAL, PARTIAL, Run, just_before, names, read, whole, write_part};
 
 #[test]
@@ -17,6 +19,23 @@ fn a_partial_file_that_another_run_used_between_open_and_lock_starts_empty() {
     });
     run.put("k", "new").unwrap();
     assert_eq!(read(folder.path(), "k"), b"new");
+    assert_eq!(names(folder.path()), ["k"]);
+    run.warned(&[]);
+}
+
+#[test]
+fn a_file_that_another_run_put_in_place_between_open_and_lock_is_not_written_to() {
+    let folder = tempfile::tempdir().unwrap();
+    let run = Run::new(folder.path());
+    let other = folder.path().to_owned();
+    let _faults = just_before(Call::Lock, move || {
+        Run::new(&other).put("k", "of the other run").unwrap();
+    });
+    assert!(matches!(
+        run.put("k", "of this one"),
+        Err(LocalError::Conflict(_))
+    ));
+    assert_eq!(read(folder.path(), "k"), b"of the other run");
     assert_eq!(names(folder.path()), ["k"]);
 }
 
@@ -59,6 +78,7 @@ fn a_tail_that_appears_during_the_download_is_not_in_the_file() {
     assert_eq!(read(folder.path(), "k"), whole());
 }
 
+#[cfg(unix)]
 #[test]
 fn a_symlink_that_takes_a_files_place_while_it_is_opened_is_not_written_through() {
     for name in [PARTIAL, JOURNAL] {
@@ -88,6 +108,7 @@ fn a_symlink_that_takes_a_files_place_while_it_is_opened_is_not_written_through(
     }
 }
 
+#[cfg(unix)]
 #[test]
 fn a_symlink_that_takes_a_files_place_before_it_is_compared_is_not_followed() {
     let folder = tempfile::tempdir().unwrap();

@@ -86,6 +86,21 @@ fn a_file_system_that_ignores_times_is_told_of_once() {
     run.warned(&["cannot set the time of `a`: the file system ignores it"]);
 }
 
+/// As where no call flushes all files at the end.
+#[test]
+fn a_file_that_cannot_be_flushed_gets_no_name() {
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::write(folder.path().join("k"), "old").unwrap();
+    let run = Run::new(folder.path());
+    run.output.commits().flush_files();
+    let faults = fail(Call::Sync, Errno::IO);
+    assert!(run.put("k", "new").is_err());
+    assert_eq!(read(folder.path(), "k"), b"old");
+    drop(faults);
+    run.put("k", "new").unwrap();
+    assert_eq!(read(folder.path(), "k"), b"new");
+}
+
 #[test]
 fn a_time_that_was_kept_or_cannot_be_looked_at_is_no_reason_for_a_warning() {
     for errno in [None, Some(Errno::IO)] {

@@ -46,6 +46,7 @@ impl Run {
     }
 
     /// Leaves a partial file with its first part.
+    #[cfg(unix)]
     pub fn leave_part(&self) {
         let (file, _) = self.open().unwrap();
         write_part(&file, 0);

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 use super::partial::folder_of;
 use super::sys;
-pub use super::sys::open_stream;
+pub use super::sys::{open_stream, stdout};
 
 /// Symlinks that lead from one to the next; as many as Linux follows.
 const MAX_LINKS: usize = 40;

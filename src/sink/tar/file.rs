@@ -5,7 +5,7 @@ use std::io::{self, ErrorKind, IoSlice, Write};
 use std::path::{Path, PathBuf};
 
 use super::header::{END, incomplete};
-use crate::sink::files::{UserFile, first_bytes, open_stream};
+use crate::sink::files::{UserFile, first_bytes, open_stream, stdout};
 
 /// Bytes from which a tar archive is known, and what stands there.
 const MAGIC_AT: usize = 257;
@@ -250,17 +250,4 @@ fn is_free_or_tar(path: &Path) -> io::Result<bool> {
         Err(error) if error.kind() == ErrorKind::NotFound => Ok(true),
         Err(error) => Err(error),
     }
-}
-
-/// Stdout as a file, past the buffer that Rust puts before it.
-#[cfg(unix)]
-fn stdout() -> io::Result<File> {
-    use std::os::fd::AsFd;
-    Ok(io::stdout().as_fd().try_clone_to_owned()?.into())
-}
-
-#[cfg(windows)]
-fn stdout() -> io::Result<File> {
-    use std::os::windows::io::AsHandle;
-    Ok(io::stdout().as_handle().try_clone_to_owned()?.into())
 }

@@ -33,7 +33,7 @@ pub struct Columns<T> {
     pub etag: T,
     pub dest: T,
     pub last_modified: T,
-    /// Of a version, as in an inventory.
+    /// Says which version it is, as in an inventory.
     pub is_latest: T,
     pub is_delete_marker: T,
     /// In the order of [`RowAlgorithm::ALL`].

@@ -50,7 +50,7 @@ struct Object {
     lanes: Lanes,
     /// Something in `parts` changed that the first GET's stream may wait for.
     changed: Notify,
-    /// Of the finished parts, by index.
+    /// Checksums of the finished parts, by index.
     crcs: Mutex<Vec<Option<u64>>>,
     /// No part is of any use any more.
     cancelled: CancellationToken,

@@ -15,7 +15,7 @@
 
 use std::time::Duration;
 
-/// Permits at the start: as many as are no burden for any server; with 16 the climb takes one more doubling, and 64 gain
+/// Permits at the start: few enough for any server; with 16 the climb takes one more doubling, and 64 gain
 /// little.
 pub const START: usize = 32;
 /// Parts of the last refused number that the permits return to quickly, of [`EIGHTHS`].
@@ -68,7 +68,7 @@ pub struct Pace {
     /// The next step up, above the number at which the server refused last: it doubles, so that a limit that is gone is
     /// left behind soon.
     step_beyond: usize,
-    /// Of the current round of replies: the good ones before it, and the refusals in it.
+    /// The current round of replies: the good ones before it, and the refusals in it.
     n_good_before: u64,
     n_refused: usize,
     /// Permits that there were when they were halved last, zero where they were not; and refusals of that round. Those that

@@ -43,7 +43,7 @@ pub struct State {
     pub queue: VecDeque<oneshot::Sender<Permit>>,
 }
 
-/// Whose a permit is.
+/// Who holds a permit.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Holder {
     Object,

@@ -71,6 +71,17 @@ impl S3pull {
         }
     }
 
+    /// A shell that runs `command`, in which `s3pull` is the binary.
+    pub fn shell(command: &str) -> Self {
+        let binary = Path::new(env!("CARGO_BIN_EXE_s3pull"));
+        let path = std::env::var_os("PATH").unwrap_or_default();
+        let folders = binary.parent().map(Path::to_owned).into_iter();
+        let path = std::env::join_paths(folders.chain(std::env::split_paths(&path))).unwrap();
+        let mut shell = Self::of("bash").args(["-c", command]);
+        shell.command.env("PATH", path);
+        shell
+    }
+
     /// In the folder of an earlier run.
     pub fn again(mut self, earlier: &Run) -> Self {
         self.temporary = None;

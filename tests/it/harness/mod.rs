@@ -1,12 +1,16 @@
 //! What the tests stand on: a scripted S3 server and the binary in a scrubbed environment.
 
 mod command;
+#[cfg(target_os = "linux")]
+mod disk;
 mod faults;
 mod raw;
 mod server;
 mod store;
 
 pub use command::{Run, Running, S3pull};
+#[cfg(target_os = "linux")]
+pub use disk::{Mount, SmallDisk};
 pub use faults::{BadBody, Fault};
 pub use raw::{RawServer, Reply};
 pub use server::{Gate, Logged, Server};

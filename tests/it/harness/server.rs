@@ -177,6 +177,11 @@ impl Server {
             .env("AWS_ENDPOINT_URL_S3", &self.url())
     }
 
+    /// A shell that runs `command`, in which `s3pull` is the binary, pointed at this server.
+    pub fn shell(&self, command: &str) -> S3pull {
+        S3pull::shell(command).env("AWS_ENDPOINT_URL_S3", &self.url())
+    }
+
     pub fn put(&self, key: &str, object: Object) {
         self.state
             .store

@@ -201,7 +201,6 @@ fn a_partial_file_that_is_longer_or_shorter_than_its_object_ends_at_its_size() {
     }
 }
 
-#[cfg(unix)]
 #[test]
 fn a_partial_file_or_journal_with_another_name_is_left_alone_and_not_resumed() {
     for linked in [".s3pull-k.part", ".s3pull-k.journal"] {

@@ -71,7 +71,6 @@ fn a_stale_partial_is_taken_over_and_a_live_one_is_a_conflict() {
     assert_eq!(std::fs::read(folder.path().join("a")).unwrap(), b"");
 }
 
-#[cfg(unix)]
 #[test]
 fn a_hard_link_under_the_partial_name_is_not_written_through() {
     let (folder, dir) = folder();

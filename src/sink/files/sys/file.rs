@@ -7,7 +7,12 @@ use std::io::{self, ErrorKind, Write};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use bytes::Bytes;
+// Both have the same functions for a file's numbers.
+#[cfg(windows)]
+use cap_fs_ext::MetadataExt;
 use cap_std::fs::Metadata;
+#[cfg(unix)]
+use cap_std::fs::MetadataExt;
 
 use super::again::retried;
 #[cfg(test)]
@@ -94,6 +99,8 @@ pub fn preallocate(file: &File, size: u64) -> io::Result<()> {
 
 #[cfg(not(target_os = "linux"))]
 pub fn preallocate(_: &File, _: u64) -> io::Result<()> {
+    #[cfg(test)]
+    before(Call::Preallocate)?;
     Ok(())
 }
 
@@ -127,6 +134,8 @@ pub fn write_at(file: &File, chunks: &[Bytes], mut offset: u64) -> io::Result<()
     for chunk in chunks {
         let mut rest = &chunk[..];
         while !rest.is_empty() {
+            #[cfg(test)]
+            before(Call::Write)?;
             let n_written = file.seek_write(rest, offset)?;
             offset += n_written as u64;
             rest = &rest[n_written..];
@@ -145,6 +154,8 @@ pub fn read_exact_at(file: &File, buffer: &mut [u8], offset: u64) -> io::Result<
 
 #[cfg(windows)]
 pub fn read_exact_at(file: &File, mut buffer: &mut [u8], mut offset: u64) -> io::Result<()> {
+    #[cfg(test)]
+    before(Call::Read)?;
     while !buffer.is_empty() {
         match std::os::windows::fs::FileExt::seek_read(file, buffer, offset)? {
             0 => return Err(ErrorKind::UnexpectedEof.into()),
@@ -173,50 +184,34 @@ pub fn set_length(file: &File, n_bytes: u64) -> io::Result<()> {
     })
 }
 
+/// Has the file's bytes written to the disk, and waits for it.
+pub fn sync(file: &File) -> io::Result<()> {
+    retried(|| {
+        #[cfg(test)]
+        before(Call::Sync)?;
+        file.sync_all()
+    })
+}
+
 /// What an open file is like.
-pub fn stat(file: &File) -> io::Result<std::fs::Metadata> {
+pub fn stat(file: &File) -> io::Result<Metadata> {
     #[cfg(test)]
     before(Call::Stat)?;
-    file.metadata()
+    Metadata::from_file(file)
 }
 
 /// Whether two files are one, under whatever names.
-#[cfg(unix)]
-pub fn is_same_file(one: &std::fs::Metadata, other: &Metadata) -> bool {
-    use cap_std::fs::MetadataExt;
-    file_id(one) == Some((other.dev(), other.ino()))
+pub fn is_same_file(one: &Metadata, other: &Metadata) -> bool {
+    file_id(one) == file_id(other)
 }
 
-#[cfg(not(unix))]
-pub fn is_same_file(_: &std::fs::Metadata, _: &Metadata) -> bool {
-    false
-}
-
-#[cfg(unix)]
-#[expect(
-    clippy::unnecessary_wraps,
-    reason = "not every platform has such numbers"
-)]
-pub fn file_id(file: &std::fs::Metadata) -> Option<FileId> {
-    use std::os::unix::fs::MetadataExt;
-    Some((file.dev(), file.ino()))
-}
-
-#[cfg(not(unix))]
-pub fn file_id(_: &std::fs::Metadata) -> Option<FileId> {
-    None
+pub fn file_id(file: &Metadata) -> FileId {
+    (file.dev(), file.ino())
 }
 
 /// Whether the file has one name only.
-#[cfg(unix)]
-pub fn has_one_name(file: &std::fs::Metadata) -> bool {
-    use std::os::unix::fs::MetadataExt;
+pub fn has_one_name(file: &Metadata) -> bool {
     file.nlink() == 1
-}
-
-#[cfg(not(unix))]
-pub fn has_one_name(_: &std::fs::Metadata) -> bool {
-    true
 }
 
 /// When the file was changed for the last time, by the file system's clock: its ctime; or its time of birth, if that is
@@ -225,7 +220,6 @@ pub fn has_one_name(_: &std::fs::Metadata) -> bool {
 pub fn changed(metadata: &Metadata) -> SystemTime {
     use std::time::Duration;
 
-    use cap_std::fs::MetadataExt;
     let since_1970 = Duration::new(
         metadata.ctime().try_into().unwrap_or_default(),
         metadata.ctime_nsec().try_into().unwrap_or_default(),
@@ -245,7 +239,7 @@ pub fn changed(metadata: &Metadata) -> SystemTime {
         .map_or(UNIX_EPOCH, cap_std::time::SystemTime::into_std)
 }
 
-#[cfg(all(test, unix))]
+#[cfg(test)]
 mod tests {
     use cap_std::ambient_authority;
     use cap_std::fs::Dir;
@@ -260,10 +254,12 @@ mod tests {
             dir.write(name, "same").unwrap();
         }
         dir.hard_link("one", &dir, "linked").unwrap();
-        let one = folder.path().join("one").metadata().unwrap();
-        let other = folder.path().join("other").metadata().unwrap();
-        assert!(is_same_file(&one, &dir.metadata("linked").unwrap()));
-        assert!(!is_same_file(&one, &dir.metadata("other").unwrap()));
-        assert_ne!(file_id(&one), file_id(&other));
+        let open = |name| stat(&dir.open(name).unwrap().into_std()).unwrap();
+        for looked_at in [dir.metadata("linked"), dir.symlink_metadata("linked")] {
+            assert!(is_same_file(&open("one"), &looked_at.unwrap()));
+        }
+        assert!(!is_same_file(&open("one"), &dir.metadata("other").unwrap()));
+        assert_ne!(file_id(&open("one")), file_id(&open("other")));
+        assert!(has_one_name(&open("other")) && !has_one_name(&open("one")));
     }
 }

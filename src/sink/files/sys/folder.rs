@@ -6,8 +6,10 @@ use std::io::{self, ErrorKind};
 use cap_std::fs::{Dir, Metadata, OpenOptions};
 
 use super::file::is_same_file;
+#[cfg(all(test, unix))]
+use crate::sink::files::faults;
 #[cfg(test)]
-use crate::sink::files::faults::{self, Call, before};
+use crate::sink::files::faults::{Call, before};
 use crate::sink::files::path::name::{NameLimit, RESERVED_PREFIX};
 
 /// Renames `from` to `to`, in one folder, unless something has that name. Fails with `AlreadyExists` where something has
@@ -135,8 +137,11 @@ fn do_not_follow(options: &mut OpenOptions) {
     options.custom_flags(i32::try_from(flags.bits()).unwrap_or_default());
 }
 
-#[cfg(not(unix))]
-fn do_not_follow(_: &mut OpenOptions) {}
+#[cfg(windows)]
+fn do_not_follow(options: &mut OpenOptions) {
+    use cap_fs_ext::{FollowSymlinks, OpenOptionsFollowExt};
+    options.follow(FollowSymlinks::No);
+}
 
 /// Whether symlinks lead in circles, or a symlink is where none is followed.
 #[cfg(unix)]
@@ -144,9 +149,10 @@ pub fn is_loop(error: &io::Error) -> bool {
     error.raw_os_error() == Some(rustix::io::Errno::LOOP.raw_os_error())
 }
 
-#[cfg(not(unix))]
-pub fn is_loop(_: &io::Error) -> bool {
-    false
+/// `ERROR_STOPPED_ON_SYMLINK` and `ERROR_CANT_RESOLVE_FILENAME`.
+#[cfg(windows)]
+pub fn is_loop(error: &io::Error) -> bool {
+    matches!(error.raw_os_error(), Some(681 | 1921))
 }
 
 /// Whether a removed file keeps its name until it is closed.
@@ -163,8 +169,7 @@ pub fn remove(folder: &Dir, name: &str) -> io::Result<()> {
 }
 
 /// Whether the open file is the one that `name` stands for: its last owner may have renamed or removed it.
-#[cfg(unix)]
-pub fn is_still_named(folder: &Dir, name: &str, file: &std::fs::Metadata) -> io::Result<bool> {
+pub fn is_still_named(folder: &Dir, name: &str, file: &Metadata) -> io::Result<bool> {
     match symlink_metadata(folder, name) {
         Ok(named) => Ok(is_same_file(file, &named)),
         Err(error) if error.kind() == ErrorKind::NotFound => Ok(false),
@@ -172,24 +177,17 @@ pub fn is_still_named(folder: &Dir, name: &str, file: &std::fs::Metadata) -> io:
     }
 }
 
-/// Where files have no numbers to compare, an open file keeps its name.
-#[cfg(not(unix))]
-pub fn is_still_named(_: &Dir, _: &str, _: &std::fs::Metadata) -> io::Result<bool> {
-    Ok(true)
-}
-
 /// Whether the file has the owner and the mode of a new one in `folder`. A new one is made to see that: umask, ACLs and
 /// the file system itself decide it.
 #[cfg(unix)]
-pub fn is_like_new(folder: &Dir, file: &std::fs::Metadata) -> io::Result<bool> {
-    use cap_std::fs::MetadataExt as _;
-    use std::os::unix::fs::MetadataExt as _;
+pub fn is_like_new(folder: &Dir, file: &Metadata) -> io::Result<bool> {
+    use cap_std::fs::MetadataExt;
     let new = probe(folder)?;
     Ok((file.uid(), file.mode()) == (new.uid(), new.mode()))
 }
 
 #[cfg(not(unix))]
-pub fn is_like_new(_: &Dir, _: &std::fs::Metadata) -> io::Result<bool> {
+pub fn is_like_new(_: &Dir, _: &Metadata) -> io::Result<bool> {
     Ok(true)
 }
 
@@ -261,13 +259,12 @@ pub fn flush(folder: &Dir) -> io::Result<()> {
 #[cfg(not(any(target_os = "linux", target_os = "android")))]
 pub fn flush(_: &Dir) -> io::Result<()> {
     #[cfg(unix)]
-    {
-        rustix::fs::sync();
-        Ok(())
-    }
-    #[cfg(not(unix))]
-    Err(ErrorKind::Unsupported.into())
+    rustix::fs::sync();
+    Ok(())
 }
+
+/// Whether [`flush`] reaches files that are closed. Elsewhere each one is flushed before that.
+pub const FLUSHES_ALL: bool = cfg!(unix);
 
 /// What a file made now in `folder` is like; it is gone again.
 pub fn probe(folder: &Dir) -> io::Result<Metadata> {

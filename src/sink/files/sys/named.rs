@@ -25,6 +25,19 @@ pub fn in_the_way(metadata: &Metadata) -> Option<&'static str> {
     metadata.is_dir().then_some("folder")
 }
 
+/// What the file at `path` is like, to compare it with those of a folder.
+#[cfg(unix)]
+pub fn look_at(path: &Path) -> io::Result<cap_std::fs::Metadata> {
+    path.metadata()
+        .map(cap_std::fs::Metadata::from_just_metadata)
+}
+
+/// A file's numbers are known of an open one only.
+#[cfg(not(unix))]
+pub fn look_at(path: &Path) -> io::Result<cap_std::fs::Metadata> {
+    cap_std::fs::Metadata::from_file(&File::open(path)?)
+}
+
 /// Opens a device, a pipe, or what a descriptor of this process stands for, to write to it.
 ///
 /// # Errors
@@ -66,6 +79,19 @@ pub fn open_stream(path: &Path) -> io::Result<File> {
     File::options().append(true).open(path)
 }
 
+/// Stdout as a file, past the buffer that Rust puts before it.
+#[cfg(unix)]
+pub fn stdout() -> io::Result<File> {
+    use std::os::fd::AsFd;
+    Ok(io::stdout().as_fd().try_clone_to_owned()?.into())
+}
+
+#[cfg(windows)]
+pub fn stdout() -> io::Result<File> {
+    use std::os::windows::io::AsHandle;
+    Ok(io::stdout().as_handle().try_clone_to_owned()?.into())
+}
+
 /// Whether stdout or stderr is what `metadata` describes.
 #[cfg(unix)]
 pub fn is_standard_stream(metadata: &Metadata) -> bool {
@@ -98,10 +124,13 @@ pub fn has_same_number(one: &Path, other: &Path) -> bool {
     number(one).is_some() && number(one) == number(other)
 }
 
-/// Where files have no numbers to compare, their canonical paths must do.
 #[cfg(not(unix))]
-pub fn has_same_number(_: &Path, _: &Path) -> bool {
-    false
+pub fn has_same_number(one: &Path, other: &Path) -> bool {
+    use super::file::is_same_file;
+    let (Ok(one), Ok(other)) = (look_at(one), look_at(other)) else {
+        return false;
+    };
+    is_same_file(&one, &other)
 }
 
 #[cfg(unix)]
@@ -110,7 +139,7 @@ fn number(metadata: &Metadata) -> (u64, u64) {
     (metadata.dev(), metadata.ino())
 }
 
-#[cfg(all(test, unix))]
+#[cfg(test)]
 mod tests {
     use super::*;
 

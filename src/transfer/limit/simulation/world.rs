@@ -8,7 +8,7 @@ pub const KIB: f64 = 1024.0;
 pub const MIB: f64 = 1_048_576.0;
 pub const GIB: f64 = 1_073_741_824.0;
 
-/// What holds the run back, and by how much. Times are in seconds, sizes in bytes; zero is no limit.
+/// What holds the run back, and by how much. Times are in seconds, sizes in bytes; zero means no limit.
 #[derive(Debug, Clone, Copy)]
 pub struct World {
     pub latency: f64,
@@ -44,6 +44,8 @@ pub struct World {
     pub disk: f64,
     /// Rows per second.
     pub list: f64,
+    /// Requests per second that the user allows.
+    pub rps: f64,
     pub sizes: Sizes,
 }
 
@@ -80,6 +82,7 @@ impl Default for World {
             disk_file: 0.0,
             disk: 0.0,
             list: 0.0,
+            rps: 0.0,
             sizes: Sizes::All(10_240.0),
         }
     }
