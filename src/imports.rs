@@ -35,6 +35,10 @@ const ROOMS: &[(&str, &[&str])] = &[
     ("report", &["config", "source", "s3", "sink", "transfer"]),
     ("check", &["report", "sink", "transfer"]),
     (
+        "preparation",
+        &["config", "done_file", "report", "s3", "transfer"],
+    ),
+    (
         "done_file",
         &["config", "done", "report", "sink", "source", "transfer"],
     ),

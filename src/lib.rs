@@ -83,6 +83,7 @@ mod open_files;
 mod options;
 mod outcome;
 pub mod page_size;
+mod preparation;
 mod printable;
 pub mod report;
 mod row;
@@ -93,7 +94,6 @@ mod source;
 mod stop;
 mod transfer;
 
-use std::num::NonZeroUsize;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -108,25 +108,20 @@ use done_file::{DoneFile, Noting, RefusedDone};
 use exit_code::ExitCode;
 use meter::Meter;
 pub use options::Job;
-use options::{
-    Check, CheckDepth, Concurrency, IfExtra, MAX_AUTO_CONCURRENCY, ProgressMode, Verbosity,
-};
+use options::{Check, IfExtra, ProgressMode, Verbosity};
 use outcome::{Failure, Sign};
 use report::{RecordPlace, RefusedPlace, Report, RunEnd};
 use row::Row;
-use s3::{ConnectError, Trust};
+use s3::ConnectError;
 use signal::{OnSignal, Stopped};
 use sink::files::OnWarning;
 use sink::tar::ArchiveError;
 use source::{ListError, ListOptions};
 use stop::{Phase, Stop};
-use transfer::{End, Getter, Limit, Rates, Shared, SourceRequests, Stragglers};
+use transfer::{End, Getter, Rates, Shared, SourceRequests, Stragglers};
 
 /// Threads for file work: enough to keep a disk busy, and few enough not to block one another in one folder.
 const MAX_BLOCKING_THREADS: usize = 16;
-
-/// Files that are looked at at once in a run that makes no request: enough for threads to have the next one at hand.
-const FILES_AT_ONCE: NonZeroUsize = NonZeroUsize::new(256).expect("not zero");
 
 /// How long the first request waits for the lists to be counted.
 const HEAD_START: Duration = Duration::from_millis(50);
@@ -166,21 +161,16 @@ fn run_downloads(config: Config, place: RecordPlace) -> anyhow::Result<ExitCode>
 
 /// Opens everything that can fail before the first request, downloads, and finishes the report.
 async fn download(config: Config, place: RecordPlace) -> anyhow::Result<ExitCode> {
-    // The limit is raised first, since the lists may be many files.
-    let max_open_files = open_files::raise_limit();
+    // The limit of open files is raised first, since the lists may be many.
+    let budget = preparation::budget(config.concurrency);
     let lists = source::open(&config.list.sources)?;
-    let wanted = match config.concurrency {
-        Concurrency::Auto => memory::plan(MAX_AUTO_CONCURRENCY, memory::available()),
-        Concurrency::Fixed(n) => n,
-    };
-    let budget = open_files::plan(wanted, max_open_files);
     let (mut done_file, done) = DoneFile::open(&config)?;
     let last_rows = done_file::last_rows(&config)?;
     let destination = Destination::open(&config, &place, budget.max_open_folders)?;
-    let client = connect(&config).await?;
+    let client = preparation::connect(&config).await?;
     let s3_options = config.s3.clone();
     let meter = Arc::new(Meter::default());
-    let limit = limit(config.concurrency, budget.concurrency, client.is_some());
+    let limit = preparation::limit(config.concurrency, budget.concurrency, client.is_some());
     let stop = Arc::new(Stop::default());
     let mut report = Report::start(
         &config,
@@ -190,7 +180,7 @@ async fn download(config: Config, place: RecordPlace) -> anyhow::Result<ExitCode
         Arc::clone(&stop),
     )?;
     destination.warn_by(&report, &config.failed);
-    warn_of_options(&report, &config, budget.concurrency, done_file.as_ref());
+    preparation::warn(&report, &config, budget.concurrency, done_file.as_ref());
     let signal = signal::listen(
         Arc::clone(&stop),
         OnSignal {
@@ -272,15 +262,6 @@ async fn download(config: Config, place: RecordPlace) -> anyhow::Result<ExitCode
     }))
 }
 
-/// How many GETs, or files that are looked at without any, may be under way. How many of these are best, the replies to
-/// requests do not tell.
-fn limit(typed: Concurrency, max: NonZeroUsize, makes_requests: bool) -> Limit {
-    match typed {
-        Concurrency::Auto if !makes_requests => Limit::fixed(max.min(FILES_AT_ONCE)),
-        typed => Limit::new(typed, max),
-    }
-}
-
 /// Downloads or checks what the rows name, and returns the result of the run.
 async fn exit_of_rows(
     shared: &Arc<Shared>,
@@ -327,46 +308,6 @@ fn with_extra(
         }
         _ => exit,
     }
-}
-
-/// Warns of options that do not hold, or that are dangerous.
-fn warn_of_options(
-    report: &Report,
-    config: &Config,
-    concurrency: NonZeroUsize,
-    done: Option<&DoneFile>,
-) {
-    if let Some(done) = done {
-        done.warn_by(report);
-    }
-    if let Concurrency::Fixed(wanted) = config.concurrency
-        && concurrency < wanted
-    {
-        report.warn(&format!(
-            "`--concurrency {wanted}` does not fit into the limit of open files: going on with {concurrency} (`ulimit -n` raises it)"
-        ));
-    }
-    if config.s3.trust == Trust::Everyone {
-        report.warn(
-            "`--no-verify-ssl`: certificates are not checked, so that anyone on the way can read and change what is downloaded",
-        );
-    }
-}
-
-/// What requests are sent with; `None` for a run that makes none and needs no credentials.
-async fn connect(config: &Config) -> anyhow::Result<Option<s3::Client>> {
-    let compares_by_list = matches!(
-        config.transfer.job,
-        Job::Check(Check {
-            depth: CheckDepth::Quick | CheckDepth::Offline,
-            ..
-        })
-    );
-    if compares_by_list && !config.list.needs_requests() {
-        return Ok(None);
-    }
-    let client = s3::Client::connect(config.s3.clone()).await?;
-    Ok(Some(client))
 }
 
 /// Maps the end of the downloads to the result of the run.
