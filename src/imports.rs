@@ -34,6 +34,7 @@ const ROOMS: &[(&str, &[&str])] = &[
     ("config", &["cli", "source", "s3", "sink", "transfer"]),
     ("report", &["config", "source", "s3", "sink", "transfer"]),
     ("check", &["report", "sink", "transfer"]),
+    ("rounds", &["done_file", "report", "source", "transfer"]),
     (
         "preparation",
         &["config", "done_file", "report", "s3", "transfer"],

@@ -86,6 +86,7 @@ pub mod page_size;
 mod preparation;
 mod printable;
 pub mod report;
+mod rounds;
 mod row;
 mod s3;
 mod signal;
@@ -104,7 +105,7 @@ use tokio::sync::{OnceCell, mpsc, oneshot};
 use config::Config;
 use deadline::Deadline;
 use destination::{Close, Destination, FolderToFill};
-use done_file::{DoneFile, Noting, RefusedDone};
+use done_file::{DoneFile, RefusedDone};
 use exit_code::ExitCode;
 use meter::Meter;
 pub use options::Job;
@@ -133,7 +134,8 @@ const SHUTDOWN: Duration = Duration::from_secs(1);
 pub fn run(mut config: Config, job: Job) -> ExitCode {
     config.transfer.job = job;
     // A file that `--failed` must not replace is found before anything starts.
-    let place = RecordPlace::find(&config.failed, config.failed_name, &config.list);
+    let place = RecordPlace::find(&config.failed, config.failed_name, &config.list)
+        .and_then(|place| place.for_rounds(config.transfer.n_rounds));
     let ended = place.and_then(|place| {
         if config.dry_run {
             dry_run::run(config)
@@ -278,8 +280,7 @@ async fn exit_of_rows(
         })
     );
     if !is_extra_wanted {
-        let mut observer = Noting::new(report, done);
-        let end = transfer::download_all(shared, rows, &mut observer).await;
+        let end = rounds::download(shared, rows, report, done).await;
         return exit(end, signal, &shared.meter);
     }
     let mut observer = check::Remembering::new(report);
@@ -320,7 +321,8 @@ fn exit(end: End, signal: &Stopped, meter: &Meter) -> anyhow::Result<ExitCode> {
         End::ListDone => Ok(ExitCode::Success),
         End::Fatal(failure) => Err(failure.into()),
         End::TooManyFailures(n) => Err(anyhow::anyhow!(
-            "{n} keys failed, as many as `--max-failures` allows"
+            "stopped after {n} failed {} (`--max-failures`)",
+            if n == 1 { "key" } else { "keys" }
         )),
         End::ListBroken(error) => Err(error.into()),
         End::RecordFailed(error) => Err(error.into()),
@@ -335,7 +337,8 @@ fn exit(end: End, signal: &Stopped, meter: &Meter) -> anyhow::Result<ExitCode> {
 /// The exit code for an error that ended the run.
 fn exit_code_of(error: &anyhow::Error) -> ExitCode {
     let is_usage = error.downcast_ref().is_some_and(ListError::is_usage)
-        || error.downcast_ref().is_some_and(ArchiveError::is_usage);
+        || error.downcast_ref().is_some_and(ArchiveError::is_usage)
+        || error.downcast_ref().is_some_and(ConnectError::is_usage);
     if error.is::<RefusedPlace>() || error.is::<RefusedDone>() || is_usage {
         ExitCode::Usage
     } else {

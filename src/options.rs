@@ -169,7 +169,7 @@ impl FromStr for Concurrency {
             number => number
                 .parse()
                 .map(Self::Fixed)
-                .map_err(|_| "not `auto` or a number above 0"),
+                .map_err(|_| "must be `auto`, or a number of at least 1"),
         }
     }
 }

@@ -1,5 +1,6 @@
 //! How a row of the key list can end: the outcomes, failures and error codes that the engine and the reporter share.
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::time::{Duration, SystemTime};
 
@@ -33,6 +34,16 @@ pub struct ObjectInfo {
     pub etag: Option<ETag>,
     pub version_id: Option<String>,
     pub last_modified: Option<SystemTime>,
+    /// Boxed, since few need it. `None` if no answer described the whole object.
+    pub description: Option<Box<Description>>,
+}
+
+/// How its uploader describes an object.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Description {
+    pub content_type: Option<String>,
+    /// User metadata by name, as the server sends it; `None` if it is longer than S3 stores.
+    pub metadata: Option<BTreeMap<String, String>>,
 }
 
 /// What the bytes on disk were verified against.

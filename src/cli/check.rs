@@ -101,6 +101,7 @@ impl Cli {
             (self.dry_run, "--dry-run"),
             (self.tar.is_some(), "--tar <FILE>"),
             (self.done.file.is_some(), "--done <FILE>"),
+            (self.transfer.retry_failed.is_some(), "--retry-failed <N>"),
         ];
         let mut given = options.into_iter().filter(|(is_given, _)| *is_given);
         given.next().map(|(_, option)| option)

@@ -4,9 +4,11 @@ mod args;
 mod aws;
 mod check;
 mod done;
+mod elsewhere;
 mod error;
 mod pages;
 mod retry;
+mod transfer;
 mod values;
 
 use std::ffi::{OsStr, OsString};
@@ -21,6 +23,7 @@ use crate::source::{FilterKind, TypedFilter};
 pub use args::Cli;
 use check::CheckArgs;
 pub use pages::Page;
+pub use transfer::Transfer;
 pub use values::ShardChoice;
 
 /// What the command line asks for.
@@ -77,7 +80,7 @@ fn with_commands(options: Command) -> Command {
 
 /// The definition of the options, without the commands.
 pub fn options() -> Command {
-    Cli::command().mut_args(with_variable)
+    Cli::command().mut_args(|arg| with_numbers(with_variable(arg)))
 }
 
 /// Names the argument's variable in `--help`, but not in `-h`, where the names would take up most of the space.
@@ -95,6 +98,12 @@ fn with_variable(arg: Arg) -> Arg {
         return arg.env(Resettable::Reset);
     }
     arg
+}
+
+/// A number below zero is a value that is refused, and not an option that is not known.
+fn with_numbers(arg: Arg) -> Arg {
+    let takes_values = arg.get_action().takes_values() && !arg.is_positional();
+    arg.allow_negative_numbers(takes_values)
 }
 
 fn cli_of(matches: &ArgMatches) -> Result<Cli, clap::Error> {
@@ -157,6 +166,11 @@ fn without_meaning(cli: &Cli, matches: &ArgMatches) -> Option<String> {
             "done",
             true,
             "an archive counts as a whole; `--tar-index` lists what is in it",
+        ),
+        (
+            "retry_failed",
+            true,
+            "its members are in the order of the list, which a row that is tried again would come out of",
         ),
         (
             "sync",

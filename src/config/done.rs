@@ -9,7 +9,7 @@ use crate::options::DoneOptions;
 /// The file for what is done, if the command line names one.
 ///
 /// # Errors
-/// When it is that of `--failed` or `--events`, too.
+/// When it is that of `--failed`, `--events` or `--log`, too.
 pub fn done(cli: &Cli, failed: &Path) -> Result<Option<DoneOptions>, UsageError> {
     let Some(path) = &cli.done.file else {
         return Ok(None);
@@ -17,6 +17,7 @@ pub fn done(cli: &Cli, failed: &Path) -> Result<Option<DoneOptions>, UsageError>
     let others = [
         ("--failed", Some(failed)),
         ("--events", cli.events.as_deref()),
+        ("--log", cli.log.as_deref()),
     ];
     for (option, other) in others {
         if other == Some(path) {

@@ -58,7 +58,7 @@ impl ListNotes {
             ListNote::Warning(warning) => {
                 if self.verbosity > Verbosity::Quiet {
                     self.progress
-                        .println(&format!("s3pull: warning: {}", printable(warning)));
+                        .announce(&format!("s3pull: warning: {}", printable(warning)));
                 }
             }
         }

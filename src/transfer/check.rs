@@ -59,7 +59,9 @@ async fn checked(
         CheckDepth::Offline => Box::pin(of_row(&shared, &entry, path, size)).await,
         CheckDepth::Content => {
             let request = Request {
-                budget: Arc::new(Budget::new(shared.options.max_attempts.get())),
+                budget: Arc::new(
+                    Budget::new(shared.options.max_attempts.get()).seen_by(&shared.meter),
+                ),
                 shared,
                 entry,
                 keep: None,

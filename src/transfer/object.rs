@@ -52,7 +52,7 @@ async fn ended(
     };
     let started = Instant::now();
     let request = Request {
-        budget: Arc::new(Budget::new(shared.options.max_attempts.get())),
+        budget: Arc::new(Budget::new(shared.options.max_attempts.get()).seen_by(&shared.meter)),
         shared,
         entry,
         keep,

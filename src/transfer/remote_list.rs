@@ -12,7 +12,7 @@ use super::retry::Budget;
 use super::source_requests::SourceRequests;
 use crate::etag::ETag;
 use crate::outcome::{Class, ErrorCode, Failure};
-use crate::s3::{GetRequest, GetResponse, Method, Part};
+use crate::s3::{GetRequest, GetResponse, Method, Part, Purpose};
 use crate::source::{Chunk, Fetcher, RemoteList};
 
 /// Pieces that wait for the reader.
@@ -108,6 +108,7 @@ async fn answer(
     });
     let request = GetRequest {
         method: Method::Get,
+        purpose: Purpose::List,
         bucket: Some(list.bucket.as_str()),
         key: &list.key,
         version_id: None,

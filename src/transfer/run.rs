@@ -32,13 +32,27 @@ pub async fn download_all(
 ) -> End {
     let claims = RefCell::new(PathClaims::default());
     let mut end = End::ListDone;
-    let mut n_failures = 0;
+    let (mut n_failures, mut n_ended) = (0, 0_u64);
     let n_rows = Cell::new(0_u64);
     let list_end = Cell::new(ListEnd::Whole);
     let rows = rows_until_abandoned(list, &shared.stop, &list_end)
-        .inspect(|row| n_rows.set(n_rows.get() + u64::from(row.is_ok())))
+        .inspect(|row| {
+            let Ok(row) = row else {
+                list_end.set(ListEnd::Broken);
+                return;
+            };
+            n_rows.set(n_rows.get() + 1);
+            if !shared.meter.listed.is_whole() {
+                // There are no bytes to wait for from a row that cannot be used.
+                let size = row.entry.as_ref().map_or(Some(0), |entry| entry.size);
+                shared.meter.listed.add(size);
+            }
+        })
         .chain(stream::poll_fn(|_| {
             shared.stragglers.list_is_over();
+            if list_end.get() == ListEnd::Whole {
+                shared.meter.listed.end();
+            }
             Poll::Ready(None)
         }));
     let _following = shared.limit.follow(
@@ -87,6 +101,7 @@ pub async fn download_all(
             Job::Check(_) => None,
         };
         shared.meter.count(&finished.outcome, dropped);
+        n_ended += 1;
         match observer.finished(&finished) {
             Ok(()) => {}
             Err(ObserverError::NotRecorded(error)) => {
@@ -108,7 +123,7 @@ pub async fn download_all(
             }
         }
     }
-    let (n_read, n_ended) = (n_rows.get(), shared.meter.counts().n_done());
+    let n_read = n_rows.get();
     if n_read != n_ended {
         list_end.set(ListEnd::Broken);
         end = End::Miscounted { n_read, n_ended };

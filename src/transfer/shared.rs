@@ -40,6 +40,8 @@ pub struct TransferOptions {
     pub bwlimit: Option<NonZeroU64>,
     /// Failed keys after which the run ends.
     pub max_failures: Option<NonZeroU64>,
+    /// How often what failed is tried again at the end of the run.
+    pub n_rounds: u32,
 }
 
 impl TransferOptions {

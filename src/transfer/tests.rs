@@ -88,6 +88,7 @@ impl Script {
             last_modified: None,
             checksum: None,
             md5: None,
+            description: None,
             ends_with_connection: false,
             body: Body::scripted(steps.unwrap_or_else(|| vec![Step::Bytes(bytes)])),
         })
@@ -127,6 +128,7 @@ fn rig(
             rps: None,
             bwlimit: None,
             max_failures: None,
+            n_rounds: 0,
         },
         limit: Limit::fixed(concurrency.try_into().unwrap()),
         rates: Rates::default(),

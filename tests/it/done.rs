@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::io::Write as _;
 use std::time::{Duration, Instant};
 
-use crate::harness::{Object, Run, S3pull, Server, pattern};
+use crate::harness::{Fault, Object, Run, S3pull, Server, pattern};
 
 const HEADER: &str =
     "key,bucket,version_id,size,etag,dest,last_modified,md5,sha256,sha1,crc32,crc32c,crc64nvme\n";
@@ -367,4 +367,19 @@ fn of_a_file_that_was_replaced_the_last_row_counts() {
         wrong.failed(),
         [("replaced".to_owned(), "Different".to_owned())]
     );
+}
+
+#[test]
+fn a_row_that_comes_right_in_a_later_round_is_noted() {
+    let server = Server::start();
+    server.put_patterns(["k", "other"], 10);
+    server.script("k", [Fault::Status(500, "InternalError")]);
+    let run = server
+        .s3pull()
+        .args(["--done", "done.csv", "--retry-failed", "1"]);
+    let run = run.args(["--max-attempts", "1"]).keys(["k", "other"]);
+    let run = run.run().expect(0);
+    assert_eq!(server.n_requests("k"), 2, "{}", run.stderr);
+    let rows = noted(&run, "done.csv");
+    assert_eq!(rows.keys().collect::<Vec<_>>(), ["k", "other"]);
 }

@@ -379,8 +379,8 @@ fn a_hostile_page_is_asked_for_again_and_harms_nothing() {
             let inner = format!("<NextContinuationToken>{token}</NextContinuationToken>");
             Reply::new("200 OK", page("", &inner).replace("false", "true"))
         }),
-        ("a million elements in one another", || {
-            Reply::new("200 OK", page("", &"<a>".repeat(1_000_000)))
+        ("many elements in one another", || {
+            Reply::new("200 OK", page("", &"<a>".repeat(100_000)))
         }),
         ("entities that explode", || {
             let entities = (1..30).fold(String::new(), |entities, n| {

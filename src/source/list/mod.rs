@@ -30,7 +30,7 @@ pub mod sample;
 mod shell_words;
 mod size;
 mod uri_listing;
-mod url;
+pub mod url;
 
 use format::Format;
 

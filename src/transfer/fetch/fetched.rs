@@ -13,10 +13,12 @@ pub struct Fetched {
     pub writer: Writer,
 }
 
-pub fn info(response: &GetResponse) -> ObjectInfo {
+/// What `response` says of the object, of which the description is taken out.
+pub fn info(response: &mut GetResponse) -> ObjectInfo {
     ObjectInfo {
         etag: response.etag.clone(),
         version_id: response.version_id.clone(),
         last_modified: response.last_modified,
+        description: response.description.take(),
     }
 }

@@ -64,11 +64,11 @@ pub async fn fetch(
     path: &Arc<LocalPath>,
     received: &Arc<InFlightObject>,
     version: ObjectVersion,
-    response: GetResponse,
+    mut response: GetResponse,
     held: Held,
 ) -> Result<Fetched, Broken> {
     let options = &request.shared.options;
-    let object_info = info(&response);
+    let object_info = info(&mut response);
     let expected = Expected::new(options.verify, &response, &request.entry.checksums)
         .noted(options.notes_checksums());
     let plan = Plan::new(version.size, options.part_size);

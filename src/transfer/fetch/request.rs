@@ -15,7 +15,7 @@ use crate::meter::Wait;
 use crate::open_files;
 use crate::outcome::{Class, ErrorCode, Failure, Sign};
 use crate::row::Entry;
-use crate::s3::{GetError, GetRequest, GetResponse, Method, Part};
+use crate::s3::{GetError, GetRequest, GetResponse, Method, Part, Purpose};
 use crate::sink::tar::Ahead;
 use crate::stop::Phase;
 use crate::transfer::limit::{Attempt, Charge, Permit};
@@ -329,6 +329,7 @@ impl Request {
         let started = Instant::now();
         let request = GetRequest {
             method,
+            purpose: Purpose::Object,
             bucket: self.entry.bucket.as_deref(),
             key: &self.entry.key,
             version_id,

@@ -18,11 +18,11 @@ pub async fn fetch(
     request: &Request,
     path: &Arc<LocalPath>,
     received: &InFlightObject,
-    response: GetResponse,
+    mut response: GetResponse,
     held: Held,
 ) -> Result<Fetched, Broken> {
     let shared = &request.shared;
-    let object = info(&response);
+    let object = info(&mut response);
     let ends_with_connection = response.ends_with_connection;
     let expected = Expected::new(shared.options.verify, &response, &request.entry.checksums)
         .noted(shared.options.notes_checksums());
