@@ -1,6 +1,7 @@
 //! The resolved configuration: the command line, validated, with defaults filled in. All checks across options are here.
 
 mod bucket;
+mod done;
 mod error;
 mod output;
 mod sources;
@@ -11,6 +12,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use bucket::checked_bucket;
+use done::done;
 pub use error::UsageError;
 use output::checked_output;
 use sources::{listings, sources};
@@ -18,7 +20,8 @@ use tar::{TarOptions, tar};
 
 use crate::cli::{Cli, ShardChoice, Transfer};
 use crate::options::{
-    ByteSize, Concurrency, DEFAULT_FAILED, FailedName, IfExists, Job, ProgressMode, Verbosity,
+    ByteSize, Concurrency, DEFAULT_FAILED, DoneOptions, FailedName, IfExists, Job, ProgressMode,
+    Verbosity,
 };
 use crate::s3::{self, ConnectOptions, CustomerKey, Trust};
 use crate::sink::files::{PathRules, PathTemplate, TemplateError};
@@ -37,6 +40,7 @@ pub struct Config {
     pub if_exists: IfExists,
     pub failed: PathBuf,
     pub failed_name: FailedName,
+    pub done: Option<DoneOptions>,
     /// Whether rows are only checked, without requests and without writing files.
     pub dry_run: bool,
     /// Whether files are flushed to disk before success is reported.
@@ -82,6 +86,8 @@ impl TryFrom<Cli> for Config {
         };
         let retry_command = cli.retry_command(&failed);
         let tar = tar(&cli)?;
+        let done = done(&cli, &failed)?;
+        let takes_note = done.is_some();
         let sources = sources(
             cli.keys,
             listings(&cli.prefix, bucket.as_deref())?,
@@ -119,6 +125,7 @@ impl TryFrom<Cli> for Config {
             if_exists: cli.if_exists,
             failed,
             failed_name,
+            done,
             dry_run: cli.dry_run,
             sync: cli.sync,
             json: cli.json,
@@ -126,7 +133,10 @@ impl TryFrom<Cli> for Config {
             max_duration: cli.transfer.max_duration,
             events: cli.events,
             log: cli.log,
-            transfer: transfer_options(&cli.transfer)?,
+            transfer: TransferOptions {
+                takes_note,
+                ..transfer_options(&cli.transfer)?
+            },
             s3: ConnectOptions {
                 bucket: bucket.unwrap_or_else(|| s3::STAND_IN.to_owned()),
                 region: cli.aws.region,
@@ -145,14 +155,18 @@ impl TryFrom<Cli> for Config {
             } else {
                 cli.progress
             },
-            verbosity: match (cli.quiet, cli.verbose) {
-                (true, _) => Verbosity::Quiet,
-                (false, 0) => Verbosity::Normal,
-                (false, 1) => Verbosity::Verbose,
-                (false, _) => Verbosity::Requests,
-            },
+            verbosity: verbosity(cli.quiet, cli.verbose),
             retry_command,
         })
+    }
+}
+
+fn verbosity(is_quiet: bool, n_verbose: u8) -> Verbosity {
+    match (is_quiet, n_verbose) {
+        (true, _) => Verbosity::Quiet,
+        (false, 0) => Verbosity::Normal,
+        (false, 1) => Verbosity::Verbose,
+        (false, _) => Verbosity::Requests,
     }
 }
 
@@ -162,6 +176,7 @@ fn transfer_options(typed: &Transfer) -> Result<TransferOptions, UsageError> {
         part_size: checked_part_size(typed.part_size)?,
         multipart_threshold: typed.multipart_threshold.0,
         verify: typed.verify,
+        takes_note: false,
         max_attempts: typed.max_attempts,
         max_outage: typed.max_outage,
         rps: typed.rps,

@@ -53,6 +53,7 @@ impl Destination {
         })?;
         place.files().iter().for_each(|path| output.keep(path));
         config.list.files().for_each(|path| output.keep(path));
+        config.done.iter().for_each(|done| output.keep(&done.path));
         let own = config.events.iter().chain(&config.log);
         own.for_each(|path| output.keep(path));
         if config.sync {
@@ -181,8 +182,8 @@ pub async fn close(sink: &Sink, how: Close<'_>) -> anyhow::Result<Vec<String>> {
                 let left = tar.finish(ending).await?;
                 let waited = tar.waited_for_head();
                 let head = (waited >= WAIT_WORTH_A_LINE).then(|| {
-                    let seconds = waited.as_secs();
-                    format!("the archive waited {seconds} s for single objects while later ones were ready")
+                    let (seconds, mib) = (waited.as_secs(), tar.most_spooled() >> 20);
+                    format!("the archive waited {seconds} s for single objects while later ones were ready; up to {mib} MiB were spooled")
                 });
                 Ok(head.into_iter().chain(left).collect())
             }

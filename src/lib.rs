@@ -67,6 +67,8 @@ pub mod cli;
 pub mod config;
 mod deadline;
 mod destination;
+mod done;
+mod done_file;
 mod dry_run;
 mod etag;
 pub mod exit_code;
@@ -81,6 +83,7 @@ mod open_files;
 mod options;
 mod outcome;
 pub mod page_size;
+mod preparation;
 mod printable;
 pub mod report;
 mod rounds;
@@ -92,7 +95,6 @@ mod source;
 mod stop;
 mod transfer;
 
-use std::num::NonZeroUsize;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -103,22 +105,21 @@ use tokio::sync::{OnceCell, mpsc, oneshot};
 use config::Config;
 use deadline::Deadline;
 use destination::{Close, Destination, FolderToFill};
+use done_file::{DoneFile, RefusedDone};
 use exit_code::ExitCode;
 use meter::Meter;
 pub use options::Job;
-use options::{
-    Check, CheckDepth, Concurrency, IfExtra, MAX_AUTO_CONCURRENCY, ProgressMode, Verbosity,
-};
+use options::{Check, IfExtra, ProgressMode, Verbosity};
 use outcome::{Failure, Sign};
 use report::{RecordPlace, RefusedPlace, Report, RunEnd};
 use row::Row;
-use s3::{ConnectError, Trust};
+use s3::ConnectError;
 use signal::{OnSignal, Stopped};
 use sink::files::OnWarning;
 use sink::tar::ArchiveError;
 use source::{ListError, ListOptions};
 use stop::{Phase, Stop};
-use transfer::{End, Getter, Limit, Rates, Shared, SourceRequests, Stragglers};
+use transfer::{End, Getter, Rates, Shared, SourceRequests, Stragglers};
 
 /// Threads for file work: enough to keep a disk busy, and few enough not to block one another in one folder.
 const MAX_BLOCKING_THREADS: usize = 16;
@@ -162,19 +163,16 @@ fn run_downloads(config: Config, place: RecordPlace) -> anyhow::Result<ExitCode>
 
 /// Opens everything that can fail before the first request, downloads, and finishes the report.
 async fn download(config: Config, place: RecordPlace) -> anyhow::Result<ExitCode> {
-    // The limit is raised first, since the lists may be many files.
-    let max_open_files = open_files::raise_limit();
+    // The limit of open files is raised first, since the lists may be many.
+    let budget = preparation::budget(config.concurrency);
     let lists = source::open(&config.list.sources)?;
-    let wanted = match config.concurrency {
-        Concurrency::Auto => memory::plan(MAX_AUTO_CONCURRENCY, memory::available()),
-        Concurrency::Fixed(n) => n,
-    };
-    let budget = open_files::plan(wanted, max_open_files);
+    let (mut done_file, done) = DoneFile::open(&config)?;
+    let last_rows = done_file::last_rows(&config)?;
     let destination = Destination::open(&config, &place, budget.max_open_folders)?;
-    let client = connect(&config).await?;
+    let client = preparation::connect(&config).await?;
     let s3_options = config.s3.clone();
     let meter = Arc::new(Meter::default());
-    let limit = Limit::new(config.concurrency, budget.concurrency);
+    let limit = preparation::limit(config.concurrency, budget.concurrency, client.is_some());
     let stop = Arc::new(Stop::default());
     let mut report = Report::start(
         &config,
@@ -184,7 +182,7 @@ async fn download(config: Config, place: RecordPlace) -> anyhow::Result<ExitCode
         Arc::clone(&stop),
     )?;
     destination.warn_by(&report, &config.failed);
-    warn_of_options(&report, &config, budget.concurrency);
+    preparation::warn(&report, &config, budget.concurrency, done_file.as_ref());
     let signal = signal::listen(
         Arc::clone(&stop),
         OnSignal {
@@ -220,6 +218,8 @@ async fn download(config: Config, place: RecordPlace) -> anyhow::Result<ExitCode
         client: client.map_or(Getter::Nobody, Getter::Client),
         sink,
         paths,
+        done,
+        last_rows,
         options: config.transfer,
         limit,
         rates: Rates::new(config.transfer.rps, config.transfer.bwlimit),
@@ -233,10 +233,12 @@ async fn download(config: Config, place: RecordPlace) -> anyhow::Result<ExitCode
     let deadline = config
         .max_duration
         .map(|max| Deadline::start(&shared.stop, max));
-    let mut exit = exit_of_rows(&shared, rows, &signal, &mut report).await;
+    let mut exit = exit_of_rows(&shared, rows, &signal, &mut report, done_file.as_mut()).await;
     if let (Ok(ExitCode::Success | ExitCode::SomeKeysFailed), Some(deadline)) = (&exit, deadline) {
         exit = deadline.check().map_err(Into::into).and(exit);
     }
+    let ended = done_file.map_or(Ok(()), |done| done.finish(config.sync && exit.is_ok()));
+    exit = exit.and_then(|code| ended.map(|()| code));
     let how = Close {
         sync: config.sync && exit.is_ok(),
         is_whole: exit.as_ref().is_ok_and(|exit| exit.is_of_whole_list()),
@@ -268,6 +270,7 @@ async fn exit_of_rows(
     rows: mpsc::Receiver<Result<Vec<Row>, ListError>>,
     signal: &Stopped,
     report: &mut Report,
+    done: Option<&mut DoneFile>,
 ) -> anyhow::Result<ExitCode> {
     let is_extra_wanted = matches!(
         shared.options.job,
@@ -277,7 +280,7 @@ async fn exit_of_rows(
         })
     );
     if !is_extra_wanted {
-        let end = rounds::download(shared, rows, report).await;
+        let end = rounds::download(shared, rows, report, done).await;
         return exit(end, signal, &shared.meter);
     }
     let mut observer = check::Remembering::new(report);
@@ -308,38 +311,6 @@ fn with_extra(
     }
 }
 
-/// Warns of options that do not hold, or that are dangerous.
-fn warn_of_options(report: &Report, config: &Config, concurrency: NonZeroUsize) {
-    if let Concurrency::Fixed(wanted) = config.concurrency
-        && concurrency < wanted
-    {
-        report.warn(&format!(
-            "`--concurrency {wanted}` does not fit into the limit of open files: going on with {concurrency} (`ulimit -n` raises it)"
-        ));
-    }
-    if config.s3.trust == Trust::Everyone {
-        report.warn(
-            "`--no-verify-ssl`: certificates are not checked, so that anyone on the way can read and change what is downloaded",
-        );
-    }
-}
-
-/// What requests are sent with; `None` for a run that makes none and needs no credentials.
-async fn connect(config: &Config) -> anyhow::Result<Option<s3::Client>> {
-    let is_quick = matches!(
-        config.transfer.job,
-        Job::Check(Check {
-            depth: CheckDepth::Quick,
-            ..
-        })
-    );
-    if is_quick && !config.list.needs_requests() {
-        return Ok(None);
-    }
-    let client = s3::Client::connect(config.s3.clone()).await?;
-    Ok(Some(client))
-}
-
 /// Maps the end of the downloads to the result of the run.
 fn exit(end: End, signal: &Stopped, meter: &Meter) -> anyhow::Result<ExitCode> {
     match end {
@@ -368,7 +339,7 @@ fn exit_code_of(error: &anyhow::Error) -> ExitCode {
     let is_usage = error.downcast_ref().is_some_and(ListError::is_usage)
         || error.downcast_ref().is_some_and(ArchiveError::is_usage)
         || error.downcast_ref().is_some_and(ConnectError::is_usage);
-    if error.is::<RefusedPlace>() || is_usage {
+    if error.is::<RefusedPlace>() || error.is::<RefusedDone>() || is_usage {
         ExitCode::Usage
     } else {
         ExitCode::Fatal
@@ -435,6 +406,9 @@ fn hint(error: &anyhow::Error) -> Option<String> {
     }
     if let Some(refused) = error.downcast_ref::<RefusedPlace>() {
         return Some(refused.hint());
+    }
+    if error.is::<RefusedDone>() {
+        return Some(RefusedDone::HINT.to_owned());
     }
     error.downcast_ref::<ConnectError>()?.hint()
 }

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use tokio::sync::mpsc;
 
+use crate::done_file::{DoneFile, Noting};
 use crate::meter::Meter;
 use crate::report::Report;
 use crate::row::Row;
@@ -17,8 +18,10 @@ pub async fn download(
     shared: &Arc<Shared>,
     rows: mpsc::Receiver<Result<Vec<Row>, ListError>>,
     report: &mut Report,
+    mut done: Option<&mut DoneFile>,
 ) -> End {
-    let mut end = download_all(shared, rows, report).await;
+    let mut observer = Noting::new(report, done.as_deref_mut());
+    let mut end = download_all(shared, rows, &mut observer).await;
     let n_rounds = shared.options.n_rounds;
     for n in 1..=n_rounds {
         if !matches!(end, End::ListDone) || shared.stop.phase() != Phase::Running {
@@ -32,7 +35,8 @@ pub async fn download(
             meter: &shared.meter,
             n_tried: 0,
         };
-        end = download_all(shared, rows, &mut round).await;
+        let mut observer = Noting::new(&mut round, done.as_deref_mut());
+        end = download_all(shared, rows, &mut observer).await;
         let n_tried = round.n_tried;
         if let Err(error) = report.end_round(n_tried) {
             return End::RecordFailed(error);

@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use clap::{ArgAction, Parser};
 
 use super::aws::Aws;
+use super::done::DoneArgs;
 use super::transfer::Transfer;
 use super::values::{ListFormat, ShardChoice, list_format, parse_count};
 use crate::options::{ByteSize, IfExists, ProgressMode, UnsafeKeys};
@@ -141,7 +142,8 @@ pub struct Cli {
     /// Begin a new archive where the next object would make it larger than SIZE
     ///
     /// `--tar` then names all of them, as in `train-%06d.tar`. Files with equal names up to the first dot that follow
-    /// one another stay together, so that an archive may be larger by the rest of such a sample.
+    /// one another stay together, so that an archive may be larger by the rest of such a sample. With `--if-exists skip`,
+    /// archives that an earlier run completed stay, and their rows are skipped.
     #[arg(long, value_name = "SIZE", requires = "tar", hide_short_help = true, help_heading = FILES)]
     pub tar_size: Option<ByteSize>,
 
@@ -167,7 +169,8 @@ pub struct Cli {
     /// Folder for what waits for its turn in an archive
     ///
     /// Objects of more than 1 MiB, and smaller ones once 256 MiB wait in memory, are kept there in files without names.
-    /// Without the option it is the system's folder for temporary files.
+    /// Once 4 GiB are, none is begun but the one whose turn it is. Without the option, it is the system's folder for
+    /// temporary files.
     #[arg(
         long,
         value_name = "DIR",
@@ -228,6 +231,9 @@ pub struct Cli {
         help_heading = REPORT
     )]
     pub failed: Option<PathBuf>,
+
+    #[command(flatten)]
+    pub done: DoneArgs,
 
     /// Read, map and check every row without making requests
     ///

@@ -3,6 +3,7 @@
 mod args;
 mod aws;
 mod check;
+mod done;
 mod elsewhere;
 mod error;
 mod pages;
@@ -17,7 +18,7 @@ use clap::error::ErrorKind;
 use clap::parser::ValueSource;
 use clap::{Arg, ArgMatches, Command, CommandFactory, FromArgMatches, Subcommand};
 
-use crate::options::Check;
+use crate::options::{Check, IfExists};
 use crate::source::{FilterKind, TypedFilter};
 pub use args::Cli;
 use check::CheckArgs;
@@ -50,6 +51,12 @@ impl Invocation {
                 return Err(command().error(
                     ErrorKind::ArgumentConflict,
                     format!("the argument '{option}' cannot be used with 'check', which downloads nothing"),
+                ));
+            }
+            if let Some(source) = args.source_with_requests(&cli) {
+                return Err(command().error(
+                    ErrorKind::ArgumentConflict,
+                    format!("the argument '--offline' cannot be used with {source}, which takes requests"),
                 ));
             }
             return Ok(Self::Check(Box::new(cli), args.into()));
@@ -137,17 +144,28 @@ fn filters(matches: &ArgMatches) -> Vec<TypedFilter> {
 fn without_meaning(cli: &Cli, matches: &ArgMatches) -> Option<String> {
     let tar = cli.tar.as_deref()?;
     let is_stdout = tar.as_os_str() == "-";
+    let has_shards = cli.tar_size.is_some() || cli.tar_count.is_some();
+    let keeps_shards = cli.if_exists == IfExists::Skip && has_shards;
     let refused = [
         (
             "output",
             true,
             "the archive's own path is the argument of `--tar`",
         ),
-        ("if_exists", true, "an archive is always written anew"),
+        (
+            "if_exists",
+            !keeps_shards,
+            "an archive is written anew, but for complete shards, which `skip` keeps",
+        ),
         (
             "dry_run",
             true,
             "leave out `--tar` to see the paths, which are the same",
+        ),
+        (
+            "done",
+            true,
+            "an archive counts as a whole; `--tar-index` lists what is in it",
         ),
         (
             "retry_failed",

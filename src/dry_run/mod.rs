@@ -10,6 +10,8 @@ use anyhow::Context as _;
 use tokio::sync::OnceCell;
 
 use crate::config::Config;
+use crate::done::DoneSet;
+use crate::done_file;
 use crate::exit_code::ExitCode;
 use crate::options::IfExists;
 use crate::outcome::{Class, ErrorCode, Failure, Outcome, SkipReason};
@@ -29,7 +31,9 @@ pub use space::shortage;
 /// When a list cannot be read, the output folder cannot be one, or what was asked for cannot be printed.
 pub fn run(config: Config) -> anyhow::Result<ExitCode> {
     let lists = source::open(&config.list.sources)?;
+    let done = config.done.iter().map(|done| done.path.as_path());
     let kept = config.list.files().chain([config.failed.as_path()]);
+    let kept = kept.chain(done);
     let preview = Preview::open(&config.output, kept)
         .with_context(|| format!("cannot use the output folder `{}`", config.output.display()))?;
     let mut check = Check {
@@ -40,6 +44,7 @@ pub fn run(config: Config) -> anyhow::Result<ExitCode> {
         preview,
         if_exists: config.if_exists,
         seen: Seen::default(),
+        done: done_file::known(&config)?,
     };
     let mut report = DryRunReport::start(&config)?;
     let notes = report.list_notes();
@@ -93,6 +98,8 @@ struct Check {
     paths: PathRules,
     if_exists: IfExists,
     seen: Seen,
+    /// What earlier runs noted as done, where that is skipped.
+    done: Option<DoneSet>,
 }
 
 impl Check {
@@ -121,6 +128,13 @@ impl Check {
             .paths
             .path_for(entry)
             .map_err(|no_path| Outcome::Failed(no_path.into()))?;
+        if self
+            .done
+            .as_ref()
+            .is_some_and(|done| done.has(entry, &path))
+        {
+            return Err(Outcome::Skipped(SkipReason::Done));
+        }
         let there = self
             .preview
             .check(&path)

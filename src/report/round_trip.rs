@@ -71,6 +71,7 @@ fn failed(row: Row, failure: &Failure) -> Finished {
         bucket,
         path: None,
         outcome: Outcome::Failed(failure),
+        content: None,
     }
 }
 

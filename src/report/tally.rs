@@ -163,6 +163,7 @@ mod tests {
             bucket: None,
             path: None,
             outcome: Outcome::Failed(failure.clone()),
+            content: None,
         };
         tally.add(&finished, failure);
     }

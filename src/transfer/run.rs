@@ -72,8 +72,12 @@ pub async fn download_all(
         .buffer_unordered(shared.limit.max() * rows_per_permit);
     let mut downloads = pin!(downloads);
     while let Some(event) = downloads.next().await {
-        let (finished, has_path) = match event {
-            Ok(Ended { finished, has_path }) => (finished, has_path),
+        let (finished, has_path, turn) = match event {
+            Ok(Ended {
+                finished,
+                has_path,
+                turn,
+            }) => (finished, has_path, turn),
             Err(error) => {
                 list_end.set(ListEnd::Broken);
                 end = End::ListBroken(error);
@@ -89,6 +93,8 @@ pub async fn download_all(
                 end = ended;
             }
         }
+        // Now the run is on its way to its end if it is.
+        drop(turn);
         // What is checked and right is read all the same.
         let dropped = match shared.options.job {
             Job::Download => finished.entry.size,

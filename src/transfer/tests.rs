@@ -115,11 +115,14 @@ fn rig(
         }),
         sink: Arc::new(Sink::new(output, IfExists::Overwrite, Arc::clone(&meter))),
         paths: PathRules::default(),
+        done: None,
+        last_rows: Vec::new(),
         options: TransferOptions {
             job: Job::Download,
             part_size: PART as u64,
             multipart_threshold: 2 * PART as u64,
             verify: VerifyMode::Auto,
+            takes_note: false,
             max_attempts: 3.try_into().unwrap(),
             max_outage: Duration::from_secs(5),
             rps: None,
@@ -150,7 +153,8 @@ impl Rig {
             ..Entry::default()
         });
         let path = Arc::new(LocalPath::of_key("k").unwrap());
-        object::download(Arc::clone(&self.shared), entry, path, None).await
+        let shared = Arc::clone(&self.shared);
+        object::download(shared, entry, path, None).await.outcome
     }
 
     fn ranges(&self) -> Vec<Option<Range<u64>>> {

@@ -33,6 +33,7 @@ impl FailedKeys {
             bucket: None,
             path: None,
             outcome: Outcome::Failed(failure.clone()),
+            content: None,
         };
         self.record(&finished, failure).unwrap();
     }

@@ -1,14 +1,15 @@
 //! What is known of an object once all its bytes are here.
 
-use crate::outcome::{ObjectInfo, Verification};
+use crate::outcome::ObjectInfo;
 use crate::s3::GetResponse;
 use crate::sink::door::Writer;
+use crate::transfer::checksum::Verified;
 
 /// A complete and verified object, all but committed.
 pub struct Fetched {
     pub bytes: u64,
     pub object: ObjectInfo,
-    pub verification: Verification,
+    pub verified: Verified,
     pub writer: Writer,
 }
 
