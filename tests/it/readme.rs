@@ -5,7 +5,7 @@
 
 use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::Path;
-use std::process::Command;
+use std::process::{Command, Output};
 use std::time::{Duration, UNIX_EPOCH};
 
 use crate::harness::{ACCESS_KEY, Object, SECRET_KEY, Server, of_bucket, pattern};
@@ -161,6 +161,35 @@ fn furnish(folder: &Path, command: &str) {
     }
 }
 
+fn run(command: &str, folder: &Path, server: &Server) -> Output {
+    let here = folder.to_str().unwrap();
+    let script = command
+        .replace("http://127.0.0.1:9000", &server.url())
+        .replace("/shared", &format!("{here}/shared"))
+        .replace("/srv", &format!("{here}/srv"));
+    let path = std::env::var("PATH").unwrap();
+    Command::new("bash")
+        .args(["-c", &format!("set -o pipefail; {script}")])
+        .current_dir(folder)
+        .env_clear()
+        .envs([
+            ("PATH", format!("{here}/bin:{path}").as_str()),
+            ("HOME", &format!("{here}/home")),
+            ("TMPDIR", &format!("{here}/tmp")),
+            ("AWS_ACCESS_KEY_ID", ACCESS_KEY),
+            ("AWS_SECRET_ACCESS_KEY", SECRET_KEY),
+            ("AWS_EC2_METADATA_DISABLED", "true"),
+            ("AWS_ENDPOINT_URL_S3", &server.url()),
+            ("SLURM_ARRAY_TASK_ID", "1"),
+            ("SLURM_ARRAY_TASK_MIN", "0"),
+            ("SLURM_ARRAY_TASK_MAX", "1"),
+            ("SLURM_ARRAY_TASK_COUNT", "2"),
+            ("SLURM_ARRAY_TASK_STEP", "1"),
+        ])
+        .output()
+        .unwrap()
+}
+
 #[test]
 fn every_command_runs() {
     let server = server();
@@ -173,32 +202,11 @@ fn every_command_runs() {
         }
         let folder = tempfile::tempdir().unwrap();
         furnish(folder.path(), &command);
-        let here = folder.path().to_str().unwrap();
-        let script = command
-            .replace("http://127.0.0.1:9000", &server.url())
-            .replace("/shared", &format!("{here}/shared"))
-            .replace("/srv", &format!("{here}/srv"));
-        let path = std::env::var("PATH").unwrap();
-        let output = Command::new("bash")
-            .args(["-c", &format!("set -o pipefail; {script}")])
-            .current_dir(folder.path())
-            .env_clear()
-            .envs([
-                ("PATH", format!("{here}/bin:{path}").as_str()),
-                ("HOME", &format!("{here}/home")),
-                ("TMPDIR", &format!("{here}/tmp")),
-                ("AWS_ACCESS_KEY_ID", ACCESS_KEY),
-                ("AWS_SECRET_ACCESS_KEY", SECRET_KEY),
-                ("AWS_EC2_METADATA_DISABLED", "true"),
-                ("AWS_ENDPOINT_URL_S3", &server.url()),
-                ("SLURM_ARRAY_TASK_ID", "1"),
-                ("SLURM_ARRAY_TASK_MIN", "0"),
-                ("SLURM_ARRAY_TASK_MAX", "1"),
-                ("SLURM_ARRAY_TASK_COUNT", "2"),
-                ("SLURM_ARRAY_TASK_STEP", "1"),
-            ])
-            .output()
-            .unwrap();
+        if command.contains("--offline") || command.contains("--skip-done") {
+            let note = "s3pull --bucket photos --keys keys.csv -o out --done done.csv";
+            assert!(run(note, folder.path(), &server).status.success());
+        }
+        let output = run(&command, folder.path(), &server);
         assert!(
             output.status.success(),
             "{command}\n{:?}\n{}",
