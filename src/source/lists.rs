@@ -4,7 +4,7 @@ mod batch;
 mod error;
 mod listing;
 mod newest;
-mod open;
+mod open_list;
 
 use std::any::Any;
 use std::cell::RefCell;
@@ -17,8 +17,8 @@ use tokio::sync::mpsc;
 
 use batch::{Batch, SendBeforeRead};
 pub use error::ListError;
-pub use open::open;
-use open::{ListInfo, OpenList};
+pub use open_list::open;
+use open_list::{ListInfo, OpenList};
 
 use super::list::FORMATS;
 use super::list::bucket::Buckets;

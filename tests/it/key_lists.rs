@@ -363,7 +363,7 @@ fn a_wildcard_at_the_end_of_an_s5cmd_source_is_listed() {
     let server = server(&["p/1", "p/sub/2", "p/sub/3", "q", "r"]);
     server.put("p/sub/", Object::new(""));
     let list = "cp s3://bucket/p/* all/\ncp -f 's3://bucket/p/s*' flat\ncp s3://bucket/q x\n\
-                cp s3://bucket/*/1 y\n";
+                cp s3://bucket/*/1 y\ncp s3://bucket/none/* z\n";
     let run = server.s3pull().stdin(list).run().expect(1);
     let files: Vec<_> = run.files().into_keys().collect();
     assert_eq!(
@@ -382,6 +382,12 @@ fn a_wildcard_at_the_end_of_an_s5cmd_source_is_listed() {
     assert!(
         run.stderr
             .contains("line 4: InvalidRow: only a `*` at the end"),
+        "{}",
+        run.stderr
+    );
+    assert!(
+        run.stderr
+            .contains("line 5: InvalidRow: there is no object that begins so"),
         "{}",
         run.stderr
     );

@@ -151,22 +151,28 @@ impl Objects<'_> {
             bucket: self.bucket.clone(),
             prefix: self.prefix.clone(),
         });
+        let mut n_objects = 0_u64;
         let each = |_, listed: Result<Entry, UnusableRow>| {
-            emit(
-                line,
-                match listed {
-                    Ok(entry) if entry.key.ends_with('/') => return,
-                    Ok(entry) => Ok(Entry {
-                        bucket: keys.bucket.named(&self.bucket),
-                        dest: Some(self.dest(&entry.key)),
-                        ..entry
-                    }),
-                    Err(unusable) => Err(unusable),
-                },
-            );
+            let row = match listed {
+                Ok(entry) if entry.key.ends_with('/') => return,
+                Ok(entry) => Ok(Entry {
+                    bucket: keys.bucket.named(&self.bucket),
+                    dest: Some(self.dest(&entry.key)),
+                    ..entry
+                }),
+                Err(unusable) => Err(unusable),
+            };
+            n_objects += 1;
+            emit(line, row);
         };
         prefix::read(pages, each, asks.send_rows)
-            .map_err(|failure| ListProblem::Listing(Box::new(failure)))
+            .map_err(|failure| ListProblem::Listing(Box::new(failure)))?;
+        if n_objects == 0 {
+            let text = excerpt(self.text);
+            let why = format!("there is no object that begins so: `{text}`");
+            emit(line, Err(UnusableRow::invalid(why)));
+        }
+        Ok(())
     }
 
     fn dest(&self, key: &str) -> String {
