@@ -1,23 +1,29 @@
 //! The resolved configuration: the command line, validated, with defaults filled in. All checks across options are here.
 
 mod bucket;
+mod done;
 mod error;
+mod output;
 mod sources;
 mod tar;
 
+use std::num::NonZeroU32;
 use std::path::PathBuf;
 use std::time::Duration;
 
 use bucket::checked_bucket;
+use done::done;
 pub use error::UsageError;
+use output::checked_output;
 use sources::{listings, sources};
 use tar::{TarOptions, tar};
 
-use crate::cli::{Cli, ShardChoice};
+use crate::cli::{Cli, ShardChoice, Transfer};
 use crate::options::{
-    ByteSize, Concurrency, DEFAULT_FAILED, FailedName, IfExists, Job, ProgressMode, Verbosity,
+    ByteSize, Concurrency, DEFAULT_FAILED, DoneOptions, FailedName, IfExists, Job, ProgressMode,
+    Verbosity,
 };
-use crate::s3::{self, ConnectOptions, Trust};
+use crate::s3::{self, ConnectOptions, CustomerKey, Trust};
 use crate::sink::files::{PathRules, PathTemplate, TemplateError};
 use crate::source::Shard;
 use crate::source::{Filters, ListOptions};
@@ -34,6 +40,7 @@ pub struct Config {
     pub if_exists: IfExists,
     pub failed: PathBuf,
     pub failed_name: FailedName,
+    pub done: Option<DoneOptions>,
     /// Whether rows are only checked, without requests and without writing files.
     pub dry_run: bool,
     /// Whether files are flushed to disk before success is reported.
@@ -45,6 +52,8 @@ pub struct Config {
     pub max_duration: Option<Duration>,
     /// The file that events are written to.
     pub events: Option<PathBuf>,
+    /// The file that lines are added to.
+    pub log: Option<PathBuf>,
     pub transfer: TransferOptions,
     pub s3: ConnectOptions,
     pub progress: ProgressMode,
@@ -77,6 +86,8 @@ impl TryFrom<Cli> for Config {
         };
         let retry_command = cli.retry_command(&failed);
         let tar = tar(&cli)?;
+        let done = done(&cli, &failed)?;
+        let takes_note = done.is_some();
         let sources = sources(
             cli.keys,
             listings(&cli.prefix, bucket.as_deref())?,
@@ -101,7 +112,7 @@ impl TryFrom<Cli> for Config {
             output: if cli.tar.is_some() {
                 ".".into()
             } else {
-                cli.output
+                checked_output(cli.output)?
             },
             tar,
             paths: PathRules {
@@ -114,22 +125,17 @@ impl TryFrom<Cli> for Config {
             if_exists: cli.if_exists,
             failed,
             failed_name,
+            done,
             dry_run: cli.dry_run,
             sync: cli.sync,
             json: cli.json,
-            concurrency: cli.concurrency,
-            max_duration: cli.max_duration,
+            concurrency: cli.transfer.concurrency,
+            max_duration: cli.transfer.max_duration,
             events: cli.events,
+            log: cli.log,
             transfer: TransferOptions {
-                job: Job::Download,
-                part_size: checked_part_size(cli.part_size)?,
-                multipart_threshold: cli.multipart_threshold.0,
-                verify: cli.verify,
-                max_attempts: cli.max_attempts,
-                max_outage: cli.max_outage,
-                rps: cli.rps,
-                bwlimit: cli.bwlimit.map(|rate| rate.0),
-                max_failures: cli.max_failures,
+                takes_note,
+                ..transfer_options(&cli.transfer)?
             },
             s3: ConnectOptions {
                 bucket: bucket.unwrap_or_else(|| s3::STAND_IN.to_owned()),
@@ -138,25 +144,46 @@ impl TryFrom<Cli> for Config {
                 endpoint_url: cli.aws.endpoint_url,
                 sign_requests: !cli.aws.no_sign_request,
                 requester_pays: cli.aws.request_payer.is_some(),
+                customer_key: customer_key(cli.aws.sse_c_key)?,
                 trust: trust(cli.aws.ca_bundle, cli.aws.no_verify_ssl),
                 addressing_style: cli.aws.addressing_style,
-                connect_timeout: cli.connect_timeout,
-                timeout: cli.timeout,
+                connect_timeout: cli.transfer.connect_timeout,
+                timeout: cli.transfer.timeout,
             },
             progress: if cli.quiet {
                 ProgressMode::None
             } else {
                 cli.progress
             },
-            verbosity: match (cli.quiet, cli.verbose) {
-                (true, _) => Verbosity::Quiet,
-                (false, 0) => Verbosity::Normal,
-                (false, 1) => Verbosity::Verbose,
-                (false, _) => Verbosity::Requests,
-            },
+            verbosity: verbosity(cli.quiet, cli.verbose),
             retry_command,
         })
     }
+}
+
+fn verbosity(is_quiet: bool, n_verbose: u8) -> Verbosity {
+    match (is_quiet, n_verbose) {
+        (true, _) => Verbosity::Quiet,
+        (false, 0) => Verbosity::Normal,
+        (false, 1) => Verbosity::Verbose,
+        (false, _) => Verbosity::Requests,
+    }
+}
+
+fn transfer_options(typed: &Transfer) -> Result<TransferOptions, UsageError> {
+    Ok(TransferOptions {
+        job: Job::Download,
+        part_size: checked_part_size(typed.part_size)?,
+        multipart_threshold: typed.multipart_threshold.0,
+        verify: typed.verify,
+        takes_note: false,
+        max_attempts: typed.max_attempts,
+        max_outage: typed.max_outage,
+        rps: typed.rps,
+        bwlimit: typed.bwlimit.map(|rate| rate.0),
+        max_failures: typed.max_failures,
+        n_rounds: typed.retry_failed.map_or(0, NonZeroU32::get),
+    })
 }
 
 fn template(typed: &str) -> Result<PathTemplate, UsageError> {
@@ -181,6 +208,12 @@ fn checked_part_size(ByteSize(typed): ByteSize) -> Result<u64, UsageError> {
 
 fn check_endpoint(url: &str) -> Result<(), UsageError> {
     s3::check_endpoint(url, Some("--endpoint-url")).map_err(UsageError)
+}
+
+/// The key in the file that is named.
+fn customer_key(path: Option<PathBuf>) -> Result<Option<CustomerKey>, UsageError> {
+    let key = path.map(|path| CustomerKey::read(&path)).transpose();
+    key.map_err(|error| UsageError(format!("`--sse-c-key`: {error}")))
 }
 
 /// An empty variable counts as unset.

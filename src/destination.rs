@@ -1,5 +1,6 @@
 //! What is opened for the objects before the first request, and closed after the last one: the output folder or an archive.
 
+use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -9,7 +10,7 @@ use anyhow::Context as _;
 use crate::config::Config;
 use crate::dry_run;
 use crate::meter::Meter;
-use crate::options::Job;
+use crate::options::{IfExists, Job};
 use crate::report::{RecordPlace, Report};
 use crate::sink::door::Sink;
 use crate::sink::files::{OptionalStep, OutputFolder, PathRules};
@@ -43,7 +44,8 @@ impl Destination {
             return Ok(Self::Archive(Box::new(Archive::open(&tar.archive)?)));
         }
         let output = match config.transfer.job {
-            Job::Download => OutputFolder::open(&config.output, max_open_folders),
+            Job::Download => OutputFolder::open(&config.output, max_open_folders)
+                .and_then(|output| tried(output, config.if_exists)),
             Job::Check(_) => OutputFolder::open_to_look(&config.output),
         };
         let mut output = output.with_context(|| {
@@ -51,6 +53,9 @@ impl Destination {
         })?;
         place.files().iter().for_each(|path| output.keep(path));
         config.list.files().for_each(|path| output.keep(path));
+        config.done.iter().for_each(|done| output.keep(&done.path));
+        let own = config.events.iter().chain(&config.log);
+        own.for_each(|path| output.keep(path));
         if config.sync {
             output.prepare_sync();
         }
@@ -111,6 +116,15 @@ impl Destination {
     }
 }
 
+/// Tries whether files can be made in the folder, unless all of them may be there already.
+fn tried(output: OutputFolder, if_exists: IfExists) -> io::Result<OutputFolder> {
+    match if_exists {
+        IfExists::Overwrite | IfExists::Newer => output.try_to_write()?,
+        IfExists::Skip | IfExists::Changed | IfExists::Verify => {}
+    }
+    Ok(output)
+}
+
 /// The folder whose disk the objects have to fit on.
 pub struct FolderToFill {
     output: PathBuf,
@@ -168,8 +182,8 @@ pub async fn close(sink: &Sink, how: Close<'_>) -> anyhow::Result<Vec<String>> {
                 let left = tar.finish(ending).await?;
                 let waited = tar.waited_for_head();
                 let head = (waited >= WAIT_WORTH_A_LINE).then(|| {
-                    let seconds = waited.as_secs();
-                    format!("the archive waited {seconds} s for single objects while later ones were ready")
+                    let (seconds, mib) = (waited.as_secs(), tar.most_spooled() >> 20);
+                    format!("the archive waited {seconds} s for single objects while later ones were ready; up to {mib} MiB were spooled")
                 });
                 Ok(head.into_iter().chain(left).collect())
             }

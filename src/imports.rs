@@ -28,18 +28,37 @@ const ROOMS: &[(&str, &[&str])] = &[
     ("signal", &[]),
     ("fuzzing", &["s3", "sink", "source"]),
     ("deadline", &[]),
-    ("transfer", &["source", "s3", "sink"]),
+    ("done", &["sink"]),
+    ("transfer", &["done", "source", "s3", "sink"]),
     ("cli", &["source"]),
     ("config", &["cli", "source", "s3", "sink", "transfer"]),
     ("report", &["config", "source", "s3", "sink", "transfer"]),
     ("check", &["report", "sink", "transfer"]),
+    ("rounds", &["done_file", "report", "source", "transfer"]),
+    (
+        "preparation",
+        &["config", "done_file", "report", "s3", "transfer"],
+    ),
+    (
+        "done_file",
+        &["config", "done", "report", "sink", "source", "transfer"],
+    ),
     (
         "destination",
         &["config", "dry_run", "report", "sink", "source"],
     ),
     (
         "dry_run",
-        &["config", "report", "s3", "source", "sink", "transfer"],
+        &[
+            "config",
+            "done",
+            "done_file",
+            "report",
+            "s3",
+            "source",
+            "sink",
+            "transfer",
+        ],
     ),
 ];
 

@@ -67,6 +67,8 @@ pub mod cli;
 pub mod config;
 mod deadline;
 mod destination;
+mod done;
+mod done_file;
 mod dry_run;
 mod etag;
 pub mod exit_code;
@@ -81,8 +83,10 @@ mod open_files;
 mod options;
 mod outcome;
 pub mod page_size;
+mod preparation;
 mod printable;
 pub mod report;
+mod rounds;
 mod row;
 mod s3;
 mod signal;
@@ -91,35 +95,31 @@ mod source;
 mod stop;
 mod transfer;
 
-use std::num::NonZeroUsize;
 use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context as _;
-use tokio::runtime::Builder;
-use tokio::sync::{mpsc, oneshot};
+use tokio::runtime::{Builder, Handle};
+use tokio::sync::{OnceCell, mpsc, oneshot};
 
 use config::Config;
 use deadline::Deadline;
 use destination::{Close, Destination, FolderToFill};
+use done_file::{DoneFile, RefusedDone};
 use exit_code::ExitCode;
 use meter::Meter;
 pub use options::Job;
-use options::{
-    Check, CheckDepth, Concurrency, IfExtra, MAX_AUTO_CONCURRENCY, ProgressMode, Verbosity,
-};
+use options::{Check, IfExtra, ProgressMode, Verbosity};
 use outcome::{Failure, Sign};
 use report::{RecordPlace, RefusedPlace, Report, RunEnd};
 use row::Row;
-use s3::{ConnectError, Trust};
+use s3::ConnectError;
 use signal::{OnSignal, Stopped};
 use sink::files::OnWarning;
 use sink::tar::ArchiveError;
 use source::{ListError, ListOptions};
 use stop::{Phase, Stop};
-use transfer::{
-    End, Getter, Limit, Listings, OnRequest, Rates, Shared, Stragglers, TransferOptions,
-};
+use transfer::{End, Getter, Rates, Shared, SourceRequests, Stragglers};
 
 /// Threads for file work: enough to keep a disk busy, and few enough not to block one another in one folder.
 const MAX_BLOCKING_THREADS: usize = 16;
@@ -134,7 +134,8 @@ const SHUTDOWN: Duration = Duration::from_secs(1);
 pub fn run(mut config: Config, job: Job) -> ExitCode {
     config.transfer.job = job;
     // A file that `--failed` must not replace is found before anything starts.
-    let place = RecordPlace::find(&config.failed, config.failed_name, &config.list);
+    let place = RecordPlace::find(&config.failed, config.failed_name, &config.list)
+        .and_then(|place| place.for_rounds(config.transfer.n_rounds));
     let ended = place.and_then(|place| {
         if config.dry_run {
             dry_run::run(config)
@@ -162,19 +163,16 @@ fn run_downloads(config: Config, place: RecordPlace) -> anyhow::Result<ExitCode>
 
 /// Opens everything that can fail before the first request, downloads, and finishes the report.
 async fn download(config: Config, place: RecordPlace) -> anyhow::Result<ExitCode> {
-    // The limit is raised first, since the lists may be many files.
-    let max_open_files = open_files::raise_limit();
+    // The limit of open files is raised first, since the lists may be many.
+    let budget = preparation::budget(config.concurrency);
     let lists = source::open(&config.list.sources)?;
-    let wanted = match config.concurrency {
-        Concurrency::Auto => memory::plan(MAX_AUTO_CONCURRENCY, memory::available()),
-        Concurrency::Fixed(n) => n,
-    };
-    let budget = open_files::plan(wanted, max_open_files);
+    let (mut done_file, done) = DoneFile::open(&config)?;
+    let last_rows = done_file::last_rows(&config)?;
     let destination = Destination::open(&config, &place, budget.max_open_folders)?;
-    let client = connect(&config).await?;
+    let client = preparation::connect(&config).await?;
     let s3_options = config.s3.clone();
     let meter = Arc::new(Meter::default());
-    let limit = Limit::new(config.concurrency, budget.concurrency);
+    let limit = preparation::limit(config.concurrency, budget.concurrency, client.is_some());
     let stop = Arc::new(Stop::default());
     let mut report = Report::start(
         &config,
@@ -184,7 +182,7 @@ async fn download(config: Config, place: RecordPlace) -> anyhow::Result<ExitCode
         Arc::clone(&stop),
     )?;
     destination.warn_by(&report, &config.failed);
-    warn_of_options(&report, &config, budget.concurrency);
+    preparation::warn(&report, &config, budget.concurrency, done_file.as_ref());
     let signal = signal::listen(
         Arc::clone(&stop),
         OnSignal {
@@ -203,17 +201,25 @@ async fn download(config: Config, place: RecordPlace) -> anyhow::Result<ExitCode
         // A list that is counted by then is told not to fit before the first request; none is waited for any longer.
         let _ = tokio::time::timeout(HEAD_START, counted).await;
     }
-    let lister = client
-        .as_ref()
-        .map(|client| listings(client, &limit, &config.transfer, report.on_request()).lister());
-    let lists = source::listed_by(lists, lister.as_ref());
     let notes = report.list_notes();
-    let fetcher = transfer::fetcher(s3_options, config.transfer.max_attempts.get());
-    let rows = source::read(lists, options, Some(fetcher), move |note| notes.note(&note));
+    let requests = SourceRequests {
+        client: OnceCell::new_with(client.clone()),
+        options: s3_options,
+        limit: limit.clone(),
+        max_attempts: config.transfer.max_attempts,
+        max_outage: config.transfer.max_outage,
+        on_request: report.on_request(),
+    };
+    let requests = requests.on(&Handle::current());
+    let rows = source::read(lists, options, Some(requests), move |note| {
+        notes.note(&note);
+    });
     let shared = Arc::new(Shared {
         client: client.map_or(Getter::Nobody, Getter::Client),
         sink,
         paths,
+        done,
+        last_rows,
         options: config.transfer,
         limit,
         rates: Rates::new(config.transfer.rps, config.transfer.bwlimit),
@@ -227,10 +233,12 @@ async fn download(config: Config, place: RecordPlace) -> anyhow::Result<ExitCode
     let deadline = config
         .max_duration
         .map(|max| Deadline::start(&shared.stop, max));
-    let mut exit = exit_of_rows(&shared, rows, &signal, &mut report).await;
+    let mut exit = exit_of_rows(&shared, rows, &signal, &mut report, done_file.as_mut()).await;
     if let (Ok(ExitCode::Success | ExitCode::SomeKeysFailed), Some(deadline)) = (&exit, deadline) {
         exit = deadline.check().map_err(Into::into).and(exit);
     }
+    let ended = done_file.map_or(Ok(()), |done| done.finish(config.sync && exit.is_ok()));
+    exit = exit.and_then(|code| ended.map(|()| code));
     let how = Close {
         sync: config.sync && exit.is_ok(),
         is_whole: exit.as_ref().is_ok_and(|exit| exit.is_of_whole_list()),
@@ -262,6 +270,7 @@ async fn exit_of_rows(
     rows: mpsc::Receiver<Result<Vec<Row>, ListError>>,
     signal: &Stopped,
     report: &mut Report,
+    done: Option<&mut DoneFile>,
 ) -> anyhow::Result<ExitCode> {
     let is_extra_wanted = matches!(
         shared.options.job,
@@ -271,7 +280,7 @@ async fn exit_of_rows(
         })
     );
     if !is_extra_wanted {
-        let end = transfer::download_all(shared, rows, report).await;
+        let end = rounds::download(shared, rows, report, done).await;
         return exit(end, signal, &shared.meter);
     }
     let mut observer = check::Remembering::new(report);
@@ -302,54 +311,6 @@ fn with_extra(
     }
 }
 
-/// Warns of options that do not hold, or that are dangerous.
-fn warn_of_options(report: &Report, config: &Config, concurrency: NonZeroUsize) {
-    if let Concurrency::Fixed(wanted) = config.concurrency
-        && concurrency < wanted
-    {
-        report.warn(&format!(
-            "`--concurrency {wanted}` does not fit into the limit of open files: going on with {concurrency} (`ulimit -n` raises it)"
-        ));
-    }
-    if config.s3.trust == Trust::Everyone {
-        report.warn(
-            "`--no-verify-ssl`: certificates are not checked, so that anyone on the way can read and change what is downloaded",
-        );
-    }
-}
-
-/// What requests are sent with; `None` for a run that makes none and needs no credentials.
-async fn connect(config: &Config) -> anyhow::Result<Option<s3::Client>> {
-    let is_quick = matches!(
-        config.transfer.job,
-        Job::Check(Check {
-            depth: CheckDepth::Quick,
-            ..
-        })
-    );
-    if is_quick && !config.list.needs_requests() {
-        return Ok(None);
-    }
-    let client = s3::Client::connect(config.s3.clone()).await?;
-    Ok(Some(client))
-}
-
-/// What is needed to list.
-fn listings(
-    client: &s3::Client,
-    limit: &Limit,
-    options: &TransferOptions,
-    on_request: Option<OnRequest>,
-) -> Listings {
-    Listings {
-        client: client.clone(),
-        limit: limit.clone(),
-        max_attempts: options.max_attempts,
-        max_outage: options.max_outage,
-        on_request,
-    }
-}
-
 /// Maps the end of the downloads to the result of the run.
 fn exit(end: End, signal: &Stopped, meter: &Meter) -> anyhow::Result<ExitCode> {
     match end {
@@ -360,7 +321,8 @@ fn exit(end: End, signal: &Stopped, meter: &Meter) -> anyhow::Result<ExitCode> {
         End::ListDone => Ok(ExitCode::Success),
         End::Fatal(failure) => Err(failure.into()),
         End::TooManyFailures(n) => Err(anyhow::anyhow!(
-            "{n} keys failed, as many as `--max-failures` allows"
+            "stopped after {n} failed {} (`--max-failures`)",
+            if n == 1 { "key" } else { "keys" }
         )),
         End::ListBroken(error) => Err(error.into()),
         End::RecordFailed(error) => Err(error.into()),
@@ -375,8 +337,9 @@ fn exit(end: End, signal: &Stopped, meter: &Meter) -> anyhow::Result<ExitCode> {
 /// The exit code for an error that ended the run.
 fn exit_code_of(error: &anyhow::Error) -> ExitCode {
     let is_usage = error.downcast_ref().is_some_and(ListError::is_usage)
-        || error.downcast_ref().is_some_and(ArchiveError::is_usage);
-    if error.is::<RefusedPlace>() || is_usage {
+        || error.downcast_ref().is_some_and(ArchiveError::is_usage)
+        || error.downcast_ref().is_some_and(ConnectError::is_usage);
+    if error.is::<RefusedPlace>() || error.is::<RefusedDone>() || is_usage {
         ExitCode::Usage
     } else {
         ExitCode::Fatal
@@ -410,14 +373,15 @@ fn count_in_background(
 
 /// What to do about an error, if that is known.
 fn hint(error: &anyhow::Error) -> Option<String> {
-    let of_list = error.downcast_ref::<ListError>();
-    let of_list = of_list.and_then(ListError::failure);
-    if of_list.is_some_and(|failure| failure.code.as_str() == "AccessDenied") {
+    let list_error = error.downcast_ref::<ListError>();
+    let of_list = list_error.and_then(ListError::failure);
+    let is_of_listing = list_error.is_some_and(ListError::is_of_listing);
+    if is_of_listing && of_list.is_some_and(|failure| failure.code.as_str() == "AccessDenied") {
         return Some("listing needs the permission `s3:ListBucket`; with a key list, `s3:GetObject` is enough".to_owned());
     }
     if let Some(failure) = of_list.or_else(|| error.downcast_ref::<Failure>()) {
         let hint = match failure.code.as_str() {
-            "NoSuchBucket" => Some(
+            "NoSuchBucket" if list_error.is_none() || is_of_listing => Some(
                 "check `--bucket`, and the account and server that `--profile` and `--endpoint-url` name",
             ),
             "ExpiredToken" | "ExpiredTokenException" | "TokenRefreshRequired" => {
@@ -442,6 +406,9 @@ fn hint(error: &anyhow::Error) -> Option<String> {
     }
     if let Some(refused) = error.downcast_ref::<RefusedPlace>() {
         return Some(refused.hint());
+    }
+    if error.is::<RefusedDone>() {
+        return Some(RefusedDone::HINT.to_owned());
     }
     error.downcast_ref::<ConnectError>()?.hint()
 }

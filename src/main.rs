@@ -25,7 +25,7 @@ fn run(cli: Cli, job: Job) -> ExitCode {
     match Config::try_from(cli) {
         Ok(config) => s3pull::run(config, job).into(),
         Err(error) => {
-            report::error(&error.into(), Some("`s3pull --help` lists the options"));
+            report::error(&error.into(), None);
             exit_code::ExitCode::Usage.into()
         }
     }

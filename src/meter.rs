@@ -1,11 +1,16 @@
 //! Counters of the run's progress. Downloads update them at next to no cost; the reporter reads them when it draws.
 
+mod listed;
+mod retrying;
+
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock};
 use std::time::{Duration, Instant};
 
 use crate::locks::lock;
 use crate::outcome::Outcome;
+pub use listed::{Listed, ListedRows};
+pub use retrying::{Retries, RetryMeter, Retrying};
 
 /// Counts the rows, bytes and waiting times of the run.
 #[derive(Debug, Default)]
@@ -19,6 +24,10 @@ pub struct Meter {
     large: Mutex<Vec<Arc<LargeObject>>>,
     waits: [WaitMeter; 3],
     n_asked_again: AtomicU64,
+    /// What was read of the lists.
+    pub listed: Listed,
+    /// The objects that are being tried again.
+    pub retries: RetryMeter,
 }
 
 /// One request in so many may be sent once more because it is slow.
@@ -163,6 +172,12 @@ impl Meter {
         if !matches!(outcome, Outcome::Downloaded(_)) {
             self.dropped.fetch_add(size.unwrap_or_default(), Relaxed);
         }
+    }
+
+    /// Takes a failed row back, which is tried again; `size` is its size in bytes, if the list gives it.
+    pub fn take_back_failure(&self, size: Option<u64>) {
+        self.n_failed.fetch_sub(1, Relaxed);
+        self.dropped.fetch_sub(size.unwrap_or_default(), Relaxed);
     }
 
     /// The large objects that are being downloaded.

@@ -1,6 +1,7 @@
 //! The choices that the command line offers, as enums, and their defaults. The doc comment of a variant is its help.
 
 use std::num::{NonZeroU32, NonZeroU64, NonZeroUsize};
+use std::path::PathBuf;
 use std::str::FromStr;
 
 use clap::ValueEnum;
@@ -45,6 +46,8 @@ pub enum IfExtra {
 pub enum CheckDepth {
     /// Sizes and times, as the rows give them.
     Quick,
+    /// The content, by the checksums that the rows give.
+    Offline,
     /// The content.
     Content,
 }
@@ -54,6 +57,14 @@ pub enum CheckDepth {
 pub enum IfUnverifiable {
     Accept,
     Fail,
+}
+
+/// Where a run notes what is done.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct DoneOptions {
+    pub path: PathBuf,
+    /// Whether rows that are in it already are skipped.
+    pub skips: bool,
 }
 
 /// Who chose where the failed-keys CSV goes.
@@ -158,7 +169,7 @@ impl FromStr for Concurrency {
             number => number
                 .parse()
                 .map(Self::Fixed)
-                .map_err(|_| "not `auto` or a number above 0"),
+                .map_err(|_| "must be `auto`, or a number of at least 1"),
         }
     }
 }

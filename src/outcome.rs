@@ -1,5 +1,6 @@
 //! How a row of the key list can end: the outcomes, failures and error codes that the engine and the reporter share.
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::time::{Duration, SystemTime};
 
@@ -33,6 +34,16 @@ pub struct ObjectInfo {
     pub etag: Option<ETag>,
     pub version_id: Option<String>,
     pub last_modified: Option<SystemTime>,
+    /// Boxed, since few need it. `None` if no answer described the whole object.
+    pub description: Option<Box<Description>>,
+}
+
+/// How its uploader describes an object.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Description {
+    pub content_type: Option<String>,
+    /// User metadata by name, as the server sends it; `None` if it is longer than S3 stores.
+    pub metadata: Option<BTreeMap<String, String>>,
 }
 
 /// What the bytes on disk were verified against.
@@ -83,6 +94,8 @@ impl SkipReason {
             Self::Duplicate => "duplicate",
             Self::OldVersion => "old-version",
             Self::DeleteMarker => "delete-marker",
+            Self::Done => "done",
+            Self::Superseded => "superseded",
         }
     }
 }
@@ -97,6 +110,8 @@ impl fmt::Display for SkipReason {
             Self::Duplicate => "the same key was in flight",
             Self::OldVersion => "not the latest version",
             Self::DeleteMarker => "a delete marker",
+            Self::Done => "in the done file",
+            Self::Superseded => "a later row is of the same file",
         })
     }
 }
@@ -118,6 +133,10 @@ pub enum SkipReason {
     OldVersion,
     /// The row of an inventory is a delete marker.
     DeleteMarker,
+    /// `--skip-done` is set, and an earlier run has noted the object as done.
+    Done,
+    /// A later row of the done file is of the same file, which was replaced since, or kept.
+    Superseded,
 }
 
 /// Bytes of an error's code, or of a request's ID.
@@ -286,6 +305,8 @@ pub enum ErrorCode {
     UnsafeKey,
     /// Something else exists, or will exist, at that path.
     PathConflict,
+    /// A shard that an earlier run completed does not have the object.
+    NotInShard,
     /// A key that ends in `/` has content, so it can be neither a file nor a folder.
     FolderMarkerHasContent,
     /// The file system allows no more bytes or files.
@@ -326,6 +347,7 @@ impl ErrorCode {
             Self::WrongBucket => "WrongBucket",
             Self::UnsafeKey => "UnsafeKey",
             Self::PathConflict => "PathConflict",
+            Self::NotInShard => "NotInShard",
             Self::FolderMarkerHasContent => "FolderMarkerHasContent",
             Self::DiskFull => "DiskFull",
             Self::OutputFolderGone => "OutputFolderGone",

@@ -1,16 +1,15 @@
 //! The command line as it was typed, before it is validated. Only `config` reads it.
 
-use std::num::{NonZeroU32, NonZeroU64};
+use std::num::NonZeroU64;
 use std::path::PathBuf;
-use std::time::Duration;
 
 use clap::{ArgAction, Parser};
 
 use super::aws::Aws;
-use super::values::{ListFormat, ShardChoice, list_format, parse_seconds};
-use crate::options::{
-    self, ByteRate, ByteSize, Concurrency, IfExists, ProgressMode, UnsafeKeys, VerifyMode,
-};
+use super::done::DoneArgs;
+use super::transfer::Transfer;
+use super::values::{ListFormat, ShardChoice, list_format, parse_count};
+use crate::options::{ByteSize, IfExists, ProgressMode, UnsafeKeys};
 use crate::source::TypedFilter;
 use crate::source::list::columns::InventoryColumns;
 
@@ -46,7 +45,7 @@ pub struct Cli {
 
     /// Key list; `-` is stdin
     ///
-    /// `s3://bucket/key` is read from S3. It may be compressed with gzip or zstd. The option may be given more than once. Without a list or a KEY, stdin is
+    /// `s3://bucket/key` is read from S3, and of the folder of an inventory, `s3://bucket/folder/`, the newest one. It may be compressed with gzip or zstd. The option may be given more than once. Without a list or a KEY, stdin is
     /// read if it is not a terminal.
     #[arg(short, long, value_name = "FILE", help_heading = LIST)]
     pub keys: Vec<PathBuf>,
@@ -143,7 +142,8 @@ pub struct Cli {
     /// Begin a new archive where the next object would make it larger than SIZE
     ///
     /// `--tar` then names all of them, as in `train-%06d.tar`. Files with equal names up to the first dot that follow
-    /// one another stay together, so that an archive may be larger by the rest of such a sample.
+    /// one another stay together, so that an archive may be larger by the rest of such a sample. With `--if-exists skip`,
+    /// archives that an earlier run completed stay, and their rows are skipped.
     #[arg(long, value_name = "SIZE", requires = "tar", hide_short_help = true, help_heading = FILES)]
     pub tar_size: Option<ByteSize>,
 
@@ -153,6 +153,7 @@ pub struct Cli {
     #[arg(
         long,
         value_name = "N",
+        value_parser = parse_count::<NonZeroU64>,
         requires = "tar",
         hide_short_help = true,
         help_heading = FILES
@@ -168,7 +169,8 @@ pub struct Cli {
     /// Folder for what waits for its turn in an archive
     ///
     /// Objects of more than 1 MiB, and smaller ones once 256 MiB wait in memory, are kept there in files without names.
-    /// Without the option it is the system's folder for temporary files.
+    /// Once 4 GiB are, none is begun but the one whose turn it is. Without the option, it is the system's folder for
+    /// temporary files.
     #[arg(
         long,
         value_name = "DIR",
@@ -213,143 +215,8 @@ pub struct Cli {
     )]
     pub if_exists: IfExists,
 
-    /// GETs in flight at once, or `auto` to find the best number
-    ///
-    /// Those for objects and those for parts count together.
-    #[arg(
-        short = 'j',
-        long,
-        value_name = "N",
-        default_value_t,
-        env = "S3PULL_CONCURRENCY",
-        help_heading = TRANSFER
-    )]
-    pub concurrency: Concurrency,
-
-    /// Size of the parts of a large object
-    #[arg(
-        long,
-        value_name = "SIZE",
-        default_value_t = options::DEFAULT_PART_SIZE,
-        env = "S3PULL_PART_SIZE",
-        help_heading = TRANSFER
-    )]
-    pub part_size: ByteSize,
-
-    /// Size from which objects are downloaded in parallel parts
-    #[arg(
-        long,
-        value_name = "SIZE",
-        default_value_t = options::DEFAULT_MULTIPART_THRESHOLD,
-        env = "S3PULL_MULTIPART_THRESHOLD",
-        hide_short_help = true,
-        help_heading = TRANSFER
-    )]
-    pub multipart_threshold: ByteSize,
-
-    /// What to verify downloads against
-    #[arg(
-        long,
-        value_name = "MODE",
-        value_enum,
-        default_value_t,
-        env = "S3PULL_VERIFY",
-        help_heading = TRANSFER
-    )]
-    pub verify: VerifyMode,
-
-    /// Give up on an object after N attempts in a row without progress
-    ///
-    /// Requests that fail together count once. A finished part, or a MiB
-    /// received, is progress.
-    #[arg(
-        long,
-        value_name = "N",
-        default_value_t = options::DEFAULT_MAX_ATTEMPTS,
-        env = "S3PULL_MAX_ATTEMPTS",
-        help_heading = TRANSFER
-    )]
-    pub max_attempts: NonZeroU32,
-
-    /// Stop the run after this many seconds in which no request succeeds
-    ///
-    /// While no request is answered, or only with 5xx, no key is charged for it: one request at a time is tried, at
-    /// growing intervals.
-    #[arg(
-        long,
-        value_name = "S",
-        value_parser = parse_seconds,
-        default_value = options::DEFAULT_MAX_OUTAGE,
-        env = "S3PULL_MAX_OUTAGE",
-        hide_short_help = true,
-        help_heading = TRANSFER
-    )]
-    pub max_outage: Duration,
-
-    /// Stop the run after this many seconds
-    ///
-    /// What is running gets 5 s to finish. The rest of the list goes to the failed-keys CSV.
-    #[arg(
-        long,
-        value_name = "S",
-        value_parser = parse_seconds,
-        env = "S3PULL_MAX_DURATION",
-        hide_short_help = true,
-        help_heading = TRANSFER
-    )]
-    pub max_duration: Option<Duration>,
-
-    /// Receive at most this many bytes per second
-    ///
-    /// All downloads share them. `10MiB` and `10MiB/s` mean the same.
-    #[arg(
-        long,
-        value_name = "RATE",
-        env = "S3PULL_BWLIMIT",
-        help_heading = TRANSFER
-    )]
-    pub bwlimit: Option<ByteRate>,
-
-    /// Send at most N requests per second
-    #[arg(
-        long,
-        value_name = "N",
-        env = "S3PULL_RPS",
-        hide_short_help = true,
-        help_heading = TRANSFER
-    )]
-    pub rps: Option<NonZeroU32>,
-
-    /// Stop the run once N keys have failed
-    #[arg(long, value_name = "N", help_heading = TRANSFER)]
-    pub max_failures: Option<NonZeroU64>,
-
-    /// Give up connecting after this many seconds
-    ///
-    /// Name lookup, TCP, proxy and TLS count together.
-    #[arg(
-        long,
-        value_name = "S",
-        value_parser = parse_seconds,
-        default_value = options::DEFAULT_CONNECT_TIMEOUT,
-        env = "S3PULL_CONNECT_TIMEOUT",
-        hide_short_help = true,
-        help_heading = TRANSFER
-    )]
-    pub connect_timeout: Duration,
-
-    /// Give up after this many seconds without data
-    ///
-    /// The time before a response counts too, and less than 1 KiB in that time counts as no data.
-    #[arg(
-        long,
-        value_name = "S",
-        value_parser = parse_seconds,
-        default_value = options::DEFAULT_TIMEOUT,
-        env = "S3PULL_TIMEOUT",
-        help_heading = TRANSFER
-    )]
-    pub timeout: Duration,
+    #[command(flatten)]
+    pub transfer: Transfer,
 
     /// CSV of the keys that failed
     ///
@@ -365,6 +232,9 @@ pub struct Cli {
     )]
     pub failed: Option<PathBuf>,
 
+    #[command(flatten)]
+    pub done: DoneArgs,
+
     /// Read, map and check every row without making requests
     ///
     /// Each key and its path are printed, and so is every row that would fail.
@@ -377,7 +247,7 @@ pub struct Cli {
 
     /// Print JSON events on stdout
     ///
-    /// There is one JSON object per finished row, then one for the run.
+    /// There is one JSON object per finished row, one on progress every 10 seconds, and one for the run.
     #[arg(long, help_heading = REPORT)]
     pub json: bool,
 
@@ -386,6 +256,13 @@ pub struct Cli {
     /// The events are those of `--json`. FILE is replaced; devices and pipes are written to.
     #[arg(long, value_name = "FILE", conflicts_with = "json", hide_short_help = true, help_heading = REPORT)]
     pub events: Option<PathBuf>,
+
+    /// Add the lines to FILE
+    ///
+    /// These are the lines of `--progress plain`, with those of `-v` if it is given; only the bar, warnings and how the run
+    /// ends are shown too. A FILE that is not such a log is refused; devices and pipes are written to.
+    #[arg(long, value_name = "FILE", conflicts_with = "dry_run", hide_short_help = true, help_heading = REPORT)]
+    pub log: Option<PathBuf>,
 
     /// How to show progress
     #[arg(
@@ -424,7 +301,6 @@ pub struct Cli {
 // The headings of `--help`.
 pub(super) const LIST: &str = "Key list";
 const FILES: &str = "Files";
-const TRANSFER: &str = "Transfer";
 const REPORT: &str = "Report";
 
 const EXIT_CODES: &str = "\

@@ -48,6 +48,19 @@ pub struct Aws {
     )]
     pub request_payer: Option<String>,
 
+    /// File with the key of objects encrypted with SSE-C
+    ///
+    /// It holds 32 bytes, as they are, in base64 or in hex. The key is sent with each request for an object, by https
+    /// only, and never for lists.
+    #[arg(
+        long,
+        value_name = "FILE",
+        env = "S3PULL_SSE_C_KEY",
+        hide_short_help = true,
+        help_heading = AWS
+    )]
+    pub sse_c_key: Option<PathBuf>,
+
     /// PEM file of the certificate authorities to trust
     ///
     /// They replace the authorities of the system.

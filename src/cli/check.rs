@@ -1,5 +1,7 @@
 //! The command `check`: the options of a download, and those of its own.
 
+use std::path::PathBuf;
+
 use clap::{Args, Command};
 
 use super::args::Cli;
@@ -9,12 +11,23 @@ use crate::options::{Check, CheckDepth, IfExtra, IfUnverifiable};
 pub const CHECK: &str = "check";
 
 #[derive(Debug, Clone, Copy, Args)]
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "each is a flag that is given or not"
+)]
 pub struct CheckArgs {
     /// Compare only sizes and times, as the list gives them, without requests
     ///
     /// A row without a size fails as `Unverifiable`.
     #[arg(long, help_heading = "Check", conflicts_with = "strict")]
     quick: bool,
+
+    /// Compare contents only with what the list says, without requests
+    ///
+    /// The list gives checksums or ETags, as the file of `--done` does. A row of which no checksum tells the content fails as
+    /// `Unverifiable`.
+    #[arg(long, help_heading = "Check", conflicts_with = "quick")]
+    offline: bool,
 
     /// Count a file as wrong if its content cannot be verified
     ///
@@ -32,10 +45,10 @@ pub struct CheckArgs {
 impl From<CheckArgs> for Check {
     fn from(args: CheckArgs) -> Self {
         Self {
-            depth: if args.quick {
-                CheckDepth::Quick
-            } else {
-                CheckDepth::Content
+            depth: match (args.quick, args.offline) {
+                (true, _) => CheckDepth::Quick,
+                (false, true) => CheckDepth::Offline,
+                (false, false) => CheckDepth::Content,
             },
             if_unverifiable: if args.strict {
                 IfUnverifiable::Fail
@@ -47,6 +60,22 @@ impl From<CheckArgs> for Check {
             } else {
                 IfExtra::Ignore
             },
+        }
+    }
+}
+
+impl CheckArgs {
+    /// A source of rows that takes requests, where there are to be none.
+    pub(super) fn source_with_requests(self, cli: &Cli) -> Option<&'static str> {
+        let is_remote = |list: &PathBuf| list.to_string_lossy().starts_with("s3://");
+        if !self.offline {
+            None
+        } else if !cli.prefix.is_empty() {
+            Some("'--prefix <PREFIX>'")
+        } else if cli.keys.iter().any(is_remote) {
+            Some("a list in S3")
+        } else {
+            None
         }
     }
 }
@@ -71,6 +100,8 @@ impl Cli {
         let options = [
             (self.dry_run, "--dry-run"),
             (self.tar.is_some(), "--tar <FILE>"),
+            (self.done.file.is_some(), "--done <FILE>"),
+            (self.transfer.retry_failed.is_some(), "--retry-failed <N>"),
         ];
         let mut given = options.into_iter().filter(|(is_given, _)| *is_given);
         given.next().map(|(_, option)| option)

@@ -5,6 +5,7 @@ use std::ffi::OsString;
 use clap::Command;
 use clap::error::{ContextKind, ContextValue};
 
+use super::elsewhere::lead_here;
 use crate::printable::printable;
 
 /// Returns `error` without characters that act on a terminal: `clap` repeats what was typed without escaping it.
@@ -17,7 +18,9 @@ pub fn made_printable(
         .iter()
         .map(|arg| printable(&arg.to_string_lossy()).into_owned());
     let again = command().try_get_matches_from(printable);
-    with_origin(again.err().unwrap_or(error), command())
+    let mut error = again.err().unwrap_or(error);
+    lead_here(&mut error);
+    with_origin(error, command())
 }
 
 /// Adds a tip with the variable's name if the invalid value comes from the environment.

@@ -3,9 +3,12 @@
 mod args;
 mod aws;
 mod check;
+mod done;
+mod elsewhere;
 mod error;
 mod pages;
 mod retry;
+mod transfer;
 mod values;
 
 use std::ffi::{OsStr, OsString};
@@ -15,11 +18,12 @@ use clap::error::ErrorKind;
 use clap::parser::ValueSource;
 use clap::{Arg, ArgMatches, Command, CommandFactory, FromArgMatches, Subcommand};
 
-use crate::options::Check;
+use crate::options::{Check, IfExists};
 use crate::source::{FilterKind, TypedFilter};
 pub use args::Cli;
 use check::CheckArgs;
 pub use pages::Page;
+pub use transfer::Transfer;
 pub use values::ShardChoice;
 
 /// What the command line asks for.
@@ -49,6 +53,12 @@ impl Invocation {
                     format!("the argument '{option}' cannot be used with 'check', which downloads nothing"),
                 ));
             }
+            if let Some(source) = args.source_with_requests(&cli) {
+                return Err(command().error(
+                    ErrorKind::ArgumentConflict,
+                    format!("the argument '--offline' cannot be used with {source}, which takes requests"),
+                ));
+            }
             return Ok(Self::Check(Box::new(cli), args.into()));
         }
         if matches.subcommand().is_some() {
@@ -70,7 +80,7 @@ fn with_commands(options: Command) -> Command {
 
 /// The definition of the options, without the commands.
 pub fn options() -> Command {
-    Cli::command().mut_args(with_variable)
+    Cli::command().mut_args(|arg| with_numbers(with_variable(arg)))
 }
 
 /// Names the argument's variable in `--help`, but not in `-h`, where the names would take up most of the space.
@@ -88,6 +98,12 @@ fn with_variable(arg: Arg) -> Arg {
         return arg.env(Resettable::Reset);
     }
     arg
+}
+
+/// A number below zero is a value that is refused, and not an option that is not known.
+fn with_numbers(arg: Arg) -> Arg {
+    let takes_values = arg.get_action().takes_values() && !arg.is_positional();
+    arg.allow_negative_numbers(takes_values)
 }
 
 fn cli_of(matches: &ArgMatches) -> Result<Cli, clap::Error> {
@@ -128,17 +144,33 @@ fn filters(matches: &ArgMatches) -> Vec<TypedFilter> {
 fn without_meaning(cli: &Cli, matches: &ArgMatches) -> Option<String> {
     let tar = cli.tar.as_deref()?;
     let is_stdout = tar.as_os_str() == "-";
+    let has_shards = cli.tar_size.is_some() || cli.tar_count.is_some();
+    let keeps_shards = cli.if_exists == IfExists::Skip && has_shards;
     let refused = [
         (
             "output",
             true,
             "the archive's own path is the argument of `--tar`",
         ),
-        ("if_exists", true, "an archive is always written anew"),
+        (
+            "if_exists",
+            !keeps_shards,
+            "an archive is written anew, but for complete shards, which `skip` keeps",
+        ),
         (
             "dry_run",
             true,
             "leave out `--tar` to see the paths, which are the same",
+        ),
+        (
+            "done",
+            true,
+            "an archive counts as a whole; `--tar-index` lists what is in it",
+        ),
+        (
+            "retry_failed",
+            true,
+            "its members are in the order of the list, which a row that is tried again would come out of",
         ),
         (
             "sync",

@@ -40,6 +40,11 @@ impl FromStr for ShardChoice {
     }
 }
 
+/// Parses a number that is not zero.
+pub fn parse_count<T: FromStr>(text: &str) -> Result<T, &'static str> {
+    text.parse().map_err(|_| "must be a number of at least 1")
+}
+
 /// Parses seconds such as `30` or `0.5`.
 pub fn parse_seconds(text: &str) -> Result<Duration, String> {
     let seconds: f64 = text
@@ -53,7 +58,18 @@ pub fn parse_seconds(text: &str) -> Result<Duration, String> {
 
 #[cfg(test)]
 mod tests {
+    use std::num::NonZeroU32;
+
     use super::*;
+
+    #[test]
+    fn numbers_begin_with_one() {
+        assert_eq!(parse_count::<NonZeroU32>("1").map(NonZeroU32::get), Ok(1));
+        for bad in ["0", "-1", "1.5", "many", "", "99999999999"] {
+            let error = parse_count::<NonZeroU32>(bad).unwrap_err();
+            assert!(error.contains("at least 1"), "{bad}: {error}");
+        }
+    }
 
     #[test]
     fn seconds_are_positive_numbers() {

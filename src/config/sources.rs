@@ -5,6 +5,7 @@ use std::path::PathBuf;
 
 use super::error::UsageError;
 use crate::source::list::bucket::is_bucket_name;
+use crate::source::list::url;
 use crate::source::{ListSource, Listing, RemoteList};
 
 /// What `--prefix` asks for.
@@ -52,15 +53,8 @@ pub fn sources(
 ) -> Result<Vec<ListSource>, UsageError> {
     let mut sources: Vec<_> = lists
         .into_iter()
-        .map(|path| match path.as_os_str().to_str() {
-            Some("-") => ListSource::Stdin,
-            Some(text) => match RemoteList::parse(text) {
-                Some(list) => ListSource::Remote(list),
-                None => ListSource::File(path),
-            },
-            None => ListSource::File(path),
-        })
-        .collect();
+        .map(list)
+        .collect::<Result<_, UsageError>>()?;
     if sources
         .iter()
         .filter(|source| **source == ListSource::Stdin)
@@ -72,8 +66,16 @@ pub fn sources(
         ));
     }
     sources.extend(listings.into_iter().map(ListSource::Prefix));
-    if !has_bucket && let Some(key) = keys.iter().find(|key| !key.starts_with("s3://")) {
+    let is_uri = |key: &String| key.starts_with("s3://") || url::parse(key).is_some();
+    if !has_bucket && let Some(key) = keys.iter().find(|key| !is_uri(key)) {
         return Err(without_bucket(key, &keys));
+    }
+    // A key may have such a name, but does not stand before URIs then.
+    if let [word, rest @ ..] = &keys[..]
+        && rest.iter().any(is_uri)
+        && let Some(advice) = instead_of_command(word)
+    {
+        return Err(no_command(word, advice));
     }
     if !keys.is_empty() {
         sources.push(ListSource::Arguments(keys));
@@ -101,16 +103,101 @@ pub fn sources(
     Ok(sources)
 }
 
+/// The list that `--keys` names.
+fn list(path: PathBuf) -> Result<ListSource, UsageError> {
+    let Some(text) = path.as_os_str().to_str() else {
+        return Ok(ListSource::File(path));
+    };
+    if text == "-" {
+        return Ok(ListSource::Stdin);
+    }
+    match RemoteList::parse(text) {
+        Some(list) => Ok(ListSource::Remote(list)),
+        None if text.starts_with("s3://") => Err(UsageError(format!(
+            "`--keys {}` is neither `s3://bucket/key` nor the folder of an inventory, `s3://bucket/folder/`",
+            text.escape_debug()
+        ))),
+        None => Ok(ListSource::File(path)),
+    }
+}
+
 /// The error for `key`, one of the `keys`, which names no bucket.
 fn without_bucket(key: &str, keys: &[String]) -> UsageError {
-    const COMMANDS: [&str; 7] = ["cp", "download", "get", "ls", "mb", "mv", "sync"];
     let shown = key.escape_debug();
-    if keys.first().is_some_and(|first| first == key) && COMMANDS.contains(&key) {
-        return UsageError(format!(
-            "s3pull has no `{shown}` command: name the objects as in `s3pull s3://bucket/key -o DIR`, or use `--prefix s3://bucket/prefix`"
-        ));
+    if let Some(advice) = keys
+        .first()
+        .filter(|first| *first == key)
+        .and_then(|first| instead_of_command(first))
+    {
+        return no_command(key, advice);
     }
     UsageError(format!(
         "the key `{shown}` names no bucket: use `--bucket BUCKET`, or write `s3://BUCKET/{shown}`"
     ))
+}
+
+fn no_command(word: &str, advice: &str) -> UsageError {
+    let shown = word.escape_debug();
+    UsageError(format!("s3pull has no `{shown}` command: {advice}"))
+}
+
+/// What to do instead of a command that other tools have.
+fn instead_of_command(word: &str) -> Option<&'static str> {
+    Some(match word {
+        "cat" | "copy" | "cp" | "download" | "get" | "pull" | "run" => {
+            "name the objects as in `s3pull s3://bucket/key -o DIR`, or use `--prefix s3://bucket/prefix`"
+        }
+        "mirror" | "rsync" | "sync" => {
+            "use `s3pull --prefix s3://bucket/prefix -o DIR --if-exists changed`"
+        }
+        "du" | "find" | "list" | "ls" => "use `s3pull --prefix s3://bucket/prefix --dry-run`",
+        "delete" | "mb" | "mv" | "put" | "rb" | "rm" | "upload" => "it only downloads",
+        _ => return None,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn error(keys: &[&str], has_bucket: bool) -> String {
+        let keys = keys.iter().map(|key| (*key).to_owned()).collect();
+        let sources = sources(Vec::new(), Vec::new(), keys, has_bucket);
+        sources.unwrap_err().to_string()
+    }
+
+    #[test]
+    fn commands_of_other_tools_lead_to_options() {
+        for has_bucket in [false, true] {
+            for (word, said) in [
+                ("cp", "`s3pull s3://bucket/key -o DIR`"),
+                ("sync", "--if-exists changed"),
+                ("ls", "--dry-run"),
+                ("rm", "only downloads"),
+            ] {
+                let message = error(&[word, "s3://b/k", "."], has_bucket);
+                let expected = format!("s3pull has no `{word}` command: ");
+                assert!(
+                    message.starts_with(&expected) && message.contains(said),
+                    "{message}"
+                );
+            }
+        }
+    }
+
+    #[test]
+    fn a_key_may_be_called_like_a_command_and_a_url_names_its_bucket() {
+        let keys = |keys: &[&str]| keys.iter().map(|key| (*key).to_owned()).collect();
+        for (typed, has_bucket) in [
+            (keys(&["cp"]), true),
+            (keys(&["ls", "get"]), true),
+            (keys(&["s3://b/cp"]), false),
+            (keys(&["https://b.s3.amazonaws.com/k"]), false),
+        ] {
+            let sources = sources(Vec::new(), Vec::new(), typed, has_bucket);
+            assert_eq!(sources.unwrap().len(), 1);
+        }
+        let message = error(&["k"], false);
+        assert!(message.contains("`s3://BUCKET/k`"), "{message}");
+    }
 }

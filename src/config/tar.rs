@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use super::error::UsageError;
 use crate::cli::Cli;
-use crate::options::ByteSize;
+use crate::options::{ByteSize, IfExists};
 use crate::sink::tar::ArchiveOptions;
 use crate::sink::tar::shards::{Pattern, ShardRules};
 
@@ -35,6 +35,7 @@ pub fn tar(cli: &Cli) -> Result<Option<TarOptions>, UsageError> {
         shards: shards(cli, &path.to_string_lossy())?,
         has_index: cli.tar_index,
         sync: cli.sync,
+        keeps_complete: cli.if_exists == IfExists::Skip,
     };
     let spool = cli.spool.clone();
     Ok(Some(TarOptions { archive, spool }))

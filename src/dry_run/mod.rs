@@ -7,8 +7,11 @@ use std::num::NonZeroUsize;
 use std::sync::Arc;
 
 use anyhow::Context as _;
+use tokio::sync::OnceCell;
 
 use crate::config::Config;
+use crate::done::DoneSet;
+use crate::done_file;
 use crate::exit_code::ExitCode;
 use crate::options::IfExists;
 use crate::outcome::{Class, ErrorCode, Failure, Outcome, SkipReason};
@@ -16,8 +19,8 @@ use crate::row::{Entry, Row};
 use crate::s3;
 use crate::sink::files::{FileThere, LocalPath, PathRules, Preview};
 use crate::sink::planned::{Planned, Seen};
-use crate::source::{self, Lister};
-use crate::transfer::{Limit, Listings, fetcher};
+use crate::source;
+use crate::transfer::{Limit, SourceRequests};
 use report::{DryRunEnd, DryRunReport};
 use space::growth;
 pub use space::shortage;
@@ -28,7 +31,9 @@ pub use space::shortage;
 /// When a list cannot be read, the output folder cannot be one, or what was asked for cannot be printed.
 pub fn run(config: Config) -> anyhow::Result<ExitCode> {
     let lists = source::open(&config.list.sources)?;
+    let done = config.done.iter().map(|done| done.path.as_path());
     let kept = config.list.files().chain([config.failed.as_path()]);
+    let kept = kept.chain(done);
     let preview = Preview::open(&config.output, kept)
         .with_context(|| format!("cannot use the output folder `{}`", config.output.display()))?;
     let mut check = Check {
@@ -39,23 +44,15 @@ pub fn run(config: Config) -> anyhow::Result<ExitCode> {
         preview,
         if_exists: config.if_exists,
         seen: Seen::default(),
+        done: done_file::known(&config)?,
     };
     let mut report = DryRunReport::start(&config)?;
     let notes = report.list_notes();
     let on_note = move |note| notes.note(&note);
     // Ends what is listed and fetched when it is dropped, at the end.
-    let mut runtime = None;
-    let (lists, fetcher) = if config.list.needs_requests() {
-        let runtime =
-            runtime.insert(tokio::runtime::Runtime::new().context("cannot start threads")?);
-        let lister = runtime.block_on(lister(&config))?;
-        let _entered = runtime.enter();
-        let fetcher = fetcher(config.s3.clone(), config.transfer.max_attempts.get());
-        (source::listed_by(lists, Some(&lister)), Some(fetcher))
-    } else {
-        (lists, None)
-    };
-    let mut batches = source::read(lists, Arc::new(config.list), fetcher, on_note);
+    let runtime = tokio::runtime::Runtime::new().context("cannot start threads")?;
+    let requests = runtime.block_on(requests(&config))?.on(runtime.handle());
+    let mut batches = source::read(lists, Arc::new(config.list), Some(requests), on_note);
     let mut broken = None;
     while let Some(batch) = batches.blocking_recv() {
         match batch {
@@ -80,15 +77,20 @@ pub fn run(config: Config) -> anyhow::Result<ExitCode> {
 }
 
 /// A dry run makes no requests but these, without which it would not know the rows.
-async fn lister(config: &Config) -> anyhow::Result<Lister> {
-    let listings = Listings {
-        client: s3::Client::connect(config.s3.clone()).await?,
+async fn requests(config: &Config) -> anyhow::Result<SourceRequests> {
+    let client = if config.list.needs_requests() {
+        Some(s3::Client::connect(config.s3.clone()).await?)
+    } else {
+        None
+    };
+    Ok(SourceRequests {
+        client: OnceCell::new_with(client),
+        options: config.s3.clone(),
         limit: Limit::fixed(NonZeroUsize::MIN),
         max_attempts: config.transfer.max_attempts,
         max_outage: config.transfer.max_outage,
         on_request: None,
-    };
-    Ok(listings.lister())
+    })
 }
 
 struct Check {
@@ -96,6 +98,8 @@ struct Check {
     paths: PathRules,
     if_exists: IfExists,
     seen: Seen,
+    /// What earlier runs noted as done, where that is skipped.
+    done: Option<DoneSet>,
 }
 
 impl Check {
@@ -124,6 +128,13 @@ impl Check {
             .paths
             .path_for(entry)
             .map_err(|no_path| Outcome::Failed(no_path.into()))?;
+        if self
+            .done
+            .as_ref()
+            .is_some_and(|done| done.has(entry, &path))
+        {
+            return Err(Outcome::Skipped(SkipReason::Done));
+        }
         let there = self
             .preview
             .check(&path)

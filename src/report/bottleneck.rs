@@ -11,6 +11,9 @@ use crate::transfer::{Found, Throttling, WhyNotMore};
 
 /// Shorter runs are mostly start and end.
 const MIN_ELAPSED: Duration = Duration::from_secs(1);
+/// Of shorter or smaller runs people are told nothing: there is little to be gained.
+const MIN_ELAPSED_TO_TELL: Duration = Duration::from_secs(10);
+const MIN_OBJECTS_TO_TELL: u64 = 100;
 /// Percent of the time that objects wait, from which on what they wait for is the bottleneck.
 const MOST: u64 = 60;
 /// Percent of all cores' time. The rest goes to waiting that no run is without.
@@ -24,6 +27,10 @@ const IN_USE: u64 = 70;
 #[derive(Debug, Clone, Copy)]
 pub struct Measured {
     pub elapsed: Duration,
+    /// Objects that were dealt with.
+    pub n_objects: u64,
+    /// Whether the run was stopped, or ended early: then what it waited for does not matter.
+    pub is_cut_short: bool,
     pub first_byte: Waited,
     pub body: Waited,
     pub disk: Waited,
@@ -76,7 +83,7 @@ pub fn bottleneck(measured: &Measured) -> Option<Bottleneck> {
         disk,
         ..
     } = *measured;
-    if elapsed < MIN_ELAPSED || first_byte.n == 0 {
+    if measured.is_cut_short || elapsed < MIN_ELAPSED || first_byte.n == 0 {
         return None;
     }
     if measured.throttling.n_replies * 100 >= first_byte.n {
@@ -109,8 +116,11 @@ pub fn bottleneck(measured: &Measured) -> Option<Bottleneck> {
     Some(Bottleneck::FirstByte)
 }
 
-/// The summary's lines on it: the figures, and what follows from them.
+/// The summary's lines on it: the figures, and what follows from them; none for a short or small run.
 pub fn lines(measured: &Measured) -> Vec<String> {
+    if measured.elapsed < MIN_ELAPSED_TO_TELL || measured.n_objects < MIN_OBJECTS_TO_TELL {
+        return Vec::new();
+    }
     let Some(bottleneck) = bottleneck(measured) else {
         return Vec::new();
     };
@@ -206,6 +216,8 @@ mod tests {
     fn measured(first_byte: u64, body: u64, disk: u64) -> Measured {
         Measured {
             elapsed: Duration::from_secs(10),
+            n_objects: 100,
+            is_cut_short: false,
             first_byte: waited(1_000, first_byte, first_byte),
             body: waited(1_000, body, 1),
             disk: waited(1_000, disk, 1),
@@ -263,6 +275,29 @@ mod tests {
         short.elapsed = Duration::from_millis(900);
         assert_eq!(bottleneck(&short), None);
         assert_eq!(lines(&short), Vec::<String>::new());
+    }
+
+    #[test]
+    fn people_are_told_after_ten_seconds_and_a_hundred_objects_unless_the_run_was_cut_short() {
+        let whole = measured(90, 5, 5);
+        assert_eq!(lines(&whole).len(), 2);
+        let quick = Measured {
+            elapsed: Duration::from_millis(9_999),
+            ..whole
+        };
+        let small = Measured {
+            n_objects: 99,
+            ..whole
+        };
+        let cut_short = Measured {
+            is_cut_short: true,
+            ..whole
+        };
+        for measured in [quick, small, cut_short] {
+            assert_eq!(lines(&measured), Vec::<String>::new(), "{measured:?}");
+        }
+        assert_eq!(bottleneck(&quick), Some(Bottleneck::FirstByte));
+        assert_eq!(bottleneck(&cut_short), None);
     }
 
     #[test]

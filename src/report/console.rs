@@ -2,12 +2,13 @@
 //! own, so that a reader that stalls does not stop downloads without a word.
 
 use std::fs::File;
-use std::io::{self, ErrorKind, Write};
+use std::io::{self, Write};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
+use super::paint::Paint;
 use super::queue::{Queue, is_to_be_tried_again};
-use super::text::{count, duration};
+use super::text::count;
 use crate::locks::lock;
 use crate::printable::printable;
 use crate::stop::{Phase, Stop};
@@ -15,8 +16,7 @@ use crate::stop::{Phase, Stop};
 /// How long a line on stderr waits for room before it is dropped.
 const MAX_WAIT: Duration = Duration::from_secs(1);
 
-/// How long nobody has read stdout when that is said, and when stdout counts as closed.
-const STALL_TO_TELL: Duration = Duration::from_secs(5);
+/// How long nobody has read stdout when it counts as closed.
 const MAX_STALL: Duration = Duration::from_mins(5);
 
 /// The same, once somebody has stopped the run and waits for its end, and once they have asked twice.
@@ -24,7 +24,7 @@ const MAX_STALL_AFTER_SIGNAL: Duration = Duration::from_secs(5);
 const MAX_STALL_AT_LAST: Duration = Duration::from_millis(300);
 
 /// How often the phase of the run is looked at while a reader is waited for.
-const TICK: Duration = Duration::from_millis(50);
+pub(super) const TICK: Duration = Duration::from_millis(50);
 
 /// Prints an error that ended the run, with its causes, and a hint where one is known, before or after a run.
 pub fn error(error: &anyhow::Error, hint: Option<&str>) {
@@ -54,15 +54,19 @@ pub fn one_line(error: &anyhow::Error) -> String {
 
 /// Prints lines for people, at once unless that would hold something up. A closed stderr does not stop the run.
 pub fn say(lines: &str) {
-    let _ = io::stderr().lock().write_all(&escaped(lines));
+    let _ = io::stderr()
+        .lock()
+        .write_all(&escaped(lines, Paint::of_stderr()));
 }
 
 /// Names and the server's words are escaped where they are put in, line ends among them. What slipped through does no harm
 /// either.
-fn escaped(lines: &str) -> Vec<u8> {
+fn escaped(lines: &str, paint: Paint) -> Vec<u8> {
     let mut text = Vec::with_capacity(lines.len() + 1);
     for line in lines.split('\n') {
-        text.extend_from_slice(printable(line).as_bytes());
+        for part in paint.line(&printable(line)) {
+            text.extend_from_slice(part.as_bytes());
+        }
         text.push(b'\n');
     }
     text
@@ -71,9 +75,14 @@ fn escaped(lines: &str) -> Vec<u8> {
 /// Lines for people during a run. Clones share the queue.
 #[derive(Clone)]
 pub struct Stderr {
+    /// What people call the stream.
+    name: &'static str,
     queue: Queue,
     /// Lines that nobody will read.
     n_dropped: Arc<Mutex<u64>>,
+    paint: Paint,
+    /// Where all lines go too.
+    log: Option<Arc<Self>>,
 }
 
 impl Stderr {
@@ -85,22 +94,52 @@ impl Stderr {
             written => written,
         };
         Self {
+            name: "stderr",
             queue: Queue::start(write),
             n_dropped: Arc::default(),
+            paint: Paint::Plain,
+            log: None,
+        }
+    }
+
+    /// With colours.
+    pub fn painted(self, paint: Paint) -> Self {
+        Self { paint, ..self }
+    }
+
+    /// With a copy of every line in `log`, if there is one.
+    pub fn with_log(self, log: Option<File>) -> Self {
+        let log = log.map(|mut file| {
+            Arc::new(Self {
+                name: "the file of `--log`",
+                ..Self::start(move |bytes| file.write(bytes))
+            })
+        });
+        Self { log, ..self }
+    }
+
+    /// Prints a line, or a few, where there is no need to see them now: in the log only, if there is one.
+    pub fn note(&self, lines: &str) {
+        match &self.log {
+            Some(log) => log.say(lines),
+            None => self.say(lines),
         }
     }
 
     /// Prints a line, or a few. They are dropped, and counted, if there is no room for them for a second: nothing that
     /// people read is worth stopping downloads for.
     pub fn say(&self, lines: &str) {
-        let text = escaped(lines);
+        if let Some(log) = &self.log {
+            log.say(lines);
+        }
+        let text = escaped(lines, self.paint);
         let n_lines = lines.split('\n').count();
         let mut n_dropped = lock(&self.n_dropped);
         let until = Instant::now() + MAX_WAIT;
         // While lines are being dropped, none waits.
         let is_dropping = *n_dropped > 0;
         loop {
-            let lost = dropped_lines(*n_dropped);
+            let lost = self.dropped_lines(*n_dropped);
             match self.queue.push(&[&lost[..], &text[..]].concat(), n_lines) {
                 Ok(true) => {
                     *n_dropped = 0;
@@ -121,33 +160,44 @@ impl Stderr {
 
     /// Prints lines that must not be dropped, at the end of a run.
     pub fn insist(&self, lines: &str) {
+        if let Some(log) = &self.log {
+            log.insist(lines);
+        }
         let mut n_dropped = lock(&self.n_dropped);
-        let lost = dropped_lines(std::mem::take(&mut *n_dropped));
-        self.queue.insist(&[lost, escaped(lines)].concat());
+        let lost = self.dropped_lines(std::mem::take(&mut *n_dropped));
+        self.queue
+            .insist(&[lost, escaped(lines, self.paint)].concat());
     }
 
     /// Waits until everything is printed, or `limit` is over.
     pub fn flush_within(&self, limit: Duration) {
+        if let Some(log) = &self.log {
+            log.flush_within(limit);
+        }
         // Nothing closes it.
         let _ = self.queue.flush(limit);
     }
 
     /// Waits until everything is printed, unless nobody reads it, and for long enough.
     pub fn flush(&self, patience: &Patience) {
+        if let Some(log) = &self.log {
+            log.flush(patience);
+        }
         while let Ok(Some(stalled)) = self.queue.flush(TICK) {
             if patience.is_over(stalled) {
                 return;
             }
         }
     }
-}
 
-fn dropped_lines(n: u64) -> Vec<u8> {
-    if n == 0 {
-        return Vec::new();
+    fn dropped_lines(&self, n: u64) -> Vec<u8> {
+        if n == 0 {
+            return Vec::new();
+        }
+        let (lines, name) = (count(n, "line"), self.name);
+        let told = format!("s3pull: {lines} not printed: {name} was not read");
+        escaped(&told, self.paint)
     }
-    let lines = count(n, "line");
-    escaped(&format!("s3pull: {lines} not printed: stderr was not read"))
 }
 
 /// How long readers that stall are waited for.
@@ -160,7 +210,7 @@ pub enum Patience {
 }
 
 impl Patience {
-    fn is_over(&self, stalled: Duration) -> bool {
+    pub(super) fn is_over(&self, stalled: Duration) -> bool {
         let Self::Of(stop) = self else {
             return false;
         };
@@ -172,87 +222,10 @@ impl Patience {
     }
 }
 
-/// Lines for programs, on stdout or another stream.
-pub struct Lines {
-    /// What people call the stream.
-    name: &'static str,
-    queue: Queue,
-    stderr: Stderr,
-    patience: Patience,
-    has_told: bool,
-}
-
-impl Lines {
-    /// Those on stdout. `stderr` is told when nobody reads it.
-    pub fn stdout(stderr: Stderr, patience: Patience) -> Self {
-        let queue = Queue::start(|bytes| io::stdout().lock().write(bytes));
-        Self::of("stdout", queue, stderr, patience)
-    }
-
-    /// Those on another stream.
-    pub fn stream(
-        name: &'static str,
-        mut stream: File,
-        stderr: Stderr,
-        patience: Patience,
-    ) -> Self {
-        let queue = Queue::start(move |bytes| stream.write(bytes));
-        Self::of(name, queue, stderr, patience)
-    }
-
-    fn of(name: &'static str, queue: Queue, stderr: Stderr, patience: Patience) -> Self {
-        Self {
-            name,
-            queue,
-            stderr,
-            patience,
-            has_told: false,
-        }
-    }
-
-    /// Prints a line, which waits for room.
-    ///
-    /// # Errors
-    /// When the stream cannot be written to, or nobody has read it for too long.
-    pub fn print(&mut self, line: &[u8]) -> io::Result<()> {
-        while !self.queue.push(line, 1)? {
-            let stalled = self.queue.wait_for_room(TICK);
-            self.check(stalled)?;
-        }
-        Ok(())
-    }
-
-    /// Waits until everything is printed.
-    ///
-    /// # Errors
-    /// When the stream cannot be written to, or nobody has read it for too long.
-    pub fn flush(&mut self) -> io::Result<()> {
-        while let Some(stalled) = self.queue.flush(TICK)? {
-            self.check(stalled)?;
-        }
-        Ok(())
-    }
-
-    fn check(&mut self, stalled: Duration) -> io::Result<()> {
-        if self.patience.is_over(stalled) {
-            let message = format!("{} has not been read for {}", self.name, duration(stalled));
-            self.queue.close(ErrorKind::TimedOut, message.clone());
-            return Err(io::Error::new(ErrorKind::TimedOut, message));
-        }
-        if stalled >= STALL_TO_TELL && !self.has_told {
-            self.has_told = true;
-            self.stderr.say(&format!(
-                "s3pull: warning: {} has not been read for {} s; waiting",
-                self.name,
-                STALL_TO_TELL.as_secs()
-            ));
-        }
-        Ok(())
-    }
-}
-
 #[cfg(test)]
 mod tests {
+    use std::io::ErrorKind;
+
     use super::super::queue::tests::Reader;
     use super::*;
 
@@ -300,39 +273,6 @@ mod tests {
     }
 
     #[test]
-    fn a_stdout_that_is_not_read_counts_as_closed_once_the_run_was_stopped() {
-        let (_stdout_reader, stdout_write) = Reader::stalled();
-        let (stderr_reader, stderr_write) = Reader::stalled();
-        let stderr = Stderr::start(stderr_write);
-        let stop = Arc::new(Stop::default());
-        let patience = Patience::Of(Arc::clone(&stop));
-        let mut stdout = Lines::of(
-            "stdout",
-            Queue::start(stdout_write),
-            stderr.clone(),
-            patience,
-        );
-        stdout.check(STALL_TO_TELL).unwrap();
-        stdout.check(MAX_STALL / 2).unwrap();
-        stop.be_awaited();
-        stdout.check(MAX_STALL / 2).unwrap();
-        stop.escalate(Phase::Abandoned);
-        let error = loop {
-            // Until there is no more room.
-            if let Err(error) = stdout.print(b"event\n") {
-                break error;
-            }
-        };
-        assert_eq!(error.kind(), ErrorKind::TimedOut);
-        let read = stderr_reader.read_on();
-        stderr.flush(&Patience::Endless);
-        assert_eq!(
-            text(&read),
-            "s3pull: warning: stdout has not been read for 5 s; waiting\n"
-        );
-    }
-
-    #[test]
     fn a_log_that_cannot_be_written_gets_what_comes_later() {
         let written = Arc::new(Mutex::new(Vec::new()));
         let log = Arc::clone(&written);
@@ -350,6 +290,29 @@ mod tests {
         stderr.insist("the summary");
         stderr.flush(&Patience::Endless);
         assert_eq!(text(&written), "the summary\n");
+    }
+
+    #[test]
+    fn a_log_has_all_lines_and_stderr_only_those_that_are_to_be_seen_now() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("log");
+        let file = File::create(&path).unwrap();
+        let (reader, write) = Reader::stalled();
+        let stderr = Stderr::start(write).painted(Paint::Coloured);
+        let stderr = stderr.with_log(Some(file));
+        stderr.note("s3pull: downloaded a");
+        stderr.say("s3pull: failed: b");
+        stderr.insist("s3pull: the summary");
+        let read = reader.read_on();
+        stderr.flush(&Patience::Endless);
+        assert_eq!(
+            std::fs::read_to_string(path).unwrap(),
+            "s3pull: downloaded a\ns3pull: failed: b\ns3pull: the summary\n"
+        );
+        assert_eq!(
+            text(&read),
+            "s3pull: \u{1b}[1;31mfailed:\u{1b}[0m b\ns3pull: the summary\n"
+        );
     }
 
     #[test]

@@ -1,4 +1,4 @@
-//! `--json`: an event a finished row, as it finishes, and a last one for the run; one line of JSON each, on stdout.
+//! `--json`: an event per finished row, as it finishes, and a last one for the run; one line of JSON each, on stdout.
 //! `--events` writes them to a file instead.
 //! The README documents the members, and a test holds it against what is printed here.
 
@@ -13,7 +13,8 @@ use serde::Serialize;
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 
-use super::console::{Lines, Patience, Stderr};
+use super::console::{Patience, Stderr};
+use super::lines::{ByTheWay, Lines};
 use super::record_place::RefusedPlace;
 use super::text::{below_output, output_prefix};
 use crate::config::Config;
@@ -55,6 +56,8 @@ struct ObjectEvent<'a> {
     bytes: Option<u64>,
     etag: Option<&'a str>,
     last_modified: Option<String>,
+    content_type: Option<&'a str>,
+    metadata: Option<&'a BTreeMap<String, String>>,
     verified: Option<String>,
     attempts: u32,
     duration_ms: Option<u64>,
@@ -203,6 +206,11 @@ impl Events {
         print(&mut self.lines, &mut self.line, &event)
     }
 
+    /// What prints events of progress among the others.
+    pub fn by_the_way(&self) -> ByTheWay {
+        self.lines.by_the_way()
+    }
+
     /// Prints the last event, and waits until all of them are read.
     ///
     /// # Errors
@@ -220,6 +228,10 @@ impl Events {
 impl<'a> ObjectEvent<'a> {
     fn of(entry: &'a Entry, bucket: Option<&'a str>, outcome: &'a Outcome) -> Self {
         let blank = Self::blank(entry, bucket);
+        let described = match outcome {
+            Outcome::Downloaded(downloaded) => downloaded.object.description.as_deref(),
+            Outcome::Skipped(_) | Outcome::Failed(_) => None,
+        };
         match outcome {
             Outcome::Downloaded(downloaded) => Self {
                 status: "downloaded",
@@ -227,6 +239,8 @@ impl<'a> ObjectEvent<'a> {
                 bytes: Some(downloaded.bytes),
                 etag: downloaded.object.etag.as_ref().map(ETag::opaque),
                 last_modified: downloaded.object.last_modified.and_then(rfc3339),
+                content_type: described.and_then(|object| object.content_type.as_deref()),
+                metadata: described.and_then(|object| object.metadata.as_ref()),
                 verified: Some(downloaded.verification.to_string()),
                 attempts: downloaded.attempts,
                 duration_ms: Some(millis(downloaded.duration)),
@@ -260,6 +274,8 @@ impl<'a> ObjectEvent<'a> {
             bytes: None,
             etag: None,
             last_modified: None,
+            content_type: None,
+            metadata: None,
             verified: None,
             attempts: 0,
             duration_ms: None,

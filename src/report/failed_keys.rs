@@ -4,13 +4,19 @@
 //! run that is killed does not spoil the one that was there. It replaces nothing but another failed-keys CSV, and only
 //! if it covers the whole list; otherwise it is left beside that name, so that no list is lost to its own run.
 
+mod rounds;
+
 use std::io::{self, ErrorKind};
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
 use std::sync::{Arc, OnceLock, Weak};
+use std::time::{Duration, Instant};
 
 use anyhow::Context;
 
-use super::console::{Lines, Patience, Stderr};
+use super::console::{Patience, Stderr};
+use super::lines::Lines;
+use super::may_pass::may_pass;
 use super::record_file::{Output, RowWriter};
 use super::record_place::{RecordPlace, RefusedPlace, cannot_write, free_beside, is_free_or_ours};
 use crate::etag::ETag;
@@ -52,11 +58,19 @@ pub struct Rescue {
     rescued: Arc<OnceLock<PathBuf>>,
     target: PathBuf,
     lists: Vec<PathBuf>,
+    is_being_written_anew: Arc<AtomicBool>,
 }
+
+/// How long a CSV that is being written anew is waited for when the run cannot be.
+const MAX_REWRITE: Duration = Duration::from_millis(100);
 
 impl Rescue {
     /// Where the rows are, unless there is none, or the CSV was put where it belongs.
     pub fn leave(self) -> Option<PathBuf> {
+        let asked = Instant::now();
+        while self.is_being_written_anew.load(SeqCst) && asked.elapsed() < MAX_REWRITE {
+            std::thread::sleep(MAX_REWRITE / 20);
+        }
         let file = self.file.upgrade().filter(|file| !file.is_left())?;
         if file.is_empty() {
             file.forget();
@@ -120,6 +134,14 @@ impl RecordFinished {
     }
 }
 
+/// Where the rows of a round end in the CSV.
+#[derive(Debug, Clone, Copy, Default)]
+struct Mark {
+    /// Bytes.
+    end: u64,
+    n_rows: u64,
+}
+
 pub struct FailedKeys {
     place: RecordPlace,
     bucket: String,
@@ -127,6 +149,11 @@ pub struct FailedKeys {
     sources: Vec<String>,
     writer: RowWriter,
     n_rows: u64,
+    /// Rows that failed by errors that may pass.
+    n_may_pass: u64,
+    /// Where the rows of the last round end.
+    mark: Mark,
+    is_being_written_anew: Arc<AtomicBool>,
     /// Where the rows were left when the run was not waited for any longer.
     rescued: Arc<OnceLock<PathBuf>>,
 }
@@ -146,10 +173,13 @@ impl FailedKeys {
             UserFile::InTheWay(_) => Err(ErrorKind::InvalidInput.into()),
         };
         Ok(Self {
-            writer: RowWriter::new(output.with_context(|| cannot_write(place.path()))?),
+            writer: RowWriter::new(output.map_err(|error| cannot_create(&place, error))?),
             bucket: list.bucket.clone().unwrap_or_default(),
             sources: sources.collect(),
             n_rows: 0,
+            n_may_pass: 0,
+            mark: Mark::default(),
+            is_being_written_anew: Arc::default(),
             rescued: Arc::default(),
             place,
         })
@@ -188,6 +218,7 @@ impl FailedKeys {
             self.writer.add(HEADER)?;
         }
         self.n_rows += 1;
+        self.n_may_pass += u64::from(may_pass(failure.code.as_str(), failure.status));
         let source = self.source(finished.place);
         let status = failure
             .status
@@ -357,10 +388,20 @@ impl FailedKeys {
                 rescued: Arc::clone(&self.rescued),
                 target: target.clone(),
                 lists: self.place.lists().to_vec(),
+                is_being_written_anew: Arc::clone(&self.is_being_written_anew),
             }),
             _ => None,
         }
     }
+}
+
+fn cannot_create(place: &RecordPlace, error: io::Error) -> anyhow::Error {
+    let cure = match error.kind() {
+        ErrorKind::ResourceBusy => " (`--failed FILE` gives this run a file of its own)",
+        _ => "",
+    };
+    let what = format!("{}{cure}", cannot_write(place.path()));
+    anyhow::Error::new(error).context(what)
 }
 
 /// Leaves `file` beside `target`, and says where; under its working name if no other can be had, unless it has lost even

@@ -43,13 +43,22 @@ impl ListNotes {
                     self.progress.println(&line);
                 }
             }
+            ListNote::Newest { folder, manifest } => {
+                if self.verbosity > Verbosity::Quiet {
+                    self.progress.println(&format!(
+                        "s3pull: the newest inventory below `{}` is `{}`",
+                        printable(&folder.to_string()),
+                        printable(&manifest.to_string())
+                    ));
+                }
+            }
             ListNote::FilteredOut(n) => {
                 self.n_filtered.fetch_add(*n, Relaxed);
             }
             ListNote::Warning(warning) => {
                 if self.verbosity > Verbosity::Quiet {
                     self.progress
-                        .println(&format!("s3pull: warning: {}", printable(warning)));
+                        .announce(&format!("s3pull: warning: {}", printable(warning)));
                 }
             }
         }

@@ -6,9 +6,17 @@ pub(crate) mod console;
 mod ending;
 pub(crate) mod events;
 mod failed_keys;
+mod finish;
+mod lines;
 mod list_notes;
+mod log;
+mod look;
+mod may_pass;
+mod meant;
 mod other_bucket;
+mod paint;
 pub(crate) mod progress;
+mod progress_event;
 mod queue;
 mod rate;
 mod record_file;
@@ -16,34 +24,35 @@ mod record_place;
 // It has a shell read commands.
 #[cfg(all(test, unix))]
 mod round_trip;
+mod rounds;
+mod status;
 mod summary;
 mod tally;
 pub(crate) mod text;
 
 use std::collections::BTreeMap;
 use std::io;
-use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
-use bottleneck::{Bottleneck, Measured};
+use console::Patience;
 pub use console::error;
-use console::{Patience, error_text, one_line};
-use ending::Ending;
 pub use ending::RunEnd;
-use events::{Events, SummaryEvent};
+use events::Events;
 pub use failed_keys::FailedKeys;
-use failed_keys::{Kept, RecordEnd, Rescue};
+use failed_keys::Rescue;
 pub use list_notes::ListNotes;
+use meant::Slip;
 use progress::Progress;
+use progress_event::ProgressEvents;
 pub use record_place::{RecordPlace, RefusedPlace};
-use summary::Summary;
 use tally::Tally;
 use text::{output_prefix, request_line, row_name, step_line, stopping_line};
 
 use crate::config::Config;
 use crate::exit_code::ExitCode;
-use crate::meter::{Meter, Wait, cpu_time};
+use crate::meter::Meter;
 use crate::options::{Job, Verbosity};
 use crate::outcome::{ErrorCode, Failure, Outcome, SkipReason, Verification};
 use crate::printable::printable;
@@ -63,6 +72,7 @@ pub struct Report {
     progress: Progress,
     failed_keys: FailedKeys,
     events: Option<Events>,
+    progress_events: Option<ProgressEvents>,
     limit: Limit,
     meter: Arc<Meter>,
     verbosity: Verbosity,
@@ -70,6 +80,8 @@ pub struct Report {
     verified: BTreeMap<Verification, u64>,
     tally: Tally,
     n_printed_failures: u64,
+    /// What keys that do not exist may be, as far as that was said.
+    slips: Vec<Slip>,
     /// How the first list is read.
     format: Arc<OnceLock<&'static str>>,
     /// Rows that the filters left out.
@@ -108,14 +120,28 @@ impl Report {
         stop: Arc<Stop>,
     ) -> anyhow::Result<Self> {
         let mut failed_keys = FailedKeys::create(place, &config.list)?;
-        let progress = Progress::start(config.progress, limit.clone(), Arc::clone(&meter));
+        let progress = Progress::start(
+            config.progress,
+            limit.clone(),
+            Arc::clone(&meter),
+            log::open(config)?,
+        );
+        if config.log.is_some() {
+            progress.println(&log::first_line());
+        }
         let patience = Patience::Of(stop);
         failed_keys.wait_for_reader(progress.stderr(), &patience);
         let events = Events::open(config, progress.stderr(), &patience)?;
+        let progress_events = events.as_ref().map(|events| {
+            let watched = progress.clone();
+            let look = move || watched.look();
+            ProgressEvents::start(look, events.by_the_way(), progress_event::INTERVAL)
+        });
         Ok(Self {
             progress,
             failed_keys,
             events,
+            progress_events,
             limit,
             meter,
             verbosity: config.verbosity,
@@ -123,6 +149,7 @@ impl Report {
             verified: BTreeMap::new(),
             tally: Tally::default(),
             n_printed_failures: 0,
+            slips: Vec::new(),
             format: Arc::default(),
             n_filtered: Arc::default(),
             on_conflict: conflict_hint(config),
@@ -161,7 +188,7 @@ impl Report {
         let (progress, verbosity) = (self.progress.clone(), self.verbosity);
         OnWarning(Box::new(move |warning| {
             if verbosity > Verbosity::Quiet {
-                progress.println(&format!("s3pull: warning: {}", printable(warning)));
+                progress.announce(&format!("s3pull: warning: {}", printable(warning)));
             }
         }))
     }
@@ -172,7 +199,7 @@ impl Report {
             (self.progress.clone(), self.limit.clone(), self.verbosity);
         Box::new(move |exit_code| {
             if verbosity > Verbosity::Quiet {
-                progress.println(&stopping_line(limit.n_objects() as u64, exit_code));
+                progress.announce(&stopping_line(limit.n_objects() as u64, exit_code));
             }
         })
     }
@@ -220,104 +247,6 @@ impl Report {
         })))
     }
 
-    /// Ends the report: why the run ended early, the CSV at its final path, the summary and the last event. Returns the
-    /// exit code, which is another than that of `end` if one of these cannot be.
-    pub fn finish(self, end: &RunEnd) -> ExitCode {
-        let stderr = self.progress.stderr().clone();
-        let mut exit_code = end.exit_code;
-        let mut why = end.error.as_ref().map(one_line);
-        if let Some(error) = &end.error {
-            stderr.insist(&error_text(error, end.hint.as_deref()));
-        }
-        let counts = self.meter.counts();
-        let n_filtered = self.n_filtered.load(Relaxed);
-        let measured = self.measured();
-        let path = self.failed_keys.path().to_owned();
-        let finished = self.failed_keys.finish(RecordEnd {
-            n_read: counts.n_done(),
-            is_complete: self.list_end == ListEnd::Whole && self.is_recorded,
-            sync: self.sync,
-        });
-        if let Some(error) = &finished.error {
-            stderr.insist(&error_text(error, None));
-            exit_code = ExitCode::Fatal;
-            why.get_or_insert_with(|| one_line(error));
-        }
-        self.progress.stop();
-        if self.verbosity > Verbosity::Quiet {
-            stderr.insist(&summary::text(&Summary {
-                job: self.job,
-                counts,
-                tally: &self.tally,
-                n_filtered,
-                conflict_hint: self
-                    .on_conflict
-                    .filter(|_| self.tally.codes().contains_key("PathConflict")),
-                stopped_by: end.stopped_by,
-                all_missing: self.tally.all_missing(&counts, self.format.get().copied()),
-                n_other_size: self.n_other_size,
-                n_not_verified: self.n_not_verified,
-                n_extra: self.n_extra,
-                verified: &self.verified,
-                throttling: measured.throttling,
-                n_asked_again: self.meter.n_asked_again(),
-                elapsed: measured.elapsed,
-                found: measured.found,
-                bottleneck: &bottleneck::lines(&measured),
-            }));
-            for note in &end.notes {
-                stderr.insist(&format!("s3pull: {note}"));
-            }
-        }
-        let is_fatal = end.error.as_ref().is_some_and(anyhow::Error::is::<Failure>);
-        let ending = Ending {
-            kept: &finished.kept,
-            n_rows: finished.n_rows,
-            n_permanent: self.tally.n_permanent,
-            path: &path,
-            retry_command: &self.retry_command,
-            is_hopeless: is_fatal && counts.n_downloaded == 0,
-            list_end: self.list_end,
-        };
-        for line in ending::lines(&ending) {
-            stderr.insist(&line);
-        }
-        let Some(events) = self.events else {
-            stderr.flush(&self.patience);
-            return exit_code;
-        };
-        let is_complete = self.list_end == ListEnd::Whole
-            && !matches!(finished.kept, Kept::Incomplete(_) | Kept::Lost);
-        let printed = events.summary(&SummaryEvent {
-            filtered: n_filtered,
-            not_attempted: self.tally.n_not_attempted,
-            interrupted: self.tally.n_interrupted,
-            throttled_replies: measured.throttling.n_replies,
-            asked_again: self.meter.n_asked_again(),
-            bottleneck: bottleneck::bottleneck(&measured).map(Bottleneck::as_str),
-            best_in_flight: measured.found.map(|found| found.n as u64),
-            best_in_flight_limit: measured.found.map(|found| found.why.as_str()),
-            extra: self.n_extra,
-            failed_keys: finished.place(&path).map(|path| path.display().to_string()),
-            list_complete: is_complete,
-            exit_code: exit_code.code(),
-            error: why.as_deref(),
-            ..SummaryEvent::of(
-                &counts,
-                self.tally.codes(),
-                &self.verified,
-                measured.elapsed,
-            )
-        });
-        if let Err(error) = printed {
-            let error = anyhow::Error::new(error).context("cannot print the last event");
-            stderr.insist(&error_text(&error, None));
-            exit_code = ExitCode::Fatal;
-        }
-        stderr.flush(&self.patience);
-        exit_code
-    }
-
     /// A file at this path below the output folder is of no row.
     pub fn extra(&mut self, path: &str) {
         self.n_extra += 1;
@@ -334,22 +263,6 @@ impl Report {
             && events.extra(&path).is_ok()
         {
             self.events = Some(events);
-        }
-    }
-
-    fn measured(&self) -> Measured {
-        Measured {
-            elapsed: self.started.elapsed(),
-            first_byte: self.meter.waited(Wait::FirstByte),
-            body: self.meter.waited(Wait::Body),
-            disk: self.meter.waited(Wait::Disk),
-            cpu: cpu_time(),
-            n_cores: std::thread::available_parallelism().map_or(1, |n| n.get() as u64),
-            concurrency: self.limit.n_mean() as u64,
-            is_automatic: self.limit.is_automatic(),
-            found: self.limit.found(),
-            bytes: self.meter.counts().bytes,
-            throttling: self.limit.throttling(),
         }
     }
 
@@ -377,6 +290,17 @@ impl Report {
             printable(failure.code.as_str()),
             printable(&failure.message)
         ));
+        let is_missing = failure.status == Some(404) || failure.code == ErrorCode::UnsafeKey;
+        let list = self.lists.get(finished.place.list);
+        let is_typed = matches!(list, Some(ListSource::Arguments(_)));
+        let key = &finished.entry.key;
+        let slip = is_missing.then(|| Slip::of(key, is_typed)).flatten();
+        // Of many keys alike, one is enough.
+        if let Some(slip) = slip.filter(|slip| !self.slips.contains(slip)) {
+            self.slips.push(slip);
+            let hint = slip.hint(key);
+            self.progress.println(&format!("s3pull: hint: {hint}"));
+        }
     }
 }
 

@@ -1,22 +1,25 @@
 //! Progress while a run lasts: a bar on a terminal, plain lines elsewhere. The one file that knows indicatif.
 //!
-//! A thread reads the meter a few times a second; the downloads themselves never touch the bar.
+//! A thread looks at the run a few times a second; the downloads themselves never touch the bar.
 
+use std::fs::File;
 use std::io::{self, IsTerminal, Write};
 use std::num::NonZeroUsize;
 use std::sync::mpsc::{self, RecvTimeoutError};
-use std::sync::{Arc, Mutex, OnceLock};
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
+use terminal_size::terminal_size_of;
 
 use super::console::Stderr;
+use super::look::{Look, Watch};
+use super::paint::Paint;
 use super::rate::Rate;
-use super::text::{bytes, duration, number};
+use super::status::{large_status, largest, status};
 use crate::locks::lock;
-use crate::meter::{Counts, LargeObject, Meter};
+use crate::meter::{LargeObject, Meter};
 use crate::options::ProgressMode;
-use crate::printable::printable;
 use crate::source::Totals;
 use crate::transfer::Limit;
 
@@ -24,8 +27,13 @@ const REDRAW_INTERVAL: Duration = Duration::from_millis(100);
 const LINE_INTERVAL: Duration = Duration::from_secs(10);
 /// How long a terminal may take to show the last of the bars.
 const MAX_WAIT_FOR_TERMINAL: Duration = Duration::from_secs(1);
-/// Large objects with a line of their own.
-const MAX_LARGE: usize = 3;
+/// Of a terminal that does not say how wide it is.
+const DEFAULT_WIDTH: u16 = 80;
+/// Characters of the bar in front of the status, which has the line for itself on a narrow terminal.
+const BAR: usize = 12;
+const MIN_WIDTH_FOR_BAR: usize = 70;
+/// Characters of the bar of a large object.
+const LARGE_BAR: usize = 10;
 
 /// Shows how far the run is. Clones show the same.
 #[derive(Clone)]
@@ -34,10 +42,9 @@ pub struct Progress(Arc<Shared>);
 struct Shared {
     /// Hidden unless this is a terminal that shows bars.
     bars: MultiProgress,
-    totals: OnceLock<Totals>,
-    limit: Limit,
+    watch: Watch,
     stderr: Stderr,
-    ticker: Mutex<Option<Ticker>>,
+    tickers: Mutex<Vec<Ticker>>,
 }
 
 struct Ticker {
@@ -48,7 +55,8 @@ struct Ticker {
 }
 
 impl Progress {
-    pub fn start(mode: ProgressMode, limit: Limit, meter: Arc<Meter>) -> Self {
+    /// Shows the progress of what `meter` and `limit` count, and copies lines to `log` if there is one.
+    pub fn start(mode: ProgressMode, limit: Limit, meter: Arc<Meter>, log: Option<File>) -> Self {
         // A terminal that cannot move its cursor cannot show a bar.
         let is_dumb = std::env::var_os("TERM").is_some_and(|term| term == "dumb");
         let is_bar = match mode {
@@ -64,29 +72,25 @@ impl Progress {
         let bars = MultiProgress::with_draw_target(target);
         let suspended = bars.clone();
         let stderr =
-            Stderr::start(move |bytes| suspended.suspend(|| io::stderr().lock().write(bytes)));
-        let shared = Arc::new(Shared {
+            Stderr::start(move |bytes| suspended.suspend(|| io::stderr().lock().write(bytes)))
+                .painted(Paint::of_stderr());
+        let has_log = log.is_some();
+        let stderr = stderr.with_log(log);
+        let progress = Self(Arc::new(Shared {
             bars,
-            totals: OnceLock::new(),
-            limit,
+            watch: Watch::new(meter, limit),
             stderr,
-            ticker: Mutex::new(None),
-        });
+            tickers: Mutex::default(),
+        }));
         if mode != ProgressMode::None {
-            let (stop, stopped) = mpsc::channel();
-            let (ending, ended) = mpsc::channel();
-            let watched = Arc::clone(&shared);
-            std::thread::spawn(move || {
-                let _ending: mpsc::Sender<()> = ending;
-                if is_bar {
-                    draw_bars(&watched, &meter, &stopped);
-                } else {
-                    print_lines(&watched, &meter, &stopped);
-                }
-            });
-            *lock(&shared.ticker) = Some(Ticker { stop, ended });
+            if is_bar {
+                progress.spawn(draw_bars);
+            }
+            if !is_bar || has_log {
+                progress.spawn(print_lines);
+            }
         }
-        Self(shared)
+        progress
     }
 
     /// Shows nothing, and prints lines all the same.
@@ -95,17 +99,38 @@ impl Progress {
             ProgressMode::None,
             Limit::fixed(NonZeroUsize::MIN),
             Arc::default(),
+            None,
         )
+    }
+
+    fn spawn(&self, show: fn(&Shared, &mpsc::Receiver<()>)) {
+        let (stop, stopped) = mpsc::channel();
+        let (ending, ended) = mpsc::channel();
+        let shared = Arc::clone(&self.0);
+        std::thread::spawn(move || {
+            let _ending: mpsc::Sender<()> = ending;
+            show(&shared, &stopped);
+        });
+        lock(&self.0.tickers).push(Ticker { stop, ended });
     }
 
     /// What the lists hold, once it is known.
     pub fn set_totals(&self, totals: Totals) {
-        // It is counted once.
-        let _ = self.0.totals.set(totals);
+        self.0.watch.set_totals(totals);
     }
 
-    /// Prints a line without spoiling the bars.
+    /// The run as it is now.
+    pub fn look(&self) -> Look {
+        self.0.watch.look()
+    }
+
+    /// Prints a line without spoiling the bars: in the log only, if there is one.
     pub fn println(&self, line: &str) {
+        self.0.stderr.note(line);
+    }
+
+    /// Prints a line that is to be seen now, log or not.
+    pub fn announce(&self, line: &str) {
         self.0.stderr.say(line);
     }
 
@@ -116,257 +141,166 @@ impl Progress {
 
     /// Takes the bars away, unless the terminal takes nothing at the moment.
     pub fn stop(&self) {
-        let ticker = lock(&self.0.ticker).take();
-        let Some(Ticker { stop, ended }) = ticker else {
-            return;
-        };
-        drop(stop);
-        // A thread that is not over by then is held up by the terminal, and clears it as soon as it can go on.
-        if ended.recv_timeout(MAX_WAIT_FOR_TERMINAL) == Err(RecvTimeoutError::Disconnected) {
-            // A terminal that is gone needs no clearing.
-            let _ = self.0.bars.clear();
+        let tickers = std::mem::take(&mut *lock(&self.0.tickers));
+        for Ticker { stop, ended } in tickers {
+            drop(stop);
+            // A thread that is not over by then is held up by the terminal, and clears it as soon as it can go on.
+            if ended.recv_timeout(MAX_WAIT_FOR_TERMINAL) == Err(RecvTimeoutError::Disconnected) {
+                // A terminal that is gone needs no clearing.
+                let _ = self.0.bars.clear();
+            }
         }
     }
 }
 
-fn draw_bars(shared: &Shared, meter: &Meter, stopped: &mpsc::Receiver<()>) {
-    let style = |template| ProgressStyle::with_template(template).expect("a valid template");
-    let (with_total, of_large) = (style("{bar:12} {wide_msg}"), style("  {bar:10} {wide_msg}"));
-    let main = shared.bars.add(ProgressBar::no_length());
-    main.set_style(style("{spinner} {wide_msg}"));
-    let mut large_bars: Vec<ProgressBar> = Vec::new();
-    let mut rate = Rate::default();
-    let mut has_total = false;
-    while let Err(RecvTimeoutError::Timeout) = stopped.recv_timeout(REDRAW_INTERVAL) {
-        let counts = meter.counts();
-        let totals = shared.totals.get();
-        if let Some(totals) = totals {
-            if !has_total {
-                main.set_style(with_total.clone());
-                has_total = true;
-            }
-            main.set_length(totals.n_rows.max(1));
-        }
-        main.set_position(counts.n_done());
-        rate.note(Instant::now(), &counts);
-        let large = meter.large_objects();
-        main.set_message(status(&counts, totals, &large, &shared.limit, &rate));
-        main.tick();
+fn terminal_width() -> usize {
+    let size = terminal_size_of(io::stderr());
+    size.map_or(DEFAULT_WIDTH, |(width, _)| width.0).into()
+}
 
-        let large = largest(large);
-        while large_bars.len() > large.len() {
-            if let Some(bar) = large_bars.pop() {
-                bar.finish_and_clear();
-                shared.bars.remove(&bar);
-            }
+fn style(template: &str) -> ProgressStyle {
+    ProgressStyle::with_template(template).expect("a valid template")
+}
+
+fn draw_bars(shared: &Shared, stopped: &mpsc::Receiver<()>) {
+    let main = shared.bars.add(ProgressBar::no_length());
+    let mut large_bars = LargeBars::new(&shared.bars);
+    let mut rate = Rate::default();
+    rate.note(Instant::now(), &shared.watch.look().counts);
+    let mut shape = None;
+    while let Err(RecvTimeoutError::Timeout) = stopped.recv_timeout(REDRAW_INTERVAL) {
+        let (look, width) = (shared.watch.look(), terminal_width());
+        let (with_bar, with_total) = (width >= MIN_WIDTH_FOR_BAR, look.totals.is_some());
+        let (template, taken) = match (with_bar, with_total) {
+            (true, true) => ("{bar:12} {wide_msg}", BAR + 1),
+            (true, false) => ("{spinner} {wide_msg}", 2),
+            (false, _) => ("{wide_msg}", 0),
+        };
+        if shape.replace(template) != Some(template) {
+            main.set_style(style(template));
         }
-        while large_bars.len() < large.len() {
-            let bar = shared.bars.add(ProgressBar::new(1));
-            bar.set_style(of_large.clone());
-            large_bars.push(bar);
+        let (position, length) = position(&look);
+        if let Some(length) = length {
+            main.set_length(length);
         }
-        for (bar, object) in large_bars.iter().zip(&large) {
-            bar.set_length(object.size);
-            bar.set_position(object.n_done());
-            bar.set_message(large_status(object));
-        }
+        main.set_position(position);
+        rate.note(Instant::now(), &look.counts);
+        main.set_message(status(&look, &rate, width.saturating_sub(taken)));
+        main.tick();
+        large_bars.show(&look.large, width);
     }
-    for bar in large_bars {
-        bar.finish_and_clear();
-    }
+    large_bars.clear();
     main.finish_and_clear();
 }
 
-fn print_lines(shared: &Shared, meter: &Meter, stopped: &mpsc::Receiver<()>) {
-    let mut rate = Rate::default();
-    while let Err(RecvTimeoutError::Timeout) = stopped.recv_timeout(LINE_INTERVAL) {
-        let counts = meter.counts();
-        rate.note(Instant::now(), &counts);
-        let (totals, large) = (shared.totals.get(), meter.large_objects());
-        shared.stderr.say(&format!(
-            "s3pull: {}",
-            status(&counts, totals, &large, &shared.limit, &rate)
-        ));
+/// How far the run is, and of how much: in bytes where all sizes are known, else in rows.
+fn position(look: &Look) -> (u64, Option<u64>) {
+    let here = look.counts.bytes + look.counts.resumed;
+    match (look.all_bytes(), look.totals) {
+        (Some(all), _) if all > 0 => (here.min(all), Some(all)),
+        (_, Some(totals)) => (look.counts.n_done(), Some(totals.n_rows.max(1))),
+        (_, None) => (look.counts.n_done(), None),
     }
 }
 
-/// The largest of the large objects, in an order that does not change while they are under way.
-fn largest(mut objects: Vec<Arc<LargeObject>>) -> Vec<Arc<LargeObject>> {
-    objects.sort_by(|a, b| b.size.cmp(&a.size).then_with(|| a.key.cmp(&b.key)));
-    objects.truncate(MAX_LARGE);
-    objects
+/// A line per large object, and one for how many more there are.
+struct LargeBars<'a> {
+    all: &'a MultiProgress,
+    objects: Vec<ProgressBar>,
+    more: Option<ProgressBar>,
 }
 
-/// ` 45 % of 10.0 GiB  videos/a.mp4`
-fn large_status(object: &LargeObject) -> String {
-    let percent = u128::from(object.n_done()) * 100 / u128::from(object.size.max(1));
-    format!(
-        "{:3} % of {}  {}",
-        percent.min(100),
-        bytes(object.size),
-        printable(&object.key)
-    )
-}
-
-/// `1,234 of 5,000 objects, 2 failed, 1.2 of 3.0 GiB, 120.0 MiB/s (mean 98.0), 12.3 s left, 32 of 64 GETs in flight`, the
-/// least needed last, since a narrow terminal cuts it off.
-fn status(
-    counts: &Counts,
-    totals: Option<&Totals>,
-    large: &[Arc<LargeObject>],
-    limit: &Limit,
-    rate: &Rate,
-) -> String {
-    let n_done = number(counts.n_done());
-    let mut parts = vec![match totals {
-        Some(totals) => format!("{n_done} of {} objects", number(totals.n_rows)),
-        None => format!("{n_done} objects so far"),
-    }];
-    if counts.n_failed > 0 {
-        parts.push(format!("{} failed", number(counts.n_failed)));
-    }
-    let here = counts.bytes + counts.resumed;
-    // What rows that failed or were skipped would have had is not to be waited for.
-    let all_bytes = totals
-        .filter(|totals| totals.n_without_size == 0)
-        .map(|totals| totals.bytes.saturating_sub(counts.dropped));
-    parts.push(match all_bytes {
-        Some(all) => format!("{} of {}", bytes(here), bytes(all.max(here))),
-        None => bytes(here),
-    });
-    let (current, mean) = (rate.current(), rate.mean());
-    parts.push(format!("{}/s (mean {}/s)", bytes(current), bytes(mean)));
-    let left = match (all_bytes, totals) {
-        (Some(all), _) => rate.time_left(all.saturating_sub(here)),
-        // Rows without a size count alike, but for the large ones under way, whose size is known by now.
-        (None, Some(totals)) => {
-            let of_large = large
-                .iter()
-                .map(|object| object.size.saturating_sub(object.n_done()));
-            let by_rows = rate.time_left_by_rows(totals.n_rows);
-            by_rows.max(rate.time_left(of_large.sum()))
+impl<'a> LargeBars<'a> {
+    fn new(all: &'a MultiProgress) -> Self {
+        Self {
+            all,
+            objects: Vec::new(),
+            more: None,
         }
-        (None, None) => None,
-    };
-    if let Some(left) = left {
-        parts.push(format!("{} left", duration(left)));
     }
-    if let Some(waiting) = limit.waiting() {
-        parts.insert(
-            0,
-            format!(
-                "waiting, nothing gets through: {}, {} s",
-                printable(&waiting.cause),
-                waiting.since.elapsed().as_secs()
-            ),
-        );
+
+    fn show(&mut self, objects: &[Arc<LargeObject>], width: usize) {
+        let (largest, n_more) = largest(objects);
+        while self.objects.len() > largest.len() {
+            if let Some(bar) = self.objects.pop() {
+                self.remove(&bar);
+            }
+        }
+        while self.objects.len() < largest.len() {
+            let bar = self.all.insert(1 + self.objects.len(), ProgressBar::new(1));
+            bar.set_style(style("  {bar:10} {wide_msg}"));
+            self.objects.push(bar);
+        }
+        for (bar, object) in self.objects.iter().zip(&largest) {
+            bar.set_length(object.size);
+            bar.set_position(object.n_done());
+            bar.set_message(large_status(object, width.saturating_sub(LARGE_BAR + 3)));
+        }
+        if n_more == 0 {
+            if let Some(bar) = self.more.take() {
+                self.remove(&bar);
+            }
+            return;
+        }
+        let more = self.more.get_or_insert_with(|| {
+            let bar = self.all.add(ProgressBar::new(1));
+            bar.set_style(style("  {wide_msg}"));
+            bar
+        });
+        more.set_message(format!("+{n_more} more"));
+        more.tick();
     }
-    let n_in_flight = number(limit.n_in_use() as u64);
-    parts.push(if limit.is_automatic() {
-        format!("{n_in_flight} in flight")
-    } else {
-        let n_permits = number(limit.n_permits() as u64);
-        format!("{n_in_flight} of {n_permits} GETs in flight")
-    });
-    parts.join(", ")
+
+    fn remove(&self, bar: &ProgressBar) {
+        bar.finish_and_clear();
+        self.all.remove(bar);
+    }
+
+    fn clear(self) {
+        for bar in self.objects.iter().chain(&self.more) {
+            bar.finish_and_clear();
+        }
+    }
+}
+
+fn print_lines(shared: &Shared, stopped: &mpsc::Receiver<()>) {
+    let mut rate = Rate::default();
+    rate.note(Instant::now(), &shared.watch.look().counts);
+    while let Err(RecvTimeoutError::Timeout) = stopped.recv_timeout(LINE_INTERVAL) {
+        let look = shared.watch.look();
+        rate.note(Instant::now(), &look.counts);
+        let line = status(&look, &rate, usize::MAX);
+        shared.stderr.note(&format!("s3pull: {line}"));
+    }
 }
 
 #[cfg(test)]
 mod tests {
-    use futures::FutureExt;
-
     use super::*;
-
-    fn counts(n_downloaded: u64, bytes: u64) -> Counts {
-        Counts {
-            n_downloaded,
-            bytes,
-            ..Counts::default()
-        }
-    }
-
-    /// At 10 s, after 2 MiB/s for 5 s and 1 MiB/s from then on.
-    fn rate() -> Rate {
-        let start = Instant::now();
-        let mut rate = Rate::default();
-        for (second, mib) in [(0, 0), (5, 10), (10, 15)] {
-            let at = start + Duration::from_secs(second);
-            rate.note(at, &counts(second * 100, mib << 20));
-        }
-        rate
-    }
-
-    fn fixed(n: usize) -> Limit {
-        Limit::fixed(n.try_into().unwrap())
-    }
+    use crate::meter::Counts;
 
     #[test]
-    fn status_says_how_far_it_is_and_how_long_it_will_take() {
-        let limit = fixed(16);
-        let _permit = limit.acquire().now_or_never();
-        let mut counts = Counts {
-            n_failed: 2,
-            ..counts(998, 15 << 20)
+    fn the_bar_is_of_bytes_where_all_sizes_are_known_else_of_rows() {
+        let mut look = Look {
+            counts: Counts {
+                n_downloaded: 3,
+                bytes: 10,
+                resumed: 5,
+                ..Counts::default()
+            },
+            ..Look::default()
         };
-        let mut totals = Totals {
-            n_rows: 2_000,
-            bytes: 35 << 20,
+        assert_eq!(position(&look), (3, None));
+        look.totals = Some(Totals {
+            n_rows: 7,
+            bytes: 100,
             n_without_size: 1,
-        };
-        assert_eq!(
-            status(&counts, Some(&totals), &[], &limit, &rate()),
-            "1,000 of 2,000 objects, 2 failed, 15.0 MiB, 1.0 MiB/s (mean 1.5 MiB/s), 10.0 s left, 1 of 16 GETs in flight"
-        );
-        totals.n_without_size = 0;
-        counts.dropped = 5 << 20;
-        assert_eq!(
-            status(&counts, Some(&totals), &[], &limit, &rate()),
-            "1,000 of 2,000 objects, 2 failed, 15.0 MiB of 30.0 MiB, 1.0 MiB/s (mean 1.5 MiB/s), 15.0 s left, 1 of 16 GETs in flight"
-        );
-        counts.n_failed = 0;
-        assert_eq!(
-            status(&counts, None, &[], &limit, &rate()),
-            "998 objects so far, 15.0 MiB, 1.0 MiB/s (mean 1.5 MiB/s), 1 of 16 GETs in flight"
-        );
-    }
-
-    #[test]
-    fn large_objects_under_way_are_not_one_row_like_others() {
-        let meter = Arc::new(Meter::default());
-        let object = meter.object();
-        object.mark_large("k", 100 << 20);
-        let totals = Totals {
-            n_rows: 1_001,
-            bytes: 0,
-            n_without_size: 1_001,
-        };
-        let large = meter.large_objects();
-        let limit = fixed(1);
-        let status = status(
-            &counts(1_000, 15 << 20),
-            Some(&totals),
-            &large,
-            &limit,
-            &rate(),
-        );
-        assert!(status.contains("1m 40s left"), "{status}");
-    }
-
-    #[test]
-    fn bytes_of_an_earlier_run_are_there_but_no_speed() {
-        let counts = Counts {
-            resumed: 10 << 20,
-            ..counts(0, 15 << 20)
-        };
-        let totals = Totals {
-            n_rows: 1,
-            bytes: 40 << 20,
+        });
+        assert_eq!(position(&look), (3, Some(7)));
+        look.totals = look.totals.map(|totals| Totals {
             n_without_size: 0,
-        };
-        let status = status(&counts, Some(&totals), &[], &fixed(1), &rate());
-        assert!(
-            status.contains("25.0 MiB of 40.0 MiB, 1.0 MiB/s (mean 1.5 MiB/s), 15.0 s left"),
-            "{status}"
-        );
+            ..totals
+        });
+        assert_eq!(position(&look), (15, Some(100)));
     }
 }

@@ -1,4 +1,4 @@
-//! How fast it goes, now and all in all, and how long the rest will take. Pure.
+//! How fast it goes, and how long the rest will take. Pure.
 
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
@@ -43,14 +43,9 @@ impl Rate {
         }
     }
 
-    /// Bytes a second of the last few seconds.
+    /// Bytes per second of the last few seconds.
     pub fn current(&self) -> u64 {
         Self::between(self.recent.front(), self.recent.back())
-    }
-
-    /// Bytes a second since the first note.
-    pub fn mean(&self) -> u64 {
-        Self::between(self.first.as_ref(), self.recent.back())
     }
 
     /// How long `bytes` more will take, going on as now; `None` when nothing comes.
@@ -82,13 +77,10 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_current_rate_forgets_and_the_mean_does_not() {
+    fn the_current_rate_forgets_and_the_time_by_rows_does_not() {
         let start = Instant::now();
         let mut rate = Rate::default();
-        assert_eq!(
-            (rate.current(), rate.mean(), rate.time_left(1)),
-            (0, 0, None)
-        );
+        assert_eq!((rate.current(), rate.time_left(1)), (0, None));
         for second in 0..=100 {
             let bytes = if second < 90 { 1_000 * second } else { 90_000 };
             let counts = Counts {
@@ -98,7 +90,7 @@ mod tests {
             };
             rate.note(start + Duration::from_secs(second), &counts);
         }
-        assert_eq!((rate.current(), rate.mean()), (0, 900));
+        assert_eq!(rate.current(), 0);
         assert_eq!(rate.time_left(1), None);
         assert_eq!(rate.time_left_by_rows(200), Some(Duration::from_secs(100)));
         assert!(rate.recent.len() <= 6, "{}", rate.recent.len());

@@ -4,7 +4,7 @@ use std::fs::File;
 use std::io::{self, Write};
 use std::sync::Arc;
 
-use super::console::Lines;
+use super::lines::Lines;
 use crate::sink::files::PartialFile;
 
 /// Bytes of room on the disk that are taken ahead: of some ten thousand rows.

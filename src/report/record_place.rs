@@ -28,6 +28,12 @@ pub enum RefusedPlace {
     ForeignEvents(PathBuf),
     #[error("`{}` is a key list of this run, so events are not written to it", .0.display())]
     ListAsEvents(PathBuf),
+    #[error("`{}` exists and is not a log of s3pull, so nothing is added to it", .0.display())]
+    ForeignLog(PathBuf),
+    #[error("`{}` is a key list of this run, so no log is added to it", .0.display())]
+    ListAsLog(PathBuf),
+    #[error("`{}` cannot be read again, so that no row in it can be tried again (`--retry-failed`)", .0.display())]
+    NotReadAgain(PathBuf),
     #[error("`{}` is a {kind}, so the failed-keys CSV cannot be written there", .path.display())]
     InTheWay { path: PathBuf, kind: &'static str },
     #[error(
@@ -51,6 +57,12 @@ impl RefusedPlace {
             }
             Self::ForeignEvents(_) | Self::ListAsEvents(_) => {
                 "`--events` names the file to write: name another, or remove this one"
+            }
+            Self::ForeignLog(_) | Self::ListAsLog(_) => {
+                "`--log` names the file that lines are added to: name another, or remove this one"
+            }
+            Self::NotReadAgain(_) => {
+                "`--failed` names the CSV: with `--retry-failed` it must be a file"
             }
             Self::InTheWay { kind: "folder", .. } => {
                 "`--failed` names a file, for example one in that folder"
@@ -121,6 +133,17 @@ impl RecordPlace {
             file,
             lists: list.files().map(Path::to_owned).collect(),
         })
+    }
+
+    /// The place, of a CSV whose rows are tried again in `n_rounds` rounds.
+    ///
+    /// # Errors
+    /// [`RefusedPlace`] if it is a stream, which cannot be read again.
+    pub fn for_rounds(self, n_rounds: u32) -> anyhow::Result<Self> {
+        if n_rounds > 0 && self.file == UserFile::Stream {
+            return Err(RefusedPlace::NotReadAgain(self.path).into());
+        }
+        Ok(self)
     }
 
     /// The place as it was typed.

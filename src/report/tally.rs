@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use super::may_pass::may_pass;
 use super::text::{count, quoted};
 use crate::meter::Counts;
 use crate::outcome::{ErrorCode, Failure};
@@ -21,27 +22,46 @@ pub struct Tally {
     pub n_not_attempted: u64,
     /// Rows that were begun, and given up because the run ended.
     pub n_interrupted: u64,
-    /// Rows that fail again as long as the list and the bucket stay as they are.
-    pub n_permanent: u64,
     n_missing: u64,
     /// The first row of those that are missing.
     first_missing: Option<(Place, String)>,
+    /// Rows that are not tried again in this run.
+    last: Part,
+    /// Rows that may be.
+    may_pass: Part,
+}
+
+#[derive(Debug, Default)]
+struct Part {
+    /// Rows that fail again as long as the list and the bucket stay as they are.
+    n_permanent: u64,
     codes: BTreeMap<String, u64>,
 }
 
-impl Tally {
-    pub fn add(&mut self, finished: &Finished, failure: &Failure) {
-        let code = failure.code.as_str();
+impl Part {
+    fn add(&mut self, code: &str) {
         let is_known = self.codes.contains_key(code) || self.codes.len() < MAX_CODES;
         let code = if is_known { code } else { "others" };
         match self.codes.get_mut(code) {
             Some(n) => *n += 1,
             None => drop(self.codes.insert(code.to_owned(), 1)),
         }
+    }
+}
+
+impl Tally {
+    pub fn add(&mut self, finished: &Finished, failure: &Failure) {
+        let code = failure.code.as_str();
+        let part = if may_pass(code, failure.status) {
+            &mut self.may_pass
+        } else {
+            &mut self.last
+        };
+        part.add(code);
         match failure.code {
             ErrorCode::NotAttempted => self.n_not_attempted += 1,
             ErrorCode::Interrupted => self.n_interrupted += 1,
-            _ => self.n_permanent += u64::from(failure.class.is_of_key()),
+            _ => part.n_permanent += u64::from(failure.class.is_of_key()),
         }
         if failure.status == Some(404) && failure.class.is_of_key() {
             self.n_missing += 1;
@@ -57,14 +77,34 @@ impl Tally {
     }
 
     /// Failed rows by their error.
-    pub fn codes(&self) -> &BTreeMap<String, u64> {
-        &self.codes
+    pub fn codes(&self) -> BTreeMap<String, u64> {
+        let mut codes = self.last.codes.clone();
+        for (code, n) in &self.may_pass.codes {
+            *codes.entry(code.clone()).or_default() += n;
+        }
+        codes
+    }
+
+    /// Rows that fail again as long as the list and the bucket stay as they are.
+    pub fn n_permanent(&self) -> u64 {
+        self.last.n_permanent + self.may_pass.n_permanent
+    }
+
+    /// Takes back the rows that are tried again from now on: they are added again as they fail.
+    pub fn begin_round(&mut self) {
+        self.may_pass = Part::default();
+    }
+
+    /// Adds a row again that was not tried after all.
+    pub fn keep(&mut self, code: &str) {
+        self.may_pass.add(code);
     }
 
     /// `NoSuchKey (3) and Timeout (1)`, without the rows that were not tried or given up; empty where there is none.
     pub fn errors(&self) -> Vec<String> {
         let is_error = |code: &str| code != "NotAttempted" && code != "Interrupted";
-        let errors = self.codes.iter().filter(|(code, _)| is_error(code));
+        let codes = self.codes();
+        let errors = codes.iter().filter(|(code, _)| is_error(code));
         errors
             .map(|(code, n)| format!("{code} ({})", super::text::number(*n)))
             .collect()
@@ -123,6 +163,7 @@ mod tests {
             bucket: None,
             path: None,
             outcome: Outcome::Failed(failure.clone()),
+            content: None,
         };
         tally.add(&finished, failure);
     }
@@ -165,10 +206,19 @@ mod tests {
         let n = (
             tally.n_not_attempted,
             tally.n_interrupted,
-            tally.n_permanent,
+            tally.n_permanent(),
         );
         assert_eq!(n, (1, 1, 2));
         assert_eq!(tally.errors(), ["NoSuchKey (2)"]);
+        // What may pass is taken back when it is tried again.
+        let timeout = Failure::new(ErrorCode::Timeout, Class::Transient, "");
+        add(&mut tally, 5, "e", &timeout);
+        assert_eq!(tally.errors(), ["NoSuchKey (2)", "Timeout (1)"]);
+        tally.begin_round();
+        assert_eq!(tally.errors(), ["NoSuchKey (2)"]);
+        tally.keep("Timeout");
+        assert_eq!(tally.errors(), ["NoSuchKey (2)", "Timeout (1)"]);
+        tally.begin_round();
         for n in 0..1000 {
             let code = ErrorCode::S3(format!("Code{n}"));
             add(

@@ -66,6 +66,14 @@ pub fn duration(duration: Duration) -> String {
     }
 }
 
+/// `0 s`, `42 s`, `2m 05s`, `3h 02m`, in whole seconds or minutes
+pub fn whole_duration(time: Duration) -> String {
+    match time.as_secs() {
+        seconds @ 0..60 => format!("{seconds} s"),
+        _ => duration(time),
+    }
+}
+
 /// `n` a second of `elapsed`, rounded.
 pub fn per_second(n: u64, elapsed: Duration) -> u64 {
     let nanos = elapsed.as_nanos().max(1);

@@ -39,7 +39,7 @@ impl RowAlgorithm {
     }
 
     /// Length of a value in bytes.
-    fn length(self) -> usize {
+    pub fn length(self) -> usize {
         match self {
             Self::Sha256 => 32,
             Self::Sha1 => 20,

@@ -48,7 +48,8 @@ pub(super) struct Shared {
     buckets: Buckets,
     /// Whether the server has answered as an S3 server does.
     pub is_known_as_s3: AtomicBool,
-    secrets_of_proxies: Vec<String>,
+    /// Of proxies and of objects.
+    other_secrets: Vec<String>,
 }
 
 impl std::fmt::Debug for Client {
@@ -72,7 +73,9 @@ impl Client {
         }
         let tls = Tls::new(&options.trust)?;
         let pool = Pool::new(options.connect_timeout, tls);
-        let secrets_of_proxies = Proxies::secrets();
+        let mut other_secrets = Proxies::secrets();
+        let key = options.customer_key.as_ref();
+        other_secrets.extend(key.map(|key| key.base64().to_owned()));
         let http = SdkClient {
             pool,
             timeout: options.timeout,
@@ -91,6 +94,9 @@ impl Client {
         let sdk_config = sdk_config(&options, &region, &http).await;
         let url = endpoint::configured(options.endpoint_url.as_deref(), &sdk_config)
             .map_err(ConnectError::Endpoint)?;
+        if key.is_some() && url.as_deref().is_some_and(endpoint::is_without_tls) {
+            return Err(ConnectError::CustomerKeyWithoutTls);
+        }
         let (timeout, is_of_system) = (options.timeout, options.trust == Trust::System);
         let sessions =
             Sessions::new(options, http.clone(), profile, sdk_config, url, region).await?;
@@ -103,7 +109,7 @@ impl Client {
             sessions: Arc::new(sessions),
             buckets: Buckets::default(),
             is_known_as_s3: AtomicBool::new(false),
-            secrets_of_proxies,
+            other_secrets,
         })))
     }
 
@@ -208,10 +214,10 @@ impl Client {
             let secret = Some(credentials.secret_access_key());
             [secret, credentials.session_token()]
         });
-        let of_proxies = self.0.secrets_of_proxies.iter().map(String::as_str);
+        let others = self.0.other_secrets.iter().map(String::as_str);
         let secrets: Vec<_> = of_credentials
             .flatten()
-            .chain(of_proxies)
+            .chain(others)
             .flat_map(|secret| {
                 [
                     secret.to_owned(),

@@ -6,6 +6,7 @@ use std::time::SystemTime;
 use super::body::Body;
 use super::checksum::Checksum;
 use crate::etag::ETag;
+use crate::outcome::Description;
 
 /// Whether an object is sent, or only what its answer would say of it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -32,10 +33,20 @@ impl From<Method> for http::Method {
     }
 }
 
+/// What an object is asked for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Purpose {
+    /// It is one of those that the run is about.
+    Object,
+    /// It is a list of them, which is not encrypted with their customer's key: S3 refuses a key for an object without one.
+    List,
+}
+
 /// What to get.
 #[derive(Debug, Clone)]
 pub struct GetRequest<'a> {
     pub method: Method,
+    pub purpose: Purpose,
     /// The bucket, if the client is not for a single one.
     pub bucket: Option<&'a str>,
     pub key: &'a str,
@@ -72,6 +83,8 @@ pub struct GetResponse<B = Body> {
     pub checksum: Option<Checksum>,
     /// The whole object's MD5, if its ETag may be one.
     pub md5: Option<[u8; 16]>,
+    /// How the object is described; `None` for a part of it.
+    pub description: Option<Box<Description>>,
     /// Whether the end of the connection marks the end of the body, so that only `checksum` tells a whole body from a
     /// broken one.
     pub ends_with_connection: bool,
@@ -87,6 +100,7 @@ impl GetResponse<()> {
             last_modified: self.last_modified,
             checksum: self.checksum,
             md5: self.md5,
+            description: self.description,
             ends_with_connection: self.ends_with_connection,
             body,
         }

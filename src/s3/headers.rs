@@ -1,11 +1,21 @@
 //! Reads the headers that matter in a reply.
 
+use std::collections::BTreeMap;
 use std::ops::Range;
 
+use http::header::CONTENT_TYPE;
 use http::{HeaderMap, HeaderValue};
 
 use super::checksum::{Checksum, ChecksumAlgorithm};
 use crate::etag::ETag;
+use crate::outcome::Description;
+
+/// What the names of user metadata begin with.
+const METADATA: &str = "x-amz-meta-";
+/// The most bytes of user metadata that are kept. S3 stores 2 KiB (S3 user guide, "Working with object metadata").
+const MAX_METADATA: usize = 8 * 1024;
+/// The most bytes of a content type that are kept.
+const MAX_CONTENT_TYPE: usize = 1024;
 
 /// The headers that matter, the first of each name. A value that is not text counts as absent.
 #[derive(Debug, Default)]
@@ -50,6 +60,29 @@ impl<'a> Headers<'a> {
             }
         }
         read
+    }
+}
+
+/// How the object is described. The first value of each name counts.
+pub fn description_of(headers: &HeaderMap) -> Description {
+    let content_type = headers.get(CONTENT_TYPE).and_then(text);
+    let content_type = content_type.filter(|value| value.len() <= MAX_CONTENT_TYPE);
+    let mut metadata = BTreeMap::new();
+    let mut n_bytes = 0;
+    for (name, value) in headers {
+        let Some(name) = name.as_str().strip_prefix(METADATA) else {
+            continue;
+        };
+        // Not every server restricts itself to ASCII.
+        let value = String::from_utf8_lossy(value.as_bytes());
+        n_bytes += name.len() + value.len();
+        metadata
+            .entry(name.to_owned())
+            .or_insert_with(|| value.into_owned());
+    }
+    Description {
+        content_type: content_type.map(str::to_owned),
+        metadata: (n_bytes <= MAX_METADATA).then_some(metadata),
     }
 }
 
@@ -114,6 +147,36 @@ pub fn md5_of(headers: &Headers<'_>, etag: Option<&ETag>) -> Option<[u8; 16]> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn an_object_is_described_by_its_type_and_its_metadata_within_bounds() {
+        let described = |pairs: &[(&'static str, String)]| {
+            let mut headers = HeaderMap::new();
+            for (name, value) in pairs {
+                headers.append(*name, HeaderValue::from_bytes(value.as_bytes()).unwrap());
+            }
+            description_of(&headers)
+        };
+        let short = described(&[
+            ("content-type", "image/jpeg".to_owned()),
+            ("x-amz-meta-colour", "blü".to_owned()),
+            ("x-amz-meta-colour", "second".to_owned()),
+            ("x-amz-meta-", String::new()),
+            ("etag", "\"e\"".to_owned()),
+        ]);
+        assert_eq!(short.content_type.as_deref(), Some("image/jpeg"));
+        let expected = [("", ""), ("colour", "blü")];
+        let expected = expected.map(|(name, value)| (name.to_owned(), value.to_owned()));
+        assert_eq!(short.metadata, Some(BTreeMap::from(expected)));
+        let none = described(&[]);
+        assert_eq!(none.content_type, None);
+        assert_eq!(none.metadata, Some(BTreeMap::new()));
+        let long = described(&[
+            ("content-type", "t".repeat(MAX_CONTENT_TYPE + 1)),
+            ("x-amz-meta-a", "a".repeat(MAX_METADATA)),
+        ]);
+        assert_eq!(long, Description::default());
+    }
 
     #[test]
     fn content_ranges_are_read_as_numbers() {

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use super::customer_key::CustomerKey;
 use super::http::tls::{Trust, TrustError};
 use crate::options::AddressingStyle;
 
@@ -16,6 +17,8 @@ pub struct ConnectOptions {
     /// `false` for public buckets: no credentials are loaded.
     pub sign_requests: bool,
     pub requester_pays: bool,
+    /// With which the objects are encrypted, but not their lists.
+    pub customer_key: Option<CustomerKey>,
     pub trust: Trust,
     pub addressing_style: AddressingStyle,
     /// The limit for name look-up, TCP, proxy and TLS together.
@@ -85,11 +88,20 @@ pub enum ConnectError {
     Bucket { bucket: String, why: String },
     #[error("`S3PULL_SIGNER` is `{0}`: `presigned` is the only value")]
     Signer(String),
+    #[error(
+        "`--sse-c-key` needs a server that is reached by https, and the endpoint URL begins with `http://`: a key is never sent unencrypted"
+    )]
+    CustomerKeyWithoutTls,
     #[error(transparent)]
     Trust(#[from] TrustError),
 }
 
 impl ConnectError {
+    /// Whether the command line is wrong, and not the environment or the server.
+    pub fn is_usage(&self) -> bool {
+        matches!(self, Self::CustomerKeyWithoutTls)
+    }
+
     /// What to do about it, if the message does not say.
     pub fn hint(&self) -> Option<String> {
         let hint = match self {
@@ -117,6 +129,9 @@ impl ConnectError {
             }
             Self::Trust(TrustError::Variable { .. }) => {
                 "correct the variable or unset it, or give `--ca-bundle FILE`"
+            }
+            Self::CustomerKeyWithoutTls => {
+                "use an `https://` URL, with `--ca-bundle FILE` for a certificate of your own"
             }
             Self::ConfigFile(_) | Self::Bucket { .. } | Self::Signer(_) | Self::Trust(_) => {
                 return None;

@@ -9,7 +9,9 @@ use http::response::Parts;
 use super::date;
 use super::error::{GetError, changed};
 use super::get::{GetResponse, Part};
-use super::headers::{Headers, checksum_of, md5_of, number, parse_content_range, text};
+use super::headers::{
+    Headers, checksum_of, description_of, md5_of, number, parse_content_range, text,
+};
 use crate::etag::ETag;
 use crate::outcome::{Class, ErrorCode};
 
@@ -73,6 +75,9 @@ impl GetResponse<()> {
             last_modified: headers.last_modified.and_then(date::parse),
             // Some servers return the whole object's checksum with a part.
             checksum: part.is_none().then(|| checksum_of(&headers)).flatten(),
+            description: part
+                .is_none()
+                .then(|| Box::new(description_of(&head.headers))),
             ends_with_connection: framing == Framing::Connection,
             body: (),
         };

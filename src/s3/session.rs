@@ -70,7 +70,8 @@ impl Session {
             style: options.addressing_style,
         };
         let endpoint = Endpoint::find(sdk_config, &place).await?;
-        let template = Template::new(&endpoint, options.requester_pays);
+        let template = Template::new(&endpoint, options.requester_pays)
+            .with_customer_key(options.customer_key.clone());
         let signer = match &facts.credentials {
             None => Signer::Anonymous(template),
             Some(credentials) if options.is_presigned() => {
@@ -89,6 +90,7 @@ impl Session {
                     sdk: aws_sdk_s3::Client::from_conf(config),
                     bucket: options.bucket.clone(),
                     requester_pays: options.requester_pays,
+                    customer_key: options.customer_key.clone(),
                 })
             }
             Some(credentials) => {

@@ -21,7 +21,9 @@ use crate::meter::{Meter, Wait};
 use crate::options::IfExists;
 use crate::outcome::{Failure, SkipReason};
 use crate::row::Entry;
-use files::{DonePart, Identity, LocalError, LocalPath, OutputFolder, PartialFile, ResumableFile};
+use files::{
+    DonePart, Identity, LocalError, LocalPath, OutputFolder, PartialFile, ResumableFile, SizeInRow,
+};
 use gathered::{AllGathered, Pieces};
 pub use gathered::{Gathered, WRITE_SIZE};
 use room::{Holder, Room};
@@ -48,8 +50,8 @@ pub enum Admission {
     FetchUnlessSame {
         size: u64,
         modified: SystemTime,
-        /// Whether an object that has the time has the size, too, as far as its row says: else only the answer tells.
-        may_have_size: bool,
+        /// Only an object of which the row says that it has the size is known by its time.
+        in_row: SizeInRow,
     },
     /// Keep the file, which has this size and time, if it has the object's content.
     Verify {
@@ -116,8 +118,7 @@ impl FileSink {
                     Some(size) => Admission::FetchUnlessSame {
                         size,
                         modified: file.modified,
-                        // What a power cut leaves has its time, and no bytes.
-                        may_have_size: size > 0 && file.may_have(entry.size),
+                        in_row: file.size_in(&entry),
                     },
                     None => Admission::Fetch,
                 },

@@ -3,13 +3,13 @@
 mod batch;
 mod error;
 mod listing;
+mod newest;
+mod open_list;
 
 use std::any::Any;
 use std::cell::RefCell;
-use std::fs::File;
-use std::io::{self, BufReader, Cursor, Read, Seek, SeekFrom};
+use std::io::{BufReader, Cursor, Read};
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::path::{Path, PathBuf};
 use std::rc::Rc;
 use std::sync::Arc;
 
@@ -17,6 +17,8 @@ use tokio::sync::mpsc;
 
 use batch::{Batch, SendBeforeRead};
 pub use error::ListError;
+pub use open_list::open;
+use open_list::{ListInfo, OpenList};
 
 use super::list::FORMATS;
 use super::list::bucket::Buckets;
@@ -24,44 +26,17 @@ use super::list::columns::KeyRules;
 use super::list::compression::Compression;
 use super::list::detect::{Detected, Known, detect};
 use super::list::findings::Findings;
-use super::list::format::{Emit, Format, List, ListProblem, READ_SIZE};
-use super::list::null;
+use super::list::format::{Asks, Emit, Format, List, ListProblem, READ_SIZE};
 use super::list::sample::sample;
 use super::options::{ListOptions, ListSource};
-use super::prefix::{Lister, Listing};
-use super::remote::{Fetcher, RemoteList, RemoteReader};
+use super::prefix;
+use super::remote::{RemoteList, RemoteReader};
+use super::requests::Requests;
 use super::selection::Selection;
 use crate::row::{Row, UnusableRow};
 
 /// Batches that may wait between the reading thread and the downloads.
 const BATCHES: usize = 2;
-
-/// A list that is open for reading.
-pub struct OpenList {
-    info: ListInfo,
-    input: Box<dyn Read + Send>,
-}
-
-/// What is known about a list before it is read.
-#[derive(Debug, Default)]
-struct ListInfo {
-    /// The name used in messages.
-    name: String,
-    /// The folder of the list, if it is a file.
-    folder: Option<PathBuf>,
-    /// Whether its name says that it is a table: `keys.csv`, `keys.tsv.gz`.
-    is_named_table: bool,
-    /// The list, if it is a plain file, which can be read again.
-    path: Option<PathBuf>,
-    /// The list in S3, which is not open before its fetcher is known.
-    remote: Option<RemoteList>,
-    /// The last bytes, if the list is a file.
-    end: Vec<u8>,
-    /// The format of keys on the command line, which `--keys-format` does not change; `None` for other lists.
-    format: Option<&'static Format>,
-    /// What to list, and with what, if that is how the rows are found.
-    listing: Option<(Listing, Option<Lister>)>,
-}
 
 /// How a list is read, for the `-v` output.
 #[derive(Debug)]
@@ -78,6 +53,11 @@ pub struct DetectedList {
 pub enum ListNote {
     /// How the list is read.
     Detected(DetectedList),
+    /// Which inventory of a folder is read.
+    Newest {
+        folder: RemoteList,
+        manifest: RemoteList,
+    },
     /// At the end of the list: rows that the filters left out.
     FilteredOut(u64),
     /// At the end of the list: something that the user should know about it.
@@ -94,143 +74,35 @@ pub struct Totals {
     pub n_without_size: u64,
 }
 
-/// Opens the lists, so that a missing one is reported before anything else happens.
-///
-/// # Errors
-/// If a file does not exist, is a folder, or must not be read.
-pub fn open(sources: &[ListSource]) -> Result<Vec<OpenList>, ListError> {
-    sources.iter().map(open_one).collect()
-}
-
-impl OpenList {
-    /// Opens a list that stands in S3; nothing is requested before it is read.
-    fn fetched_by(mut self, fetcher: &Fetcher) -> Self {
-        if let Some(list) = &self.info.remote {
-            self.input = Box::new(RemoteReader::new(fetcher.0(list.clone())));
-        }
-        self
-    }
-}
-
-fn open_one(source: &ListSource) -> Result<OpenList, ListError> {
-    let mut info = ListInfo {
-        name: source.name(),
-        ..ListInfo::default()
-    };
-    let input: Box<dyn Read + Send> = match source {
-        ListSource::Stdin => Box::new(io::stdin()),
-        ListSource::File(path) => {
-            info.is_named_table = is_named_table(path);
-            info.folder = path
-                .canonicalize()
-                .ok()
-                .and_then(|path| path.parent().map(Path::to_owned));
-            match open_file(path) {
-                Ok((file, end)) => {
-                    info.path = path.is_file().then(|| path.clone());
-                    info.end = end;
-                    Box::new(file)
-                }
-                Err(error) => return Err(info.error("open", error.into())),
-            }
-        }
-        ListSource::Prefix(listing) => {
-            info.listing = Some((listing.clone(), None));
-            Box::new(io::empty())
-        }
-        ListSource::Remote(list) => {
-            info.is_named_table = is_named_table(Path::new(&list.key));
-            info.remote = Some(list.clone());
-            Box::new(io::empty())
-        }
-        ListSource::Arguments(keys) => {
-            info.format = Some(&null::FORMAT);
-            Box::new(Cursor::new(keys.join("\0")))
-        }
-    };
-    Ok(OpenList { info, input })
-}
-
-/// Whether the name, with or without the ending of a compressed file, is that of a table.
-fn is_named_table(path: &Path) -> bool {
-    let has_ending = |path: &Path, endings: &[&str]| {
-        let ending = path.extension().and_then(|ending| ending.to_str());
-        ending.is_some_and(|ending| {
-            endings
-                .iter()
-                .any(|known| known.eq_ignore_ascii_case(ending))
-        })
-    };
-    let is_compressed = has_ending(path, &["gz", "zst", "zstd"]);
-    let inner = path.file_stem().map(Path::new).filter(|_| is_compressed);
-    has_ending(inner.unwrap_or(path), &["csv", "tsv"])
-}
-
-/// Opens a list; also returns its last bytes, if it is a file in which one can go to and fro.
-fn open_file(path: &Path) -> io::Result<(File, Vec<u8>)> {
-    const END: u64 = 1024;
-    let mut file = File::open(path)?;
-    let metadata = file.metadata()?;
-    if metadata.is_dir() {
-        return Err(io::ErrorKind::IsADirectory.into());
-    }
-    let mut end = Vec::new();
-    if metadata.is_file() {
-        file.seek(SeekFrom::Start(metadata.len().saturating_sub(END)))?;
-        (&mut file).take(END).read_to_end(&mut end)?;
-        file.rewind()?;
-    }
-    Ok((file, end))
-}
-
-/// Has `lister` list what is to be listed.
-pub fn listed_by(mut lists: Vec<OpenList>, lister: Option<&Lister>) -> Vec<OpenList> {
-    for (_, place) in lists
-        .iter_mut()
-        .filter_map(|list| list.info.listing.as_mut())
-    {
-        *place = lister.cloned();
-    }
-    lists
+/// What lists are read with.
+#[derive(Clone, Copy)]
+struct Reading<'a> {
+    options: &'a ListOptions,
+    /// How more than a list itself is asked for; `None` where no requests are made.
+    asks: Option<Asks<'a>>,
 }
 
 /// Reads `lists` on a separate thread. Rows that arrive together are one batch; the thread ends when the receiver is dropped.
-/// `on_note` is called with how each list is read, and with warnings about it.
+/// `on_note` is called with how each list is read, and with warnings about it. Without `requests`, a list in S3 and a listing
+/// break off at once.
 pub fn read(
     lists: Vec<OpenList>,
     options: Arc<ListOptions>,
-    fetcher: Option<Fetcher>,
+    requests: Option<Requests>,
     mut on_note: impl FnMut(ListNote) + Send + 'static,
 ) -> mpsc::Receiver<Result<Vec<Row>, ListError>> {
     let (sender, receiver) = mpsc::channel(BATCHES);
     std::thread::spawn(move || {
         let batch = Rc::new(RefCell::new(Batch::new(sender.clone())));
         let read = lists.into_iter().enumerate().try_for_each(|(index, list)| {
-            if let Some((listing, lister)) = &list.info.listing {
-                return listing::read(
-                    index,
-                    listing,
-                    lister.as_ref(),
-                    &options,
-                    &mut on_note,
-                    &batch,
-                );
-            }
-            let list = match &fetcher {
-                Some(fetcher) => list.fetched_by(fetcher),
-                None => list,
-            };
-            let input = SendBeforeRead {
-                input: list.input,
-                batch: Rc::clone(&batch),
-            };
-            let mut emit = |row| batch.borrow_mut().push(row);
-            let info = &list.info;
-            // Without this, a thread that panicked would look like the end of its list.
-            let parsed = catch_unwind(AssertUnwindSafe(|| {
-                parse(info, index, input, &options, &mut on_note, &mut emit)
-            }));
-            parsed.unwrap_or_else(|panic| Err(info.error("read", ListProblem::panicked(&*panic))))
+            read_one(
+                index,
+                list,
+                &options,
+                requests.as_ref(),
+                &mut on_note,
+                &batch,
+            )
         });
         let is_wanted = batch.borrow_mut().send();
         if let (true, Err(error)) = (is_wanted, read) {
@@ -239,6 +111,59 @@ pub fn read(
         }
     });
     receiver
+}
+
+fn read_one(
+    index: usize,
+    list: OpenList,
+    options: &ListOptions,
+    requests: Option<&Requests>,
+    on_note: &mut impl FnMut(ListNote),
+    batch: &Rc<RefCell<Batch>>,
+) -> Result<(), ListError> {
+    let OpenList { mut info, input } = list;
+    let lister = requests.map(|requests| &requests.lister);
+    if let Some(listing) = &info.listing {
+        return listing::read(index, listing, lister, options, on_note, batch);
+    }
+    if let Some(folder) = info.remote.take_if(|list| list.is_folder()) {
+        let manifest = newest::manifest(&folder, lister);
+        let manifest = manifest.map_err(|problem| info.error("read", problem))?;
+        on_note(ListNote::Newest {
+            folder,
+            manifest: manifest.clone(),
+        });
+        info.set_remote(manifest);
+    }
+    let fetch = |list: &RemoteList| -> Box<dyn Read> {
+        let chunks = requests.map_or_else(|| mpsc::channel(1).1, |of| of.fetcher.fetch(list));
+        Box::new(SendBeforeRead {
+            input: RemoteReader::new(chunks),
+            batch: Rc::clone(batch),
+        })
+    };
+    let input: Box<dyn Read> = match &info.remote {
+        Some(list) => fetch(list),
+        None => Box::new(SendBeforeRead {
+            input,
+            batch: Rc::clone(batch),
+        }),
+    };
+    let asks = Asks {
+        fetch: &fetch,
+        list: &|listing| prefix::start(lister, listing),
+        send_rows: &|| batch.borrow_mut().send(),
+    };
+    let reading = Reading {
+        options,
+        asks: requests.map(|_| asks),
+    };
+    let mut emit = |row| batch.borrow_mut().push(row);
+    // Without this, a thread that panicked would look like the end of its list.
+    let parsed = catch_unwind(AssertUnwindSafe(|| {
+        parse(&info, index, input, reading, on_note, &mut emit)
+    }));
+    parsed.unwrap_or_else(|panic| Err(info.error("read", ListProblem::panicked(&*panic))))
 }
 
 /// Counts the rows that [`read`] would send. Returns `None` if a list can be read only once: a pipe, even one that has a
@@ -265,8 +190,12 @@ pub fn count(options: &ListOptions) -> Result<Option<Totals>, ListError> {
 /// # Errors
 /// Those of [`open`] and [`read`].
 pub fn for_each(options: &ListOptions, mut each: impl FnMut(Row)) -> Result<(), ListError> {
+    let reading = Reading {
+        options,
+        asks: None,
+    };
     for (index, list) in open(&options.sources)?.into_iter().enumerate() {
-        parse(&list.info, index, list.input, options, |_| {}, &mut each)?;
+        parse(&list.info, index, list.input, reading, |_| {}, &mut each)?;
     }
     Ok(())
 }
@@ -281,17 +210,22 @@ pub fn parse_bytes(
     options: &ListOptions,
     mut emit: impl FnMut(Row),
 ) -> Result<(), ListError> {
-    parse(&ListInfo::default(), 0, list, options, |_| {}, &mut emit)
+    let reading = Reading {
+        options,
+        asks: None,
+    };
+    parse(&ListInfo::default(), 0, list, reading, |_| {}, &mut emit)
 }
 
 fn parse(
     info: &ListInfo,
     index: usize,
     input: impl Read,
-    options: &ListOptions,
+    reading: Reading<'_>,
     mut on_note: impl FnMut(ListNote),
     emit: &mut impl FnMut(Row),
 ) -> Result<(), ListError> {
+    let options = reading.options;
     let findings = Findings::default();
     let buckets = Buckets::new(options.bucket.as_deref());
     let mut selection = Selection::new(options, index, "");
@@ -310,7 +244,7 @@ fn parse(
         bucket: &buckets,
         findings: &findings,
     };
-    let parsed = parse_rows(info, input, options, keys, &mut on_note, &mut emit);
+    let parsed = parse_rows(info, input, reading, keys, &mut on_note, &mut emit);
     note_filtered(selection.n_filtered(), &mut on_note);
     if buckets.are_missing() {
         return Err(info.error("read", ListProblem::NoBucket));
@@ -332,11 +266,12 @@ fn note_filtered(n_filtered: u64, on_note: &mut impl FnMut(ListNote)) {
 fn parse_rows(
     info: &ListInfo,
     mut input: impl Read,
-    options: &ListOptions,
+    reading: Reading<'_>,
     keys: KeyRules<'_>,
     on_note: &mut impl FnMut(ListNote),
     emit: Emit<'_>,
 ) -> Result<&'static Format, ListProblem> {
+    let options = reading.options;
     let known = Known {
         asked: info.format.or(options.format),
         bucket: options.bucket.as_deref().unwrap_or_default(),
@@ -377,6 +312,8 @@ fn parse_rows(
         columns: options.columns.as_ref(),
         folder: info.folder.as_deref(),
         path: info.path.as_deref().filter(|_| compression.is_none()),
+        remote: info.remote.as_ref(),
+        asks: reading.asks,
     };
     (detected.format.read)(&mut list, emit)?;
     Ok(detected.format)
@@ -387,16 +324,6 @@ impl ListProblem {
         let text = panic.downcast_ref::<&str>().copied();
         let text = text.or_else(|| panic.downcast_ref::<String>().map(String::as_str));
         Self::Panicked(text.unwrap_or("a panic").to_owned())
-    }
-}
-
-impl ListInfo {
-    fn error(&self, action: &'static str, problem: ListProblem) -> ListError {
-        ListError {
-            action,
-            list: format!("the key list {}", self.name),
-            problem,
-        }
     }
 }
 

@@ -7,6 +7,7 @@ mod lists;
 mod options;
 mod prefix;
 mod remote;
+mod requests;
 mod selection;
 mod shard;
 #[cfg(test)]
@@ -15,10 +16,9 @@ mod testing;
 pub use filter::{FilterKind, Filters, TypedFilter};
 #[cfg(any(test, fuzzing))]
 pub use lists::parse_bytes;
-pub use lists::{
-    DetectedList, ListError, ListNote, Totals, count, for_each, listed_by, open, read,
-};
+pub use lists::{DetectedList, ListError, ListNote, Totals, count, for_each, open, read};
 pub use options::{ListOptions, ListSource};
 pub use prefix::{ListedPage, Lister, Listing};
 pub use remote::{Chunk, Fetcher, RemoteList};
+pub use requests::Requests;
 pub use shard::{Shard, ShardError};

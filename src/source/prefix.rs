@@ -44,6 +44,14 @@ impl fmt::Debug for Lister {
     }
 }
 
+/// Starts a listing. Without a lister, it breaks off at once.
+pub fn start(lister: Option<&Lister>, listing: Listing) -> Pages {
+    match lister {
+        Some(Lister(start)) => start(listing),
+        None => mpsc::channel(1).1,
+    }
+}
+
 /// Passes each row of a listing to `emit` with its number, from 1, and calls `page_ended` after each page, which returns
 /// whether there is still a use for the rest.
 ///

@@ -14,17 +14,23 @@ use crate::outcome::Failure;
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RemoteList {
     pub bucket: String,
+    /// That of a folder of inventories ends in `/`, or is empty.
     pub key: String,
 }
 
 impl RemoteList {
-    /// Parses `s3://bucket/key`; `None` for any other text.
+    /// Parses `s3://bucket/key` and `s3://bucket/folder/`; `None` for any other text.
     pub fn parse(text: &str) -> Option<Self> {
         let (bucket, key) = text.strip_prefix("s3://")?.split_once('/')?;
-        (!bucket.is_empty() && !key.is_empty()).then(|| Self {
+        (!bucket.is_empty()).then(|| Self {
             bucket: bucket.to_owned(),
             key: key.to_owned(),
         })
+    }
+
+    /// Whether it is not a list, but a folder that has inventories.
+    pub fn is_folder(&self) -> bool {
+        self.key.is_empty() || self.key.ends_with('/')
     }
 }
 
@@ -48,6 +54,13 @@ pub type Chunks = mpsc::Receiver<Result<Chunk, Failure>>;
 /// Starts to fetch lists, from any thread.
 #[derive(Clone)]
 pub struct Fetcher(pub Arc<dyn Fn(RemoteList) -> Chunks + Send + Sync>);
+
+impl Fetcher {
+    /// Starts to fetch a list.
+    pub fn fetch(&self, list: &RemoteList) -> Chunks {
+        self.0(list.clone())
+    }
+}
 
 /// Reads the pieces of a list one after another.
 pub struct RemoteReader {
@@ -110,10 +123,19 @@ mod tests {
     }
 
     #[test]
-    fn uris_name_a_list() {
-        let list = RemoteList::parse("s3://b/a/k.csv").unwrap();
-        assert_eq!(list.to_string(), "s3://b/a/k.csv");
-        for text in ["s3://b", "s3://b/", "s3:///k", "k", "./s3://b/k"] {
+    fn uris_name_a_list_or_a_folder() {
+        for (uri, is_folder) in [
+            ("s3://b/a/k.csv", false),
+            ("s3://b/a/", true),
+            ("s3://b/", true),
+        ] {
+            let list = RemoteList::parse(uri).unwrap();
+            assert_eq!(
+                (list.to_string().as_str(), list.is_folder()),
+                (uri, is_folder)
+            );
+        }
+        for text in ["s3://b", "s3:///k", "k", "./s3://b/k"] {
             assert_eq!(RemoteList::parse(text), None, "{text}");
         }
     }

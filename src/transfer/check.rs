@@ -6,7 +6,7 @@ use std::time::SystemTime;
 use super::fetch::Request;
 use super::retry::Budget;
 use super::shared::{Broken, Shared};
-use super::verdict::{Verdict, other_size, other_time, verdict};
+use super::verdict::{Verdict, other_size, other_time, verdict, verdict_of_row};
 use crate::options::{Check, CheckDepth, IfUnverifiable};
 use crate::outcome::{Class, ErrorCode, Failure, Outcome, SkipReason};
 use crate::row::Entry;
@@ -55,13 +55,18 @@ async fn checked(
     };
     match check.depth {
         CheckDepth::Quick => as_listed(&entry, size, modified),
+        // Boxed, so that a quick check does not carry its size.
+        CheckDepth::Offline => Box::pin(of_row(&shared, &entry, path, size)).await,
         CheckDepth::Content => {
             let request = Request {
-                budget: Arc::new(Budget::new(shared.options.max_attempts.get())),
+                budget: Arc::new(
+                    Budget::new(shared.options.max_attempts.get()).seen_by(&shared.meter),
+                ),
                 shared,
                 entry,
                 keep: None,
                 known: Arc::default(),
+                ahead: None,
             };
             of_content(&request, path, size, modified, check.if_unverifiable).await
         }
@@ -87,6 +92,26 @@ fn as_listed(entry: &Entry, size: u64, modified: SystemTime) -> Result<SkipReaso
     }
 }
 
+/// Compares the content with what the row says of it.
+async fn of_row(
+    shared: &Arc<Shared>,
+    entry: &Entry,
+    path: &Arc<LocalPath>,
+    size: u64,
+) -> Result<SkipReason, Failure> {
+    match verdict_of_row(shared, entry, path, size).await? {
+        Some(Verdict::Same(_)) => Ok(SkipReason::Verified),
+        // There is only one content of no bytes.
+        None if size == 0 && entry.size == Some(0) => Ok(SkipReason::Verified),
+        Some(Verdict::Different(message)) => Err(wrong(ErrorCode::Different, message)),
+        Some(Verdict::Unverifiable) | None => {
+            let message =
+                "the list gives no checksum that tells its content: check without `--offline`";
+            Err(wrong(ErrorCode::Unverifiable, message))
+        }
+    }
+}
+
 async fn of_content(
     request: &Request,
     path: &Arc<LocalPath>,
@@ -105,10 +130,10 @@ async fn of_content(
             });
         }
         // Only a GET has these ends.
-        Err(Broken::WithoutParts | Broken::NotModified) => Verdict::Unverifiable,
+        Err(Broken::WithoutParts | Broken::NotModified | Broken::NoRoom) => Verdict::Unverifiable,
     };
     match (verdict, if_unverifiable) {
-        (Verdict::Same, _) => Ok(SkipReason::Verified),
+        (Verdict::Same(_), _) => Ok(SkipReason::Verified),
         (Verdict::Different(message), _) => Err(wrong(ErrorCode::Different, message)),
         (Verdict::Unverifiable, IfUnverifiable::Accept) => Ok(SkipReason::NotVerified),
         (Verdict::Unverifiable, IfUnverifiable::Fail) => {

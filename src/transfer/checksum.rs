@@ -18,6 +18,16 @@ pub struct Expected {
     md5: Option<[u8; 16]>,
     of_row: Vec<RowChecksum>,
     size: Option<u64>,
+    /// Whether a checksum is to be known even if there is none to compare with.
+    is_noted: bool,
+}
+
+/// What the object's bytes came to.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Verified {
+    pub verification: Verification,
+    /// Those that were computed of them.
+    pub checksums: Vec<RowChecksum>,
 }
 
 /// One checksum to compare with.
@@ -51,6 +61,15 @@ impl Expected {
             md5,
             of_row: row.to_vec(),
             size: response.length,
+            is_noted: false,
+        }
+    }
+
+    /// Has a checksum computed even if there is none to compare with, where the run `takes_note` of it.
+    pub fn noted(self, takes_note: bool) -> Self {
+        Self {
+            is_noted: takes_note,
+            ..self
         }
     }
 
@@ -85,9 +104,13 @@ impl Expected {
     /// The CRC whose values of the parts add up to the object's checksum, if there is one; else the fastest, for
     /// looking after the parts themselves.
     pub fn part_algorithm(&self) -> CrcAlgorithm {
-        self.claims()
-            .find_map(|claim| crc_of(claim.algorithm))
-            .unwrap_or(CrcAlgorithm::Crc64Nvme)
+        crc_of(self.algorithm_of_parts()).unwrap_or(CrcAlgorithm::Crc64Nvme)
+    }
+
+    fn algorithm_of_parts(&self) -> RowAlgorithm {
+        let mut algorithms = self.claims().map(|claim| claim.algorithm);
+        let crc = algorithms.find(|algorithm| crc_of(*algorithm).is_some());
+        crc.unwrap_or(RowAlgorithm::Crc64Nvme)
     }
 
     /// Whether the parts' CRCs cannot answer for the whole: then the whole must be hashed in order.
@@ -101,7 +124,7 @@ impl Expected {
     ///
     /// # Errors
     /// A failure when they add up to another checksum; transient unless S3's own checksum is right.
-    pub fn check_parts(&self, plan: &Plan, crcs: &[u64]) -> Result<Verification, Failure> {
+    pub fn check_parts(&self, plan: &Plan, crcs: &[u64]) -> Result<Verified, Failure> {
         let combined = crcs.iter().enumerate().fold(0, |sum, (index, &crc)| {
             let range = plan.range(index);
             let length = range.end - range.start;
@@ -113,7 +136,16 @@ impl Expected {
         });
         let found = combined.to_be_bytes();
         let verified = self.compare(|_| Some(&found))?;
-        Ok(verified.unwrap_or(Verification::Length))
+        let algorithm = self.algorithm_of_parts();
+        let checksum = || RowChecksum {
+            algorithm,
+            value: found[found.len() - algorithm.length()..].into(),
+        };
+        let is_wanted = self.is_noted || verified.is_some();
+        Ok(Verified {
+            verification: verified.unwrap_or(Verification::Length),
+            checksums: is_wanted.then(checksum).into_iter().collect(),
+        })
     }
 
     /// Compares each claim with the end of what was found for its algorithm. The row's checksum is the verdict, if there is
@@ -228,6 +260,11 @@ impl Verifier {
                 hashers.push((algorithm, Hasher::new(algorithm)));
             }
         }
+        if expected.is_noted && hashers.is_empty() {
+            // The fastest.
+            let algorithm = RowAlgorithm::Crc64Nvme;
+            hashers.push((algorithm, Hasher::new(algorithm)));
+        }
         Self { expected, hashers }
     }
 
@@ -241,7 +278,7 @@ impl Verifier {
     ///
     /// # Errors
     /// A failure when length or checksum differ; transient unless S3's own checksum is right.
-    pub fn finish(self, n_bytes: u64) -> Result<Verification, Failure> {
+    pub fn finish(self, n_bytes: u64) -> Result<Verified, Failure> {
         let Self { expected, hashers } = self;
         if let Some(size) = expected.size.filter(|&size| size != n_bytes) {
             let message = format!("the body has {n_bytes} bytes, the object {size}");
@@ -253,17 +290,24 @@ impl Verifier {
         }
         let found: Vec<_> = hashers
             .into_iter()
-            .map(|(algorithm, hasher)| (algorithm, hasher.finish()))
+            .map(|(algorithm, hasher)| RowChecksum {
+                algorithm,
+                value: hasher.finish().into_boxed_slice(),
+            })
             .collect();
         let verified = expected.compare(|wanted| {
-            let found = found.iter().find(|(algorithm, _)| *algorithm == wanted)?;
-            Some(&found.1)
+            let found = found.iter().find(|found| found.algorithm == wanted)?;
+            Some(&found.value)
         })?;
-        Ok(verified.unwrap_or(if expected.size.is_some() {
+        let without = if expected.size.is_some() {
             Verification::Length
         } else {
             Verification::Unverified
-        }))
+        };
+        Ok(Verified {
+            verification: verified.unwrap_or(without),
+            checksums: found,
+        })
     }
 }
 

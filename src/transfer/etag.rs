@@ -6,6 +6,7 @@
 use md5::{Digest, Md5};
 
 use crate::etag::ETag;
+use crate::row::{RowAlgorithm, RowChecksum};
 
 const MIB: u64 = 1 << 20;
 
@@ -46,6 +47,14 @@ impl ContentTag {
 
     pub fn is_of_parts(&self) -> bool {
         self.n_parts.is_some()
+    }
+
+    /// The MD5 of the whole object, if it is that.
+    pub fn checksum(&self) -> Option<RowChecksum> {
+        self.n_parts.is_none().then(|| RowChecksum {
+            algorithm: RowAlgorithm::Md5,
+            value: self.md5.into(),
+        })
     }
 
     /// Compares it with `size` bytes that come in order.

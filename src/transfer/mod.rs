@@ -14,6 +14,7 @@ mod remote_list;
 mod retry;
 mod run;
 mod shared;
+mod source_requests;
 mod stragglers;
 mod task;
 #[cfg(test)]
@@ -21,10 +22,9 @@ mod tests;
 mod verdict;
 
 pub use limit::{Found, Limit, OnStep, Step, Throttling, WhyNotMore};
-pub use listing::Listings;
 pub use observer::{End, Finished, ListEnd, Observer, ObserverError};
 pub use rates::Rates;
-pub use remote_list::fetcher;
 pub use run::download_all;
 pub use shared::{Getter, OnRequest, RequestNote, Shared, TransferOptions};
+pub use source_requests::SourceRequests;
 pub use stragglers::Stragglers;

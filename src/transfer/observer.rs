@@ -4,8 +4,9 @@ use std::io;
 use std::sync::Arc;
 
 use crate::outcome::{Failure, Outcome};
-use crate::row::{Entry, Place};
+use crate::row::{Entry, Place, RowChecksum};
 use crate::sink::files::LocalPath;
+use crate::sink::tar::Turn;
 use crate::source::ListError;
 
 /// Is told of every row as it ends, one at a time.
@@ -50,6 +51,37 @@ pub struct Finished {
     /// Where its file is, or would be.
     pub path: Option<Arc<LocalPath>>,
     pub outcome: Outcome,
+    /// What is known of its file's content, if the run takes note of that.
+    pub content: Option<Box<Content>>,
+}
+
+/// The content of a file that is its object's.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Content {
+    /// Bytes.
+    pub size: u64,
+    /// Those that were computed.
+    pub checksums: Vec<RowChecksum>,
+}
+
+/// How the work on a row ended.
+#[derive(Debug)]
+pub struct RowEnd {
+    pub outcome: Outcome,
+    pub content: Option<Box<Content>>,
+    /// That of a row which did not become a member of the archive. It is given up once it is known whether the run goes on:
+    /// nothing is written past a row that a later run may still have there.
+    pub turn: Option<Turn>,
+}
+
+impl From<Outcome> for RowEnd {
+    fn from(outcome: Outcome) -> Self {
+        Self {
+            outcome,
+            content: None,
+            turn: None,
+        }
+    }
 }
 
 /// Why the run ended.

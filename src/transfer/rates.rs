@@ -1,10 +1,11 @@
 //! The limits that the user sets on requests per second and bytes per second, shared by everything that downloads.
 //!
 //! Each request, and each piece of a body, has its place on a schedule; whoever comes too early sleeps until it is due.
-//! That wait is this program's own: it is not part of any limit on the server's silence.
+//! That wait is this program's own: it is not part of any limit on the server's silence, and the requests that wait are not
+//! ones that the run makes use of.
 
 use std::num::{NonZeroU32, NonZeroU64};
-use std::sync::Mutex;
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use crate::locks::lock;
@@ -18,6 +19,7 @@ const SAVED_UP: Duration = Duration::from_millis(20);
 pub struct Rates {
     requests: Option<Pacer>,
     bytes: Option<Pacer>,
+    waits: LimitWaits,
 }
 
 impl Rates {
@@ -26,13 +28,20 @@ impl Rates {
         Self {
             requests: rps.map(|rps| Pacer::new(rps.into())),
             bytes: bwlimit.map(Pacer::new),
+            waits: LimitWaits::default(),
         }
+    }
+
+    /// Measures how long requests wait for the limits.
+    pub fn waits(&self) -> &LimitWaits {
+        &self.waits
     }
 
     /// Waits until one more request may be sent.
     pub async fn request(&self) {
         if let Some(pacer) = &self.requests {
-            pacer.wait(|schedule, now| schedule.begin(now, 1)).await;
+            let begin = |schedule: &mut Schedule, now| schedule.begin(now, 1);
+            pacer.wait(begin, &self.waits).await;
         }
     }
 
@@ -41,7 +50,7 @@ impl Rates {
         match &self.bytes {
             Some(pacer) => {
                 let end = |schedule: &mut Schedule, now| schedule.end(now, n as u64);
-                pacer.wait(end).await
+                pacer.wait(end, &self.waits).await
             }
             None => Duration::ZERO,
         }
@@ -65,13 +74,65 @@ impl Pacer {
         }
     }
 
-    async fn wait(&self, place: impl FnOnce(&mut Schedule, Duration) -> Duration) -> Duration {
+    async fn wait(
+        &self,
+        place: impl FnOnce(&mut Schedule, Duration) -> Duration,
+        waits: &LimitWaits,
+    ) -> Duration {
         let now = self.started.elapsed();
         let wait = place(&mut lock(&self.schedule), now).saturating_sub(now);
         if !wait.is_zero() {
+            let _waiting = waits.begin(Instant::now());
             tokio::time::sleep(wait).await;
         }
         wait
+    }
+}
+
+/// How long requests waited for the limits, together, those that still wait included.
+#[derive(Debug, Clone, Default)]
+pub struct LimitWaits(Arc<Mutex<Waits>>);
+
+#[derive(Debug, Default)]
+struct Waits {
+    n: u32,
+    /// Until `at`.
+    time: Duration,
+    at: Option<Instant>,
+}
+
+impl LimitWaits {
+    /// Counts a request as one that waits until what is returned is dropped.
+    fn begin(&self, now: Instant) -> Waiting<'_> {
+        let mut waits = lock(&self.0);
+        waits.go_on(now);
+        waits.n += 1;
+        Waiting(self)
+    }
+
+    /// The time until `now`: in a second it grows by one for each request that waits.
+    pub fn time(&self, now: Instant) -> Duration {
+        let mut waits = lock(&self.0);
+        waits.go_on(now);
+        waits.time
+    }
+}
+
+impl Waits {
+    fn go_on(&mut self, now: Instant) {
+        let since = self.at.map(|at| now.saturating_duration_since(at));
+        self.time += since.unwrap_or_default() * self.n;
+        self.at = self.at.max(Some(now));
+    }
+}
+
+struct Waiting<'a>(&'a LimitWaits);
+
+impl Drop for Waiting<'_> {
+    fn drop(&mut self) {
+        let mut waits = lock(&self.0.0);
+        waits.go_on(Instant::now());
+        waits.n -= 1;
     }
 }
 
@@ -112,6 +173,20 @@ mod tests {
             per_second: NonZeroU64::new(per_second).unwrap(),
             due: Duration::ZERO,
         }
+    }
+
+    #[test]
+    fn waits_are_counted_while_they_last() {
+        let (waits, start) = (LimitWaits::default(), Instant::now());
+        assert_eq!(waits.time(start + ms(1)), ms(0));
+        let first = waits.begin(start + ms(10));
+        let _second = waits.begin(start + ms(20));
+        assert_eq!(waits.time(start + ms(30)), ms(30));
+        // A clock that is read by another thread may be a little behind.
+        assert_eq!(waits.time(start + ms(25)), ms(30));
+        drop(first);
+        let before = waits.time(start + ms(30));
+        assert_eq!(waits.time(start + ms(40)), before + ms(10));
     }
 
     #[test]

@@ -1,37 +1,49 @@
-//! Fetches lists that stand in S3 while they are read: each from one GET, by a client for its own bucket and region. Where the
-//! body breaks off, it goes on at the missing byte of the same object.
+//! Fetches lists that stand in S3 while they are read: each from one GET of its own bucket. Where the body breaks off, it goes
+//! on at the missing byte of the same object.
 
 use std::sync::Arc;
-use std::time::SystemTime;
+use std::time::{Instant, SystemTime};
 
 use tokio::runtime::Handle;
 use tokio::sync::mpsc;
 
-use super::retry::{Budget, PROGRESS};
+use super::limit::Permit;
+use super::retry::Budget;
+use super::source_requests::SourceRequests;
 use crate::etag::ETag;
 use crate::outcome::{Class, ErrorCode, Failure};
-use crate::s3::{Client, ConnectOptions, GetRequest, GetResponse, Method, Part};
+use crate::s3::{GetRequest, GetResponse, Method, Part, Purpose};
 use crate::source::{Chunk, Fetcher, RemoteList};
 
 /// Pieces that wait for the reader.
 const CHUNKS: usize = 16;
 
-/// Makes what fetches lists: with the options of the run, but for the list's own bucket. It is called within the runtime.
-pub fn fetcher(options: ConnectOptions, max_attempts: u32) -> Fetcher {
-    let runtime = Handle::current();
-    Fetcher(Arc::new(move |list| {
-        let (sender, receiver) = mpsc::channel(CHUNKS);
-        let options = ConnectOptions {
-            bucket: list.bucket.clone(),
-            ..options.clone()
-        };
-        runtime.spawn(async move {
-            let end = fetch(options, max_attempts, &list, &sender).await;
-            // The reader may have given up the list.
-            let _ = sender.send(end.map(|()| Chunk::End)).await;
-        });
-        receiver
-    }))
+/// Bytes of one answer that are progress. They are few: rows are taken as objects are downloaded, and a server may give up a
+/// reader that is as slow as that, over and over.
+const PROGRESS: u64 = 4096;
+
+type Chunks = mpsc::Sender<Result<Chunk, Failure>>;
+
+impl SourceRequests {
+    /// Starts to fetch lists in `runtime`.
+    pub(super) fn fetcher(self: &Arc<Self>, runtime: &Handle) -> Fetcher {
+        let (requests, runtime) = (Arc::clone(self), runtime.clone());
+        Fetcher(Arc::new(move |list| {
+            let (sender, chunks) = mpsc::channel(CHUNKS);
+            let requests = Arc::clone(&requests);
+            runtime.spawn(async move {
+                tokio::select! {
+                    biased;
+                    // The reader has given up the list, and may have done so just now.
+                    () = sender.closed() => {}
+                    end = fetch(&requests, &list, &sender) => {
+                        let _ = sender.send(end.map(|()| Chunk::End)).await;
+                    }
+                }
+            });
+            chunks
+        }))
+    }
 }
 
 /// What was fetched so far.
@@ -40,7 +52,7 @@ struct Fetched {
     /// Bytes.
     position: u64,
     object: Option<Object>,
-    n_since_progress: u64,
+    n_requests: u64,
 }
 
 /// The object that the list is, by which the rest of it can be asked for.
@@ -51,40 +63,43 @@ struct Object {
 }
 
 async fn fetch(
-    options: ConnectOptions,
-    max_attempts: u32,
+    requests: &SourceRequests,
     list: &RemoteList,
-    sender: &mpsc::Sender<Result<Chunk, Failure>>,
+    chunks: &Chunks,
 ) -> Result<(), Failure> {
-    let client = Client::connect(options).await.map_err(|error| {
-        Failure::new(ErrorCode::Credentials, Class::Permanent, error.to_string())
-    })?;
-    let budget = Budget::new(max_attempts);
+    let budget = Budget::new(requests.max_attempts.get());
     let mut fetched = Fetched::default();
     loop {
-        budget.ready().await;
-        let Some(round) = budget.begin() else {
-            continue;
+        let (permit, round) = requests.begin(&budget).await;
+        let before = fetched.position;
+        let answer = answer(requests, list, &mut fetched, permit).await;
+        let read = match answer {
+            Ok(response) => read(response, &mut fetched, chunks).await,
+            Err(failure) => Err(failure),
         };
-        let Err(failure) = attempt(&client, list, &mut fetched, &budget, sender).await else {
+        let Err(failure) = read else {
             return Ok(());
         };
         // What was read cannot be read again, and without an ETag nothing tells whether the rest is of the same object.
-        if fetched.position > 0 && fetched.object.is_none() {
+        let is_other = failure.code == ErrorCode::ObjectChanged;
+        if is_other || fetched.position > 0 && fetched.object.is_none() {
             return Err(failure);
         }
-        budget.charge(failure, round)?;
+        if fetched.position - before >= PROGRESS {
+            budget.progressed();
+        }
+        let name = format!("{list} {}", fetched.n_requests);
+        requests.failed(failure, &name, round, &budget).await?;
     }
 }
 
-/// Fetches what is missing; ends early if nobody reads it any more.
-async fn attempt(
-    client: &Client,
+/// Asks for what is missing.
+async fn answer(
+    requests: &SourceRequests,
     list: &RemoteList,
     fetched: &mut Fetched,
-    budget: &Budget,
-    sender: &mpsc::Sender<Result<Chunk, Failure>>,
-) -> Result<(), Failure> {
+    permit: Permit,
+) -> Result<GetResponse, Failure> {
     let part = fetched.object.as_ref().map(|object| Part {
         range: fetched.position..object.size,
         etag: &object.etag,
@@ -93,25 +108,39 @@ async fn attempt(
     });
     let request = GetRequest {
         method: Method::Get,
-        bucket: None,
+        purpose: Purpose::List,
+        bucket: Some(list.bucket.as_str()),
         key: &list.key,
         version_id: None,
         if_modified_since: None,
         part: part.filter(|part| part.range.start > 0),
     };
-    let mut response = client.get_object(&request).await?;
+    let client = requests.client().await?;
+    fetched.n_requests += 1;
+    let started = Instant::now();
+    let answer = client.get_object(&request).await;
+    requests.note("GET", &list.to_string(), started, &answer);
+    let response = match answer {
+        Ok(response) => response,
+        Err(error) => return Err(SourceRequests::refused(permit, error)),
+    };
+    permit.answered(started.elapsed());
     if fetched.position == 0 {
         fetched.object = object_of(&response);
     }
+    Ok(response)
+}
+
+/// Reads the body of an answer to its end.
+async fn read(
+    mut response: GetResponse,
+    fetched: &mut Fetched,
+    chunks: &Chunks,
+) -> Result<(), Failure> {
     let end = response.length.map(|length| fetched.position + length);
     while let Some(bytes) = response.body.next().await? {
         fetched.position += bytes.len() as u64;
-        fetched.n_since_progress += bytes.len() as u64;
-        if fetched.n_since_progress >= PROGRESS {
-            fetched.n_since_progress = 0;
-            budget.progressed();
-        }
-        if sender.send(Ok(Chunk::Bytes(bytes))).await.is_err() {
+        if chunks.send(Ok(Chunk::Bytes(bytes))).await.is_err() {
             return Ok(());
         }
     }

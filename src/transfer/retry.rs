@@ -11,10 +11,11 @@
 //! that asks for fewer requests needs longer to recover, as S3 does while it splits a busy prefix. Ten attempts with
 //! these delays outlast half a minute on average, and most of S3's bad moments.
 
-use std::sync::{Mutex, MutexGuard};
+use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::{Duration, Instant};
 
 use crate::locks::lock;
+use crate::meter::{Meter, Retrying};
 use crate::outcome::{Class, Failure};
 
 const TRANSIENT_BASE: Duration = Duration::from_millis(100);
@@ -28,6 +29,8 @@ pub const PROGRESS: u64 = 1024 * 1024;
 #[derive(Debug)]
 pub struct Budget {
     max_attempts: u32,
+    /// Is told while the object is tried again.
+    meter: Option<Arc<Meter>>,
     state: Mutex<State>,
 }
 
@@ -43,6 +46,8 @@ struct State {
     round: u64,
     /// No request of the object starts before.
     not_before: Option<Instant>,
+    /// Since the last failure, until there is progress.
+    retrying: Option<Retrying>,
 }
 
 /// When a request began: before or after the last failure that was charged.
@@ -63,7 +68,16 @@ impl Budget {
     pub fn new(max_attempts: u32) -> Self {
         Self {
             max_attempts,
+            meter: None,
             state: Mutex::default(),
+        }
+    }
+
+    /// Has `meter` count the object while it is tried again.
+    pub fn seen_by(self, meter: &Arc<Meter>) -> Self {
+        Self {
+            meter: Some(Arc::clone(meter)),
+            ..self
         }
     }
 
@@ -108,6 +122,7 @@ impl Budget {
     pub fn progressed(&self) {
         let mut state = self.state();
         (state.n_in_a_row, state.n_waits_for_files) = (0, 0);
+        state.retrying = None;
     }
 
     /// Charges the failure of a request, unless one that was under way with it was charged already.
@@ -125,11 +140,9 @@ impl Budget {
         }
         state.n_in_a_row += 1;
         let n_in_a_row = state.n_in_a_row;
-        state.charge(
-            failure,
-            may_pass && n_in_a_row < self.max_attempts,
-            n_in_a_row,
-        )
+        let may_go_on = may_pass && n_in_a_row < self.max_attempts;
+        self.note(&mut state, &failure, may_go_on);
+        state.charge(failure, may_go_on, n_in_a_row)
     }
 
     /// Charges an object of which everything that was fetched is of no use.
@@ -141,7 +154,15 @@ impl Budget {
         state.n_restarts += 1;
         state.n_in_a_row += 1;
         let n_in_vain = state.n_restarts.max(state.n_in_a_row);
-        state.charge(failure, n_in_vain < self.max_attempts, n_in_vain)
+        let may_go_on = n_in_vain < self.max_attempts;
+        self.note(&mut state, &failure, may_go_on);
+        state.charge(failure, may_go_on, n_in_vain)
+    }
+
+    /// Has the object counted as one that is tried again, if it is.
+    fn note(&self, state: &mut State, failure: &Failure, may_go_on: bool) {
+        let meter = self.meter.as_ref().filter(|_| may_go_on);
+        state.retrying = meter.map(|meter| meter.retries.begin(failure.code.as_str()));
     }
 
     fn pause(&self) -> Option<Instant> {
@@ -229,6 +250,20 @@ mod tests {
         for class in [Class::Permanent, Class::Fatal] {
             assert_eq!(charge(&Budget::new(3), class), Err(1));
         }
+    }
+
+    #[test]
+    fn an_object_counts_as_tried_again_until_there_is_progress_or_it_fails() {
+        let meter = Arc::new(Meter::default());
+        let budget = Budget::new(2).seen_by(&meter);
+        charge(&budget, Class::Transient).unwrap();
+        assert_eq!(&*meter.retries.now().unwrap().code, "Timeout");
+        budget.progressed();
+        assert_eq!(meter.retries.now(), None);
+        charge(&budget, Class::Transient).unwrap();
+        assert!(meter.retries.now().is_some());
+        charge(&budget, Class::Transient).unwrap_err();
+        assert_eq!(meter.retries.now(), None);
     }
 
     #[test]

@@ -32,17 +32,32 @@ pub async fn download_all(
 ) -> End {
     let claims = RefCell::new(PathClaims::default());
     let mut end = End::ListDone;
-    let mut n_failures = 0;
+    let (mut n_failures, mut n_ended) = (0, 0_u64);
     let n_rows = Cell::new(0_u64);
     let list_end = Cell::new(ListEnd::Whole);
     let rows = rows_until_abandoned(list, &shared.stop, &list_end)
-        .inspect(|row| n_rows.set(n_rows.get() + u64::from(row.is_ok())))
+        .inspect(|row| {
+            let Ok(row) = row else {
+                list_end.set(ListEnd::Broken);
+                return;
+            };
+            n_rows.set(n_rows.get() + 1);
+            if !shared.meter.listed.is_whole() {
+                // There are no bytes to wait for from a row that cannot be used.
+                let size = row.entry.as_ref().map_or(Some(0), |entry| entry.size);
+                shared.meter.listed.add(size);
+            }
+        })
         .chain(stream::poll_fn(|_| {
             shared.stragglers.list_is_over();
+            if list_end.get() == ListEnd::Whole {
+                shared.meter.listed.end();
+            }
             Poll::Ready(None)
         }));
     let _following = shared.limit.follow(
         &shared.meter,
+        shared.rates.waits(),
         shared.client.connecting(),
         shared.on_step.clone(),
     );
@@ -57,8 +72,12 @@ pub async fn download_all(
         .buffer_unordered(shared.limit.max() * rows_per_permit);
     let mut downloads = pin!(downloads);
     while let Some(event) = downloads.next().await {
-        let (finished, has_path) = match event {
-            Ok(Ended { finished, has_path }) => (finished, has_path),
+        let (finished, has_path, turn) = match event {
+            Ok(Ended {
+                finished,
+                has_path,
+                turn,
+            }) => (finished, has_path, turn),
             Err(error) => {
                 list_end.set(ListEnd::Broken);
                 end = End::ListBroken(error);
@@ -74,12 +93,15 @@ pub async fn download_all(
                 end = ended;
             }
         }
+        // Now the run is on its way to its end if it is.
+        drop(turn);
         // What is checked and right is read all the same.
         let dropped = match shared.options.job {
             Job::Download => finished.entry.size,
             Job::Check(_) => None,
         };
         shared.meter.count(&finished.outcome, dropped);
+        n_ended += 1;
         match observer.finished(&finished) {
             Ok(()) => {}
             Err(ObserverError::NotRecorded(error)) => {
@@ -101,13 +123,18 @@ pub async fn download_all(
             }
         }
     }
-    let (n_read, n_ended) = (n_rows.get(), shared.meter.counts().n_done());
-    if n_read != n_ended {
-        list_end.set(ListEnd::Broken);
-        end = End::Miscounted { n_read, n_ended };
-    }
-    observer.list_ended(list_end.get());
+    let (end, list_end) = balanced(end, list_end.get(), n_rows.get(), n_ended);
+    observer.list_ended(list_end);
     end
+}
+
+/// How the run and its list ended, unless a row that was read did not end once: then the record is not whole.
+fn balanced(end: End, list_end: ListEnd, n_read: u64, n_ended: u64) -> (End, ListEnd) {
+    if n_read == n_ended {
+        (end, list_end)
+    } else {
+        (End::Miscounted { n_read, n_ended }, ListEnd::Broken)
+    }
 }
 
 /// Whether this failure, the `n_failures`th, ends the run; then the run is on its way to its end. Rows that were not tried
@@ -178,4 +205,26 @@ fn rows_until_abandoned(
         };
         stream::iter(rows.into_iter().map(Ok).chain(error.map(Err)))
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn rows_that_end_otherwise_than_once_each_are_a_broken_record() {
+        let whole = balanced(End::ListDone, ListEnd::Whole, 3, 3);
+        assert!(matches!(whole, (End::ListDone, ListEnd::Whole)));
+        for (n_read, n_ended) in [(3, 2), (2, 3)] {
+            let (end, list_end) = balanced(End::ListDone, ListEnd::Whole, n_read, n_ended);
+            let End::Miscounted {
+                n_read: r,
+                n_ended: e,
+            } = end
+            else {
+                panic!("{end:?}")
+            };
+            assert_eq!((r, e, list_end), (n_read, n_ended, ListEnd::Broken));
+        }
+    }
 }

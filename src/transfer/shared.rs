@@ -10,12 +10,14 @@ use std::time::Duration;
 use super::limit::{Limit, OnStep};
 use super::rates::Rates;
 use super::stragglers::Stragglers;
+use crate::done::{DoneSet, LastRows};
 use crate::meter::Meter;
 use crate::options::{Job, VerifyMode};
-use crate::outcome::Failure;
+use crate::outcome::{Failure, SkipReason};
+use crate::row::{Entry, Place};
 use crate::s3::{self, GetError, GetRequest, GetResponse};
 use crate::sink::door::Sink;
-use crate::sink::files::PathRules;
+use crate::sink::files::{LocalPath, PathRules};
 use crate::stop::Stop;
 
 /// How objects become files.
@@ -27,6 +29,8 @@ pub struct TransferOptions {
     /// Objects of as many bytes, and larger ones, are downloaded in parts.
     pub multipart_threshold: u64,
     pub verify: VerifyMode,
+    /// Whether the run takes note of what is done.
+    pub takes_note: bool,
     pub max_attempts: NonZeroU32,
     /// How long nothing may get through before the run ends.
     pub max_outage: Duration,
@@ -36,6 +40,15 @@ pub struct TransferOptions {
     pub bwlimit: Option<NonZeroU64>,
     /// Failed keys after which the run ends.
     pub max_failures: Option<NonZeroU64>,
+    /// How often what failed is tried again at the end of the run.
+    pub n_rounds: u32,
+}
+
+impl TransferOptions {
+    /// Whether a checksum of each object is to be known, even if there is none to compare with.
+    pub fn notes_checksums(&self) -> bool {
+        self.takes_note && self.verify != VerifyMode::Off
+    }
 }
 
 /// What every download shares.
@@ -44,6 +57,10 @@ pub struct Shared {
     pub client: Getter,
     pub sink: Arc<Sink>,
     pub paths: PathRules,
+    /// What earlier runs noted as done, where that is skipped.
+    pub done: Option<DoneSet>,
+    /// The last rows of files in lists of what is done, where only these count.
+    pub last_rows: Vec<LastRows>,
     pub options: TransferOptions,
     pub limit: Limit,
     pub rates: Rates,
@@ -56,6 +73,24 @@ pub struct Shared {
     pub on_request: Option<OnRequest>,
     /// Is told of each number in flight that the run tries.
     pub on_step: Option<Arc<OnStep>>,
+}
+
+impl Shared {
+    /// Why nothing is to be done for a row whose file would be at `path`, if an earlier run or a later row did it.
+    pub fn is_dealt_with(
+        &self,
+        place: Place,
+        entry: &Entry,
+        path: &LocalPath,
+    ) -> Option<SkipReason> {
+        let is_done = |done: &DoneSet| done.has(entry, path);
+        if self.done.as_ref().is_some_and(is_done) {
+            return Some(SkipReason::Done);
+        }
+        let supersede = |last_rows: &LastRows| last_rows.supersede(place, path);
+        let is_superseded = self.last_rows.iter().any(supersede);
+        is_superseded.then_some(SkipReason::Superseded)
+    }
 }
 
 /// What GETs are sent with: the one client.
@@ -126,6 +161,8 @@ pub enum Broken {
     WithoutParts,
     /// The file that is there is as new as the object.
     NotModified,
+    /// The archive's spool has no room for it yet. That is nobody's failure.
+    NoRoom,
     /// The object fails.
     Final(Failure),
 }

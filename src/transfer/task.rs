@@ -9,7 +9,7 @@ use tokio_util::task::AbortOnDropHandle;
 use super::check;
 use super::limit::Claim;
 use super::object::{self, Waiting};
-use super::observer::Finished;
+use super::observer::{Finished, RowEnd};
 use super::path_claims::{Entered, PathClaims};
 use super::shared::Shared;
 use crate::options::Job;
@@ -25,6 +25,8 @@ pub struct Ended {
     pub finished: Finished,
     /// Whether its path was its own, and is free again.
     pub has_path: bool,
+    /// As [`RowEnd`] has it.
+    pub turn: Option<Turn>,
 }
 
 /// Starts what a row needs: a task of its own for a download, so that the work is spread over all cores.
@@ -43,7 +45,12 @@ pub fn start(
             path,
             work,
         } = started?;
-        let (mut outcome, has_path) = work.ended(&entry, path.as_ref()).await;
+        let (end, has_path) = work.ended(&entry, path.as_ref()).await;
+        let RowEnd {
+            mut outcome,
+            content,
+            turn,
+        } = end;
         if let Outcome::Failed(failure) = &mut outcome {
             failure.shorten();
         }
@@ -54,8 +61,10 @@ pub fn start(
                 bucket,
                 path,
                 outcome,
+                content,
             },
             has_path,
+            turn,
         })
     }
 }
@@ -93,7 +102,7 @@ impl Started {
                 };
             }
         };
-        let (path, work) = Work::begin(shared, claims, &entry);
+        let (path, work) = Work::begin(shared, claims, place, &entry);
         Self {
             place,
             bucket: entry.bucket.as_deref().map(str::to_owned),
@@ -108,6 +117,7 @@ impl Work {
     fn begin(
         shared: &Arc<Shared>,
         claims: &RefCell<PathClaims>,
+        place: Place,
         entry: &Arc<Entry>,
     ) -> (Option<Arc<LocalPath>>, Self) {
         if shared.stop.phase() >= Phase::WindingDown {
@@ -118,6 +128,10 @@ impl Work {
             Ok(path) => Arc::new(path),
             Err(no_path) => return (None, Self::failed(no_path.into())),
         };
+        if let Some(reason) = shared.is_dealt_with(place, entry, &path) {
+            let outcome = Outcome::Skipped(reason);
+            return (Some(path), Self::Nothing(Box::new(outcome)));
+        }
         let mut claims = claims.borrow_mut();
         let work = match shared.sink.turn(&path, entry) {
             Ok(turn) => match claims.enter(&path, entry) {
@@ -141,15 +155,15 @@ impl Work {
     }
 
     /// The outcome, and whether `path` was the row's own.
-    async fn ended(self, entry: &Arc<Entry>, path: Option<&Arc<LocalPath>>) -> (Outcome, bool) {
+    async fn ended(self, entry: &Arc<Entry>, path: Option<&Arc<LocalPath>>) -> (RowEnd, bool) {
         match self {
-            Self::Nothing(outcome) => (*outcome, false),
+            Self::Nothing(outcome) => ((*outcome).into(), false),
             Self::Download(download) => (download.ended().await, true),
             Self::Follow(leader) => {
                 let outcome = leader.await.unwrap_or_else(|_| {
                     Outcome::Failed(Failure::not_attempted("the run was stopped"))
                 });
-                (outcome, false)
+                (outcome.into(), false)
             }
             Self::Wait(path_is_free, shared, turn) => {
                 // The row before it ends, and soon if the run is being stopped.
@@ -161,7 +175,7 @@ impl Work {
                     }
                     _ => {
                         let failure = Failure::not_attempted(&shared.stop.reason());
-                        (Outcome::Failed(failure), has_path)
+                        (Outcome::Failed(failure).into(), has_path)
                     }
                 }
             }
@@ -171,7 +185,7 @@ impl Work {
 
 /// A download as a task of its own, with its place among those who need permits.
 struct Download {
-    task: AbortOnDropHandle<Outcome>,
+    task: AbortOnDropHandle<RowEnd>,
     /// Where it is kept until the row ends. A member of an archive gives it up before it waits for its turn.
     claim: Option<Claim>,
 }
@@ -190,23 +204,26 @@ impl Download {
         };
         let (shared_by_task, entry, path) =
             (Arc::clone(shared), Arc::clone(entry), Arc::clone(path));
-        let task = match shared.options.job {
-            Job::Download => tokio::spawn(object::download(shared_by_task, entry, path, turn)),
-            Job::Check(how) => tokio::spawn(check::check(shared_by_task, entry, path, how)),
-        };
+        let task =
+            match shared.options.job {
+                Job::Download => tokio::spawn(object::download(shared_by_task, entry, path, turn)),
+                Job::Check(how) => tokio::spawn(async move {
+                    check::check(shared_by_task, entry, path, how).await.into()
+                }),
+            };
         Self {
             task: AbortOnDropHandle::new(task),
             claim,
         }
     }
 
-    async fn ended(self) -> Outcome {
-        let outcome = self
+    async fn ended(self) -> RowEnd {
+        let end = self
             .task
             .await
-            .unwrap_or_else(|error| Outcome::Failed(Failure::of_panic(&error)));
+            .unwrap_or_else(|error| Outcome::Failed(Failure::of_panic(&error)).into());
         // Given up here, where the next row is begun at once: no helper is quicker.
         drop(self.claim);
-        outcome
+        end
     }
 }

@@ -11,15 +11,15 @@ use super::shared::{Broken, Shared};
 use crate::etag::ETag;
 use crate::options::{Job, VerifyMode};
 use crate::outcome::Failure;
-use crate::row::LastModified;
+use crate::row::{Entry, LastModified, RowChecksum};
 use crate::sink::files::LocalPath;
 use crate::stop::Phase;
 
 /// What is known about a file's content.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Verdict {
-    /// It is the object's.
-    Same,
+    /// It is the object's, and has these checksums.
+    Same(Vec<RowChecksum>),
     /// It is not, for this reason.
     Different(String),
     /// Nothing tells. Size and time are the object's.
@@ -37,21 +37,10 @@ pub async fn verdict(
     modified: SystemTime,
 ) -> Result<Verdict, Broken> {
     let entry = &request.entry;
-    if let Some(listed) = entry.size.filter(|&listed| listed != size) {
-        return Ok(Verdict::Different(other_size(size, listed, "the list")));
-    }
-    if !entry.checksums.is_empty() {
-        let expected = Expected::of_row(&entry.checksums);
-        return has_checksum(&request.shared, path, expected)
-            .await
-            .map_err(Broken::Final);
+    if let Some(verdict) = verdict_of_row(&request.shared, entry, path, size).await? {
+        return Ok(verdict);
     }
     let listed = entry.etag.as_ref().and_then(ContentTag::of);
-    if let Some(tag) = listed
-        && has_content(&request.shared, path, size, tag).await?
-    {
-        return Ok(Verdict::Same);
-    }
     let head = request.unless_given_up(request.head()).await?;
     if let Some(stated) = head.length.filter(|&stated| stated != size) {
         return Ok(Verdict::Different(other_size(size, stated, "S3")));
@@ -75,7 +64,7 @@ pub async fn verdict(
     let tag = tag.filter(|tag| tag.is_of_parts() || head.md5.is_some());
     if let Some(tag) = tag {
         if Some(tag) != listed && has_content(&request.shared, path, size, tag).await? {
-            return Ok(Verdict::Same);
+            return Ok(Verdict::Same(tag.checksum().into_iter().collect()));
         }
         if !tag.is_of_parts() {
             let etag = stated.map_or("", ETag::opaque);
@@ -88,6 +77,34 @@ pub async fn verdict(
         Some(time) => Verdict::Different(other_time(modified, time, "S3")),
         None => Verdict::Different("S3 states no checksum and no time of the object".to_owned()),
     })
+}
+
+/// Compares the file at `path`, of this size, with what its row says; `None` if that does not tell.
+///
+/// # Errors
+/// When the file cannot be read, or the run gives up what is running.
+pub async fn verdict_of_row(
+    shared: &Arc<Shared>,
+    entry: &Entry,
+    path: &Arc<LocalPath>,
+    size: u64,
+) -> Result<Option<Verdict>, Failure> {
+    if let Some(listed) = entry.size.filter(|&listed| listed != size) {
+        return Ok(Some(Verdict::Different(other_size(
+            size, listed, "the list",
+        ))));
+    }
+    if !entry.checksums.is_empty() {
+        let expected = Expected::of_row(&entry.checksums);
+        return has_checksum(shared, path, expected).await.map(Some);
+    }
+    let listed = entry.etag.as_ref().and_then(ContentTag::of);
+    if let Some(tag) = listed
+        && has_content(shared, path, size, tag).await?
+    {
+        return Ok(Some(Verdict::Same(tag.checksum().into_iter().collect())));
+    }
+    Ok(None)
 }
 
 /// `the file has 5 bytes, the list says 7`
@@ -123,7 +140,7 @@ async fn has_checksum(
     let verifier = Verifier::new(expected);
     let (verifier, n_bytes) = read(shared, path, verifier, Verifier::update).await?;
     Ok(match verifier.finish(n_bytes) {
-        Ok(_) => Verdict::Same,
+        Ok(found) => Verdict::Same(found.checksums),
         Err(mismatch) => Verdict::Different(mismatch.message),
     })
 }

@@ -93,11 +93,14 @@ fn what_a_row_does_not_say_is_asked_for_once() {
 #[test]
 fn a_file_of_another_time_is_replaced_whether_older_or_newer() {
     let file = [b'x'; SIZE];
-    for list in [
-        "k\n".to_owned(),
-        format!("key,size,last_modified\nk,{SIZE},{TIME}\n"),
+    for (list, n_if_older) in [
+        // Whether it has the size is asked first.
+        ("k\n".to_owned(), 2),
+        (format!("key,size\nk,{SIZE}\n"), 1),
+        (format!("key,size,last_modified\nk,{SIZE},{TIME}\n"), 1),
     ] {
-        assert_eq!(kept(&list, &file, MODIFIED - 1), (false, 1), "{list}");
+        let older = kept(&list, &file, MODIFIED - 1);
+        assert_eq!(older, (false, n_if_older), "{list}");
         // The first answer says only that the object is not newer.
         assert_eq!(kept(&list, &file, MODIFIED + 3600), (false, 2), "{list}");
     }
@@ -114,8 +117,11 @@ fn a_file_that_was_cut_off_is_replaced_although_it_has_its_time() {
             assert_eq!(kept(&list, content, MODIFIED), (false, 1), "{list}");
         }
     }
-    // A file without a byte is never trusted for its time.
+    // A file without a byte is never trusted for its time, and no other whose size is not known to be right.
     assert_eq!(kept("k\n", b"", MODIFIED), (false, 1));
+    for list in ["k\n".to_owned(), format!("key,last_modified\nk,{TIME}\n")] {
+        assert_eq!(kept(&list, b"cut off", MODIFIED), (false, 2), "{list}");
+    }
 }
 
 #[test]
@@ -139,7 +145,7 @@ fn servers_that_do_not_tell_the_time_or_ignore_the_condition_do_not_matter() {
         let server = Server::start();
         server.quirks(quirks);
         let folder = with_file(&server, &file, seconds);
-        let run = run(&server, folder.path(), "k\n");
+        let run = run(&server, folder.path(), &format!("key,size\nk,{SIZE}\n"));
         assert_eq!(run.read("k") == file, is_kept, "{quirks:?} {seconds}");
         assert_eq!(server.n_requests("k"), n_requests, "{quirks:?} {seconds}");
     }

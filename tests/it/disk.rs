@@ -295,19 +295,30 @@ fn a_read_only_file_system_ends_the_run() {
     let Some(disk) = SmallDisk::of("8m") else {
         return;
     };
+    let s3pull = || disk.s3pull(&server).args(["-j", "1"]);
+    let gate = server.gate("k");
+    let (running, mut stdin) = s3pull().start();
+    std::io::Write::write_all(&mut stdin, b"k\nother\n").unwrap();
+    drop(stdin);
+    server.wait_for_requests(1);
     disk.mount.remount("ro");
-    let run = disk
-        .s3pull(&server)
-        .keys(["k", "other"])
-        .args(["-j", "1"])
-        .run()
-        .expect(3);
+    gate.open();
+    let run = running.wait().expect(3);
     assert!(
         run.stderr.contains("Read-only file system"),
         "{}",
         run.stderr
     );
     assert_eq!(run.failed().len(), 2);
+    // One that is read-only from the start is told before any request.
+    let n_requests = server.log().len();
+    let again = s3pull().keys(["k", "other"]).run().expect(3);
+    assert!(
+        again.stderr.contains("cannot use the output folder `out`"),
+        "{}",
+        again.stderr
+    );
+    assert_eq!(server.log().len(), n_requests);
 }
 
 #[test]

@@ -387,9 +387,10 @@ fn a_file_as_the_output_folder_is_refused_at_once() {
         .keys(["k"])
         .args(["-o", "out"])
         .run()
-        .expect(3);
+        .expect(2);
     assert!(
-        run.stderr.contains("cannot use the output folder `out`"),
+        run.stderr
+            .contains("`--output out`: it is a file, not a folder"),
         "{}",
         run.stderr
     );

@@ -337,7 +337,7 @@ fn too_many_failures_end_the_run_and_no_row_is_lost() {
         .expect(3);
     assert!(
         run.stderr
-            .contains("s3pull: error: 5 keys failed, as many as `--max-failures` allows"),
+            .contains("s3pull: error: stopped after 5 failed keys (`--max-failures`)"),
         "{}",
         run.stderr
     );

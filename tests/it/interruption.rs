@@ -133,7 +133,7 @@ fn two_runs_on_one_csv_do_not_spoil_each_other() {
     assert!(
         second
             .stderr
-            .contains("another s3pull is writing `s3pull-failed.csv`"),
+            .contains("(`--failed FILE` gives this run a file of its own): another s3pull is writing `s3pull-failed.csv`"),
         "{}",
         second.stderr
     );

@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 use std::path::Path;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use crate::harness::{Object, Run, S3pull, Server, pattern, skipped};
+use crate::harness::{Object, Run, S3pull, Server, of_bucket, pattern, skipped};
 
 /// When the test server's objects were modified.
 const MODIFIED: u64 = 1_600_000_000;
@@ -363,5 +363,110 @@ fn what_could_not_be_checked_never_counts_as_right() {
         skipped::<()>("everything can be read here");
     } else {
         assert_eq!(code("unreadable"), Some("WriteFailed"));
+    }
+}
+
+#[test]
+fn etags_of_the_usual_parts_prove_the_content_and_others_prove_nothing() {
+    use md5::{Digest, Md5};
+    const MIB: usize = 1 << 20;
+    let hex = |digest: &[u8]| format!("{:x}", bytes::Bytes::copy_from_slice(digest));
+    let content = pattern("k", 20 * MIB + 1);
+    let server = Server::start();
+    let folder = tempfile::tempdir().unwrap();
+    let mut list = "key,size,etag\n".to_owned();
+    for part in [5, 8, 16, 64] {
+        let mut parts = Md5::new();
+        for part in content.chunks(part * MIB) {
+            parts.update(Md5::digest(part));
+        }
+        let n_parts = content.len().div_ceil(part * MIB);
+        let etag = format!("{}-{n_parts}", hex(&parts.finalize()));
+        writeln!(list, "{part},{},{etag}", content.len()).unwrap();
+        let object = Object {
+            etag: Some(etag),
+            ..Object::new(content.clone())
+        };
+        server.put(&part.to_string(), object.with_checksums(&[]));
+        write(&folder.path().join(part.to_string()), &content, 5);
+    }
+    for args in [&[][..], &["--offline"]] {
+        let run = check(&server, folder.path(), args).stdin(list.clone());
+        let run = run.run().expect(0);
+        assert!(run.stderr.contains("4 right, 0 wrong"), "{}", run.stderr);
+    }
+    assert_eq!(server.log().len(), 0);
+
+    let mut changed = content;
+    changed[MIB] ^= 1;
+    write(&folder.path().join("5"), &changed, 5);
+    write(&folder.path().join("8"), &changed, MODIFIED);
+    let codes = |args: &[&str]| {
+        let run = check(&server, folder.path(), args).stdin(list.clone());
+        run.run().expect(1).failed()
+    };
+    let rows = |rows: &[(&str, &str)]| -> Vec<(String, String)> {
+        let owned = rows
+            .iter()
+            .map(|(key, code)| ((*key).to_owned(), (*code).to_owned()));
+        owned.collect()
+    };
+    assert_eq!(codes(&[]), rows(&[("5", "Different")]));
+    assert_eq!(
+        codes(&["--strict"]),
+        rows(&[("5", "Different"), ("8", "Unverifiable")])
+    );
+    let offline = rows(&[("5", "Unverifiable"), ("8", "Unverifiable")]);
+    assert_eq!(codes(&["--offline"]), offline);
+}
+
+#[test]
+fn encoded_keys_and_those_of_several_buckets_are_checked_at_their_paths() {
+    let server = Server::start();
+    let keys = ["a//b", "100%", "../up"];
+    server.put_patterns(keys, SIZE);
+    let folder = tempfile::tempdir().unwrap();
+    let encoded = ["--unsafe-keys", "encode", "-o", "out"];
+    let run = server.s3pull().within(folder.path()).args(encoded);
+    run.args(["--done", "done.csv"]).keys(keys).run().expect(0);
+    let right = check(&server, folder.path(), &encoded).keys(keys).run();
+    let right = right.expect(0);
+    assert!(
+        right.stderr.contains("3 right, 0 wrong"),
+        "{}",
+        right.stderr
+    );
+    let offline = ["--offline", "--keys", "done.csv", "-o", "out"];
+    check(&server, folder.path(), &offline).run().expect(0);
+    std::fs::remove_file(folder.path().join("out/100%25")).unwrap();
+    let missing = check(&server, folder.path(), &encoded).keys(keys).run();
+    let failed = [("100%".to_owned(), "Missing".to_owned())];
+    assert_eq!(missing.expect(1).failed(), failed);
+
+    let content = pattern("of another bucket", SIZE);
+    server.put_patterns(["k"], SIZE);
+    server.put(&of_bucket("other", "k"), Object::new(content.clone()));
+    let folder = tempfile::tempdir().unwrap();
+    let uris = ["s3://bucket/k", "s3://other/k"];
+    let run = |args: &[&str]| {
+        let run = S3pull::new().env("AWS_ENDPOINT_URL_S3", &server.url());
+        let run = run.within(folder.path()).args(args.iter().copied());
+        run.args(["--path", "{bucket}/{key}"]).keys(uris).run()
+    };
+    run(&["--done", "done.csv"]).expect(0);
+    run(&["check"]).expect(0);
+    let n_requests = server.log().len();
+    run(&["check", "--offline", "--keys", "done.csv"]).expect(0);
+    run(&["--done", "done.csv", "--skip-done"]).expect(0);
+    assert_eq!(server.log().len(), n_requests);
+    write(&folder.path().join("other/k"), &spoilt(&content), MODIFIED);
+    for check in [
+        &["check"][..],
+        &["check", "--offline", "--keys", "done.csv"],
+    ] {
+        let wrong = run(check).expect(1);
+        let csv = String::from_utf8(wrong.read("s3pull-failed.csv")).unwrap();
+        assert!(csv.contains("\nk,other,,Different,"), "{csv}");
+        assert_eq!(csv.lines().count(), 2, "{csv}");
     }
 }

@@ -2,7 +2,7 @@
 
 use std::io::Write;
 
-use crate::harness::{Object, Server, pattern};
+use crate::harness::{Fault, LISTING, Object, Server, pattern};
 
 fn server(keys: &[&str]) -> Server {
     let server = Server::start();
@@ -356,6 +356,45 @@ fn only_the_latest_versions_of_an_inventory_are_downloaded() {
         .run()
         .expect(0);
     assert_eq!(alone.read("again/a b"), pattern("a b", 100));
+}
+
+#[test]
+fn a_wildcard_at_the_end_of_an_s5cmd_source_is_listed() {
+    let server = server(&["p/1", "p/sub/2", "p/sub/3", "q", "r"]);
+    server.put("p/sub/", Object::new(""));
+    let list = "cp s3://bucket/p/* all/\ncp -f 's3://bucket/p/s*' flat\ncp s3://bucket/q x\n\
+                cp s3://bucket/*/1 y\ncp s3://bucket/none/* z\n";
+    let run = server.s3pull().stdin(list).run().expect(1);
+    let files: Vec<_> = run.files().into_keys().collect();
+    assert_eq!(
+        files,
+        [
+            "all/1",
+            "all/sub/2",
+            "all/sub/3",
+            "flat/2",
+            "flat/3",
+            "s3pull-failed.csv",
+            "x"
+        ]
+    );
+    assert_eq!(run.read("all/sub/2"), pattern("p/sub/2", 100));
+    assert!(
+        run.stderr
+            .contains("line 4: InvalidRow: only a `*` at the end"),
+        "{}",
+        run.stderr
+    );
+    assert!(
+        run.stderr
+            .contains("line 5: InvalidRow: there is no object that begins so"),
+        "{}",
+        run.stderr
+    );
+    // A listing that is refused is not an empty one.
+    server.script(LISTING, [Fault::Status(403, "AccessDenied")]);
+    let run = server.s3pull().stdin(list).run().expect(3);
+    assert!(run.stderr.contains("AccessDenied"), "{}", run.stderr);
 }
 
 #[test]

@@ -351,6 +351,74 @@ fn an_outage_is_waited_out_by_a_listing_alone() {
 }
 
 #[test]
+fn a_hostile_page_is_asked_for_again_and_harms_nothing() {
+    type Scripted = (&'static str, fn() -> Reply);
+    fn page(before: &str, inner: &str) -> String {
+        format!(
+            "{before}<ListBucketResult><IsTruncated>false</IsTruncated>{inner}<Contents><Key>p/1</Key></Contents></ListBucketResult>"
+        )
+    }
+    let replies: [Scripted; 9] = [
+        ("a chunk that is cut off", || {
+            let body = format!("{:x}\r\n{}", 5_000, page("", ""));
+            Reply::raw("200 OK\nTransfer-Encoding: chunked", body)
+        }),
+        ("a chunk that is not one", || {
+            let body = format!("zz\r\n{}\r\n0\r\n\r\n", page("", ""));
+            Reply::raw("200 OK\nTransfer-Encoding: chunked", body)
+        }),
+        ("4 EiB", || {
+            Reply::raw("200 OK\nContent-Length: 4611686018427387904", page("", ""))
+        }),
+        ("without a length and cut off", || {
+            let page = page("", "");
+            Reply::raw("200 OK", &page[..page.len() - 30])
+        }),
+        ("a token of a megabyte", || {
+            let token = "t".repeat(1 << 20);
+            let inner = format!("<NextContinuationToken>{token}</NextContinuationToken>");
+            Reply::new("200 OK", page("", &inner).replace("false", "true"))
+        }),
+        ("many elements in one another", || {
+            Reply::new("200 OK", page("", &"<a>".repeat(100_000)))
+        }),
+        ("entities that explode", || {
+            let entities = (1..30).fold(String::new(), |entities, n| {
+                let before = n - 1;
+                entities + &format!("<!ENTITY e{n} \"&e{before};&e{before};\">")
+            });
+            let before = format!("<!DOCTYPE x [<!ENTITY e0 \"a\">{entities}]>");
+            let object = "<Contents><Key>p/&e29;</Key></Contents>";
+            Reply::new("200 OK", page(&before, object))
+        }),
+        ("compressed", || {
+            let packed = zstd::encode_all(page("", "").as_bytes(), 0).unwrap();
+            Reply::new("200 OK\nContent-Encoding: zstd", packed)
+        }),
+        ("nothing but blanks", || {
+            Reply::new("200 OK", " ".repeat(1 << 20))
+        }),
+    ];
+    for (name, reply) in replies {
+        let mut n_pages = 0;
+        let server = RawServer::start(move |head| {
+            if !head.contains("list-type=2") {
+                return Reply::new("200 OK", "x");
+            }
+            n_pages += 1;
+            match n_pages {
+                1 => reply(),
+                _ => Reply::new("200 OK", page("", "")),
+            }
+        });
+        let run = server.s3pull().args(["--prefix", "p/"]).run();
+        assert_eq!(run.code, Some(0), "{name}: {}", run.stderr);
+        assert_eq!(downloaded(&run), ["p/1"], "{name}");
+        assert_eq!(server.log().len(), 3, "{name}");
+    }
+}
+
+#[test]
 fn an_endless_page_fills_no_memory() {
     static BLANKS: [u8; 1 << 16] = [b' '; 1 << 16];
     let server = RawServer::start(|_| {

@@ -14,6 +14,14 @@ fn server(keys: &[String], length: usize) -> Server {
     server
 }
 
+/// What the run of `args` waited for, as its last event says.
+fn bottleneck(server: &Server, keys: &[String], concurrency: &str) -> serde_json::Value {
+    let run = run(server, keys, &["-j", concurrency, "--json"]);
+    let summary = run.stdout.lines().last().unwrap();
+    let summary: serde_json::Value = serde_json::from_str(summary).unwrap();
+    summary["bottleneck"].clone()
+}
+
 /// Downloads all of them.
 fn run(server: &Server, keys: &[String], args: &[&str]) -> Run {
     let keys = keys.iter().map(String::as_str);
@@ -81,13 +89,7 @@ fn a_server_that_answers_slowly_asks_for_more_at_once() {
     let keys = keys(80);
     let server = server(&keys, 100);
     server.limit_to(usize::MAX, Duration::from_millis(100));
-    let run = run(&server, &keys, &["-j", "4"]);
-    assert!(
-        run.stderr
-            .contains("bottleneck: waiting for answers: a higher `-j` than 4 helps"),
-        "{}",
-        run.stderr
-    );
+    assert_eq!(bottleneck(&server, &keys, "4"), "first-byte");
 }
 
 #[test]
@@ -95,13 +97,7 @@ fn a_server_that_sends_slowly_is_told_from_one_that_answers_slowly() {
     let keys = keys(20);
     let server = server(&keys, 256 << 10);
     server.by_chance(|| Some(Fault::Slow(Duration::from_millis(100))));
-    let run = run(&server, &keys, &["-j", "4"]);
-    assert!(
-        run.stderr
-            .contains("bottleneck: the network, or how fast the server sends"),
-        "{}",
-        run.stderr
-    );
+    assert_eq!(bottleneck(&server, &keys, "4"), "bytes");
 }
 
 #[test]
@@ -109,12 +105,7 @@ fn a_server_that_throttles_is_no_reason_for_more_at_once() {
     let keys = keys(400);
     let server = server(&keys, 100);
     server.limit_to(4, Duration::from_millis(20));
-    let run = run(&server, &keys, &["-j", "32"]);
-    assert!(
-        run.stderr.contains("bottleneck: the server's limit"),
-        "{}",
-        run.stderr
-    );
+    assert_eq!(bottleneck(&server, &keys, "32"), "throttled");
 }
 
 /// Every write takes 50 ms, by way of strace.
@@ -136,7 +127,7 @@ fn a_slow_disk_is_the_bottleneck() {
         .args(["-f", "-o", "/dev/null", "-e", "trace=pwritev"])
         .args(["-e", "inject=pwritev:delay_enter=50000"])
         .arg(env!("CARGO_BIN_EXE_s3pull"))
-        .args(["--bucket", "bucket", "-j", "4"])
+        .args(["--bucket", "bucket", "-j", "4", "--json"])
         .env("AWS_ENDPOINT_URL_S3", &server.url())
         .keys(keys.iter().map(String::as_str))
         .run();
@@ -146,9 +137,9 @@ fn a_slow_disk_is_the_bottleneck() {
     }
     let run = run.expect(0);
     assert!(
-        run.stderr.contains("bottleneck: the disk"),
+        run.stdout.contains("\"bottleneck\":\"disk\""),
         "{}",
-        run.stderr
+        run.stdout
     );
 }
 

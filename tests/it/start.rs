@@ -291,3 +291,24 @@ fn what_needs_another_kind_of_sign_in_or_signature_is_said_with_its_cure() {
         run.stderr
     );
 }
+
+/// No file can be made in `/sys`, not even by root.
+#[cfg(target_os = "linux")]
+#[test]
+fn an_output_folder_that_cannot_be_written_to_is_told_before_the_first_request() {
+    let server = Server::start();
+    server.put_patterns(["k"], 10);
+    if !std::path::Path::new("/sys/kernel").is_dir() {
+        crate::harness::skipped::<()>("there is no /sys");
+        return;
+    }
+    let run = server.s3pull().keys(["k"]);
+    let run = run.args(["-o", "/sys/kernel"]).run().expect(3);
+    assert!(
+        run.stderr
+            .contains("error: cannot use the output folder `/sys/kernel`: "),
+        "{}",
+        run.stderr
+    );
+    assert_eq!(server.log().len(), 0);
+}

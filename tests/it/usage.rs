@@ -27,6 +27,58 @@ fn wrong_usage_exits_2_and_names_the_option() {
     }
 }
 
+#[test]
+fn options_of_other_tools_lead_to_ours_and_numbers_below_one_are_refused() {
+    let cases: [(&[&str], &str); 12] = [
+        (&["--threads", "8"], "--concurrency"),
+        (&["--files-from=keys.txt"], "--keys"),
+        (&["--recursive"], "--prefix"),
+        (&["--continue"], "--if-exists skip"),
+        (&["-n"], "--if-exists skip"),
+        (&["-o", "-"], "`--tar -`"),
+        (&["-o", "s3://b/x"], "not a local folder"),
+        (&["-j", "0"], "at least 1"),
+        (&["-j", "-1"], "at least 1"),
+        (&["--max-failures", "0"], "at least 1"),
+        (&["--max-attempts", "many"], "at least 1"),
+        (&["cp", "s3://b/k", "."], "no `cp` command"),
+    ];
+    for (args, said) in cases {
+        let run = S3pull::new().args(["-bb"]).args(args).run().expect(2);
+        assert!(run.stderr.contains(said), "{args:?}: {}", run.stderr);
+        assert!(
+            !run.stderr.contains("as a value"),
+            "{args:?}: {}",
+            run.stderr
+        );
+    }
+    let unknown = S3pull::new().args(["-bb", "--frobnicate"]).run().expect(2);
+    assert!(!unknown.stderr.contains("as a value"), "{}", unknown.stderr);
+    let similar = S3pull::new().args(["-bb", "--concurency"]).run().expect(2);
+    assert!(
+        similar.stderr.contains("--concurrency"),
+        "{}",
+        similar.stderr
+    );
+}
+
+#[test]
+fn a_list_or_a_wildcard_in_place_of_a_key_is_recognised_once_it_does_not_exist() {
+    let server = crate::harness::Server::start();
+    let run = server
+        .s3pull()
+        .file("keys.txt", "a\n")
+        .args(["keys.txt", "2023/*.jpg"])
+        .run()
+        .expect(1);
+    for said in [
+        "s3pull: hint: `keys.txt` is a file here: a list of keys is given as `--keys keys.txt`\n",
+        "`--prefix '2023/' --include '*.jpg'`",
+    ] {
+        assert!(run.stderr.contains(said), "{}", run.stderr);
+    }
+}
+
 /// The options of the help by the heading that they are listed under.
 fn options_of_help() -> BTreeMap<String, BTreeSet<String>> {
     let mut groups: BTreeMap<_, BTreeSet<_>> = BTreeMap::new();
@@ -69,7 +121,7 @@ fn rows_of_readme() -> Vec<(String, String, String)> {
 fn long_options(text: &str) -> impl Iterator<Item = String> {
     let words = text.split(|c: char| !(c.is_ascii_alphanumeric() || c == '-'));
     words
-        .filter(|word| word.starts_with("--") && word.trim_start_matches('-') != "")
+        .filter(|word| word.starts_with("--") && !word.trim_start_matches('-').is_empty())
         .map(str::to_owned)
 }
 
@@ -147,7 +199,7 @@ fn help_and_readme_list_the_same_variables() {
     let mut of_readme = variables(&readme_section("Options"));
     for (_, options, _) in rows_of_readme() {
         let starred = options.split(", ").filter(|option| option.ends_with('*'));
-        of_readme.extend(starred.flat_map(|option| {
+        of_readme.extend(starred.filter_map(|option| {
             let name = long_options(option).next()?;
             Some(
                 name.replacen("--", "S3PULL_", 1)

@@ -4,8 +4,8 @@ use crate::outcome::{Class, ErrorCode, Outcome};
 use crate::row::Entry;
 use crate::source::{Filters, ListSource};
 
-/// A CSV with one row, at `f.csv` in this folder.
-fn with_row(folder: &Path) -> FailedKeys {
+/// A CSV with these rows, at `f.csv` in this folder.
+pub fn with_rows(folder: &Path, rows: impl IntoIterator<Item = (Entry, Failure)>) -> FailedKeys {
     let list = ListOptions {
         sources: vec![ListSource::Stdin],
         format: None,
@@ -18,22 +18,37 @@ fn with_row(folder: &Path) -> FailedKeys {
     };
     let place = RecordPlace::find(&folder.join("f.csv"), FailedName::Typed, &list).unwrap();
     let mut csv = FailedKeys::create(place, &list).unwrap();
-    let failure = Failure::new(ErrorCode::Timeout, Class::Transient, "");
-    let finished = Finished {
-        place: Place::default(),
-        entry: Arc::new(Entry {
-            key: "k".to_owned(),
-            ..Entry::default()
-        }),
-        bucket: None,
-        path: None,
-        outcome: Outcome::Failed(failure.clone()),
-    };
-    csv.record(&finished, &failure).unwrap();
+    for (line, (entry, failure)) in (1..).zip(rows) {
+        csv.record_row(entry, line, &failure);
+    }
     csv
 }
 
-const END: RecordEnd = RecordEnd {
+impl FailedKeys {
+    /// Records the row at `line` of the only list.
+    pub fn record_row(&mut self, entry: Entry, line: u64, failure: &Failure) {
+        let finished = Finished {
+            place: Place { list: 0, line },
+            entry: Arc::new(entry),
+            bucket: None,
+            path: None,
+            outcome: Outcome::Failed(failure.clone()),
+            content: None,
+        };
+        self.record(&finished, failure).unwrap();
+    }
+}
+
+fn with_row(folder: &Path) -> FailedKeys {
+    let entry = Entry {
+        key: "k".to_owned(),
+        ..Entry::default()
+    };
+    let failure = Failure::new(ErrorCode::Timeout, Class::Transient, "");
+    with_rows(folder, [(entry, failure)])
+}
+
+pub const END: RecordEnd = RecordEnd {
     n_read: 1,
     is_complete: true,
     sync: false,

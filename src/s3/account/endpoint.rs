@@ -208,6 +208,12 @@ fn fault(url: &str) -> Option<Fault> {
     }
 }
 
+/// Whether requests to `url`, which was checked, are not encrypted.
+pub fn is_without_tls(url: &str) -> bool {
+    let uri = url.parse::<Uri>().unwrap_or_default();
+    uri.scheme() != Some(&Scheme::HTTPS)
+}
+
 /// Whether `url` is one of AWS's, where every bucket has its own host name.
 fn is_of_aws(url: &str) -> bool {
     const DOMAINS: [&str; 3] = [".amazonaws.com", ".amazonaws.com.cn", ".api.aws"];

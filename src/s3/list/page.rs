@@ -16,6 +16,9 @@ use crate::s3::date;
 /// The most bytes of a key that are shown in a message.
 const MAX_SHOWN: usize = 200;
 
+/// The most bytes of a continuation token: more do not fit into the next request, of which servers take some 8 KiB.
+const MAX_TOKEN: usize = 8 << 10;
+
 /// A page of a listing.
 #[derive(Debug, Default)]
 pub struct Page {
@@ -63,6 +66,9 @@ impl Page {
             _ => return Err("it does not say whether it is the last one (`IsTruncated`)".into()),
         };
         let next = listed.token.filter(|token| !token.is_empty());
+        if let Some(length) = next.as_ref().map(String::len).filter(|&n| n > MAX_TOKEN) {
+            return Err(format!("its `NextContinuationToken` has {length} bytes").into());
+        }
         match (is_truncated, &next) {
             (true, None) => {
                 return Err("it says that keys are missing, but not how to ask for them: `IsTruncated` without `NextContinuationToken`".into());

@@ -22,8 +22,9 @@ use super::template::{every_request_s_headers, not_built, range};
 use crate::outcome::ErrorCode;
 use crate::s3::causes::{find_cause, one_line};
 use crate::s3::class::classify;
+use crate::s3::customer_key::{ALGORITHM, CustomerKey};
 use crate::s3::error::GetError;
-use crate::s3::get::{GetRequest, Method};
+use crate::s3::get::{GetRequest, Method, Purpose};
 
 /// How long the server accepts a request after it was made. It is sent at once, so this is ample.
 const VALID: Duration = Duration::from_mins(15);
@@ -34,6 +35,8 @@ pub struct Signer {
     pub sdk: aws_sdk_s3::Client,
     pub bucket: String,
     pub requester_pays: bool,
+    /// With which the objects are encrypted.
+    pub customer_key: Option<CustomerKey>,
 }
 
 impl Signer {
@@ -47,6 +50,7 @@ impl Signer {
         now: u64,
     ) -> Result<Request<Full<Bytes>>, GetError> {
         let part = get.part.as_ref();
+        let key = self.customer_key(get);
         let since = get.if_modified_since.map(|time| {
             let seconds = time
                 .duration_since(UNIX_EPOCH)
@@ -72,6 +76,9 @@ impl Signer {
             .checksum_mode(ChecksumMode::Enabled)
             .set_version_id(get.version_id.map(str::to_owned))
             .set_request_payer(self.requester_pays.then_some(RequestPayer::Requester))
+            .set_sse_customer_algorithm(key.map(|_| ALGORITHM.to_owned()))
+            .set_sse_customer_key(key.map(|key| key.base64().to_owned()))
+            .set_sse_customer_key_md5(key.map(|key| key.md5().to_owned()))
             .set_range(part.map(|part| range(part.range.start, part.range.end)))
             .set_if_match(part.map(|part| part.etag.to_string()))
             .set_if_modified_since(since);
@@ -86,12 +93,19 @@ impl Signer {
         request_of(&presigned)
     }
 
+    /// The key that the object of `get` is encrypted with, if there is one.
+    fn customer_key(&self, get: &GetRequest<'_>) -> Option<&CustomerKey> {
+        let key = self.customer_key.as_ref();
+        key.filter(|_| get.purpose == Purpose::Object)
+    }
+
     async fn head(
         &self,
         get: &GetRequest<'_>,
         config: PresigningConfig,
     ) -> Result<Request<Full<Bytes>>, GetError> {
         let is_blank = get.key.trim().is_empty();
+        let key = self.customer_key(get);
         let object = self
             .sdk
             .head_object()
@@ -99,7 +113,10 @@ impl Signer {
             .key(if is_blank { BLANK_STAND_IN } else { get.key })
             .checksum_mode(ChecksumMode::Enabled)
             .set_version_id(get.version_id.map(str::to_owned))
-            .set_request_payer(self.requester_pays.then_some(RequestPayer::Requester));
+            .set_request_payer(self.requester_pays.then_some(RequestPayer::Requester))
+            .set_sse_customer_algorithm(key.map(|_| ALGORITHM.to_owned()))
+            .set_sse_customer_key(key.map(|key| key.base64().to_owned()))
+            .set_sse_customer_key_md5(key.map(|key| key.md5().to_owned()));
         let presigned = if is_blank {
             let right_key = BlankKey(get.key.to_owned());
             let object = object.customize().interceptor(right_key);

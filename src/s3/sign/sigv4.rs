@@ -18,7 +18,7 @@ use http_body_util::Full;
 use sha2::{Digest, Sha256};
 
 use crate::locks;
-use crate::s3::date;
+use crate::s3::{customer_key, date};
 
 /// The SHA-256 of an empty body, which is what a GET has.
 const EMPTY_SHA256: &str = "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855";
@@ -26,7 +26,7 @@ const ALGORITHM: &str = "AWS4-HMAC-SHA256";
 
 /// The headers that are signed where present, in the order of signing: the host, those that change the reply, and all
 /// of AWS's own.
-static SIGNED: [HeaderName; 9] = [
+static SIGNED: [HeaderName; 12] = [
     HOST,
     IF_MATCH,
     IF_MODIFIED_SINCE,
@@ -36,6 +36,9 @@ static SIGNED: [HeaderName; 9] = [
     HeaderName::from_static("x-amz-date"),
     HeaderName::from_static("x-amz-request-payer"),
     HeaderName::from_static("x-amz-security-token"),
+    customer_key::ALGORITHM_HEADER,
+    customer_key::KEY_HEADER,
+    customer_key::MD5_HEADER,
 ];
 
 /// Signs for one set of credentials, region and service.

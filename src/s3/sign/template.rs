@@ -9,9 +9,10 @@ use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 
 use crate::outcome::{Class, ErrorCode};
 use crate::s3::account::endpoint::Endpoint;
+use crate::s3::customer_key::CustomerKey;
 use crate::s3::date;
 use crate::s3::error::GetError;
-use crate::s3::get::GetRequest;
+use crate::s3::get::{GetRequest, Purpose};
 
 const USER_AGENT_VALUE: HeaderValue =
     HeaderValue::from_static(concat!("s3pull/", env!("CARGO_PKG_VERSION")));
@@ -35,6 +36,8 @@ pub struct Template {
     /// The path before the key, with `/` at both ends.
     prefix: String,
     headers: HeaderMap,
+    /// With which the objects are encrypted.
+    customer_key: Option<CustomerKey>,
 }
 
 impl Template {
@@ -56,6 +59,15 @@ impl Template {
             authority: endpoint.authority.clone(),
             prefix: endpoint.prefix.clone(),
             headers,
+            customer_key: None,
+        }
+    }
+
+    /// For objects that are encrypted with `customer_key`, if there is one.
+    pub fn with_customer_key(self, customer_key: Option<CustomerKey>) -> Self {
+        Self {
+            customer_key,
+            ..self
         }
     }
 
@@ -76,6 +88,9 @@ impl Template {
         *request.method_mut() = get.method.into();
         *request.uri_mut() = self.uri(path.map_err(|error| not_built(&error))?)?;
         *request.headers_mut() = self.headers.clone();
+        if let (Some(key), Purpose::Object) = (&self.customer_key, get.purpose) {
+            key.insert_into(request.headers_mut());
+        }
         insert_conditions(request.headers_mut(), get)?;
         Ok(request)
     }

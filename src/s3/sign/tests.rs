@@ -25,7 +25,7 @@ use crate::etag::ETag;
 use crate::options::AddressingStyle;
 use crate::outcome::{Class, ErrorCode};
 use crate::s3::account::endpoint::{Endpoint, Place, s3_config};
-use crate::s3::get::{Method, Part};
+use crate::s3::get::{Method, Part, Purpose};
 
 /// 2024-02-29 23:59:59 UTC.
 pub(super) const NOW: u64 = 1_709_251_199;
@@ -50,6 +50,7 @@ fn sdk_config(region: &str) -> aws_types::sdk_config::Builder {
 pub(super) fn whole(key: &str) -> GetRequest<'_> {
     GetRequest {
         method: Method::Get,
+        purpose: Purpose::Object,
         bucket: None,
         key,
         version_id: None,
@@ -270,6 +271,7 @@ async fn keys_versions_and_conditions_are_written_as_the_sdk_does() {
     assert_eq!(blank.uri().path(), "/b/%20");
     let get = GetRequest {
         method: Method::Get,
+        purpose: Purpose::Object,
         bucket: None,
         key: "k",
         version_id: Some("3/L4+kqtJ lcpXroDTDmJ=&"),

@@ -37,6 +37,6 @@ pub use path::template::{PathTemplate, TemplateError};
 pub use path::{LocalPath, PathRules};
 pub use preview::Preview;
 pub(in crate::sink) use sys::{read_exact_at, write_at};
-pub use there::FileThere;
+pub use there::{FileThere, SizeInRow};
 pub use user_file::{UserFile, first_bytes, is_same_file, open_stream, stdout};
 pub use warnings::{OnWarning, OptionalStep};

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 
 use cap_std::ambient_authority;
-use cap_std::fs::Dir;
+use cap_std::fs::{Dir, OpenOptions};
 
 use super::error::{LocalError, leads_out};
 use super::journal::{DonePart, Identity, ResumableFile};
@@ -69,6 +69,27 @@ impl OutputFolder {
             max_open_folders,
             kept: Vec::new(),
         })
+    }
+
+    /// Tries whether files can be made in the folder: better known before anything is downloaded.
+    ///
+    /// # Errors
+    /// When the file system allows none. What may have passed by the time there is an object to write is no error yet.
+    pub fn try_to_write(&self) -> io::Result<()> {
+        let name = format!("{RESERVED_PREFIX}try-{}", std::process::id());
+        let options = OpenOptions::new().write(true).create_new(true).to_owned();
+        match self.root.open_with(&name, &options) {
+            Ok(file) => {
+                drop(file);
+                // It is this program's own, and empty: no later run minds it.
+                let _ = self.root.remove_file(&name);
+                Ok(())
+            }
+            Err(error) => match error.kind() {
+                ErrorKind::PermissionDenied | ErrorKind::ReadOnlyFilesystem => Err(error),
+                _ => Ok(()),
+            },
+        }
     }
 
     /// Keeps the file at `path` from being overwritten, should it be in this folder.

@@ -137,6 +137,15 @@ impl PartialFile {
         (&self.file).write_all(bytes)
     }
 
+    /// Reads as many bytes as `buffer` takes, from `offset` on. What is appended next goes where [`cut_at`](Self::cut_at)
+    /// says, since some systems move the end with it.
+    ///
+    /// # Errors
+    /// When there are not so many bytes, or the file system refuses.
+    pub fn read_exact_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<()> {
+        sys::read_exact_at(&self.file, buffer, offset)
+    }
+
     /// Cuts the file off at `n_bytes`, gives back the room behind it, and goes on from there.
     ///
     /// # Errors
@@ -359,7 +368,7 @@ fn without_action(error: LocalError) -> io::Error {
         | LocalError::FolderFull { source, .. }
         | LocalError::Gone { source, .. } => source,
         LocalError::NotPutInPlace { error, .. } => without_action(*error),
-        LocalError::Conflict(message) => io::Error::other(message),
+        LocalError::Conflict(message) => io::Error::new(ErrorKind::ResourceBusy, message),
     }
 }
 

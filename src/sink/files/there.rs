@@ -6,6 +6,14 @@ use cap_std::fs::Metadata;
 
 use crate::row::{Entry, LastModified};
 
+/// What a row says of its object's size, beside that of the file at its path.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum SizeInRow {
+    Same,
+    Other,
+    Unknown,
+}
+
 /// A file that is at a path already.
 #[derive(Debug, Clone, Copy)]
 pub struct FileThere {
@@ -42,6 +50,19 @@ impl FileThere {
             return true;
         };
         one == other
+    }
+
+    /// How its size is to that of the row. What a power cut leaves has its time, and no bytes: it is compared with the
+    /// object in any case.
+    pub fn size_in(&self, entry: &Entry) -> SizeInRow {
+        let is_other = |listed| self.size != Some(listed);
+        if self.size == Some(0) || entry.size.is_some_and(is_other) {
+            SizeInRow::Other
+        } else if entry.size.is_some() {
+            SizeInRow::Same
+        } else {
+            SizeInRow::Unknown
+        }
     }
 }
 

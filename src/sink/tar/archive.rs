@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 
 use crc_fast::{CrcAlgorithm, Digest};
 
+use super::complete::Complete;
 use super::file::{ArchiveError, ArchiveFile};
 use super::header::{BLOCK, Kind, header, padding};
 use super::index::Index;
@@ -22,6 +23,8 @@ pub struct ArchiveOptions {
     pub has_index: bool,
     /// Whether files are on the disk before they get their name.
     pub sync: bool,
+    /// Whether the shards that an earlier run completed are left as they are.
+    pub keeps_complete: bool,
 }
 
 /// An archive that is being written.
@@ -32,6 +35,9 @@ pub struct Archive {
     index: Option<Index>,
     has_index: bool,
     sync: bool,
+    /// The shards before the first one that is written, and whether there are any.
+    complete: Option<Complete>,
+    is_continued: bool,
 }
 
 impl Archive {
@@ -40,7 +46,12 @@ impl Archive {
     /// # Errors
     /// When something is there that must not be replaced, or the file system refuses.
     pub fn open(options: &ArchiveOptions) -> Result<Self, ArchiveError> {
-        let shards = options.shards.clone().map(Shards::new);
+        let find = |rules: &ShardRules| Complete::find(&rules.pattern, options.has_index);
+        let complete = options.shards.as_ref().filter(|_| options.keeps_complete);
+        let complete = complete.map(find);
+        let n_complete = complete.as_ref().map_or(0, Complete::n_shards);
+        let shards = options.shards.clone();
+        let shards = shards.map(|rules| Shards::starting_at(rules, n_complete));
         let path = shards
             .as_ref()
             .map_or_else(|| options.path.clone(), Shards::path);
@@ -51,7 +62,14 @@ impl Archive {
             index,
             has_index: options.has_index,
             sync: options.sync,
+            complete,
+            is_continued: n_complete > 0,
         })
+    }
+
+    /// The shards that an earlier run completed, if they are left as they are.
+    pub fn take_complete(&mut self) -> Option<Complete> {
+        self.complete.take()
     }
 
     /// Writes the members in their order until the end, and ends the archive. Returns what is to be said of one that is not
@@ -175,7 +193,9 @@ impl Archive {
 
     /// Ends the file, after its index: an archive that has its name has its index too. One without a member replaces nothing.
     fn end_file(&mut self) -> Result<(), ArchiveError> {
-        let ended = if self.file.is_of_no_use() {
+        // After the last complete shard there may be nothing to write.
+        let is_not_wanted = self.is_continued && self.file.n_bytes() == 0;
+        let ended = if self.file.is_of_no_use() || is_not_wanted {
             self.end_incomplete()
         } else {
             let indexed = self.index.take().map_or(Ok(()), Index::finish);

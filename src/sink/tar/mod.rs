@@ -1,14 +1,17 @@
 //! A tar archive in place of files: members in the order of the list, each written only when it is complete and verified.
 //!
 //! Objects are fetched ahead of the one whose turn it is. What waits is bounded in rows by [`ROWS_PER_PERMIT`], and in
-//! memory by [`MAX_MEMORY`]: beyond that, objects wait in files without names. None ever waits for room, so the one whose
-//! turn it is always comes.
+//! memory by [`MAX_MEMORY`]: beyond that, objects wait in files without names, for which the room is bounded too.
+//! The one whose turn it is never waits for room, so it always comes.
 
+mod ahead;
 mod archive;
+mod complete;
 mod file;
 mod header;
 mod index;
 mod order;
+mod room;
 pub mod shards;
 mod spool;
 
@@ -28,11 +31,14 @@ use crate::outcome::{Class, ErrorCode, Failure, SkipReason};
 use crate::row::Entry;
 use crate::sink::files::LocalPath;
 use crate::stop::{Phase, Stop};
+pub use ahead::Ahead;
 pub use archive::{Archive, ArchiveOptions};
+use complete::{Complete, Whereabouts};
 pub use file::ArchiveError;
 use header::Kind;
 pub use order::Ending;
 use order::{Content, Member, Order};
+use room::MAX_IN_MEMORY;
 use spool::Spool;
 
 /// Rows that are read ahead per GET in flight, so that one slow object does not stop the others.
@@ -40,9 +46,6 @@ pub const ROWS_PER_PERMIT: usize = 4;
 
 /// Bytes of all objects that wait in memory.
 const MAX_MEMORY: usize = 256 * 1024 * 1024;
-
-/// Bytes from which an object goes to the spool.
-const MAX_IN_MEMORY: usize = 1024 * 1024;
 
 /// The archive of a run.
 #[derive(Debug)]
@@ -54,6 +57,8 @@ pub struct Tar {
     gathered: AllGathered,
     spool: PathBuf,
     seen: Arc<Mutex<Seen>>,
+    /// The shards that an earlier run completed, if they are left as they are.
+    complete: Mutex<Option<Complete>>,
     meter: Arc<Meter>,
     stop: Arc<Stop>,
     writer: Mutex<Option<Writer>>,
@@ -70,8 +75,10 @@ struct Writer {
 #[derive(Debug)]
 pub struct Turn {
     place: Option<order::Turn>,
+    pub ahead: Arc<Ahead>,
     path: Arc<LocalPath>,
     seen: Arc<Mutex<Seen>>,
+    stop: Arc<Stop>,
 }
 
 /// Why a row needs no place.
@@ -87,12 +94,13 @@ impl Tar {
     /// # Errors
     /// When the system gives no thread.
     pub fn start(
-        archive: Archive,
+        mut archive: Archive,
         spool: PathBuf,
         meter: Arc<Meter>,
         stop: Arc<Stop>,
     ) -> std::io::Result<Self> {
         let order = Arc::new(Order::default());
+        let complete = Mutex::new(archive.take_complete());
         let (sender, ended) = oneshot::channel();
         let writing = Arc::clone(&order);
         let thread = std::thread::Builder::new()
@@ -107,6 +115,7 @@ impl Tar {
             gathered: AllGathered::default(),
             spool,
             seen: Arc::default(),
+            complete,
             meter,
             stop,
             writer: Mutex::new(Some(Writer { thread, ended })),
@@ -116,14 +125,22 @@ impl Tar {
     /// Takes the row's place in the archive, behind those of the rows before it.
     ///
     /// # Errors
-    /// When an earlier row stands for the same object, or for another one at the same path.
+    /// When an earlier row stands for the same object, or for another one at the same path; when the object is in a shard
+    /// that is complete, or such a shard was written without it.
     pub fn turn(&self, path: &Arc<LocalPath>, entry: &Entry) -> Result<Turn, NoTurn> {
-        match lock(&self.seen).check(path, entry) {
-            Planned::New => Ok(Turn {
-                place: Some(self.order.turn()),
-                path: Arc::clone(path),
-                seen: Arc::clone(&self.seen),
-            }),
+        let planned = lock(&self.seen).check(path, entry);
+        match planned {
+            Planned::New => {
+                self.check_shards(path, entry)?;
+                let place = self.order.turn();
+                Ok(Turn {
+                    ahead: Arc::new(Ahead::new(&self.order, place.n())),
+                    place: Some(place),
+                    path: Arc::clone(path),
+                    seen: Arc::clone(&self.seen),
+                    stop: Arc::clone(&self.stop),
+                })
+            }
             Planned::Again => Err(NoTurn::Skip(SkipReason::Duplicate)),
             Planned::Conflict(why) => {
                 let message = format!("the path `{}` {why}", path.as_str());
@@ -133,6 +150,22 @@ impl Tar {
                     Class::Permanent,
                     message,
                 )))
+            }
+        }
+    }
+
+    fn check_shards(&self, path: &LocalPath, entry: &Entry) -> Result<(), NoTurn> {
+        // The folder that everything is in is never a member.
+        if path.as_str().is_empty() {
+            return Ok(());
+        }
+        let mut complete = lock(&self.complete);
+        match complete.as_mut().map(|shards| shards.meet(path, entry)) {
+            None | Some(Ok(Whereabouts::Behind)) => Ok(()),
+            Some(Ok(Whereabouts::InShard)) => Err(NoTurn::Skip(SkipReason::Exists)),
+            Some(Err(failure)) => {
+                lock(&self.seen).forget(path);
+                Err(NoTurn::Failed(failure))
             }
         }
     }
@@ -170,6 +203,11 @@ impl Tar {
     /// How long later members were ready, and only the one whose turn it was was not.
     pub fn waited_for_head(&self) -> Duration {
         self.order.waited_for_head()
+    }
+
+    /// The most bytes that waited in the spool at once.
+    pub fn most_spooled(&self) -> u64 {
+        self.order.room.peak()
     }
 
     /// Ends the archive, and waits until it is written. Returns what is to be said of one that is not finished.
@@ -237,8 +275,12 @@ impl Drop for Closing {
 
 impl Drop for Turn {
     fn drop(&mut self) {
-        if self.place.is_some() {
+        if let Some(place) = self.place.take() {
             lock(&self.seen).forget(&self.path);
+            // A shard that were complete without it would be taken for one that it failed for.
+            if self.stop.phase() >= Phase::GivingUp {
+                place.cut();
+            }
         }
     }
 }

@@ -8,6 +8,7 @@ use bytes::Bytes;
 use tokio::sync::oneshot;
 
 use super::header::Kind;
+use super::room::Room;
 use super::spool::Spool;
 use crate::locks::{self, lock};
 use crate::outcome::Failure;
@@ -63,6 +64,8 @@ pub enum Next {
 pub struct Order {
     state: Mutex<State>,
     changed: Condvar,
+    /// For what is fetched ahead.
+    pub room: Room,
 }
 
 #[derive(Debug, Default)]
@@ -88,6 +91,14 @@ pub struct Turn {
 }
 
 impl Order {
+    #[cfg(test)]
+    pub fn with_room(room: Room) -> Self {
+        Self {
+            room,
+            ..Self::default()
+        }
+    }
+
     /// Takes the next turn.
     pub fn turn(self: &Arc<Self>) -> Turn {
         let mut state = lock(&self.state);
@@ -123,7 +134,11 @@ impl Order {
     pub fn next(&self) -> Next {
         let mut state = lock(&self.state);
         loop {
+            let turn = state.next;
             let members = state.take_ready();
+            if state.next != turn {
+                self.room.wake();
+            }
             if !members.is_empty() {
                 return Next::Write(members);
             }
@@ -137,6 +152,11 @@ impl Order {
                 state.waited_for_head += started.elapsed();
             }
         }
+    }
+
+    /// Whether it is the turn of row `n`.
+    pub fn is_next(&self, n: u64) -> bool {
+        lock(&self.state).next == n
     }
 
     fn ended(&self, n: u64, member: Option<Member>) {
@@ -173,6 +193,16 @@ impl State {
 }
 
 impl Turn {
+    /// The turn, from 0.
+    pub fn n(&self) -> u64 {
+        self.n
+    }
+
+    /// Has nothing written from here on: the run gives up what is behind it.
+    pub fn cut(mut self) {
+        self.is_over = true;
+    }
+
     /// Hands the member over.
     pub fn submit(mut self, member: Member) -> Submitted {
         self.is_over = true;
@@ -200,13 +230,9 @@ pub struct Submitted {
 }
 
 impl Submitted {
-    /// Takes the member back, unless it is being written or is written; whether it did.
+    /// Takes the member back, unless it is being written or is written; whether it did. Nothing behind it is written then.
     pub fn take_back(&self) -> bool {
-        let mut state = lock(&self.order.state);
-        match state.ended.get_mut(&self.n) {
-            Some(member) => member.take().is_some(),
-            None => false,
-        }
+        lock(&self.order.state).ended.remove(&self.n).is_some()
     }
 }
 
@@ -288,6 +314,22 @@ mod tests {
         let written = first.submit(member("a", 1).0);
         assert_eq!(names(order.next()), ["a"]);
         assert!(!written.take_back());
+    }
+
+    #[test]
+    fn nothing_is_written_behind_a_row_that_was_given_up() {
+        for is_submitted in [false, true] {
+            let order = Arc::new(Order::default());
+            let (first, second) = (order.turn(), order.turn());
+            second.submit(member("b", 1).0);
+            if is_submitted {
+                assert!(first.submit(member("a", 1).0).take_back());
+            } else {
+                first.cut();
+            }
+            order.end(Ending::Incomplete);
+            assert_eq!(names(order.next()), ["Incomplete"]);
+        }
     }
 
     #[test]

@@ -66,10 +66,11 @@ pub struct Shards {
 }
 
 impl Shards {
-    pub fn new(rules: ShardRules) -> Self {
+    /// Begins with the `n`th shard, from 0.
+    pub fn starting_at(rules: ShardRules, n: u64) -> Self {
         Self {
             rules,
-            n: 0,
+            n,
             sample: None,
             n_samples: 0,
             n_bytes: 0,
@@ -148,11 +149,12 @@ mod tests {
 
     /// The shard of each member.
     fn shards(max_bytes: Option<u64>, max_samples: u64, members: &[(&str, u64)]) -> Vec<u64> {
-        let mut shards = Shards::new(ShardRules {
+        let rules = ShardRules {
             pattern: "%d".parse().unwrap(),
             max_bytes,
             max_samples: NonZeroU64::new(max_samples),
-        });
+        };
+        let mut shards = Shards::starting_at(rules, 0);
         let in_shard = members.iter().map(|(path, n_bytes)| {
             shards.add(path, *n_bytes);
             shards.n

@@ -58,7 +58,13 @@ const BETWEEN: [&[u8]; 8] = [
 /// a key may be. Several shorter lines with TABs may be anything.
 fn layout(sample: &Sample<'_>) -> Layout {
     // Single values of a page come first, on a line without a name.
-    let mut rows = sample.rows().filter(|row| !is_scalars(row));
+    let is_head = is_head(sample.first_row())
+        && sample
+            .rows()
+            .nth(1)
+            .is_some_and(|row| Object::parse(row).is_some() || is_between(row));
+    let rows = sample.rows().skip(usize::from(is_head));
+    let mut rows = rows.filter(|row| !is_scalars(row));
     let Some(row) = rows.next() else {
         // A list that is only `None` is one without objects.
         let first = sample.first_row();
@@ -86,10 +92,27 @@ fn layout(sample: &Sample<'_>) -> Layout {
     }
 }
 
-/// Whether a row has nothing but values that are missing or a flag.
+/// Whether a row has nothing but values that are missing or a flag, and perhaps the prefix that was listed before the last one.
 fn is_scalars(row: &[u8]) -> bool {
+    let is_scalar = |column: &&[u8]| matches!(*column, b"" | b"None" | b"True" | b"False");
     row.split(|&byte| byte == b'\t')
-        .all(|column| matches!(column, b"" | b"None" | b"True" | b"False"))
+        .all(|column| is_scalar(&column))
+        || {
+            let mut columns = row.rsplit(|&byte| byte == b'\t');
+            let is_of_page = matches!(columns.next(), Some(b"None" | b"requester"));
+            let has_prefix = columns.next().is_some();
+            let mut before = columns.peekable();
+            is_of_page
+                && has_prefix
+                && before.peek().is_some()
+                && before.all(|column| column == b"None")
+        }
+}
+
+/// Whether a row may be the prefix that was listed and who pays, which stand alone where there are common prefixes.
+fn is_head(row: &[u8]) -> bool {
+    let mut columns = row.rsplit(|&byte| byte == b'\t');
+    matches!(columns.next(), Some(b"None" | b"requester")) && columns.count() == 1
 }
 
 fn is_between(row: &[u8]) -> bool {
@@ -100,11 +123,13 @@ fn is_between(row: &[u8]) -> bool {
 fn read(list: &mut List<'_>, emit: Emit<'_>) -> Result<(), ListProblem> {
     let (keys, ending) = (list.keys, list.line_ending);
     let is_keys = layout(&list.start) == Layout::Keys;
+    let mut may_be_head = true;
     lines::for_each(&mut *list.input, ending, MAX_LINE, |line, text| {
         let text = match text {
             Ok(text) => text,
             Err(error) => return emit(line, Err(error)),
         };
+        let is_first = std::mem::take(&mut may_be_head);
         if is_keys {
             if text == b"None" {
                 return;
@@ -114,7 +139,7 @@ fn read(list: &mut List<'_>, emit: Emit<'_>) -> Result<(), ListProblem> {
             }
         } else if text.starts_with(b"COMMONPREFIXES\t") {
             keys.findings.folder();
-        } else if !is_between(text) && !is_scalars(text) {
+        } else if !(is_between(text) || is_scalars(text) || is_first && is_head(text)) {
             emit(line, entry(text, keys));
         }
     })?;
@@ -282,6 +307,23 @@ mod tests {
         assert_eq!(rows(b"None\tNone\t\tNone\n", "auto", ""), []);
         assert_eq!(rows(b"None\n", "auto", ""), []);
         assert_eq!(rows(b"None\na\n", "auto", ""), keys(&["None", "a"]));
+    }
+
+    /// What awscli prints first with `--prefix`, without and with `--delimiter`.
+    #[test]
+    fn the_prefix_that_was_listed_is_not_a_row() {
+        let row = "CONTENTS\t\"a76f\"\tp/a\t2026-11-26T00:04:15.000Z\t15\tSTANDARD\n";
+        for head in [
+            "None\tp/\tNone\n",
+            "None\tp/\trequester\n",
+            "p/\tNone\nCOMMONPREFIXES\tp/q/\n",
+        ] {
+            let list = format!("{head}{row}");
+            assert_eq!(rows(list.as_bytes(), "auto", ""), keys(&["p/a"]), "{head}");
+        }
+        assert_eq!(rows(b"None\tNone\tp/\tNone\n", "auto", ""), []);
+        // These may be keys.
+        assert_eq!(rows(b"p/\tNone\n", "auto", ""), keys(&["p/", "None"]));
     }
 
     #[test]

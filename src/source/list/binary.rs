@@ -100,6 +100,15 @@ pub const PARQUET: NotAList = NotAList {
     cure: "build s3pull with `--features parquet`, have the inventory written as CSV, or query it with Athena and use the result's CSV",
 };
 
+/// A tar archive: what its first header says at this offset (POSIX.1, "pax", ustar). Its name, before that, ends in several NULs.
+const TAR_AT: usize = 257;
+const TAR: NotAList = NotAList {
+    what: "a tar archive",
+    cure: "unpack it: `tar -xOf LIST | s3pull …`",
+};
+/// Bytes of the name in a tar's header.
+const TAR_NAME: usize = 100;
+
 const OTHER: NotAList = NotAList {
     what: "binary",
     cure: "give a list of keys as text; if they are keys, say so with `--keys-format lines` or `null`",
@@ -117,7 +126,7 @@ pub enum Binary {
 /// Whether a list that starts with `text`, which is all that is looked at if `is_final`, is binary of a known kind.
 pub fn known(text: &[u8], is_final: bool) -> Binary {
     let Some((magic, what)) = MAGIC.iter().find(|(magic, _)| text.starts_with(magic)) else {
-        return Binary::No;
+        return tar(text, is_final);
     };
     // A key may begin with letters, but hardly goes on with a control character.
     let is_of_letters = magic.iter().all(u8::is_ascii_graphic);
@@ -130,6 +139,15 @@ pub fn known(text: &[u8], is_final: bool) -> Binary {
         Binary::No
     } else {
         Binary::Undecided
+    }
+}
+
+fn tar(text: &[u8], is_final: bool) -> Binary {
+    let may_be = memchr::memmem::find(&text[..text.len().min(TAR_NAME)], b"\0\0").is_some();
+    match text.get(TAR_AT..TAR_AT + 5) {
+        Some(b"ustar") => Binary::Yes(TAR),
+        None if may_be && !is_final => Binary::Undecided,
+        Some(_) | None => Binary::No,
     }
 }
 
@@ -196,6 +214,23 @@ mod tests {
             let list = [start, &noise].concat();
             let message = failure(&list, "auto");
             assert!(message.contains(said), "{start:?}: {message}");
+        }
+    }
+
+    #[test]
+    fn a_tar_archive_is_refused_and_empty_rows_are_not_one() {
+        let mut builder = tar::Builder::new(Vec::new());
+        let mut header = tar::Header::new_ustar();
+        header.set_size(4);
+        header.set_cksum();
+        builder
+            .append_data(&mut header, "keys.txt", &b"a\nb\n"[..])
+            .unwrap();
+        let message = failure(&builder.into_inner().unwrap(), "auto");
+        assert!(message.contains("tar -xOf"), "{message}");
+        for n in [0, 400] {
+            let list = format!("a\0\0b\0{}", "c\0".repeat(n));
+            assert_eq!(rows(list.as_bytes(), "auto", "").len(), n + 2);
         }
     }
 

@@ -2,6 +2,7 @@
 
 use super::binary::{self, Binary};
 use super::compression::Compression;
+use super::foreign;
 use super::format::{Format, ListProblem};
 use super::sample::{LineEnding, Recognised, Sample, line_ending};
 
@@ -116,6 +117,11 @@ pub fn detect(
     let is_one_crlf = line_ending == LineEnding::CrLf && sample.lines().count() < 2;
     if !is_final && !asked_for_binary && (is_one_crlf || sample.rows().next().is_none()) {
         return Ok(None);
+    }
+    if known.asked.is_none()
+        && let Some(what) = foreign::what(&sample)
+    {
+        return Err(ListProblem::NotAList(what));
     }
     let recognised = match known.asked {
         Some(asked)

@@ -1,6 +1,6 @@
 //! What a format consists of: how to recognise a list in it, how to read it, and what can be wrong with the list as a whole.
 
-use std::io::{self, BufRead};
+use std::io::{self, BufRead, Read};
 use std::path::Path;
 
 use super::binary::NotAList;
@@ -8,6 +8,8 @@ use super::columns::{InventoryColumns, KeyRules};
 use super::sample::{LineEnding, Recognised, Sample};
 use crate::outcome::Failure;
 use crate::row::{Entry, UnusableRow};
+use crate::source::prefix::{Listing, Pages};
+use crate::source::remote::RemoteList;
 
 /// Bytes per read of a list.
 pub const READ_SIZE: usize = 64 * 1024;
@@ -40,6 +42,22 @@ pub struct List<'a> {
     pub folder: Option<&'a Path>,
     /// The list itself, if it is a file that is not compressed and can be read again.
     pub path: Option<&'a Path>,
+    /// The list itself, if it stands in S3.
+    pub remote: Option<&'a RemoteList>,
+    /// How more than the list itself is asked for; `None` where no requests are made.
+    pub asks: Option<Asks<'a>>,
+}
+
+/// Starts to fetch what stands in S3, and gives its bytes.
+pub type Fetch<'a> = &'a dyn Fn(&RemoteList) -> Box<dyn Read>;
+
+/// How a list asks for what it names as parts of itself: data files, or what is below a prefix.
+#[derive(Clone, Copy)]
+pub struct Asks<'a> {
+    pub fetch: Fetch<'a>,
+    pub list: &'a dyn Fn(Listing) -> Pages,
+    /// Sends the rows so far, and returns whether more are wanted.
+    pub send_rows: &'a dyn Fn() -> bool,
 }
 
 /// The function that receives each row, with its line.
@@ -65,7 +83,7 @@ pub enum ListProblem {
     #[error("it is not JSON: {0}")]
     NotJson(serde_json::Error),
     #[error("{0}")]
-    Inventory(String),
+    Unreadable(String),
     #[error(
         "its first row names no bucket: use `--bucket BUCKET`, or rows such as `s3://bucket/key`"
     )]

@@ -1,10 +1,11 @@
 //! `inventory`: the files of S3 Inventory and S3 Batch Operations. The list is a `manifest.json` with its data files beside
-//! it, or a single data file, which is a CSV without a header. Keys are URL-encoded, with `+` for a space.
+//! it or in S3, or a single data file, which is a CSV without a header. Keys are URL-encoded, with `+` for a space.
 //!
 //! Rows of delete markers and of versions that are not the latest are skipped. (S3 user guide, "Amazon S3 Inventory" and
 //! "Specifying a manifest".)
 
 use std::borrow::Cow;
+#[cfg(feature = "parquet")]
 use std::fs::File;
 use std::io::{BufReader, Read};
 
@@ -13,11 +14,16 @@ use ::csv::ByteRecord;
 use super::columns::{Columns, InventoryColumns, KeyRules, Value, skip_reason};
 use super::compression::Compression;
 use super::csv;
+use super::data_files;
+#[cfg(feature = "parquet")]
+use super::data_files::Place;
 use super::encoding::decoded;
 use super::format::READ_SIZE;
 use super::format::{Emit, Format, List, ListProblem};
 use super::json;
-use super::manifest::Manifest;
+use super::manifest::{Found, Manifest};
+#[cfg(feature = "parquet")]
+use super::parquet;
 use super::sample::{Recognised, Sample};
 use crate::row::{Entry, UnusableRow};
 
@@ -37,7 +43,7 @@ fn columns_of_batch_operations(first: &ByteRecord) -> Result<InventoryColumns, L
         2 => {}
         3 if is_version(&first[2]) => {}
         n => {
-            return Err(ListProblem::Inventory(format!(
+            return Err(ListProblem::Unreadable(format!(
                 "its {n} columns have no names: pass the `fileSchema` of its manifest to `--keys-columns`, such as `Bucket, Key, Size`"
             )));
         }
@@ -96,50 +102,43 @@ fn read(list: &mut List<'_>, emit: Emit<'_>) -> Result<(), ListProblem> {
             emit,
         );
     }
-    let Some(folder) = list.folder else {
-        let message = "the data files are expected beside the manifest: pass the manifest by its path, not on stdin";
-        return Err(ListProblem::Inventory(message.to_owned()));
-    };
     let manifest = Manifest::read(&mut *list.input)?;
+    let fetch = list.asks.map(|asks| asks.fetch);
+    let files = manifest.data_files(Found {
+        folder: list.folder,
+        remote: list.remote,
+        can_fetch: fetch.is_some(),
+    })?;
+    let (keys, mut n_rows) = (list.keys, 0);
     #[cfg(feature = "parquet")]
     if manifest.is_parquet() {
-        let mut n_rows = 0;
-        for path in manifest.find_files(folder)? {
-            super::parquet::read_file(File::open(path)?, None, list.keys, &mut n_rows, emit)?;
-        }
-        return Ok(());
+        return data_files::for_each(&files, fetch, |place, data| {
+            let file = match place {
+                Place::Local(path) => {
+                    data.check_rest()?;
+                    File::open(path)?
+                }
+                Place::Remote(_) => parquet::spooled(data)?,
+            };
+            parquet::read_file(file, None, keys, &mut n_rows, emit)
+        });
     }
     let columns: InventoryColumns = manifest
         .file_schema
         .parse()
-        .map_err(ListProblem::Inventory)?;
-    let mut n_rows = 0;
-    for path in manifest.find_files(folder)? {
-        let mut file = File::open(path)?;
+        .map_err(ListProblem::Unreadable)?;
+    data_files::for_each(&files, fetch, |_, data| {
         let mut start = Vec::new();
-        (&mut file).take(4).read_to_end(&mut start)?;
+        Read::take(&mut *data, 4).read_to_end(&mut start)?;
         let compression = Compression::of(&start);
-        let file = start.chain(file);
-        match compression {
-            Some(compression) => {
-                read_data(
-                    compression.decoder(file)?,
-                    Some(columns.clone()),
-                    list.keys,
-                    &mut n_rows,
-                    emit,
-                )?;
-            }
-            None => read_data(
-                BufReader::with_capacity(READ_SIZE, file),
-                Some(columns.clone()),
-                list.keys,
-                &mut n_rows,
-                emit,
-            )?,
+        let file = start.chain(data);
+        let columns = Some(columns.clone());
+        if let Some(compression) = compression {
+            return read_data(compression.decoder(file)?, columns, keys, &mut n_rows, emit);
         }
-    }
-    Ok(())
+        let file = BufReader::with_capacity(READ_SIZE, file);
+        read_data(file, columns, keys, &mut n_rows, emit)
+    })
 }
 
 /// Reads a data file. Its rows are numbered from `n_rows` + 1, and `n_rows` is increased.
@@ -301,6 +300,16 @@ mod tests {
     }
 
     #[test]
+    fn a_local_data_file_with_another_md5_is_a_broken_list() {
+        let folder = tempfile::tempdir().unwrap();
+        std::fs::write(folder.path().join("1.csv"), DATA).unwrap();
+        let md5 = "900150983cd24fb0d6963f7d28e17f72";
+        let manifest = manifest(&[("1.csv", DATA.len())]).replace("\"x\"", &format!("\"{md5}\""));
+        let message = inventory(folder.path(), &manifest).unwrap_err();
+        assert!(message.contains("has another MD5"), "{message}");
+    }
+
+    #[test]
     fn data_files_are_found_in_a_copy_of_the_whole_inventory() {
         let root = tempfile::tempdir().unwrap();
         let date = root.path().join("inv/b/all/2024-01-02T00-00Z");
@@ -329,7 +338,7 @@ mod tests {
                 .unwrap_err()
                 .contains("configure the inventory to use CSV")
         );
-        let on_stdin = failure(manifest(&[]).as_bytes(), "auto");
-        assert!(on_stdin.contains("by its path"), "{on_stdin}");
+        let on_stdin = failure(manifest(&[("x/2.csv", 1)]).as_bytes(), "auto");
+        assert!(on_stdin.contains("`x/2.csv` is missing"), "{on_stdin}");
     }
 }

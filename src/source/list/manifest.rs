@@ -1,13 +1,15 @@
 //! Reads the `manifest.json` of an S3 Inventory: the columns of its data files, and where these are.
 //! (S3 user guide, "Locating your inventory list".)
 
-use std::fs::File;
 use std::io::{BufRead, Read};
 use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
 
+use super::data_files::{DataFile, Place};
 use super::format::ListProblem;
+use crate::row::{RowAlgorithm, RowChecksum};
+use crate::source::remote::RemoteList;
 
 /// Most bytes of a manifest. Each data file takes some 200 of them.
 const MAX_MANIFEST: u64 = 64 * 1024 * 1024;
@@ -17,14 +19,30 @@ const MAX_MANIFEST: u64 = 64 * 1024 * 1024;
 pub struct Manifest {
     file_format: String,
     pub file_schema: String,
-    files: Vec<DataFile>,
+    /// Where the data files are in S3: an ARN, or a bare name.
+    #[serde(default)]
+    destination_bucket: String,
+    files: Vec<NamedFile>,
 }
 
 #[derive(Debug, Deserialize)]
-struct DataFile {
+struct NamedFile {
     key: String,
     /// Bytes.
     size: u64,
+    #[serde(rename = "MD5checksum", default)]
+    md5: String,
+}
+
+/// Where a manifest was found.
+#[derive(Debug, Clone, Copy)]
+pub struct Found<'a> {
+    /// Its folder, if it is a file.
+    pub folder: Option<&'a Path>,
+    /// Itself, if it stands in S3.
+    pub remote: Option<&'a RemoteList>,
+    /// Whether requests can be made.
+    pub can_fetch: bool,
 }
 
 impl Manifest {
@@ -32,18 +50,20 @@ impl Manifest {
         let mut text = Vec::new();
         input.take(MAX_MANIFEST).read_to_end(&mut text)?;
         let manifest: Self = serde_json::from_slice(&text).map_err(|error| {
-            ListProblem::Inventory(format!("it is not a manifest of an S3 Inventory: {error}"))
+            ListProblem::Unreadable(format!("it is not a manifest of an S3 Inventory: {error}"))
         })?;
         let can_be_read =
             manifest.file_format == "CSV" || cfg!(feature = "parquet") && manifest.is_parquet();
         if !can_be_read {
-            let other = if manifest.is_parquet() {
-                "build s3pull with `--features parquet`, or "
-            } else {
-                ""
+            let cure = match (manifest.is_parquet(), cfg!(feature = "parquet")) {
+                (true, _) => {
+                    "build s3pull with `--features parquet`, or configure the inventory to use CSV"
+                }
+                (false, true) => "configure the inventory to use CSV or Parquet",
+                (false, false) => "configure the inventory to use CSV",
             };
-            return Err(ListProblem::Inventory(format!(
-                "the inventory's files are {}, which cannot be read: {other}configure the inventory to use CSV",
+            return Err(ListProblem::Unreadable(format!(
+                "the inventory's files are {}, which cannot be read: {cure}, or query it with Athena and use the result's CSV",
                 manifest.file_format
             )));
         }
@@ -54,30 +74,65 @@ impl Manifest {
         self.file_format.eq_ignore_ascii_case("Parquet")
     }
 
-    /// Finds all data files near the manifest, which is in `folder`, before any of their rows is read.
-    pub fn find_files(&self, folder: &Path) -> Result<Vec<PathBuf>, ListProblem> {
-        self.files.iter().map(|file| file.find(folder)).collect()
+    /// Finds all data files, near the manifest or in S3, before any of their rows is read.
+    ///
+    /// # Errors
+    /// If one is not there, or has another size than the manifest says.
+    pub fn data_files(&self, found: Found<'_>) -> Result<Vec<DataFile>, ListProblem> {
+        let bucket = self.bucket(found);
+        let files = self.files.iter().map(|file| file.find(found, bucket));
+        files.collect()
+    }
+
+    /// The bucket of the data files; `None` where nothing can be fetched, or nothing tells it.
+    fn bucket<'a>(&'a self, found: Found<'a>) -> Option<&'a str> {
+        let named = match self.destination_bucket.split_once(":::") {
+            Some((arn, bucket)) if arn.starts_with("arn:") => bucket,
+            _ => self.destination_bucket.as_str(),
+        };
+        let named = Some(named).filter(|bucket| !bucket.is_empty());
+        let of_manifest = || found.remote.map(|list| list.bucket.as_str());
+        named.or_else(of_manifest).filter(|_| found.can_fetch)
     }
 }
 
-impl DataFile {
-    fn find(&self, folder: &Path) -> Result<PathBuf, ListProblem> {
-        let path = self.places(folder).into_iter().find(|path| path.is_file());
-        let Some(path) = path else {
-            return Err(ListProblem::Inventory(format!(
-                "its data file `{}` is missing: put it beside the manifest, or in a folder `data` beside it",
-                self.key
-            )));
+impl NamedFile {
+    fn find(&self, found: Found<'_>, bucket: Option<&str>) -> Result<DataFile, ListProblem> {
+        let beside = found.folder.and_then(|folder| self.beside(folder));
+        let place = match (beside, bucket) {
+            (Some(path), _) => Place::Local(path),
+            (None, Some(bucket)) => Place::Remote(RemoteList {
+                bucket: bucket.to_owned(),
+                key: self.key.clone(),
+            }),
+            (None, None) => {
+                return Err(ListProblem::Unreadable(format!(
+                    "its data file `{}` is missing: put it beside the manifest, or in a folder `data` beside it",
+                    self.key
+                )));
+            }
         };
-        let length = File::open(&path)?.metadata()?.len();
-        if length != self.size {
-            return Err(ListProblem::Inventory(format!(
-                "its data file `{}` has {length} bytes, but the manifest says {}",
-                path.display(),
-                self.size
-            )));
+        if let Place::Local(path) = &place {
+            let length = path.metadata()?.len();
+            if length != self.size {
+                return Err(ListProblem::Unreadable(format!(
+                    "its data file `{}` has {length} bytes, but the manifest says {}",
+                    path.display(),
+                    self.size
+                )));
+            }
         }
-        Ok(path)
+        let md5 = RowChecksum::parse(RowAlgorithm::Md5, &self.md5);
+        Ok(DataFile {
+            place,
+            size: self.size,
+            md5: md5.and_then(|md5| <[u8; 16]>::try_from(&*md5.value).ok()),
+        })
+    }
+
+    /// The file near the manifest, which is in `folder`.
+    fn beside(&self, folder: &Path) -> Option<PathBuf> {
+        self.places(folder).into_iter().find(|path| path.is_file())
     }
 
     /// The paths to try: beside the manifest, and the places that the file has in a copy of the inventory's whole prefix,
@@ -97,5 +152,57 @@ impl DataFile {
                 .fold(ancestor.to_owned(), |path, segment| path.join(segment))
         });
         beside.into_iter().chain(above).chain(mirrored).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn data_files_are_looked_for_in_the_destination_bucket() {
+        let remote = RemoteList::parse("s3://own/i/manifest.json").unwrap();
+        let found = Found {
+            folder: None,
+            remote: Some(&remote),
+            can_fetch: true,
+        };
+        for (destination, bucket) in [
+            (r#""destinationBucket": "arn:aws:s3:::dest","#, "dest"),
+            (r#""destinationBucket": "arn:aws-cn:s3:::dest","#, "dest"),
+            (r#""destinationBucket": "dest","#, "dest"),
+            (r#""destinationBucket": "","#, "own"),
+            ("", "own"),
+        ] {
+            let text = format!(
+                r#"{{{destination} "fileFormat": "CSV", "fileSchema": "Bucket, Key",
+                "files": [{{"key": "i/data/1.csv.gz", "size": 3, "MD5checksum": "900150983cd24fb0d6963f7d28e17f72"}}]}}"#
+            );
+            let manifest = Manifest::read(&mut text.as_bytes()).unwrap();
+            let files = manifest.data_files(found).unwrap();
+            let place = RemoteList {
+                bucket: bucket.to_owned(),
+                key: "i/data/1.csv.gz".to_owned(),
+            };
+            assert_eq!(files[0].place, Place::Remote(place), "{destination}");
+            assert_eq!(files[0].md5.map(|md5| md5[0]), Some(0x90));
+            let without = Found {
+                can_fetch: false,
+                ..found
+            };
+            assert!(manifest.data_files(without).is_err());
+        }
+    }
+
+    #[test]
+    fn other_formats_are_refused_with_the_cure() {
+        let text = r#"{"fileFormat": "ORC", "fileSchema": "x", "files": []}"#;
+        let message = Manifest::read(&mut text.as_bytes())
+            .unwrap_err()
+            .to_string();
+        assert!(
+            message.contains("ORC") && message.contains("to use CSV") && message.contains("Athena"),
+            "{message}"
+        );
     }
 }

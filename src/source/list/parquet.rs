@@ -42,8 +42,11 @@ fn read(list: &mut List<'_>, emit: Emit<'_>) -> Result<(), ListProblem> {
     read_file(file, list.start.key_column, list.keys, &mut 0, emit)
 }
 
-/// Copies the list to a file that has no name any more.
-fn spooled(input: &mut dyn Read) -> io::Result<File> {
+/// Copies a table to a file that has no name any more.
+///
+/// # Errors
+/// If the table cannot be read, or the folder for temporary files has no room for it.
+pub fn spooled(input: &mut dyn Read) -> io::Result<File> {
     let folder = std::env::temp_dir();
     let path = folder.join(format!(
         "s3pull-{}-{:016x}",
@@ -57,7 +60,16 @@ fn spooled(input: &mut dyn Read) -> io::Result<File> {
         .create_new(true)
         .open(&path)?;
     let removed = std::fs::remove_file(&path);
-    io::copy(input, &mut file)?;
+    io::copy(input, &mut file).map_err(|error| match error.kind() {
+        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => {
+            let folder = folder.display();
+            io::Error::new(
+                error.kind(),
+                format!("no room for a copy of the table in `{folder}`: {error}; TMPDIR names another folder"),
+            )
+        }
+        _ => error,
+    })?;
     file.rewind()?;
     // Where an open file cannot be removed, it stays behind until the system's next clean-up.
     drop(removed);
@@ -83,7 +95,7 @@ pub fn read_file(
 }
 
 fn damaged(what: &str) -> ListProblem {
-    ListProblem::Inventory(format!("it is not a whole Parquet file: {what}"))
+    ListProblem::Unreadable(format!("it is not a whole Parquet file: {what}"))
 }
 
 impl From<ParquetError> for ListProblem {

@@ -2,12 +2,18 @@
 //!
 //! Words are split like those of a shell (`command/run.go`, go-shellquote). The destination is a path below the output folder;
 //! one that ends in `/` is a folder, in which the file gets the last part of the key as its name.
+//!
+//! A `*` at the end of the source stands for all objects that begin so: they are listed, and each has a path below the
+//! destination, which is a folder then. It is the key without what comes before the last `/` ahead of the `*`, or with `--flatten` its
+//! last part (`command/cp.go`, `prepareLocalDestination`; `storage/url/url.go`, `parseBatch`).
 
 use super::columns::{Columns, KeyRules, Value, excerpt, utf8};
-use super::format::{Emit, Format, List, ListProblem};
+use super::format::{Asks, Emit, Format, List, ListProblem};
 use super::lines;
 use super::sample::{Recognised, Sample};
+use super::shell_words::words;
 use crate::row::{Entry, UnusableRow};
+use crate::source::prefix::{self, Listing};
 
 pub static FORMAT: Format = Format {
     name: "s5cmd-run",
@@ -91,21 +97,96 @@ fn is_command(line: &[u8]) -> bool {
 }
 
 fn read(list: &mut List<'_>, emit: Emit<'_>) -> Result<(), ListProblem> {
-    let (keys, ending) = (list.keys, list.line_ending);
+    let (keys, ending, asks) = (list.keys, list.line_ending, list.asks);
+    let mut ended = Ok(());
     lines::for_each(
         &mut *list.input,
         ending,
         lines::MAX_LINE,
         |line, text| match text.map(<[u8]>::trim_ascii) {
-            Ok(text) if is_comment(text) => {}
-            Ok(text) => emit(line, entry(text, keys)),
+            Ok(text) if is_comment(text) || ended.is_err() => {}
+            Ok(text) => match command(text, keys) {
+                Ok(Command::Object(entry)) => emit(line, Ok(*entry)),
+                Ok(Command::Objects(objects)) => ended = objects.list(line, keys, asks, emit),
+                Err(unusable) => emit(line, Err(unusable)),
+            },
             Err(error) => emit(line, Err(error)),
         },
     )?;
-    Ok(())
+    ended
 }
 
-fn entry(line: &[u8], keys: KeyRules<'_>) -> Result<Entry, UnusableRow> {
+/// What a line downloads.
+enum Command<'a> {
+    Object(Box<Entry>),
+    Objects(Objects<'a>),
+}
+
+/// All objects below a prefix.
+struct Objects<'a> {
+    bucket: String,
+    prefix: String,
+    /// The folder below which they go, with a `/` at its end, or empty.
+    folder: String,
+    is_flat: bool,
+    text: &'a [u8],
+}
+
+impl Objects<'_> {
+    /// Lists them, and passes each to `emit`; folders' markers are passed over, as by s5cmd.
+    fn list(
+        self,
+        line: u64,
+        keys: KeyRules<'_>,
+        asks: Option<Asks<'_>>,
+        emit: Emit<'_>,
+    ) -> Result<(), ListProblem> {
+        let Some(asks) = asks else {
+            let text = excerpt(self.text);
+            return Err(ListProblem::Unreadable(format!(
+                "`{text}` has to be listed, and no requests are made"
+            )));
+        };
+        let pages = (asks.list)(Listing {
+            bucket: self.bucket.clone(),
+            prefix: self.prefix.clone(),
+        });
+        let mut n_objects = 0_u64;
+        let each = |_, listed: Result<Entry, UnusableRow>| {
+            let row = match listed {
+                Ok(entry) if entry.key.ends_with('/') => return,
+                Ok(entry) => Ok(Entry {
+                    bucket: keys.bucket.named(&self.bucket),
+                    dest: Some(self.dest(&entry.key)),
+                    ..entry
+                }),
+                Err(unusable) => Err(unusable),
+            };
+            n_objects += 1;
+            emit(line, row);
+        };
+        prefix::read(pages, each, asks.send_rows)
+            .map_err(|failure| ListProblem::Listing(Box::new(failure)))?;
+        if n_objects == 0 {
+            let text = excerpt(self.text);
+            let why = format!("there is no object that begins so: `{text}`");
+            emit(line, Err(UnusableRow::invalid(why)));
+        }
+        Ok(())
+    }
+
+    fn dest(&self, key: &str) -> String {
+        let start = if self.is_flat {
+            key.rfind('/')
+        } else {
+            self.prefix.rfind('/')
+        };
+        let relative = &key[start.map_or(0, |slash| slash + 1)..];
+        format!("{}{relative}", self.folder)
+    }
+}
+
+fn command<'a>(line: &'a [u8], keys: KeyRules<'_>) -> Result<Command<'a>, UnusableRow> {
     let text = utf8(line)?;
     let not_a_download = |why: &str| {
         let command = excerpt(line);
@@ -116,7 +197,8 @@ fn entry(line: &[u8], keys: KeyRules<'_>) -> Result<Entry, UnusableRow> {
     if words.next() != Some("cp") {
         return Err(not_a_download("only `cp` is a download"));
     }
-    let (mut version_id, mut is_raw, mut operands) = ("", false, Vec::new());
+    let (mut version_id, mut operands) = ("", Vec::new());
+    let (mut is_raw, mut is_flat, mut filter) = (false, false, None);
     while let Some(word) = words.next() {
         let (name, value) = word.split_once('=').unwrap_or((word, ""));
         if word == "--" {
@@ -125,14 +207,17 @@ fn entry(line: &[u8], keys: KeyRules<'_>) -> Result<Entry, UnusableRow> {
             operands.push(word);
         } else if ALONE.contains(&name) {
             is_raw |= name == "--raw";
+            is_flat |= matches!(name, "-f" | "--flatten");
         } else if WITH_VALUE.contains(&name) {
             let value = if word.contains('=') {
                 value
             } else {
                 words.next().unwrap_or_default()
             };
-            if name == "--version-id" {
-                version_id = value;
+            match name {
+                "--version-id" => version_id = value,
+                "--include" | "--exclude" => filter = Some(name),
+                _ => {}
             }
         } else {
             return Err(not_a_download(&format!(
@@ -143,7 +228,7 @@ fn entry(line: &[u8], keys: KeyRules<'_>) -> Result<Entry, UnusableRow> {
     let [source, dest] = operands[..] else {
         return Err(not_a_download("`cp` needs a source and a destination"));
     };
-    let Some((_, key)) = source
+    let Some((bucket, key)) = source
         .strip_prefix("s3://")
         .and_then(|uri| uri.split_once('/'))
     else {
@@ -152,75 +237,55 @@ fn entry(line: &[u8], keys: KeyRules<'_>) -> Result<Entry, UnusableRow> {
     if dest.starts_with("s3://") {
         return Err(not_a_download("its destination is not a file"));
     }
-    if !is_raw && key.contains(['*', '?']) {
-        let before = key.split(['*', '?']).next().unwrap_or_default();
-        let folder = before.rfind('/').map_or("", |end| &before[..=end]);
-        let cure = match key.strip_suffix('*') {
-            Some(prefix) if prefix == before => format!("list it with `--prefix '{prefix}'`"),
-            _ => format!("list it with `--prefix '{folder}'` and filter with `--include`"),
-        };
-        return Err(not_a_download(&format!(
-            "wildcards are not expanded: {cure}"
-        )));
-    }
     let dest = dest.strip_prefix("./").unwrap_or(dest);
+    if !is_raw && key.contains(['*', '?']) {
+        let prefix = key.trim_end_matches('*');
+        if prefix.contains(['*', '?']) {
+            let before = key.split(['*', '?']).next().unwrap_or_default();
+            let folder = before.rfind('/').map_or("", |end| &before[..=end]);
+            return Err(not_a_download(&format!(
+                "only a `*` at the end is expanded: list it with `--prefix '{folder}'` and filter with `--include`"
+            )));
+        }
+        if let Some(name) = filter {
+            return Err(not_a_download(&format!(
+                "`{name}` of `cp` is not applied: list it with `--prefix '{prefix}'` and filter with `{name}`"
+            )));
+        }
+        // The bucket must be one that may be asked.
+        keys.uri_or(source, &Columns::default())?;
+        let folder = match dest.trim_end_matches('/') {
+            "" | "." => String::new(),
+            folder => format!("{folder}/"),
+        };
+        return Ok(Command::Objects(Objects {
+            bucket: bucket.to_owned(),
+            prefix: prefix.to_owned(),
+            folder,
+            is_flat,
+            text: line,
+        }));
+    }
     let name = key.rsplit('/').next().unwrap_or_default();
     let dest = match dest {
         "" | "." => name.to_owned(),
         folder if folder.ends_with('/') => format!("{folder}{name}"),
         file => file.to_owned(),
     };
-    keys.uri_or(
+    let entry = keys.uri_or(
         source,
         &Columns {
             version_id: Value::Text(version_id),
             dest: Value::Text(&dest),
             ..Columns::default()
         },
-    )
-}
-
-/// Splits a line into words: quotes and backslashes as in a shell, nothing expanded. `None` if it ends within a quote.
-fn words(line: &str) -> Option<Vec<String>> {
-    let mut words = Vec::new();
-    let mut word: Option<String> = None;
-    let mut chars = line.chars();
-    while let Some(c) = chars.next() {
-        match c {
-            ' ' | '\t' => words.extend(word.take()),
-            '\'' => {
-                let word = word.get_or_insert_default();
-                loop {
-                    match chars.next()? {
-                        '\'' => break,
-                        c => word.push(c),
-                    }
-                }
-            }
-            '"' => {
-                let word = word.get_or_insert_default();
-                loop {
-                    match chars.next()? {
-                        '"' => break,
-                        '\\' => match chars.next()? {
-                            c @ ('$' | '`' | '"' | '\\') => word.push(c),
-                            c => word.extend(['\\', c]),
-                        },
-                        c => word.push(c),
-                    }
-                }
-            }
-            '\\' => word.get_or_insert_default().push(chars.next()?),
-            c => word.get_or_insert_default().push(c),
-        }
-    }
-    words.extend(word);
-    Some(words)
+    )?;
+    Ok(Command::Object(Box::new(entry)))
 }
 
 #[cfg(test)]
 mod tests {
-    use crate::source::testing::{entries, rows};
+    use crate::source::testing::{entries, failure, rows};
 
     #[test]
     fn a_command_gives_key_version_and_destination() {
@@ -257,15 +322,45 @@ mod tests {
         assert_eq!(found[0].version_id.as_deref(), Some("v1"));
     }
 
+    /// As `prepareLocalDestination` of s5cmd has it.
     #[test]
-    fn what_is_not_the_download_of_one_object_fails_with_the_cure() {
+    fn objects_of_a_wildcard_keep_their_folders_unless_they_are_flattened() {
+        for (prefix, folder, is_flat, key, dest) in [
+            ("p/", "d/", false, "p/a/b.txt", "d/a/b.txt"),
+            ("p/", "", false, "p/a/b.txt", "a/b.txt"),
+            ("p/a", "d/", false, "p/a/b.txt", "d/a/b.txt"),
+            ("p/a/b", "d/", false, "p/a/b.txt", "d/b.txt"),
+            ("", "d/", false, "p/a/b.txt", "d/p/a/b.txt"),
+            ("p", "d/", false, "p/a", "d/p/a"),
+            ("p/", "d/", true, "p/a/b.txt", "d/b.txt"),
+            ("", "d/", true, "b.txt", "d/b.txt"),
+        ] {
+            let objects = super::Objects {
+                bucket: "b".into(),
+                prefix: prefix.into(),
+                folder: folder.into(),
+                is_flat,
+                text: b"",
+            };
+            assert_eq!(objects.dest(key), dest, "{prefix}");
+        }
+        let unlisted = failure(b"cp s3://b/p/* d/\n", "s5cmd-run");
+        assert!(unlisted.contains("`cp s3://b/p/* d/`"), "{unlisted}");
+    }
+
+    #[test]
+    fn what_is_not_a_download_fails_with_the_cure() {
         for (line, said) in [
-            ("cp s3://b/p/* d/", "`--prefix 'p/'`"),
-            ("cp s3://b/p/a* d/", "`--prefix 'p/a'`"),
             (
                 "cp s3://b/p/*.gz d/",
                 "`--prefix 'p/'` and filter with `--include`",
             ),
+            ("cp s3://b/p/a?b* d/", "`--prefix 'p/'`"),
+            (
+                "cp --exclude '*.txt' s3://b/p/* d/",
+                "filter with `--exclude`",
+            ),
+            ("cp s3://other/p/* d/", "WrongBucket"),
             ("cp file s3://b/k", "its source is not"),
             ("cp s3://b/k s3://b/l", "its destination is not a file"),
             ("mv s3://b/k d", "only `cp`"),

@@ -17,8 +17,14 @@ impl ListError {
     pub fn failure(&self) -> Option<&Failure> {
         match &self.problem {
             ListProblem::Listing(failure) => Some(failure),
+            ListProblem::Io(error) => error.get_ref()?.downcast_ref(),
             _ => None,
         }
+    }
+
+    /// Whether it was a listing that failed.
+    pub fn is_of_listing(&self) -> bool {
+        matches!(self.problem, ListProblem::Listing(_))
     }
 
     /// Whether the command line lacks something that it needs for this list.

@@ -3,8 +3,6 @@
 use std::cell::RefCell;
 use std::sync::Arc;
 
-use tokio::sync::mpsc;
-
 use super::{Batch, ListError, ListNote, note_filtered};
 use crate::row::{Entry, UnusableRow};
 use crate::source::list::format::ListProblem;
@@ -38,11 +36,7 @@ pub fn read(
             batch.borrow_mut().push(row);
         }
     };
-    // Without a lister, the listing breaks off at once.
-    let pages = lister.map_or_else(
-        || mpsc::channel(1).1,
-        |Lister(start)| start(listing.clone()),
-    );
+    let pages = prefix::start(lister, listing.clone());
     let read = prefix::read(pages, emit, || batch.borrow_mut().send());
     note_filtered(selection.n_filtered(), on_note);
     if read.is_ok() && n_rows == 0 {

@@ -1,3 +1,5 @@
+use std::io;
+
 use super::batch::{MAX_BATCH, MAX_BATCH_BYTES};
 use super::*;
 use crate::row::MAX_COLUMN;
@@ -207,11 +209,15 @@ fn said(bytes: &[u8], lengths: &[usize], options: &ListOptions) -> String {
     };
     let (mut notes, mut rows) = (Vec::new(), Vec::new());
     let info = ListInfo::default();
+    let reading = Reading {
+        options,
+        asks: None,
+    };
     let read = parse(
         &info,
         0,
         pipe,
-        options,
+        reading,
         |note| notes.push(note),
         &mut |row| rows.push(row),
     );
@@ -219,7 +225,7 @@ fn said(bytes: &[u8], lengths: &[usize], options: &ListOptions) -> String {
 }
 
 /// Pieces of lists of every kind, which mean something else where they are cut.
-const PIECES: [&str; 38] = [
+const PIECES: &[&str] = &[
     "[",
     "]",
     "{",
@@ -258,6 +264,12 @@ const PIECES: [&str; 38] = [
     "None\n",
     "CONTENTS\t",
     "s3://b/a",
+    "        15  2024-01-02T03:04:05Z  gs://b/",
+    "[2024-01-02 03:04:05 UTC] ",
+    "<?xml ",
+    "----------------\n",
+    "None\tp/\tNone\n",
+    "\0\0",
 ];
 
 #[test]
@@ -303,15 +315,19 @@ proptest::proptest! {
 
     #[test]
     fn no_cut_changes_what_looks_like_a_format(
-        pieces in proptest::collection::vec(proptest::sample::select(&PIECES[..]), 0..60),
+        pieces in proptest::collection::vec(proptest::sample::select(PIECES), 0..60),
         lengths in proptest::collection::vec(1_usize..20, 1..5),
     ) {
         let list = pieces.concat();
-        for format in ["auto", "json"] {
+        let packed = zstd::encode_all(list.as_bytes(), 0).unwrap();
+        for format in FORMATS.iter().map(|format| format.name).chain(["auto"]) {
             let options = options(format, "");
             let whole = said(list.as_bytes(), &[1 << 20], &options);
             proptest::prop_assert_eq!(said(list.as_bytes(), &lengths, &options), whole);
         }
+        let options = options("auto", "");
+        let whole = said(&packed, &[1 << 20], &options);
+        proptest::prop_assert_eq!(said(&packed, &lengths, &options), whole);
     }
 
     #[test]

@@ -36,10 +36,15 @@ fn expected(
         md5,
         of_row: Vec::new(),
         size,
+        is_noted: false,
     }
 }
 
 fn verify(expected: Expected, body: &[u8]) -> Result<Verification, Failure> {
+    Ok(verified(expected, body)?.verification)
+}
+
+fn verified(expected: Expected, body: &[u8]) -> Result<Verified, Failure> {
     let mut verifier = Verifier::new(expected);
     for piece in body.chunks(4) {
         verifier.update(piece);
@@ -196,9 +201,39 @@ fn parts_answer_for_a_row_s_crc_and_need_one_stream_for_anything_else() {
                 .map(|part| crc_fast::checksum(of_parts, part))
                 .collect();
             let verdict = expected.check_parts(&plan, &crcs).unwrap();
-            assert_eq!(verdict.to_string(), of_row.algorithm.name());
+            assert_eq!(verdict.verification.to_string(), of_row.algorithm.name());
+            assert_eq!(verdict.checksums, std::slice::from_ref(&of_row));
             let wrong = [crcs[0], crcs[0], crcs[2]];
             assert!(expected.check_parts(&plan, &wrong).is_err());
         }
     }
+}
+
+#[test]
+fn what_is_noted_is_what_was_computed_and_nothing_unless_it_is_wanted() {
+    let parts = Plan::new(9, 4);
+    let crcs_of = |expected: &Expected| -> Vec<u64> {
+        let pieces = [&b"1234"[..], b"5678", b"9"].into_iter();
+        let crc = |piece| crc_fast::checksum(expected.part_algorithm(), piece);
+        pieces.map(crc).collect()
+    };
+    let checksums = |expected: Expected| {
+        let whole = verified(expected.clone(), b"123456789").unwrap().checksums;
+        if !expected.needs_one_stream() {
+            let of_parts = expected.check_parts(&parts, &crcs_of(&expected)).unwrap();
+            assert_eq!(of_parts.checksums, whole);
+        }
+        whole
+    };
+    for check in CHECKS {
+        for takes_note in [false, true] {
+            let expected = expected(Some(check), None, Some(9)).noted(takes_note);
+            let of_row = row(algorithm_of(check.0), check.1);
+            assert_eq!(checksums(expected), [of_row]);
+        }
+    }
+    let nothing = expected(None, None, Some(9));
+    assert_eq!(checksums(nothing.clone()), []);
+    let crc = row(RowAlgorithm::Crc64Nvme, CHECKS[0].1);
+    assert_eq!(checksums(nothing.noted(true)), [crc]);
 }

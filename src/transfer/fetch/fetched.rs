@@ -1,21 +1,24 @@
 //! What is known of an object once all its bytes are here.
 
-use crate::outcome::{ObjectInfo, Verification};
+use crate::outcome::ObjectInfo;
 use crate::s3::GetResponse;
 use crate::sink::door::Writer;
+use crate::transfer::checksum::Verified;
 
 /// A complete and verified object, all but committed.
 pub struct Fetched {
     pub bytes: u64,
     pub object: ObjectInfo,
-    pub verification: Verification,
+    pub verified: Verified,
     pub writer: Writer,
 }
 
-pub fn info(response: &GetResponse) -> ObjectInfo {
+/// What `response` says of the object, of which the description is taken out.
+pub fn info(response: &mut GetResponse) -> ObjectInfo {
     ObjectInfo {
         etag: response.etag.clone(),
         version_id: response.version_id.clone(),
         last_modified: response.last_modified,
+        description: response.description.take(),
     }
 }

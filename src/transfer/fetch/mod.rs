@@ -2,6 +2,7 @@
 
 mod body;
 mod fetched;
+mod keep;
 mod lanes;
 mod parts;
 pub mod plan;
@@ -18,7 +19,8 @@ use crate::s3::GetResponse;
 use crate::sink::files::LocalPath;
 use crate::transfer::shared::Broken;
 pub use fetched::Fetched;
-pub use request::{Keep, Request, interrupted};
+pub use keep::Keep;
+pub use request::{Request, interrupted};
 use version::ObjectVersion;
 
 /// Fetches and verifies the object as it is now.
@@ -32,6 +34,9 @@ pub async fn fetch(
     let (response, held) = request.unless_given_up(asking).await?;
     check_etag(&request.entry, &response)?;
     request.note(&response);
+    if let Some(ahead) = &request.ahead {
+        ahead.has_size(response.length);
+    }
     let options = &request.shared.options;
     let is_large = |version: &ObjectVersion| {
         version.size >= options.multipart_threshold.max(options.part_size + 1)

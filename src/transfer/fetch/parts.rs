@@ -21,12 +21,12 @@ use super::request::{Held, Request, interrupted};
 use super::version::ObjectVersion;
 use crate::locks::lock;
 use crate::meter::InFlightObject;
-use crate::outcome::{Class, ErrorCode, Failure, Sign, Verification};
+use crate::outcome::{Class, ErrorCode, Failure, Sign};
 use crate::s3::GetResponse;
 use crate::sink::door::{PartWriter, Writer};
 use crate::sink::files::{Identity, LocalPath};
 use crate::stop::Phase;
-use crate::transfer::checksum::{Expected, Verifier};
+use crate::transfer::checksum::{Expected, Verified, Verifier};
 use crate::transfer::shared::Broken;
 
 /// How long the stream of the first GET waits, before a part that another GET asked for, for that GET's answer. Then it
@@ -64,12 +64,13 @@ pub async fn fetch(
     path: &Arc<LocalPath>,
     received: &Arc<InFlightObject>,
     version: ObjectVersion,
-    response: GetResponse,
+    mut response: GetResponse,
     held: Held,
 ) -> Result<Fetched, Broken> {
     let options = &request.shared.options;
-    let object_info = info(&response);
-    let expected = Expected::new(options.verify, &response, &request.entry.checksums);
+    let object_info = info(&mut response);
+    let expected = Expected::new(options.verify, &response, &request.entry.checksums)
+        .noted(options.notes_checksums());
     let plan = Plan::new(version.size, options.part_size);
     let (writer, done) = {
         let identity = Identity {
@@ -117,11 +118,10 @@ pub async fn fetch(
     if fetched.as_ref().is_err_and(makes_parts_useless) {
         object.writer.discard();
     }
-    let verification = fetched?;
     Ok(Fetched {
         bytes: plan.size,
         object: object_info,
-        verification,
+        verified: fetched?,
         writer: Writer::Parts(object.writer.clone()),
     })
 }
@@ -130,7 +130,7 @@ pub async fn fetch(
 fn makes_parts_useless(broken: &Broken) -> bool {
     match broken {
         Broken::Restart(_) | Broken::WithoutParts => true,
-        Broken::NotModified => false,
+        Broken::NotModified | Broken::NoRoom => false,
         Broken::Final(failure) => match &failure.code {
             ErrorCode::ObjectChanged | ErrorCode::ChecksumMismatch => true,
             ErrorCode::S3(code) => code == "NoSuchKey",
@@ -407,7 +407,7 @@ fn ended_early(index: usize) -> Failure {
 }
 
 /// The verdict on the whole object.
-async fn verify(object: &Arc<Object>) -> Result<Verification, Broken> {
+async fn verify(object: &Arc<Object>) -> Result<Verified, Broken> {
     let verdict = if object.expected.needs_one_stream() {
         read_again(object).await?
     } else {
@@ -415,14 +415,11 @@ async fn verify(object: &Arc<Object>) -> Result<Verification, Broken> {
         let crcs: Vec<_> = crcs.into_iter().flatten().collect();
         object.expected.check_parts(&object.plan, &crcs)
     };
-    match verdict {
-        Ok(verification) => Ok(verification),
-        Err(mismatch) => Err(Broken::mismatch(mismatch)),
-    }
+    verdict.map_err(Broken::mismatch)
 }
 
 /// Hashes the file from its start, for a checksum that parts do not add up to.
-async fn read_again(object: &Object) -> Result<Result<Verification, Failure>, Failure> {
+async fn read_again(object: &Object) -> Result<Result<Verified, Failure>, Failure> {
     let size = object.plan.size;
     let verifier = Verifier::new(object.expected.clone());
     let verifier = object

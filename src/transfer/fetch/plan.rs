@@ -31,7 +31,7 @@ impl Plan {
     /// The bytes of part `index`, from 0.
     pub fn range(&self, index: usize) -> Range<u64> {
         let start = index as u64 * self.part_size;
-        start..(start + self.part_size).min(self.size)
+        start..start.saturating_add(self.part_size).min(self.size)
     }
 }
 
@@ -196,6 +196,8 @@ mod tests {
             (100_001, 7),
             (5 << 40, 8 << 20),
             (u64::MAX / 4, 1 << 20),
+            (u64::MAX - 2, 8 << 20),
+            (u64::MAX, u64::MAX),
         ];
         for (size, part_size) in sizes {
             let plan = Plan::new(size, part_size);

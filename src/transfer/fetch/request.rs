@@ -3,10 +3,11 @@
 use std::pin::pin;
 use std::sync::atomic::Ordering::Relaxed;
 use std::sync::{Arc, Mutex, MutexGuard};
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant, SystemTime};
 
 use tokio::sync::OnceCell;
 
+use super::keep::Keep;
 use super::version::ObjectVersion;
 use crate::etag::ETag;
 use crate::locks::lock;
@@ -14,7 +15,8 @@ use crate::meter::Wait;
 use crate::open_files;
 use crate::outcome::{Class, ErrorCode, Failure, Sign};
 use crate::row::Entry;
-use crate::s3::{GetError, GetRequest, GetResponse, Method, Part};
+use crate::s3::{GetError, GetRequest, GetResponse, Method, Part, Purpose};
+use crate::sink::tar::Ahead;
 use crate::stop::Phase;
 use crate::transfer::limit::{Attempt, Charge, Permit};
 use crate::transfer::retry::{Budget, Round};
@@ -31,20 +33,8 @@ pub struct Request {
     pub keep: Option<Keep>,
     /// What earlier attempts showed of the object.
     pub known: Arc<Mutex<Known>>,
-}
-
-/// Which object the file that is there is kept for. Of times, whole seconds count, as in S3's answers.
-#[derive(Debug, Clone, Copy)]
-pub enum Keep {
-    /// One that is not newer than this.
-    IfAsNew(SystemTime),
-    /// One of this size and time.
-    IfSame {
-        size: u64,
-        modified: SystemTime,
-        /// Whether the time alone shows that it is the same object.
-        may_have_size: bool,
-    },
+    /// A member's place in an archive, ahead of which only so much is fetched.
+    pub ahead: Option<Arc<Ahead>>,
 }
 
 /// What attempts at an object showed.
@@ -83,6 +73,14 @@ impl Request {
         }
         loop {
             let held = self.permit().await;
+            let size = self.entry.size;
+            if self
+                .ahead
+                .as_ref()
+                .is_some_and(|ahead| !ahead.may_begin(size))
+            {
+                return Err(Broken::NoRoom);
+            }
             // Boxed, as most of it is of use to few requests only.
             let (answer, held) = self.send_or_again(None, held, Box::pin(self.late())).await;
             match answer {
@@ -235,39 +233,20 @@ impl Request {
 
     /// The time that the object must be newer than to be sent.
     fn if_modified_since(&self) -> Option<SystemTime> {
-        match self.keep? {
-            Keep::IfAsNew(time) => Some(time),
-            Keep::IfSame {
-                modified,
-                may_have_size,
-                ..
-            } => (may_have_size && !self.known().is_older).then_some(modified),
-        }
+        let time = self.keep?.if_modified_since()?;
+        (!self.known().is_older).then_some(time)
     }
 
     /// Whether the file that is there is kept for the object of this answer.
-    fn keeps_for(&self, response: &GetResponse) -> bool {
-        let Some(object) = response.last_modified.map(seconds) else {
-            return false;
-        };
-        match self.keep {
-            Some(Keep::IfAsNew(time)) => object <= seconds(time),
-            Some(Keep::IfSame { size, modified, .. }) => {
-                object == seconds(modified) && response.length == Some(size)
-            }
-            None => false,
-        }
+    pub fn keeps_for(&self, response: &GetResponse) -> bool {
+        let keeps = |keep: Keep| keep.keeps_for(response.last_modified, response.length);
+        self.keep.is_some_and(keeps)
     }
 
     /// Whether the file that is there is kept for an object that is not newer, of this time if that is known.
     fn keeps_unless_newer(&self, object: Option<SystemTime>) -> bool {
-        match self.keep {
-            Some(Keep::IfAsNew(_)) => true,
-            Some(Keep::IfSame { modified, .. }) => {
-                object.is_some_and(|object| seconds(object) == seconds(modified))
-            }
-            None => false,
-        }
+        self.keep
+            .is_some_and(|keep| keep.keeps_unless_newer(object))
     }
 
     /// What an answer would say of the whole object, without its body.
@@ -350,6 +329,7 @@ impl Request {
         let started = Instant::now();
         let request = GetRequest {
             method,
+            purpose: Purpose::Object,
             bucket: self.entry.bucket.as_deref(),
             key: &self.entry.key,
             version_id,
@@ -408,13 +388,6 @@ impl Request {
             Err(fatal) => Err(Broken::Final(fatal)),
         }
     }
-}
-
-/// The seconds of a time, which is 0 for one before 1970, since S3 has none.
-fn seconds(time: SystemTime) -> u64 {
-    time.duration_since(UNIX_EPOCH)
-        .unwrap_or_default()
-        .as_secs()
 }
 
 /// The first good one of two answers, or else the first one's error; with whether it is the second one's.

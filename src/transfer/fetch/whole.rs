@@ -10,7 +10,7 @@ use crate::outcome::{Class, ErrorCode, Failure, Verification};
 use crate::s3::GetResponse;
 use crate::sink::door::Writer;
 use crate::sink::files::LocalPath;
-use crate::transfer::checksum::{Expected, Verifier};
+use crate::transfer::checksum::{Expected, Verified, Verifier};
 use crate::transfer::shared::Broken;
 
 /// Reads the object that `response` holds.
@@ -18,13 +18,14 @@ pub async fn fetch(
     request: &Request,
     path: &Arc<LocalPath>,
     received: &InFlightObject,
-    response: GetResponse,
+    mut response: GetResponse,
     held: Held,
 ) -> Result<Fetched, Broken> {
     let shared = &request.shared;
-    let object = info(&response);
+    let object = info(&mut response);
     let ends_with_connection = response.ends_with_connection;
-    let expected = Expected::new(shared.options.verify, &response, &request.entry.checksums);
+    let expected = Expected::new(shared.options.verify, &response, &request.entry.checksums)
+        .noted(shared.options.notes_checksums());
     let mut verifier = Verifier::new(expected);
     let mut reader = Reader::of_whole(request.clone(), response, held);
     let mut writer = shared.sink.stream(path);
@@ -35,21 +36,24 @@ pub async fn fetch(
         received.received(chunk.len());
         writer.push(chunk).await?;
     }
-    let verification = match verifier.finish(bytes) {
-        Ok(_) if writer.is_folder() => Verification::Folder,
+    let found = verifier.finish(bytes).map_err(Broken::mismatch)?;
+    let verification = match found.verification {
+        _ if writer.is_folder() => Verification::Folder,
         // The end of such a body is the end of the connection, whoever ended that.
-        Ok(Verification::Length | Verification::Unverified) if ends_with_connection => {
+        Verification::Length | Verification::Unverified if ends_with_connection => {
             let message = "nothing tells whether the body is whole: the server states no length and no checksum that `--verify` compares";
             let code = ErrorCode::InvalidResponse;
             return Err(Failure::new(code, Class::Permanent, message).into());
         }
-        Ok(verification) => verification,
-        Err(mismatch) => return Err(Broken::mismatch(mismatch)),
+        verification => verification,
     };
     Ok(Fetched {
         bytes,
         object,
-        verification,
+        verified: Verified {
+            verification,
+            ..found
+        },
         writer: Writer::Stream(writer),
     })
 }

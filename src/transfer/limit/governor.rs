@@ -55,6 +55,8 @@ pub struct Counted {
     /// CPU time of this process per core that it may use, and the time that objects waited for the disk, together.
     pub cpu: Duration,
     pub disk: Duration,
+    /// Time that requests with a permit waited for the limits that the user set, together: meanwhile the run has no use for it.
+    pub limited: Duration,
     /// Connections that are being opened.
     pub n_connecting: usize,
     /// Objects under way.
@@ -256,7 +258,7 @@ impl Governor {
             n_first_bytes: float_of(counted.n_answered),
             cpu: counted.cpu.as_secs_f64(),
             disk: counted.disk.as_secs_f64(),
-            in_use: self.in_use,
+            in_use: (self.in_use - counted.limited.as_secs_f64()).max(0.0),
             permits: self.permits,
             n_in_use: self.n_held,
             n_connecting: counted.n_connecting,

@@ -29,6 +29,7 @@ use std::time::{Duration, Instant};
 
 use tokio::sync::{Notify, oneshot};
 
+use super::rates::LimitWaits;
 use crate::meter::Meter;
 use crate::options::Concurrency;
 use crate::outcome::Failure;
@@ -83,18 +84,19 @@ impl Limit {
         Self::new(Concurrency::Fixed(n), n)
     }
 
-    /// Has the number in flight follow what `meter` and `n_connecting`, the connections that are being opened, show, until the
-    /// result is dropped.
+    /// Has the number in flight follow what `meter`, the waits for the user's limits and `n_connecting`, the connections that are being
+    /// opened, show, until the result is dropped.
     pub fn follow<C>(
         &self,
         meter: &Arc<Meter>,
+        waits: &LimitWaits,
         n_connecting: C,
         on_step: Option<Arc<OnStep>>,
     ) -> Ticker
     where
         C: Fn() -> usize + Send + Sync + 'static,
     {
-        Ticker::start(&self.0, meter, n_connecting, on_step)
+        Ticker::start(&self.0, meter, waits, n_connecting, on_step)
     }
 
     /// The most permits that there may ever be.

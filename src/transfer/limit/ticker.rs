@@ -10,6 +10,7 @@ use tokio_util::task::AbortOnDropHandle;
 use super::governor::{Counted, Step};
 use super::permits::Shared;
 use crate::meter::{Meter, Wait, cpu_time};
+use crate::transfer::rates::LimitWaits;
 
 /// Between two readings. It need not be exact.
 const INTERVAL: Duration = Duration::from_millis(10);
@@ -31,13 +32,14 @@ impl Ticker {
     pub fn start<C>(
         shared: &Arc<Shared>,
         meter: &Arc<Meter>,
+        waits: &LimitWaits,
         n_connecting: C,
         on_step: Option<Arc<OnStep>>,
     ) -> Self
     where
         C: Fn() -> usize + Send + Sync + 'static,
     {
-        let (shared, meter) = (Arc::clone(shared), Arc::clone(meter));
+        let (shared, meter, waits) = (Arc::clone(shared), Arc::clone(meter), waits.clone());
         let n_cores = std::thread::available_parallelism().map_or(1, usize::from);
         let n_cores = u32::try_from(n_cores).unwrap_or(u32::MAX);
         let following = async move {
@@ -50,14 +52,16 @@ impl Ticker {
                 } else {
                     None
                 };
+                let now = Instant::now();
                 let counted = Counted {
                     bytes: meter.counts().bytes,
                     cpu: cpu.unwrap_or_default() / n_cores,
                     disk: meter.waited(Wait::Disk).time,
+                    limited: waits.time(now),
                     n_connecting: n_connecting(),
                     ..shared.counted()
                 };
-                let step = shared.read(&counted, Instant::now());
+                let step = shared.read(&counted, now);
                 if let (Some(step), Some(on_step)) = (step, &on_step) {
                     (on_step.0)(&step);
                 }

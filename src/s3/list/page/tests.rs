@@ -172,6 +172,13 @@ fn a_page_that_contradicts_itself_is_refused() {
             page(&format!("{LAST}<KeyCount>x</KeyCount>{two}")),
             "KeyCount",
         ),
+        (
+            page(&format!(
+                "<IsTruncated>true</IsTruncated><NextContinuationToken>{}</NextContinuationToken>{two}",
+                "t".repeat(10_000)
+            )),
+            "`NextContinuationToken` has 10000 bytes",
+        ),
         (page(&format!("{LAST}{LAST}{two}")), "twice"),
         (page(&format!("{LAST}{}", object(""))), "without a key"),
         (page(&format!("{LAST}<Contents/>")), "without a key"),

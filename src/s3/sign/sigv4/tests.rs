@@ -92,6 +92,7 @@ fn signatures_are_those_of_the_crate() {
             ] {
                 let get = GetRequest {
                     method: crate::s3::Method::Get,
+                    purpose: crate::s3::Purpose::Object,
                     bucket: None,
                     key: "a b/ü/..//+%",
                     version_id,
@@ -102,6 +103,28 @@ fn signatures_are_those_of_the_crate() {
             }
         }
     }
+}
+
+#[test]
+fn the_headers_of_a_customer_key_are_signed() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("key");
+    std::fs::write(&path, [b'k'; 32]).unwrap();
+    let key = crate::s3::CustomerKey::read(&path).unwrap();
+    let template = template("localhost:9000").with_customer_key(Some(key));
+    let request = template.request(&whole("k")).unwrap();
+    assert!(!format!("{request:?}").contains("a2tr"), "{request:?}");
+    assert_signed_alike(&template, "s3", &whole("k"));
+    let of_list = GetRequest {
+        purpose: crate::s3::Purpose::List,
+        ..whole("k")
+    };
+    let headers = template.request(&of_list).unwrap().headers().clone();
+    assert!(
+        headers
+            .keys()
+            .all(|name| !name.as_str().contains("customer"))
+    );
 }
 
 #[test]

@@ -13,7 +13,15 @@ fn looks_like_json(text: &[u8]) -> bool {
         Some(b'[') => match significant.next() {
             None | Some(b'"' | b'{' | b']') => true,
             // Arrays in an array are not rows, which their message says.
-            Some(b'[') => matches!(significant.next(), None | Some(b'"')),
+            Some(b'[') => match significant.next() {
+                None | Some(b'"') => true,
+                Some(b'0'..=b'9' | b'-' | b'n' | b't' | b'f') => {
+                    let first = text.trim_ascii_start().split(|&byte| byte == b'\n').next();
+                    let first = first.unwrap_or_default();
+                    has_value(first) || breaks_off(first)
+                }
+                Some(_) => false,
+            },
             Some(_) => false,
         },
         _ => false,

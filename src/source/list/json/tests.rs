@@ -244,12 +244,22 @@ fn keys_are_decoded_where_the_listing_says_that_they_are_encoded() {
 
 #[test]
 fn arrays_in_an_array_say_what_to_query() {
-    let found = rows(b"[\n [\n \"a\",\n 15\n ]\n]\n", "auto", "");
-    assert!(
-        found[0]
-            .as_ref()
-            .unwrap_err()
-            .contains("--query 'Contents[].{Key: Key, Size: Size}'")
+    for list in [
+        "[\n [\n \"a\",\n 15\n ]\n]\n",
+        "[\n    [\n        15,\n        \"a\"\n    ]\n]\n",
+        "[[15,\"a\"]]",
+        "[[null, \"a\"],\n[1, \"b\"]]\n",
+    ] {
+        let found = rows(list.as_bytes(), "auto", "");
+        let message = found[0].as_ref().unwrap_err();
+        assert!(
+            message.contains("--query 'Contents[].{Key: Key, Size: Size}'"),
+            "{list}: {message}"
+        );
+    }
+    assert_eq!(
+        rows(b"[[1]].txt\n[[n\n", "auto", ""),
+        keys(&["[[1]].txt", "[[n"])
     );
 }
 
@@ -272,4 +282,16 @@ fn keys_of_mc_are_below_what_was_listed() {
             (Some(15), ETag::of_row("a76f"))
         );
     }
+}
+
+/// As mc prints them without `--json-lines`: over several lines each.
+#[test]
+fn objects_may_follow_one_another_over_several_lines() {
+    let object = |key: &str| {
+        format!(
+            "{{\n \"status\": \"success\",\n \"type\": \"file\",\n \"size\": 15,\n \"key\": \"{key}\"\n}}\n"
+        )
+    };
+    let list = [object("a"), object("b c")].concat();
+    assert_eq!(rows(list.as_bytes(), "auto", "p/"), keys(&["p/a", "p/b c"]));
 }

@@ -117,6 +117,28 @@ fn no_more_are_in_flight_than_the_list_or_the_disk_can_fill() {
 }
 
 #[test]
+fn a_limit_of_the_users_own_is_not_climbed_against() {
+    for (rps, most) in [(5.0, 32), (200.0, 32), (2_000.0, 128)] {
+        let world = World {
+            rps,
+            ..World::default()
+        };
+        let mut run = start(world, None, usize::MAX, 1);
+        run.until(20.0);
+        // New connections take longer than their requests, so that the first steps look filled.
+        let settled = if rps > 200.0 { 5.0 } else { 0.0 };
+        let numbers = run.samples.numbers(settled, 20.0);
+        let n = numbers[numbers.len() - 1];
+        let used = float(run.n_done) / (rps * 20.0);
+        assert!(n <= most && used > 0.9, "{rps}/s: {n} in flight, {used:.2}");
+        // The limit is the user's, and not what the server can take.
+        if rps <= 200.0 {
+            assert_eq!(run.governor.found(), None, "{rps}/s");
+        }
+    }
+}
+
+#[test]
 fn conditions_that_change_are_found_again() {
     check(scenarios::changing(), 1);
 }

@@ -22,6 +22,8 @@ enum Event {
     Written,
     BackedOff,
     Row,
+    /// The user's limit lets a request start.
+    Due,
 }
 
 /// A time, or a position, that can be ordered.
@@ -83,6 +85,10 @@ pub struct Run {
     next_tick: f64,
     is_row_due: bool,
     n_writing: usize,
+    /// When the next request may start by the user's limit, how many wait for that, and how long they did.
+    due: f64,
+    n_limited: usize,
+    limited: f64,
 }
 
 impl Run {
@@ -133,6 +139,9 @@ impl Run {
             next_tick: TICK,
             is_row_due: false,
             n_writing: 0,
+            due: 0.0,
+            n_limited: 0,
+            limited: 0.0,
             world,
         }
     }
@@ -220,6 +229,7 @@ impl Run {
                     .saturating_duration_since(self.instant())
                     .as_secs_f64()
             });
+            let wait = wait.max(self.wait_for_limit());
             self.requests[id] = Request {
                 size,
                 round: self.governor.round(),
@@ -237,6 +247,17 @@ impl Run {
                 self.push(wait + cpu + setup, Event::Connected(id));
             }
         }
+    }
+
+    fn wait_for_limit(&mut self) -> f64 {
+        if self.world.rps == 0.0 {
+            return 0.0;
+        }
+        let wait = (self.due - self.now).max(0.0);
+        self.due = self.now + wait + 1.0 / self.world.rps;
+        self.n_limited += 1;
+        self.push(wait, Event::Due);
+        wait
     }
 
     fn has_row(&mut self) -> bool {
@@ -340,6 +361,7 @@ impl Run {
             }
             Event::BackedOff => self.again += 1,
             Event::Row => self.is_row_due = false,
+            Event::Due => self.n_limited -= 1,
         }
     }
 
@@ -354,6 +376,7 @@ impl Run {
         self.counted.bytes = bytes(self.bytes);
         self.counted.cpu = Duration::from_secs_f64(self.cpu / float(self.world.n_cores));
         self.counted.disk = Duration::from_secs_f64(self.disk);
+        self.counted.limited = Duration::from_secs_f64(self.limited);
         self.governor.read(&self.counted, self.instant());
         self.samples.0.push(Sample {
             now: self.now,
@@ -387,6 +410,7 @@ impl Run {
             self.bytes += rate * n_bodies * time;
             self.cpu += rate * n_bodies * time * self.world.cpu_byte;
             self.disk += float(self.n_writing) * time;
+            self.limited += float(self.n_limited) * time;
             if self.world.disk > 0.0 && n_bodies > 0.0 {
                 let without = self.world.connection.min(self.world.link / n_bodies);
                 self.disk += n_bodies * (1.0 - rate / without).max(0.0) * time;

@@ -44,6 +44,8 @@ pub struct World {
     pub disk: f64,
     /// Rows per second.
     pub list: f64,
+    /// Requests per second that the user allows.
+    pub rps: f64,
     pub sizes: Sizes,
 }
 
@@ -80,6 +82,7 @@ impl Default for World {
             disk_file: 0.0,
             disk: 0.0,
             list: 0.0,
+            rps: 0.0,
             sizes: Sizes::All(10_240.0),
         }
     }
