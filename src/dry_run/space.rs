@@ -45,7 +45,8 @@ fn file_at(preview: &mut Preview, path: &LocalPath) -> Option<FileThere> {
     preview.check(path).ok().flatten()
 }
 
-#[cfg(test)]
+// How much room Windows has is not asked.
+#[cfg(all(test, unix))]
 mod tests {
     use super::*;
     use crate::source::{Filters, ListSource};

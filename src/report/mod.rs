@@ -21,7 +21,8 @@ mod queue;
 mod rate;
 mod record_file;
 mod record_place;
-#[cfg(test)]
+// It has a shell read commands.
+#[cfg(all(test, unix))]
 mod round_trip;
 mod rounds;
 mod status;

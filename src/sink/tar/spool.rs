@@ -112,7 +112,9 @@ mod tests {
     fn a_spool_gives_back_what_was_written_in_any_order_and_has_no_name() {
         let folder = tempfile::tempdir().unwrap();
         let spool = Spool::create(folder.path()).unwrap();
-        assert_eq!(folder.path().read_dir().unwrap().count(), 0);
+        let n_names = || folder.path().read_dir().unwrap().count();
+        // Windows shows one for as long as the file is open.
+        assert_eq!(n_names(), usize::from(cfg!(windows)));
         spool.write_at(&[Bytes::from_static(b"de")], 3).unwrap();
         spool.write_at(&[Bytes::from_static(b"abc")], 0).unwrap();
         let mut read = Vec::new();
@@ -125,6 +127,8 @@ mod tests {
         spool.copy_to(&mut out, 4).unwrap();
         assert!(spool.copy_to(&mut out, 6).is_err());
         assert_eq!(std::fs::read(path).unwrap(), b"abcdabcde");
+        drop(spool);
+        assert_eq!(n_names(), 1);
     }
 
     #[test]
