@@ -10,24 +10,24 @@ use crate::sink::door::Sink;
 use crate::transfer::{Finished, ListEnd, Observer, ObserverError};
 
 /// Tells the report of every row, and remembers the paths of the rows' files, by their hash.
-pub struct Remembering<'a> {
+pub(crate) struct Remembering<'a> {
     report: &'a mut Report,
     paths: Paths,
 }
 
 /// The paths of the rows' files.
 #[derive(Default)]
-pub struct Paths(HashSet<u64>);
+pub(crate) struct Paths(HashSet<u64>);
 
 impl<'a> Remembering<'a> {
-    pub fn new(report: &'a mut Report) -> Self {
+    pub(crate) fn new(report: &'a mut Report) -> Self {
         Self {
             report,
             paths: Paths::default(),
         }
     }
 
-    pub fn into_paths(self) -> Paths {
+    pub(crate) fn into_paths(self) -> Paths {
         self.paths
     }
 }
@@ -49,7 +49,7 @@ impl Observer for Remembering<'_> {
 ///
 /// # Errors
 /// When a folder cannot be read.
-pub fn report_extra(
+pub(crate) fn report_extra(
     sink: &Sink,
     paths: &Paths,
     report: &mut Report,

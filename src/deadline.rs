@@ -11,11 +11,11 @@ use crate::stop::{Phase, Stop};
 /// A run ended early because its time was over.
 #[derive(Debug, thiserror::Error)]
 #[error("`--max-duration {}` is over", .0.as_secs_f64())]
-pub struct TimeOver(Duration);
+pub(crate) struct TimeOver(Duration);
 
 /// The time of a run, which winds down once it is over. Dropped, it never is.
 #[derive(Debug)]
-pub struct Deadline {
+pub(crate) struct Deadline {
     max: Duration,
     is_over: Arc<AtomicBool>,
     _timer: AbortOnDropHandle<()>,
@@ -26,7 +26,7 @@ impl Deadline {
     ///
     /// # Panics
     /// Outside a runtime.
-    pub fn start(stop: &Arc<Stop>, max: Duration) -> Self {
+    pub(crate) fn start(stop: &Arc<Stop>, max: Duration) -> Self {
         let is_over = Arc::new(AtomicBool::default());
         let (stop, noted) = (Arc::clone(stop), Arc::clone(&is_over));
         let timer = async move {
@@ -49,7 +49,7 @@ impl Deadline {
     ///
     /// # Errors
     /// That the time was over.
-    pub fn check(&self) -> Result<(), TimeOver> {
+    pub(crate) fn check(&self) -> Result<(), TimeOver> {
         if self.is_over.load(Relaxed) {
             return Err(TimeOver(self.max));
         }

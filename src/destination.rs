@@ -25,7 +25,7 @@ const WAIT_WORTH_A_LINE: Duration = Duration::from_secs(5);
 const LAST_CALL: Duration = Duration::from_millis(400);
 
 /// Where the objects of a run go, as it is opened.
-pub enum Destination {
+pub(crate) enum Destination {
     Folder(OutputFolder),
     Archive(Box<Archive>),
 }
@@ -35,7 +35,7 @@ impl Destination {
     ///
     /// # Errors
     /// When it cannot be written to.
-    pub fn open(
+    pub(crate) fn open(
         config: &Config,
         place: &RecordPlace,
         max_open_folders: usize,
@@ -63,7 +63,7 @@ impl Destination {
     }
 
     /// Has warnings printed by `report`; `failed` is the failed-keys CSV.
-    pub fn warn_by(&self, report: &Report, failed: &Path) {
+    pub(crate) fn warn_by(&self, report: &Report, failed: &Path) {
         let csv = failed.to_string_lossy();
         match self {
             Self::Folder(output) => {
@@ -81,7 +81,7 @@ impl Destination {
     }
 
     /// How keys become paths there.
-    pub fn path_rules(&self, rules: PathRules) -> PathRules {
+    pub(crate) fn path_rules(&self, rules: PathRules) -> PathRules {
         match self {
             Self::Folder(output) => PathRules {
                 name_limit: output.name_limit(),
@@ -95,7 +95,7 @@ impl Destination {
     ///
     /// # Errors
     /// When the system gives no thread to write the archive.
-    pub fn begin(
+    pub(crate) fn begin(
         self,
         config: &Config,
         meter: &Arc<Meter>,
@@ -126,13 +126,13 @@ fn tried(output: OutputFolder, if_exists: IfExists) -> io::Result<OutputFolder> 
 }
 
 /// The folder whose disk the objects have to fit on.
-pub struct FolderToFill {
+pub(crate) struct FolderToFill {
     output: PathBuf,
     paths: PathRules,
 }
 
 /// The folder that the run fills; none if it only looks, or writes an archive.
-pub fn folder_to_fill(config: &Config, paths: &PathRules) -> Option<FolderToFill> {
+pub(crate) fn folder_to_fill(config: &Config, paths: &PathRules) -> Option<FolderToFill> {
     let fills = config.transfer.job == Job::Download && config.tar.is_none();
     fills.then(|| FolderToFill {
         output: config.output.clone(),
@@ -142,7 +142,7 @@ pub fn folder_to_fill(config: &Config, paths: &PathRules) -> Option<FolderToFill
 
 impl FolderToFill {
     /// What to say if the objects of the lists do not fit.
-    pub fn warning(&self, options: &ListOptions, totals: &Totals) -> Option<String> {
+    pub(crate) fn warning(&self, options: &ListOptions, totals: &Totals) -> Option<String> {
         let room = dry_run::shortage(options, totals, &self.output, &self.paths)?;
         let folder = self.output.display();
         Some(format!(
@@ -152,7 +152,7 @@ impl FolderToFill {
 }
 
 /// How a destination is closed.
-pub struct Close<'a> {
+pub(crate) struct Close<'a> {
     /// Whether files are flushed to disk.
     pub sync: bool,
     /// Whether every row of the list was dealt with.
@@ -164,7 +164,7 @@ pub struct Close<'a> {
 ///
 /// # Errors
 /// When that fails.
-pub async fn close(sink: &Sink, how: Close<'_>) -> anyhow::Result<Vec<String>> {
+pub(crate) async fn close(sink: &Sink, how: Close<'_>) -> anyhow::Result<Vec<String>> {
     let closing = async {
         match sink {
             Sink::Files(files) if how.sync => {

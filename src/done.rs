@@ -11,7 +11,7 @@ use crate::row::{Entry, LastModified, Place};
 use crate::sink::files::LocalPath;
 
 /// The columns, which key lists have too. The checksums are in the order of `RowAlgorithm::ALL`.
-pub const HEADER: [&str; 13] = [
+pub(crate) const HEADER: [&str; 13] = [
     "key",
     "bucket",
     "version_id",
@@ -28,18 +28,18 @@ pub const HEADER: [&str; 13] = [
 ];
 
 /// More bytes than a row has: its texts are no longer than 16 KiB each.
-pub const MAX_ROW: u64 = 1 << 20;
+pub(crate) const MAX_ROW: u64 = 1 << 20;
 
 /// Bytes that are read at once.
 const READ_SIZE: usize = 64 * 1024;
 
 /// The first line of a done file.
-pub fn first_line() -> String {
+pub(crate) fn first_line() -> String {
     HEADER.join(",") + "\n"
 }
 
 /// What the column `dest` says: the path of the file, which is a folder's if it ends in `/`.
-pub fn dest_of(path: &LocalPath) -> String {
+pub(crate) fn dest_of(path: &LocalPath) -> String {
     // The folder that everything is in has no path below it.
     if path.is_folder() && !path.as_str().is_empty() {
         format!("{path}/")
@@ -52,7 +52,7 @@ pub fn dest_of(path: &LocalPath) -> String {
 ///
 /// # Errors
 /// When the file cannot be read.
-pub fn end_of_rows(mut file: impl BufRead) -> io::Result<u64> {
+pub(crate) fn end_of_rows(mut file: impl BufRead) -> io::Result<u64> {
     let (mut offset, mut end, mut is_quoted) = (0, 0, false);
     loop {
         let bytes = file.fill_buf()?;
@@ -74,7 +74,7 @@ pub fn end_of_rows(mut file: impl BufRead) -> io::Result<u64> {
 
 /// The rows of a done file, by hashes of what they say: 28 bytes per row.
 #[derive(Debug, Default)]
-pub struct DoneSet {
+pub(crate) struct DoneSet {
     /// The run's only bucket, for rows that name none; empty if each row names its own.
     bucket: String,
     /// In order.
@@ -98,7 +98,7 @@ impl DoneSet {
     ///
     /// # Errors
     /// When the file cannot be read.
-    pub fn read(file: impl Read, bucket: Option<&str>) -> io::Result<Self> {
+    pub(crate) fn read(file: impl Read, bucket: Option<&str>) -> io::Result<Self> {
         let mut reader = reader(file);
         let mut rows = Vec::new();
         let mut record = ByteRecord::new();
@@ -115,7 +115,7 @@ impl DoneSet {
 
     /// Whether the object of a row whose file would be at `path` is done: bucket, key and path are those of a row here, and
     /// so are version, ETag, size and time, as far as the row gives them.
-    pub fn has(&self, entry: &Entry, path: &LocalPath) -> bool {
+    pub(crate) fn has(&self, entry: &Entry, path: &LocalPath) -> bool {
         let bucket = entry.bucket.as_deref().unwrap_or(&self.bucket);
         let dest = dest_of(path);
         let id = id_of([bucket.as_bytes(), entry.key.as_bytes(), dest.as_bytes()]);
@@ -127,14 +127,14 @@ impl DoneSet {
 
 /// The paths in a done file, by their hashes: 8 bytes per row.
 #[derive(Debug, Default)]
-pub struct PathSet(Vec<u64>);
+pub(crate) struct PathSet(Vec<u64>);
 
 impl PathSet {
     /// Reads a done file.
     ///
     /// # Errors
     /// When the file cannot be read.
-    pub fn read(file: impl Read) -> io::Result<Self> {
+    pub(crate) fn read(file: impl Read) -> io::Result<Self> {
         let mut paths = Vec::new();
         let mut reader = reader(file);
         let mut record = ByteRecord::new();
@@ -145,7 +145,7 @@ impl PathSet {
         Ok(Self(paths))
     }
 
-    pub fn has(&self, path: &LocalPath) -> bool {
+    pub(crate) fn has(&self, path: &LocalPath) -> bool {
         let path = XxHash3_64::oneshot(dest_of(path).as_bytes());
         self.0.binary_search(&path).is_ok()
     }
@@ -154,7 +154,7 @@ impl PathSet {
 /// The last row of each file in a done file that is a key list, by hashes of their paths: 16 bytes per row. Rows before it
 /// are of objects that were replaced since, or say the same.
 #[derive(Debug)]
-pub struct LastRows {
+pub(crate) struct LastRows {
     /// The index of the list.
     list: usize,
     /// Hash of the path and line of the row, in order; one per path.
@@ -166,7 +166,7 @@ impl LastRows {
     ///
     /// # Errors
     /// When it cannot be read.
-    pub fn read(file: impl Read, list: usize) -> io::Result<Self> {
+    pub(crate) fn read(file: impl Read, list: usize) -> io::Result<Self> {
         let mut rows = Vec::new();
         let mut reader = reader(file);
         let mut record = ByteRecord::new();
@@ -181,7 +181,7 @@ impl LastRows {
     }
 
     /// Whether the row at this place, which is of the file at `path`, is not the last one of that file.
-    pub fn supersede(&self, place: Place, path: &LocalPath) -> bool {
+    pub(crate) fn supersede(&self, place: Place, path: &LocalPath) -> bool {
         let path = XxHash3_64::oneshot(dest_of(path).as_bytes());
         let row = self.rows.binary_search_by_key(&path, |(path, _)| *path);
         let last = row.ok().map(|row| self.rows[row].1);

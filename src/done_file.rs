@@ -22,7 +22,7 @@ const MAX_WAITING: usize = 1 << 20;
 
 /// Why what is done cannot be noted where `--done` says.
 #[derive(Debug, thiserror::Error)]
-pub enum RefusedDone {
+pub(crate) enum RefusedDone {
     #[error("`{}` exists and is not a done file, so nothing is added to it", .0.display())]
     Foreign(PathBuf),
     #[error("`{}` is a key list of this run, so nothing is added to it", .0.display())]
@@ -32,12 +32,12 @@ pub enum RefusedDone {
 }
 
 impl RefusedDone {
-    pub const HINT: &'static str = "`--done` names the file to add to: name another one";
+    pub(crate) const HINT: &'static str = "`--done` names the file to add to: name another one";
 }
 
 /// The done file, to which rows are added.
 #[derive(Debug)]
-pub struct DoneFile {
+pub(crate) struct DoneFile {
     path: PathBuf,
     /// The run's only bucket; empty if each row names its own.
     bucket: String,
@@ -57,7 +57,7 @@ impl DoneFile {
     ///
     /// # Errors
     /// [`RefusedDone`] when something else is there; else when another run is writing it, or the file system refuses.
-    pub fn open(config: &Config) -> anyhow::Result<(Option<Self>, Option<DoneSet>)> {
+    pub(crate) fn open(config: &Config) -> anyhow::Result<(Option<Self>, Option<DoneSet>)> {
         let Some(options) = &config.done else {
             return Ok((None, None));
         };
@@ -142,7 +142,7 @@ impl DoneFile {
     }
 
     /// Has `report` say what is odd about the file as it was found.
-    pub fn warn_by(&self, report: &Report) {
+    pub(crate) fn warn_by(&self, report: &Report) {
         if self.has_lost_row {
             report.warn(&format!(
                 "the last row of `{}` was not whole, and was removed: its object is not noted as done",
@@ -201,7 +201,7 @@ impl DoneFile {
     ///
     /// # Errors
     /// When the file system refuses.
-    pub fn finish(mut self, sync: bool) -> anyhow::Result<()> {
+    pub(crate) fn finish(mut self, sync: bool) -> anyhow::Result<()> {
         let flushed = self.flush();
         let flushed = flushed.and_then(|()| if sync { self.file.sync_all() } else { Ok(()) });
         flushed.with_context(|| cannot_write(&self.path))
@@ -212,7 +212,7 @@ impl DoneFile {
 ///
 /// # Errors
 /// [`RefusedDone`] when something else is there; else when the file cannot be read.
-pub fn known(config: &Config) -> anyhow::Result<Option<DoneSet>> {
+pub(crate) fn known(config: &Config) -> anyhow::Result<Option<DoneSet>> {
     let Some(options) = config.done.as_ref().filter(|options| options.skips) else {
         return Ok(None);
     };
@@ -240,7 +240,7 @@ pub fn known(config: &Config) -> anyhow::Result<Option<DoneSet>> {
 ///
 /// # Errors
 /// When one cannot be read.
-pub fn last_rows(config: &Config) -> anyhow::Result<Vec<LastRows>> {
+pub(crate) fn last_rows(config: &Config) -> anyhow::Result<Vec<LastRows>> {
     let is_offline = matches!(
         config.transfer.job,
         Job::Check(Check {
@@ -358,13 +358,13 @@ fn columns(finished: &Finished, bucket: &str) -> Option<Vec<String>> {
 }
 
 /// Notes what is done, and passes every row on.
-pub struct Noting<'a, O> {
+pub(crate) struct Noting<'a, O> {
     observer: &'a mut O,
     done: Option<&'a mut DoneFile>,
 }
 
 impl<'a, O> Noting<'a, O> {
-    pub fn new(observer: &'a mut O, done: Option<&'a mut DoneFile>) -> Self {
+    pub(crate) fn new(observer: &'a mut O, done: Option<&'a mut DoneFile>) -> Self {
         Self { observer, done }
     }
 }

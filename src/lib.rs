@@ -57,6 +57,7 @@
 //! for what has to be added to it; for all but very long lists it appears before the first request. Large objects reserve
 //! their space before they are downloaded; one that finds none waits for others that replace files.
 
+#![warn(unreachable_pub)]
 #![cfg_attr(
     test,
     expect(clippy::unwrap_used, reason = "a test that cannot continue must fail")

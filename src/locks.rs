@@ -7,29 +7,29 @@ use std::time::Duration;
 
 /// Locks `mutex`, also after a thread panicked while it held it: what stands behind the crate's locks is whole after each
 /// statement.
-pub fn lock<T: ?Sized>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+pub(crate) fn lock<T: ?Sized>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// Waits until `condition` is notified, or for no reason at all.
-pub fn wait<'a, T>(condition: &Condvar, guard: MutexGuard<'a, T>) -> MutexGuard<'a, T> {
+pub(crate) fn wait<'a, T>(condition: &Condvar, guard: MutexGuard<'a, T>) -> MutexGuard<'a, T> {
     condition
         .wait(guard)
         .unwrap_or_else(PoisonError::into_inner)
 }
 
 /// As [`lock`], to read.
-pub fn read<T: ?Sized>(lock: &RwLock<T>) -> RwLockReadGuard<'_, T> {
+pub(crate) fn read<T: ?Sized>(lock: &RwLock<T>) -> RwLockReadGuard<'_, T> {
     lock.read().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// As [`lock`], to write.
-pub fn write<T: ?Sized>(lock: &RwLock<T>) -> RwLockWriteGuard<'_, T> {
+pub(crate) fn write<T: ?Sized>(lock: &RwLock<T>) -> RwLockWriteGuard<'_, T> {
     lock.write().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// Waits on `changed` while `condition` holds.
-pub fn wait_while<'a, T>(
+pub(crate) fn wait_while<'a, T>(
     changed: &Condvar,
     guard: MutexGuard<'a, T>,
     condition: impl FnMut(&mut T) -> bool,
@@ -40,7 +40,7 @@ pub fn wait_while<'a, T>(
 }
 
 /// As [`wait_while`], but no longer than `limit`.
-pub fn wait_while_within<'a, T>(
+pub(crate) fn wait_while_within<'a, T>(
     changed: &Condvar,
     guard: MutexGuard<'a, T>,
     limit: Duration,

@@ -12,7 +12,7 @@ const SHARE: u64 = 4;
 const MIN: usize = 32;
 
 /// Lowers `concurrency` to what `available` bytes of memory allow.
-pub fn plan(concurrency: NonZeroUsize, available: Option<u64>) -> NonZeroUsize {
+pub(crate) fn plan(concurrency: NonZeroUsize, available: Option<u64>) -> NonZeroUsize {
     let Some(available) = available else {
         return concurrency;
     };
@@ -22,7 +22,7 @@ pub fn plan(concurrency: NonZeroUsize, available: Option<u64>) -> NonZeroUsize {
 
 /// Bytes of memory that this process may still take, where the system tells it (Linux): what the machine has left, or the
 /// limit of the control group that it is in.
-pub fn available() -> Option<u64> {
+pub(crate) fn available() -> Option<u64> {
     let of_machine = fs::read_to_string("/proc/meminfo").ok()?;
     let of_machine = field(&of_machine, "MemAvailable:")?;
     // What a group uses says little: files that were written lately count, although they would give way.

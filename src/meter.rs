@@ -9,8 +9,8 @@ use std::time::{Duration, Instant};
 
 use crate::locks::lock;
 use crate::outcome::Outcome;
-pub use listed::{Listed, ListedRows};
-pub use retrying::{Retries, RetryMeter, Retrying};
+pub(crate) use listed::{Listed, ListedRows};
+pub(crate) use retrying::{Retries, RetryMeter, Retrying};
 
 /// Counts the rows, bytes and waiting times of the run.
 #[derive(Debug, Default)]
@@ -230,7 +230,7 @@ pub(crate) struct InFlightObject {
 }
 
 impl InFlightObject {
-    pub fn received(&self, n: usize) {
+    pub(crate) fn received(&self, n: usize) {
         self.unconfirmed.fetch_add(n as u64, Relaxed);
         self.meter.bytes.fetch_add(n as u64, Relaxed);
         if let Some(large) = self.large.get() {
@@ -239,7 +239,7 @@ impl InFlightObject {
     }
 
     /// Bytes that were counted will be received once more.
-    pub fn lost(&self, n: u64) {
+    pub(crate) fn lost(&self, n: u64) {
         self.unconfirmed.fetch_sub(n, Relaxed);
         self.meter.bytes.fetch_sub(n, Relaxed);
         if let Some(large) = self.large.get() {
@@ -248,7 +248,7 @@ impl InFlightObject {
     }
 
     /// Marks the object as a large one of `size` bytes.
-    pub fn mark_large(&self, key: &str, size: u64) {
+    pub(crate) fn mark_large(&self, key: &str, size: u64) {
         let large = self.large.get_or_init(|| {
             Arc::new(LargeObject {
                 key: key.to_owned(),
@@ -260,7 +260,7 @@ impl InFlightObject {
     }
 
     /// Counts `n` bytes of the object that an earlier run downloaded.
-    pub fn resumed(&self, n: u64) {
+    pub(crate) fn resumed(&self, n: u64) {
         self.resumed.fetch_add(n, Relaxed);
         self.meter.resumed.fetch_add(n, Relaxed);
         if let Some(large) = self.large.get() {
@@ -269,7 +269,7 @@ impl InFlightObject {
     }
 
     /// Counts the bytes received so far for good: the object is complete.
-    pub fn confirm(&self) {
+    pub(crate) fn confirm(&self) {
         self.unconfirmed.store(0, Relaxed);
         self.resumed.store(0, Relaxed);
     }
@@ -293,7 +293,7 @@ impl Drop for InFlightObject {
 
 /// The CPU time that this process has used on all cores, where the system tells it.
 #[cfg(unix)]
-pub fn cpu_time() -> Option<Duration> {
+pub(crate) fn cpu_time() -> Option<Duration> {
     use rustix::time::{ClockId, clock_gettime};
     clock_gettime(ClockId::ProcessCPUTime).try_into().ok()
 }

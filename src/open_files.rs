@@ -12,19 +12,19 @@ const PER_GET: usize = 3;
 const FOLDERS: usize = 128;
 
 /// The wait before a request tries again to open a file, and the number of tries: a minute in total.
-pub const WAIT: Duration = Duration::from_millis(50);
-pub const MAX_WAITS: u32 = 1_200;
+pub(crate) const WAIT: Duration = Duration::from_millis(50);
+pub(crate) const MAX_WAITS: u32 = 1_200;
 
 /// How the limit of open files is divided up.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Budget {
+pub(crate) struct Budget {
     pub concurrency: NonZeroUsize,
     pub max_open_folders: usize,
 }
 
 /// Raises the limit of open files as far as the system allows, and returns it, if there is one.
 #[cfg(unix)]
-pub fn raise_limit() -> Option<usize> {
+pub(crate) fn raise_limit() -> Option<usize> {
     use rustix::process::{Resource, getrlimit, setrlimit};
     let mut limit = getrlimit(Resource::Nofile);
     if limit.current != limit.maximum {
@@ -46,12 +46,12 @@ pub fn raise_limit() -> Option<usize> {
 }
 
 /// Whether an operation failed because too many files are open (`EMFILE`, `ENFILE`), which ends once others are closed.
-pub fn is_exhausted(error: &io::Error) -> bool {
+pub(crate) fn is_exhausted(error: &io::Error) -> bool {
     cfg!(unix) && matches!(error.raw_os_error(), Some(23 | 24))
 }
 
 /// Lowers `concurrency` to what a limit of open files allows.
-pub fn plan(concurrency: NonZeroUsize, limit: Option<usize>) -> Budget {
+pub(crate) fn plan(concurrency: NonZeroUsize, limit: Option<usize>) -> Budget {
     let Some(limit) = limit else {
         return Budget {
             concurrency,

@@ -8,17 +8,17 @@ use clap::ValueEnum;
 
 /// The most GETs in flight that `--concurrency auto` tries, if memory and open files allow as many: 10 KiB from 100 ms away
 /// need about 1,100 on one core, and with 512 such a run reaches 0.42 of what it could.
-pub const MAX_AUTO_CONCURRENCY: NonZeroUsize = NonZeroUsize::new(1_024).expect("not zero");
-pub const DEFAULT_PART_SIZE: ByteSize = ByteSize(8 << 20);
-pub const DEFAULT_MULTIPART_THRESHOLD: ByteSize = ByteSize(16 << 20);
-pub const DEFAULT_MAX_ATTEMPTS: NonZeroU32 = NonZeroU32::new(10).expect("not zero");
+pub(crate) const MAX_AUTO_CONCURRENCY: NonZeroUsize = NonZeroUsize::new(1_024).expect("not zero");
+pub(crate) const DEFAULT_PART_SIZE: ByteSize = ByteSize(8 << 20);
+pub(crate) const DEFAULT_MULTIPART_THRESHOLD: ByteSize = ByteSize(16 << 20);
+pub(crate) const DEFAULT_MAX_ATTEMPTS: NonZeroU32 = NonZeroU32::new(10).expect("not zero");
 /// Seconds.
-pub const DEFAULT_MAX_OUTAGE: &str = "300";
+pub(crate) const DEFAULT_MAX_OUTAGE: &str = "300";
 /// Seconds.
-pub const DEFAULT_CONNECT_TIMEOUT: &str = "5";
+pub(crate) const DEFAULT_CONNECT_TIMEOUT: &str = "5";
 /// Seconds.
-pub const DEFAULT_TIMEOUT: &str = "30";
-pub const DEFAULT_FAILED: &str = "s3pull-failed.csv";
+pub(crate) const DEFAULT_TIMEOUT: &str = "30";
+pub(crate) const DEFAULT_FAILED: &str = "s3pull-failed.csv";
 
 /// What is done about each row.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -15,7 +15,7 @@ use crate::transfer::Limit;
 const FILES_AT_ONCE: NonZeroUsize = NonZeroUsize::new(256).expect("not zero");
 
 /// What the system allows of what was typed, once the limit of open files is raised.
-pub fn budget(typed: Concurrency) -> Budget {
+pub(crate) fn budget(typed: Concurrency) -> Budget {
     let max_open_files = open_files::raise_limit();
     let wanted = match typed {
         Concurrency::Auto => memory::plan(MAX_AUTO_CONCURRENCY, memory::available()),
@@ -26,7 +26,7 @@ pub fn budget(typed: Concurrency) -> Budget {
 
 /// How many GETs, or files that are looked at without any, may be under way. How many of these are best, the replies to
 /// requests do not tell.
-pub fn limit(typed: Concurrency, max: NonZeroUsize, makes_requests: bool) -> Limit {
+pub(crate) fn limit(typed: Concurrency, max: NonZeroUsize, makes_requests: bool) -> Limit {
     match typed {
         Concurrency::Auto if !makes_requests => Limit::fixed(max.min(FILES_AT_ONCE)),
         typed => Limit::new(typed, max),
@@ -34,7 +34,12 @@ pub fn limit(typed: Concurrency, max: NonZeroUsize, makes_requests: bool) -> Lim
 }
 
 /// Warns of options that do not hold, or that are dangerous.
-pub fn warn(report: &Report, config: &Config, concurrency: NonZeroUsize, done: Option<&DoneFile>) {
+pub(crate) fn warn(
+    report: &Report,
+    config: &Config,
+    concurrency: NonZeroUsize,
+    done: Option<&DoneFile>,
+) {
     if let Some(done) = done {
         done.warn_by(report);
     }
@@ -53,7 +58,7 @@ pub fn warn(report: &Report, config: &Config, concurrency: NonZeroUsize, done: O
 }
 
 /// What requests are sent with; `None` for a run that makes none and needs no credentials.
-pub async fn connect(config: &Config) -> anyhow::Result<Option<s3::Client>> {
+pub(crate) async fn connect(config: &Config) -> anyhow::Result<Option<s3::Client>> {
     let compares_by_list = matches!(
         config.transfer.job,
         Job::Check(Check {

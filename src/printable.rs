@@ -4,7 +4,7 @@ use std::borrow::Cow;
 
 /// Escapes the characters of `text` that would act on a terminal or reorder what it shows: control characters (C0, DEL and
 /// C1), bidirectional controls and Unicode line separators.
-pub fn printable(text: &str) -> Cow<'_, str> {
+pub(crate) fn printable(text: &str) -> Cow<'_, str> {
     // Most texts are plain, and this check handles many bytes at a time.
     let is_plain = text.bytes().fold(true, |is_plain, byte| {
         is_plain & (b' '..=b'~').contains(&byte)
@@ -29,7 +29,7 @@ fn is_unprintable(c: char) -> bool {
 }
 
 /// `512 B`, `1.5 MiB`
-pub fn bytes(n: u64) -> String {
+pub(crate) fn bytes(n: u64) -> String {
     const UNITS: [&str; 6] = ["KiB", "MiB", "GiB", "TiB", "PiB", "EiB"];
     if n < 1024 {
         return format!("{n} B");
@@ -46,7 +46,7 @@ pub fn bytes(n: u64) -> String {
 }
 
 /// `572 KiB free, 39.1 MiB needed`
-pub fn room(free: u64, needed: u64) -> String {
+pub(crate) fn room(free: u64, needed: u64) -> String {
     let [free, needed] = [free, needed].map(|n| bytes(n).replace(".0 ", " "));
     format!("{free} free, {needed} needed")
 }

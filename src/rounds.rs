@@ -14,7 +14,7 @@ use crate::transfer::{End, Finished, ListEnd, Observer, ObserverError, Shared, d
 
 /// Downloads what the rows name. After a list that was read to its end, and unless the run is to stop, what failed is tried
 /// again in as many rounds as were asked for. Each row counts once, as what became of it last.
-pub async fn download(
+pub(crate) async fn download(
     shared: &Arc<Shared>,
     rows: mpsc::Receiver<Result<Vec<Row>, ListError>>,
     report: &mut Report,

@@ -13,14 +13,14 @@ use time::format_description::well_known::Rfc3339;
 
 use crate::etag::ETag;
 use crate::outcome::{Class, ErrorCode, Failure, Outcome, SkipReason};
-pub use checksums::{RowAlgorithm, RowChecksum};
+pub(crate) use checksums::{RowAlgorithm, RowChecksum};
 
 /// Most bytes of a column other than the key: more than S3 or a file system accepts, and few enough for the failed-keys CSV
 /// to be read back. A row that has more fails, and keeps enough of it to fail again.
-pub const MAX_COLUMN: usize = 16 * 1024;
+pub(crate) const MAX_COLUMN: usize = 16 * 1024;
 
 /// The longest key that S3 can hold, in bytes of UTF-8 (S3 user guide, "Naming Amazon S3 objects").
-pub const MAX_KEY: usize = 1024;
+pub(crate) const MAX_KEY: usize = 1024;
 
 /// One row of the lists.
 #[derive(Debug)]

@@ -27,7 +27,7 @@ const LAST_CHANCE: Duration = Duration::from_millis(700);
 const LAST_RESORT: Duration = Duration::from_millis(200);
 
 /// What is done beside stopping the run.
-pub struct OnSignal {
+pub(crate) struct OnSignal {
     /// At the first signal, which asks for this exit code.
     pub first: Box<dyn FnOnce(ExitCode) + Send>,
     /// Before the process ends because the run does not end by itself after a second signal.
@@ -36,15 +36,15 @@ pub struct OnSignal {
 
 /// The signal that stopped the run, if one did.
 #[derive(Debug, Clone, Default)]
-pub struct Stopped(Arc<OnceLock<ExitCode>>);
+pub(crate) struct Stopped(Arc<OnceLock<ExitCode>>);
 
 impl Stopped {
-    pub fn exit_code(&self) -> Option<ExitCode> {
+    pub(crate) fn exit_code(&self) -> Option<ExitCode> {
         self.0.get().copied()
     }
 
     /// What people call it.
-    pub fn name(&self) -> Option<&'static str> {
+    pub(crate) fn name(&self) -> Option<&'static str> {
         match self.exit_code()? {
             ExitCode::HungUp => Some("SIGHUP"),
             ExitCode::Terminated => Some("SIGTERM"),
@@ -57,7 +57,7 @@ impl Stopped {
 ///
 /// # Errors
 /// When the system refuses to tell of signals.
-pub fn listen(stop: Arc<Stop>, on_signal: OnSignal) -> std::io::Result<Stopped> {
+pub(crate) fn listen(stop: Arc<Stop>, on_signal: OnSignal) -> std::io::Result<Stopped> {
     let stopped = Stopped::default();
     let first = Arc::clone(&stopped.0);
     let mut signals = Signals::new()?;

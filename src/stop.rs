@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use tokio::sync::watch;
 
 /// What running objects get to finish when the run winds down.
-pub const GRACE: Duration = Duration::from_secs(5);
+pub(crate) const GRACE: Duration = Duration::from_secs(5);
 
 /// How long the rest of the list is read after a signal. Docker kills after 10 s, and Kubernetes after 30.
 const LIST_AFTER_SIGNAL: Duration = Duration::from_secs(8);

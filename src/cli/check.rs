@@ -8,7 +8,7 @@ use super::args::Cli;
 use crate::options::{Check, CheckDepth, IfExtra, IfUnverifiable};
 
 /// The name of the command.
-pub const CHECK: &str = "check";
+pub(super) const CHECK: &str = "check";
 
 #[derive(Debug, Clone, Copy, Args)]
 #[expect(
@@ -81,7 +81,7 @@ impl CheckArgs {
 }
 
 /// The definition of the command, from that of the options.
-pub fn command(options: Command) -> Command {
+pub(super) fn command(options: Command) -> Command {
     CheckArgs::augment_args(options)
         .name(CHECK)
         .about("Say which files of a list are missing or differ, and download nothing")

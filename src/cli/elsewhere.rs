@@ -186,7 +186,7 @@ const WORDS: &[(&[&str], &str)] = &[
 ];
 
 /// Leads whoever uses an option of another tool to the one that is meant.
-pub fn lead_here(error: &mut clap::Error) {
+pub(super) fn lead_here(error: &mut clap::Error) {
     if error.kind() != ErrorKind::UnknownArgument {
         return;
     }

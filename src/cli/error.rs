@@ -9,7 +9,7 @@ use super::elsewhere::lead_here;
 use crate::printable::printable;
 
 /// Returns `error` without characters that act on a terminal: `clap` repeats what was typed without escaping it.
-pub fn made_printable(
+pub(super) fn made_printable(
     error: clap::Error,
     args: &[OsString],
     command: fn() -> Command,

@@ -200,7 +200,7 @@ fn without_meaning(cli: &Cli, matches: &ArgMatches) -> Option<String> {
 pub(crate) mod tests {
     use super::*;
 
-    pub fn parse(args: &[&str]) -> Result<Cli, clap::Error> {
+    pub(crate) fn parse(args: &[&str]) -> Result<Cli, clap::Error> {
         cli_of(&command().try_get_matches_from(args)?)
     }
 

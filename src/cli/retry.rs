@@ -32,7 +32,7 @@ impl Cli {
 
 /// The options as they were typed, except those that describe the old lists: the CSV contains whole keys, and only those
 /// of this run.
-pub fn words(options: &Command, matches: &ArgMatches) -> Vec<String> {
+pub(super) fn words(options: &Command, matches: &ArgMatches) -> Vec<String> {
     let mut words = vec!["s3pull".to_owned()];
     for arg in options.get_arguments() {
         let id = arg.get_id().as_str();

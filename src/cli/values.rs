@@ -13,7 +13,7 @@ use crate::source::{Shard, ShardError};
 #[derive(Debug, Clone, Copy)]
 pub struct ListFormat(pub Option<&'static Format>);
 
-pub fn list_format() -> impl TypedValueParser<Value = ListFormat> {
+pub(super) fn list_format() -> impl TypedValueParser<Value = ListFormat> {
     let auto = PossibleValue::new("auto").help("Detect the format per list from its first rows");
     let formats = FORMATS
         .iter()
@@ -41,12 +41,12 @@ impl FromStr for ShardChoice {
 }
 
 /// Parses a number that is not zero.
-pub fn parse_count<T: FromStr>(text: &str) -> Result<T, &'static str> {
+pub(super) fn parse_count<T: FromStr>(text: &str) -> Result<T, &'static str> {
     text.parse().map_err(|_| "must be a number of at least 1")
 }
 
 /// Parses seconds such as `30` or `0.5`.
-pub fn parse_seconds(text: &str) -> Result<Duration, String> {
+pub(super) fn parse_seconds(text: &str) -> Result<Duration, String> {
     let seconds: f64 = text
         .parse()
         .map_err(|_| "not a number of seconds, such as `30` or `0.5`".to_owned())?;

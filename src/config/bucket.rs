@@ -4,7 +4,7 @@ use super::error::UsageError;
 use crate::source::list::bucket::has_characters_of_a_name;
 
 /// Accepts `b`, `s3://b`, `s3://b/` or an access point ARN.
-pub fn checked_bucket(typed: &str) -> Result<String, UsageError> {
+pub(super) fn checked_bucket(typed: &str) -> Result<String, UsageError> {
     let name = typed.strip_prefix("s3://").unwrap_or(typed);
     let name = name.strip_suffix('/').unwrap_or(name);
     if let Some(bucket) = meant_bucket(name) {

@@ -10,7 +10,7 @@ use crate::options::DoneOptions;
 ///
 /// # Errors
 /// When it is that of `--failed`, `--events` or `--log`, too.
-pub fn done(cli: &Cli, failed: &Path) -> Result<Option<DoneOptions>, UsageError> {
+pub(super) fn done(cli: &Cli, failed: &Path) -> Result<Option<DoneOptions>, UsageError> {
     let Some(path) = &cli.done.file else {
         return Ok(None);
     };

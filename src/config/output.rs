@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use super::error::UsageError;
 
 /// Accepts a folder, or what can become one.
-pub fn checked_output(typed: PathBuf) -> Result<PathBuf, UsageError> {
+pub(super) fn checked_output(typed: PathBuf) -> Result<PathBuf, UsageError> {
     let text = typed.to_string_lossy();
     let shown = text.escape_debug();
     let error = |why: &str| Err(UsageError(format!("`--output {shown}`: {why}")));

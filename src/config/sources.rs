@@ -9,7 +9,7 @@ use crate::source::list::url;
 use crate::source::{ListSource, Listing, RemoteList};
 
 /// What `--prefix` asks for.
-pub fn listings(typed: &[String], bucket: Option<&str>) -> Result<Vec<Listing>, UsageError> {
+pub(super) fn listings(typed: &[String], bucket: Option<&str>) -> Result<Vec<Listing>, UsageError> {
     let listing = |typed: &String| {
         let Some(uri) = typed.strip_prefix("s3://") else {
             let Some(bucket) = bucket else {
@@ -45,7 +45,7 @@ pub fn listings(typed: &[String], bucket: Option<&str>) -> Result<Vec<Listing>, 
 }
 
 /// The lists in the order of the command line, then what is to be listed, and the keys that the command line contains.
-pub fn sources(
+pub(super) fn sources(
     lists: Vec<PathBuf>,
     listings: Vec<Listing>,
     keys: Vec<String>,

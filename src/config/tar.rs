@@ -21,7 +21,7 @@ pub struct TarOptions {
 ///
 /// # Errors
 /// When the options contradict the archive's name.
-pub fn tar(cli: &Cli) -> Result<Option<TarOptions>, UsageError> {
+pub(super) fn tar(cli: &Cli) -> Result<Option<TarOptions>, UsageError> {
     let Some(path) = &cli.tar else {
         return Ok(None);
     };

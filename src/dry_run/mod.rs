@@ -23,13 +23,13 @@ use crate::source;
 use crate::transfer::{Limit, SourceRequests};
 use report::{DryRunEnd, DryRunReport};
 use space::growth;
-pub use space::shortage;
+pub(crate) use space::shortage;
 
 /// Reads the lists to their end and tells what a run would do.
 ///
 /// # Errors
 /// When a list cannot be read, the output folder cannot be one, or what was asked for cannot be printed.
-pub fn run(config: Config) -> anyhow::Result<ExitCode> {
+pub(crate) fn run(config: Config) -> anyhow::Result<ExitCode> {
     let lists = source::open(&config.list.sources)?;
     let done = config.done.iter().map(|done| done.path.as_path());
     let kept = config.list.files().chain([config.failed.as_path()]);

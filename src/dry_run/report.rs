@@ -28,7 +28,7 @@ use crate::source::ListSource;
 /// As much as a batch of rows may print.
 const BUFFER_SIZE: usize = 256 * 1024;
 
-pub struct DryRunReport {
+pub(super) struct DryRunReport {
     /// `None` when nobody reads it any more, or nothing is to be printed.
     stdout: Option<BufWriter<Stdout>>,
     progress: Progress,
@@ -48,7 +48,7 @@ pub struct DryRunReport {
 }
 
 /// How a dry run ended.
-pub struct DryRunEnd<'a> {
+pub(super) struct DryRunEnd<'a> {
     pub exit_code: ExitCode,
     /// Why it ended early, if it did.
     pub error: Option<&'a anyhow::Error>,
@@ -75,7 +75,7 @@ struct Plan {
 impl DryRunReport {
     /// # Errors
     /// When the file for the events cannot be opened.
-    pub fn start(config: &Config) -> anyhow::Result<Self> {
+    pub(super) fn start(config: &Config) -> anyhow::Result<Self> {
         let is_quiet = config.verbosity == Verbosity::Quiet || config.json;
         let prefix = output_prefix(&config.output);
         let progress = Progress::none();
@@ -97,13 +97,13 @@ impl DryRunReport {
     }
 
     /// What is told of the lists, from the thread that reads them.
-    pub fn list_notes(&self) -> ListNotes {
+    pub(super) fn list_notes(&self) -> ListNotes {
         let n_filtered = Arc::clone(&self.n_filtered);
         ListNotes::new(self.progress.clone(), self.verbosity, n_filtered)
     }
 
     /// Prints a row that would be downloaded, by which the files would grow by `growth` bytes.
-    pub fn planned(&mut self, entry: &Entry, place: Place, path: &LocalPath, growth: u64) {
+    pub(super) fn planned(&mut self, entry: &Entry, place: Place, path: &LocalPath, growth: u64) {
         self.plan.n_planned += 1;
         self.plan.growth = self.plan.growth.saturating_add(growth);
         match entry.size {
@@ -128,7 +128,7 @@ impl DryRunReport {
     }
 
     /// Prints a row that would end as `outcome` says: skipped or failed.
-    pub fn unplanned(
+    pub(super) fn unplanned(
         &mut self,
         entry: &Entry,
         bucket: Option<&str>,
@@ -173,7 +173,7 @@ impl DryRunReport {
     ///
     /// # Errors
     /// When stdout cannot be written to. A closed one is not an error: its reader has seen enough.
-    pub fn flush(&mut self) -> io::Result<()> {
+    pub(super) fn flush(&mut self) -> io::Result<()> {
         let flushed = self.stdout.as_mut().map_or(Ok(()), Write::flush);
         self.keep(flushed);
         std::mem::replace(&mut self.written, Ok(()))
@@ -192,7 +192,7 @@ impl DryRunReport {
         }
     }
 
-    pub fn n_failed(&self) -> u64 {
+    pub(super) fn n_failed(&self) -> u64 {
         self.plan.n_failed()
     }
 
@@ -200,7 +200,7 @@ impl DryRunReport {
     ///
     /// # Errors
     /// When the last event cannot be printed.
-    pub fn finish(self, end: &DryRunEnd<'_>) -> anyhow::Result<()> {
+    pub(super) fn finish(self, end: &DryRunEnd<'_>) -> anyhow::Result<()> {
         let n_filtered = self.n_filtered.load(Relaxed);
         self.flush_notes();
         if self.verbosity > Verbosity::Quiet {
@@ -254,7 +254,7 @@ impl DryRunReport {
     }
 
     /// Waits until what was noted of the lists is printed.
-    pub fn flush_notes(&self) {
+    pub(super) fn flush_notes(&self) {
         self.progress.stderr().flush(&Patience::Endless);
     }
 }

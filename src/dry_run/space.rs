@@ -8,14 +8,14 @@ use crate::sink::files::{FileThere, LocalPath, PathRules, Preview};
 use crate::source::{self, ListOptions, Totals};
 
 /// Bytes by which the files grow when the object of `entry` takes the place of the file that is there.
-pub fn growth(entry: &Entry, there: Option<&FileThere>) -> u64 {
+pub(super) fn growth(entry: &Entry, there: Option<&FileThere>) -> u64 {
     let there = there.and_then(|file| file.size).unwrap_or_default();
     entry.size.unwrap_or_default().saturating_sub(there)
 }
 
 /// What is free and what is needed in `output`, if the objects of the lists do not fit there. Lists that can be read only
 /// once are not read for this.
-pub fn shortage(
+pub(crate) fn shortage(
     options: &ListOptions,
     totals: &Totals,
     output: &Path,

@@ -25,7 +25,7 @@ const IN_USE: u64 = 70;
 
 /// What was measured.
 #[derive(Debug, Clone, Copy)]
-pub struct Measured {
+pub(super) struct Measured {
     pub elapsed: Duration,
     /// Objects that were dealt with.
     pub n_objects: u64,
@@ -47,7 +47,7 @@ pub struct Measured {
 
 /// What the run spent its time on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Bottleneck {
+pub(super) enum Bottleneck {
     /// The server asks for fewer requests.
     Throttled,
     Cpu,
@@ -62,7 +62,7 @@ pub enum Bottleneck {
 
 impl Bottleneck {
     /// The stable word for it, in events.
-    pub fn as_str(self) -> &'static str {
+    pub(super) fn as_str(self) -> &'static str {
         match self {
             Self::Throttled => "throttled",
             Self::Cpu => "cpu",
@@ -75,7 +75,7 @@ impl Bottleneck {
 }
 
 /// `None` where nothing stands out.
-pub fn bottleneck(measured: &Measured) -> Option<Bottleneck> {
+pub(super) fn bottleneck(measured: &Measured) -> Option<Bottleneck> {
     let Measured {
         elapsed,
         first_byte,
@@ -117,7 +117,7 @@ pub fn bottleneck(measured: &Measured) -> Option<Bottleneck> {
 }
 
 /// The summary's lines on it: the figures, and what follows from them; none for a short or small run.
-pub fn lines(measured: &Measured) -> Vec<String> {
+pub(super) fn lines(measured: &Measured) -> Vec<String> {
     if measured.elapsed < MIN_ELAPSED_TO_TELL || measured.n_objects < MIN_OBJECTS_TO_TELL {
         return Vec::new();
     }

@@ -31,13 +31,13 @@ pub fn error(error: &anyhow::Error, hint: Option<&str>) {
     say(&error_text(error, hint));
 }
 
-pub fn error_text(error: &anyhow::Error, hint: Option<&str>) -> String {
+pub(crate) fn error_text(error: &anyhow::Error, hint: Option<&str>) -> String {
     let hint = hint.map_or_else(String::new, |hint| format!("\nhint: {}", printable(hint)));
     format!("s3pull: error: {}{hint}", printable(&one_line(error)))
 }
 
 /// An error and its causes, each told once.
-pub fn one_line(error: &anyhow::Error) -> String {
+pub(crate) fn one_line(error: &anyhow::Error) -> String {
     let mut message = String::new();
     for cause in error.chain() {
         let text = cause.to_string();
@@ -53,7 +53,7 @@ pub fn one_line(error: &anyhow::Error) -> String {
 }
 
 /// Prints lines for people, at once unless that would hold something up. A closed stderr does not stop the run.
-pub fn say(lines: &str) {
+pub(crate) fn say(lines: &str) {
     let _ = io::stderr()
         .lock()
         .write_all(&escaped(lines, Paint::of_stderr()));

@@ -22,7 +22,7 @@ pub struct RunEnd {
 }
 
 /// How the run ended, as far as it matters for what to do next.
-pub struct Ending<'a> {
+pub(super) struct Ending<'a> {
     pub kept: &'a Kept,
     /// Failed rows in the CSV.
     pub n_rows: u64,
@@ -37,7 +37,7 @@ pub struct Ending<'a> {
 }
 
 /// What is said even to those who asked for quiet: each row that failed can be found.
-pub fn lines(ending: &Ending<'_>) -> Vec<String> {
+pub(super) fn lines(ending: &Ending<'_>) -> Vec<String> {
     let mut lines = Vec::new();
     let rows = count(ending.n_rows, "failed row");
     let path = ending.path.to_string_lossy();

@@ -30,7 +30,7 @@ use crate::transfer::Finished;
 const BEGINNING: &[u8] = b"{\"type\":\"";
 
 /// Prints events, each of which leaves this process as soon as it is read.
-pub struct Events {
+pub(crate) struct Events {
     lines: Lines,
     /// The run's only bucket.
     bucket: Option<String>,
@@ -81,7 +81,7 @@ struct ExtraEvent<'a> {
 
 /// What the run came to.
 #[derive(Serialize)]
-pub struct SummaryEvent<'a> {
+pub(crate) struct SummaryEvent<'a> {
     pub r#type: &'static str,
     pub rows: u64,
     pub planned: u64,
@@ -112,7 +112,7 @@ impl Events {
     ///
     /// # Errors
     /// [`RefusedPlace`] when something is there that must not be replaced; else when the file for them cannot be opened.
-    pub fn open(
+    pub(crate) fn open(
         config: &Config,
         stderr: &Stderr,
         patience: &Patience,
@@ -142,7 +142,7 @@ impl Events {
 
     /// # Errors
     /// When it cannot be written.
-    pub fn finished(&mut self, finished: &Finished) -> io::Result<()> {
+    pub(crate) fn finished(&mut self, finished: &Finished) -> io::Result<()> {
         let path = finished.path.as_deref();
         let bucket = finished.bucket.as_deref();
         let event = ObjectEvent {
@@ -162,7 +162,12 @@ impl Events {
     ///
     /// # Errors
     /// When it cannot be written.
-    pub fn planned(&mut self, entry: &Entry, place: Place, path: &LocalPath) -> io::Result<()> {
+    pub(crate) fn planned(
+        &mut self,
+        entry: &Entry,
+        place: Place,
+        path: &LocalPath,
+    ) -> io::Result<()> {
         let event = ObjectEvent {
             path: Some(self.path(path)),
             list: name_of(&self.lists, place),
@@ -179,7 +184,7 @@ impl Events {
     ///
     /// # Errors
     /// When it cannot be written.
-    pub fn unplanned(
+    pub(crate) fn unplanned(
         &mut self,
         entry: &Entry,
         bucket: Option<&str>,
@@ -198,7 +203,7 @@ impl Events {
     ///
     /// # Errors
     /// When stdout cannot be written to.
-    pub fn extra(&mut self, path: &str) -> io::Result<()> {
+    pub(crate) fn extra(&mut self, path: &str) -> io::Result<()> {
         let event = ExtraEvent {
             r#type: "extra",
             path,
@@ -207,7 +212,7 @@ impl Events {
     }
 
     /// What prints events of progress among the others.
-    pub fn by_the_way(&self) -> ByTheWay {
+    pub(crate) fn by_the_way(&self) -> ByTheWay {
         self.lines.by_the_way()
     }
 
@@ -215,7 +220,7 @@ impl Events {
     ///
     /// # Errors
     /// When it cannot be written.
-    pub fn summary(mut self, summary: &SummaryEvent<'_>) -> io::Result<()> {
+    pub(crate) fn summary(mut self, summary: &SummaryEvent<'_>) -> io::Result<()> {
         print(&mut self.lines, &mut self.line, summary)?;
         self.lines.flush()
     }
@@ -297,7 +302,7 @@ impl<'a> ErrorEvent<'a> {
 
 impl<'a> SummaryEvent<'a> {
     /// The counts; the rest is for the caller to fill in.
-    pub fn of(
+    pub(crate) fn of(
         counts: &Counts,
         errors: &'a BTreeMap<String, u64>,
         verified: &BTreeMap<Verification, u64>,

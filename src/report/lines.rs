@@ -13,7 +13,7 @@ use super::text::duration;
 const STALL_TO_TELL: Duration = Duration::from_secs(5);
 
 /// Lines for programs, on stdout or another stream.
-pub struct Lines {
+pub(super) struct Lines {
     /// What people call the stream.
     name: &'static str,
     queue: Queue,
@@ -24,13 +24,13 @@ pub struct Lines {
 
 impl Lines {
     /// Those on stdout. `stderr` is told when nobody reads it.
-    pub fn stdout(stderr: Stderr, patience: Patience) -> Self {
+    pub(super) fn stdout(stderr: Stderr, patience: Patience) -> Self {
         let queue = Queue::start(|bytes| io::stdout().lock().write(bytes));
         Self::of("stdout", queue, stderr, patience)
     }
 
     /// Those on another stream.
-    pub fn stream(
+    pub(super) fn stream(
         name: &'static str,
         mut stream: File,
         stderr: Stderr,
@@ -41,7 +41,7 @@ impl Lines {
     }
 
     /// What prints lines without ever waiting.
-    pub fn by_the_way(&self) -> ByTheWay {
+    pub(super) fn by_the_way(&self) -> ByTheWay {
         ByTheWay(self.queue.clone())
     }
 
@@ -59,7 +59,7 @@ impl Lines {
     ///
     /// # Errors
     /// When the stream cannot be written to, or nobody has read it for too long.
-    pub fn print(&mut self, line: &[u8]) -> io::Result<()> {
+    pub(super) fn print(&mut self, line: &[u8]) -> io::Result<()> {
         while !self.queue.push(line, 1)? {
             let stalled = self.queue.wait_for_room(TICK);
             self.check(stalled)?;
@@ -71,7 +71,7 @@ impl Lines {
     ///
     /// # Errors
     /// When the stream cannot be written to, or nobody has read it for too long.
-    pub fn flush(&mut self) -> io::Result<()> {
+    pub(super) fn flush(&mut self) -> io::Result<()> {
         while let Some(stalled) = self.queue.flush(TICK)? {
             self.check(stalled)?;
         }
@@ -97,20 +97,20 @@ impl Lines {
 }
 
 /// Prints lines for programs that are not worth waiting for.
-pub struct ByTheWay(Queue);
+pub(crate) struct ByTheWay(Queue);
 
 impl ByTheWay {
     /// Prints a line, unless there is no room for it.
     ///
     /// # Errors
     /// When the stream cannot be written to.
-    pub fn print(&self, line: &[u8]) -> io::Result<()> {
+    pub(crate) fn print(&self, line: &[u8]) -> io::Result<()> {
         self.0.push(line, 1).map(|_| ())
     }
 }
 
 #[cfg(test)]
-pub mod tests {
+pub(super) mod tests {
     use std::sync::{Arc, Mutex};
 
     use super::super::queue::tests::Reader;
@@ -118,7 +118,9 @@ pub mod tests {
     use crate::stop::{Phase, Stop};
 
     /// Lines that are written by `write`, which nobody is told of.
-    pub fn lines_to(write: impl FnMut(&[u8]) -> io::Result<usize> + Send + 'static) -> Lines {
+    pub(crate) fn lines_to(
+        write: impl FnMut(&[u8]) -> io::Result<usize> + Send + 'static,
+    ) -> Lines {
         let stderr = Stderr::start(|bytes| Ok(bytes.len()));
         Lines::of("the stream", Queue::start(write), stderr, Patience::Endless)
     }

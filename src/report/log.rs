@@ -20,7 +20,7 @@ const BEGINNING: &[u8] = b"s3pull: ";
 ///
 /// # Errors
 /// [`RefusedPlace`] when something else than a log is there; else when it cannot be opened.
-pub fn open(config: &Config) -> anyhow::Result<Option<File>> {
+pub(super) fn open(config: &Config) -> anyhow::Result<Option<File>> {
     let Some(path) = &config.log else {
         return Ok(None);
     };
@@ -50,7 +50,7 @@ fn is_free_or_log(path: &Path) -> io::Result<bool> {
 }
 
 /// `s3pull: started at 2026-01-02T03:04:05Z (s3pull 0.1.0)`
-pub fn first_line() -> String {
+pub(super) fn first_line() -> String {
     let now = OffsetDateTime::from(SystemTime::now());
     let now = now.replace_nanosecond(0).unwrap_or(now);
     let time = now.format(&Rfc3339).unwrap_or_default();

@@ -8,7 +8,7 @@ use crate::source::Totals;
 use crate::transfer::Limit;
 
 /// Where a run can be looked at.
-pub struct Watch {
+pub(super) struct Watch {
     meter: Arc<Meter>,
     limit: Limit,
     /// What the lists hold, where that was counted beforehand.
@@ -18,7 +18,7 @@ pub struct Watch {
 
 /// A run at one moment.
 #[derive(Debug, Clone, Default)]
-pub struct Look {
+pub(crate) struct Look {
     pub counts: Counts,
     /// What the lists hold; `None` while nobody knows.
     pub totals: Option<Totals>,
@@ -36,7 +36,7 @@ pub struct Look {
 }
 
 impl Watch {
-    pub fn new(meter: Arc<Meter>, limit: Limit) -> Self {
+    pub(super) fn new(meter: Arc<Meter>, limit: Limit) -> Self {
         Self {
             meter,
             limit,
@@ -46,12 +46,12 @@ impl Watch {
     }
 
     /// What the lists hold, once it is counted.
-    pub fn set_totals(&self, totals: Totals) {
+    pub(super) fn set_totals(&self, totals: Totals) {
         // It is counted once.
         let _ = self.totals.set(totals);
     }
 
-    pub fn look(&self) -> Look {
+    pub(super) fn look(&self) -> Look {
         let is_list_read = self.meter.listed.is_whole();
         let of_list = is_list_read.then(|| totals_of(self.meter.listed.rows()));
         Look {
@@ -81,7 +81,7 @@ fn totals_of(rows: ListedRows) -> Totals {
 impl Look {
     /// Bytes of all objects, but for those that failed or were skipped, which are not waited for; `None` where a row
     /// does not give its size.
-    pub fn all_bytes(&self) -> Option<u64> {
+    pub(crate) fn all_bytes(&self) -> Option<u64> {
         let totals = self.totals.filter(|totals| totals.n_without_size == 0)?;
         Some(totals.bytes.saturating_sub(self.counts.dropped))
     }

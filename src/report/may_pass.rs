@@ -14,7 +14,7 @@ const OF_OURS: [&str; 7] = [
 ];
 
 /// Whether a row that failed with this code and HTTP status may succeed later in the run.
-pub fn may_pass(code: &str, status: Option<u16>) -> bool {
+pub(super) fn may_pass(code: &str, status: Option<u16>) -> bool {
     OF_OURS.contains(&code)
         || status.is_some_and(|status| s3::classify(Some(code), status).may_pass())
 }

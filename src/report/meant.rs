@@ -7,7 +7,7 @@ use crate::printable::printable;
 
 /// What a key that does not exist may be.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Slip {
+pub(super) enum Slip {
     /// The path of a list.
     List,
     Wildcard,
@@ -22,7 +22,7 @@ pub enum Slip {
 
 impl Slip {
     /// What `key`, which does not exist, may be; `is_typed` if it is of the command line.
-    pub fn of(key: &str, is_typed: bool) -> Option<Self> {
+    pub(super) fn of(key: &str, is_typed: bool) -> Option<Self> {
         const HEADERS: [&str; 3] = ["key", "\"key\"", "s3_key"];
         if is_typed && Path::new(key).is_file() {
             Some(Self::List)
@@ -42,7 +42,7 @@ impl Slip {
     }
 
     /// What to do about it.
-    pub fn hint(self, key: &str) -> String {
+    pub(super) fn hint(self, key: &str) -> String {
         let shown = printable(key);
         match self {
             Self::List => {

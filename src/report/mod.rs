@@ -237,7 +237,7 @@ impl Report {
     }
 
     /// What is told of the numbers in flight that the run tries, if that was asked for.
-    pub fn on_step(&self) -> Option<OnStep> {
+    pub(crate) fn on_step(&self) -> Option<OnStep> {
         if self.verbosity < Verbosity::Requests {
             return None;
         }

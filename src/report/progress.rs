@@ -37,7 +37,7 @@ const LARGE_BAR: usize = 10;
 
 /// Shows how far the run is. Clones show the same.
 #[derive(Clone)]
-pub struct Progress(Arc<Shared>);
+pub(crate) struct Progress(Arc<Shared>);
 
 struct Shared {
     /// Hidden unless this is a terminal that shows bars.
@@ -56,7 +56,12 @@ struct Ticker {
 
 impl Progress {
     /// Shows the progress of what `meter` and `limit` count, and copies lines to `log` if there is one.
-    pub fn start(mode: ProgressMode, limit: Limit, meter: Arc<Meter>, log: Option<File>) -> Self {
+    pub(crate) fn start(
+        mode: ProgressMode,
+        limit: Limit,
+        meter: Arc<Meter>,
+        log: Option<File>,
+    ) -> Self {
         // A terminal that cannot move its cursor cannot show a bar.
         let is_dumb = std::env::var_os("TERM").is_some_and(|term| term == "dumb");
         let is_bar = match mode {
@@ -94,7 +99,7 @@ impl Progress {
     }
 
     /// Shows nothing, and prints lines all the same.
-    pub fn none() -> Self {
+    pub(crate) fn none() -> Self {
         Self::start(
             ProgressMode::None,
             Limit::fixed(NonZeroUsize::MIN),
@@ -115,32 +120,32 @@ impl Progress {
     }
 
     /// What the lists hold, once it is known.
-    pub fn set_totals(&self, totals: Totals) {
+    pub(crate) fn set_totals(&self, totals: Totals) {
         self.0.watch.set_totals(totals);
     }
 
     /// The run as it is now.
-    pub fn look(&self) -> Look {
+    pub(crate) fn look(&self) -> Look {
         self.0.watch.look()
     }
 
     /// Prints a line without spoiling the bars: in the log only, if there is one.
-    pub fn println(&self, line: &str) {
+    pub(crate) fn println(&self, line: &str) {
         self.0.stderr.note(line);
     }
 
     /// Prints a line that is to be seen now, log or not.
-    pub fn announce(&self, line: &str) {
+    pub(crate) fn announce(&self, line: &str) {
         self.0.stderr.say(line);
     }
 
     /// What lines are printed on, without spoiling the bars.
-    pub fn stderr(&self) -> &Stderr {
+    pub(crate) fn stderr(&self) -> &Stderr {
         &self.0.stderr
     }
 
     /// Takes the bars away, unless the terminal takes nothing at the moment.
-    pub fn stop(&self) {
+    pub(crate) fn stop(&self) {
         let tickers = std::mem::take(&mut *lock(&self.0.tickers));
         for Ticker { stop, ended } in tickers {
             drop(stop);

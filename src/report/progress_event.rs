@@ -11,7 +11,7 @@ use super::look::Look;
 use super::rate::Rate;
 
 /// How often there is an event.
-pub const INTERVAL: Duration = Duration::from_secs(10);
+pub(super) const INTERVAL: Duration = Duration::from_secs(10);
 
 /// How far the run is.
 #[derive(Serialize)]
@@ -55,7 +55,7 @@ impl<'a> ProgressEvent<'a> {
 }
 
 /// Prints the events until it is dropped.
-pub struct ProgressEvents {
+pub(super) struct ProgressEvents {
     /// Dropped to end the thread.
     stop: Option<mpsc::Sender<()>>,
     thread: Option<JoinHandle<()>>,
@@ -64,7 +64,7 @@ pub struct ProgressEvents {
 impl ProgressEvents {
     /// Prints an event of what `look` sees each `interval`, as long as there is room among `lines`: an event of progress is
     /// not worth waiting for.
-    pub fn start(
+    pub(super) fn start(
         look: impl Fn() -> Look + Send + 'static,
         lines: ByTheWay,
         interval: Duration,

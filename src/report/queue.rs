@@ -25,7 +25,7 @@ const RETRY: Duration = Duration::from_millis(10);
 
 /// Lines on their way to a writer. Clones share it.
 #[derive(Clone)]
-pub struct Queue(Arc<Handle>);
+pub(super) struct Queue(Arc<Handle>);
 
 struct Handle(Arc<Shared>);
 
@@ -71,7 +71,7 @@ impl State {
 
 impl Queue {
     /// Starts the thread, which calls `write` with some of the bytes that wait.
-    pub fn start(write: impl FnMut(&[u8]) -> io::Result<usize> + Send + 'static) -> Self {
+    pub(super) fn start(write: impl FnMut(&[u8]) -> io::Result<usize> + Send + 'static) -> Self {
         let shared = Arc::new(Shared {
             state: Mutex::new(State {
                 waiting: Vec::new(),
@@ -92,7 +92,7 @@ impl Queue {
     ///
     /// # Errors
     /// When the writer failed, or the queue was closed.
-    pub fn push(&self, lines: &[u8], n_lines: usize) -> io::Result<bool> {
+    pub(super) fn push(&self, lines: &[u8], n_lines: usize) -> io::Result<bool> {
         let mut state = self.0.0.lock();
         state.open()?;
         let has_room = !state.is_full();
@@ -103,7 +103,7 @@ impl Queue {
     }
 
     /// Adds lines, however many wait: few, at the end of all.
-    pub fn insist(&self, lines: &[u8]) {
+    pub(super) fn insist(&self, lines: &[u8]) {
         let mut state = self.0.0.lock();
         if state.closed.is_none() {
             self.add(&mut state, lines, 1);
@@ -121,7 +121,7 @@ impl Queue {
     }
 
     /// Waits for room, for no longer than `limit`. Returns how long the writer has taken nothing.
-    pub fn wait_for_room(&self, limit: Duration) -> Duration {
+    pub(super) fn wait_for_room(&self, limit: Duration) -> Duration {
         self.wait_while(limit, State::is_full)
     }
 
@@ -130,7 +130,7 @@ impl Queue {
     ///
     /// # Errors
     /// When the writer failed, or the queue was closed.
-    pub fn flush(&self, limit: Duration) -> io::Result<Option<Duration>> {
+    pub(super) fn flush(&self, limit: Duration) -> io::Result<Option<Duration>> {
         let stalled = self.wait_while(limit, |state| !state.is_empty());
         let state = self.0.0.lock();
         state.open()?;
@@ -145,7 +145,7 @@ impl Queue {
     }
 
     /// Takes no more lines, as if the writer had failed for this reason.
-    pub fn close(&self, kind: ErrorKind, message: String) {
+    pub(super) fn close(&self, kind: ErrorKind, message: String) {
         self.0.0.close(kind, message);
     }
 }
@@ -207,7 +207,7 @@ impl Shared {
 }
 
 /// Whether the writer could not take anything just now: it was interrupted, or is in non-blocking mode.
-pub fn is_to_be_tried_again(error: &io::Error) -> bool {
+pub(super) fn is_to_be_tried_again(error: &io::Error) -> bool {
     matches!(error.kind(), ErrorKind::Interrupted | ErrorKind::WouldBlock)
 }
 
@@ -218,19 +218,19 @@ fn whole_lines(bytes: &[u8]) -> usize {
 }
 
 #[cfg(test)]
-pub mod tests {
+pub(super) mod tests {
     use std::sync::mpsc;
 
     use super::*;
 
     /// A writer that takes bytes only while it is let.
-    pub struct Reader {
+    pub(crate) struct Reader {
         permits: mpsc::Sender<()>,
         read: Arc<Mutex<Vec<u8>>>,
     }
 
     impl Reader {
-        pub fn stalled() -> (
+        pub(crate) fn stalled() -> (
             Self,
             impl FnMut(&[u8]) -> io::Result<usize> + Send + 'static,
         ) {
@@ -248,12 +248,12 @@ pub mod tests {
         }
 
         /// Lets one write through.
-        pub fn let_one(&self) {
+        pub(crate) fn let_one(&self) {
             self.permits.send(()).unwrap();
         }
 
         /// Reads all from now on.
-        pub fn read_on(self) -> Arc<Mutex<Vec<u8>>> {
+        pub(crate) fn read_on(self) -> Arc<Mutex<Vec<u8>>> {
             self.read
         }
     }

@@ -11,7 +11,7 @@ const WINDOW: Duration = Duration::from_secs(5);
 
 /// The counts at some moments.
 #[derive(Debug, Default)]
-pub struct Rate {
+pub(super) struct Rate {
     first: Option<Sample>,
     /// Those of the last few seconds, and one before them.
     recent: VecDeque<Sample>,
@@ -26,7 +26,7 @@ struct Sample {
 
 impl Rate {
     /// Takes note of the counts at `at`, which is later than those before.
-    pub fn note(&mut self, at: Instant, counts: &Counts) {
+    pub(super) fn note(&mut self, at: Instant, counts: &Counts) {
         let sample = Sample {
             at,
             bytes: counts.bytes,
@@ -44,18 +44,18 @@ impl Rate {
     }
 
     /// Bytes per second of the last few seconds.
-    pub fn current(&self) -> u64 {
+    pub(super) fn current(&self) -> u64 {
         Self::between(self.recent.front(), self.recent.back())
     }
 
     /// How long `bytes` more will take, going on as now; `None` when nothing comes.
-    pub fn time_left(&self, bytes: u64) -> Option<Duration> {
+    pub(super) fn time_left(&self, bytes: u64) -> Option<Duration> {
         let current = self.current();
         (current > 0).then(|| Duration::from_secs(bytes / current))
     }
 
     /// How long it will take to `n_rows` in all, going on as all in all so far.
-    pub fn time_left_by_rows(&self, n_rows: u64) -> Option<Duration> {
+    pub(super) fn time_left_by_rows(&self, n_rows: u64) -> Option<Duration> {
         let (first, last) = (self.first?, self.recent.back()?);
         time_left(last.n_rows, n_rows, last.at - first.at)
     }

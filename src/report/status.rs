@@ -22,7 +22,7 @@ const MAIN_PARTS: usize = 3;
 /// `45 %, 1.2 of 3.0 GiB, 120.0 MiB/s, 3m 05s left, 32 in flight, 2 failed, 1,234 of 5,000 objects, 2m 10s elapsed`, with
 /// `12 retrying: SlowDown` at its end while objects are tried again. It has at most `width` characters, unless there is no
 /// room for its first part.
-pub fn status(look: &Look, rate: &Rate, width: usize) -> String {
+pub(super) fn status(look: &Look, rate: &Rate, width: usize) -> String {
     let parts = parts(look, rate);
     let mut line = None;
     for trouble in trouble(look) {
@@ -148,7 +148,7 @@ fn length(text: &str) -> usize {
 
 /// The largest of the large objects, in an order that does not change while they are under way, and how many more there
 /// are.
-pub fn largest(objects: &[Arc<LargeObject>]) -> (Vec<Arc<LargeObject>>, usize) {
+pub(super) fn largest(objects: &[Arc<LargeObject>]) -> (Vec<Arc<LargeObject>>, usize) {
     let mut largest = objects.to_vec();
     largest.sort_by(|a, b| b.size.cmp(&a.size).then_with(|| a.key.cmp(&b.key)));
     let n_more = largest.len().saturating_sub(MAX_LARGE);
@@ -157,7 +157,7 @@ pub fn largest(objects: &[Arc<LargeObject>]) -> (Vec<Arc<LargeObject>>, usize) {
 }
 
 /// ` 45 % of 10.0 GiB  videos/a.mp4` in at most `width` characters, of a long key its end.
-pub fn large_status(object: &LargeObject, width: usize) -> String {
+pub(super) fn large_status(object: &LargeObject, width: usize) -> String {
     let percent = u128::from(object.n_done()) * 100 / u128::from(object.size.max(1));
     let start = format!("{:3} % of {}  ", percent.min(100), bytes(object.size));
     let key = printable(&object.key);

@@ -11,7 +11,7 @@ use crate::outcome::Verification;
 use crate::transfer::{Found, Throttling, WhyNotMore};
 
 /// What is told of a run.
-pub struct Summary<'a> {
+pub(super) struct Summary<'a> {
     pub job: Job,
     pub counts: Counts,
     pub tally: &'a Tally,
@@ -42,7 +42,7 @@ pub struct Summary<'a> {
 }
 
 /// The summary's lines.
-pub fn text(summary: &Summary<'_>) -> String {
+pub(super) fn text(summary: &Summary<'_>) -> String {
     let Summary {
         counts,
         verified,

@@ -17,7 +17,7 @@ const MIN_MISSING: u64 = 3;
 
 /// What failed so far.
 #[derive(Debug, Default)]
-pub struct Tally {
+pub(super) struct Tally {
     /// Rows that were not begun before the run ended.
     pub n_not_attempted: u64,
     /// Rows that were begun, and given up because the run ended.
@@ -50,7 +50,7 @@ impl Part {
 }
 
 impl Tally {
-    pub fn add(&mut self, finished: &Finished, failure: &Failure) {
+    pub(super) fn add(&mut self, finished: &Finished, failure: &Failure) {
         let code = failure.code.as_str();
         let part = if may_pass(code, failure.status) {
             &mut self.may_pass
@@ -77,7 +77,7 @@ impl Tally {
     }
 
     /// Failed rows by their error.
-    pub fn codes(&self) -> BTreeMap<String, u64> {
+    pub(super) fn codes(&self) -> BTreeMap<String, u64> {
         let mut codes = self.last.codes.clone();
         for (code, n) in &self.may_pass.codes {
             *codes.entry(code.clone()).or_default() += n;
@@ -86,22 +86,22 @@ impl Tally {
     }
 
     /// Rows that fail again as long as the list and the bucket stay as they are.
-    pub fn n_permanent(&self) -> u64 {
+    pub(super) fn n_permanent(&self) -> u64 {
         self.last.n_permanent + self.may_pass.n_permanent
     }
 
     /// Takes back the rows that are tried again from now on: they are added again as they fail.
-    pub fn begin_round(&mut self) {
+    pub(super) fn begin_round(&mut self) {
         self.may_pass = Part::default();
     }
 
     /// Adds a row again that was not tried after all.
-    pub fn keep(&mut self, code: &str) {
+    pub(super) fn keep(&mut self, code: &str) {
         self.may_pass.add(code);
     }
 
     /// `NoSuchKey (3) and Timeout (1)`, without the rows that were not tried or given up; empty where there is none.
-    pub fn errors(&self) -> Vec<String> {
+    pub(super) fn errors(&self) -> Vec<String> {
         let is_error = |code: &str| code != "NotAttempted" && code != "Interrupted";
         let codes = self.codes();
         let errors = codes.iter().filter(|(code, _)| is_error(code));
@@ -112,7 +112,7 @@ impl Tally {
 
     /// What to say when every key is missing, which is hardly ever so: then the list was read wrongly, or is one of
     /// another bucket. `format` is how it was read.
-    pub fn all_missing(&self, counts: &Counts, format: Option<&str>) -> Option<String> {
+    pub(super) fn all_missing(&self, counts: &Counts, format: Option<&str>) -> Option<String> {
         let (_, key) = self.first_missing.as_ref()?;
         if self.n_missing < MIN_MISSING || self.n_missing != counts.n_done() {
             return None;

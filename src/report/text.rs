@@ -5,7 +5,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use crate::exit_code::ExitCode;
-pub use crate::printable::bytes;
+pub(crate) use crate::printable::bytes;
 use crate::printable::printable;
 use crate::row::Place;
 use crate::source::ListSource;
@@ -16,7 +16,7 @@ use crate::transfer::{RequestNote, Step};
 const MAX_NAME: usize = 1100;
 
 /// A name in quotes, so that blanks around it are seen.
-pub fn quoted(name: &str) -> String {
+pub(crate) fn quoted(name: &str) -> String {
     format!("\"{}\"", printable(shortened(name)))
 }
 
@@ -26,7 +26,7 @@ fn shortened(name: &str) -> &str {
 }
 
 /// What a row is called: its key, or where it stands among `lists` where there is none.
-pub fn row_name(key: &str, place: Place, lists: &[ListSource]) -> String {
+pub(crate) fn row_name(key: &str, place: Place, lists: &[ListSource]) -> String {
     match lists.get(place.list) {
         _ if !key.is_empty() => printable(shortened(key)).into_owned(),
         Some(list) if lists.len() > 1 => {
@@ -37,12 +37,12 @@ pub fn row_name(key: &str, place: Place, lists: &[ListSource]) -> String {
 }
 
 /// `1,234 objects`, `1 object`
-pub fn count(n: u64, noun: &str) -> String {
+pub(crate) fn count(n: u64, noun: &str) -> String {
     format!("{} {noun}{}", number(n), if n == 1 { "" } else { "s" })
 }
 
 /// `1,234,567`
-pub fn number(n: u64) -> String {
+pub(crate) fn number(n: u64) -> String {
     let digits = n.to_string();
     let mut grouped = String::with_capacity(digits.len() + digits.len() / 3);
     for (i, digit) in digits.chars().enumerate() {
@@ -55,7 +55,7 @@ pub fn number(n: u64) -> String {
 }
 
 /// `4 ms`, `0.42 s`, `12.3 s`, `2m 05s`, `3h 02m`
-pub fn duration(duration: Duration) -> String {
+pub(crate) fn duration(duration: Duration) -> String {
     let seconds = duration.as_secs();
     match seconds {
         0 if duration.subsec_millis() < 100 => format!("{} ms", duration.subsec_millis()),
@@ -67,7 +67,7 @@ pub fn duration(duration: Duration) -> String {
 }
 
 /// `0 s`, `42 s`, `2m 05s`, `3h 02m`, in whole seconds or minutes
-pub fn whole_duration(time: Duration) -> String {
+pub(crate) fn whole_duration(time: Duration) -> String {
     match time.as_secs() {
         seconds @ 0..60 => format!("{seconds} s"),
         _ => duration(time),
@@ -75,13 +75,13 @@ pub fn whole_duration(time: Duration) -> String {
 }
 
 /// `n` a second of `elapsed`, rounded.
-pub fn per_second(n: u64, elapsed: Duration) -> u64 {
+pub(crate) fn per_second(n: u64, elapsed: Duration) -> u64 {
     let nanos = elapsed.as_nanos().max(1);
     u64::try_from(u128::from(n) * 1_000_000_000 / nanos).unwrap_or(u64::MAX)
 }
 
 /// Time left when `n_done` of `n_total` took `elapsed`; `None` when nothing can be said.
-pub fn time_left(n_done: u64, n_total: u64, elapsed: Duration) -> Option<Duration> {
+pub(crate) fn time_left(n_done: u64, n_total: u64, elapsed: Duration) -> Option<Duration> {
     if n_done == 0 || n_total < n_done {
         return None;
     }
@@ -90,7 +90,7 @@ pub fn time_left(n_done: u64, n_total: u64, elapsed: Duration) -> Option<Duratio
 }
 
 /// `a, b and c`
-pub fn listed(items: &[String]) -> String {
+pub(crate) fn listed(items: &[String]) -> String {
     let mut text = String::new();
     for (i, item) in items.iter().enumerate() {
         let joint = match i {
@@ -105,7 +105,7 @@ pub fn listed(items: &[String]) -> String {
 }
 
 /// What the paths of files begin with, as `--output` was typed.
-pub fn output_prefix(output: &Path) -> String {
+pub(crate) fn output_prefix(output: &Path) -> String {
     match output.to_string_lossy().into_owned() {
         folder if folder == "." => String::new(),
         folder if folder.ends_with('/') => folder,
@@ -114,7 +114,7 @@ pub fn output_prefix(output: &Path) -> String {
 }
 
 /// What a path below the output folder is shown as: `prefix` is the output folder's, `path` may be the folder itself.
-pub fn below_output<'a>(prefix: &'a str, path: &'a str, is_folder: bool) -> [&'a str; 3] {
+pub(crate) fn below_output<'a>(prefix: &'a str, path: &'a str, is_folder: bool) -> [&'a str; 3] {
     match (prefix, path) {
         ("", "") => ["./", "", ""],
         (prefix, "") => [prefix, "", ""],
@@ -123,7 +123,7 @@ pub fn below_output<'a>(prefix: &'a str, path: &'a str, is_folder: bool) -> [&'a
 }
 
 /// `s3pull: stopping: 5 objects get up to 5 s; press Ctrl-C again to stop now`
-pub fn stopping_line(n_objects: u64, exit_code: ExitCode) -> String {
+pub(crate) fn stopping_line(n_objects: u64, exit_code: ExitCode) -> String {
     let objects = match n_objects {
         0 => String::new(),
         1 => format!(": 1 object gets up to {} s", GRACE.as_secs()),
@@ -137,7 +137,7 @@ pub fn stopping_line(n_objects: u64, exit_code: ExitCode) -> String {
 }
 
 /// `s3pull: GET k bytes=0-9: 12 ms`
-pub fn request_line(note: &RequestNote<'_>) -> String {
+pub(crate) fn request_line(note: &RequestNote<'_>) -> String {
     let range = match &note.range {
         Some(range) => format!(" bytes={}-{}", range.start, range.end - 1),
         None => String::new(),
@@ -156,7 +156,7 @@ pub fn request_line(note: &RequestNote<'_>) -> String {
 }
 
 /// `s3pull: up to 64 GETs in flight (climbing; 32 gave 1,200 GETs/s, 11.7 MiB/s)`
-pub fn step_line(step: &Step) -> String {
+pub(crate) fn step_line(step: &Step) -> String {
     let seen = step.seen.map_or_else(String::new, |seen| {
         let (n, rate) = (number(seen.n as u64), count(seen.rate, "GET"));
         format!("; {n} gave {rate}/s, {}/s", bytes(seen.bytes))

@@ -14,11 +14,11 @@ use crate::outcome::ErrorCode;
 const MIN_BYTES: u64 = 1024;
 
 /// The most bytes that are read of a body that is not an object's, such as that of an error or of credentials.
-pub const MAX_SMALL_BODY: usize = 64 * 1024;
+pub(super) const MAX_SMALL_BODY: usize = 64 * 1024;
 
 /// The bytes of an object, as they arrive.
 #[derive(Debug)]
-pub struct Body {
+pub(crate) struct Body {
     stream: Stream,
     timeout: Duration,
     /// Time spent waiting for the network alone, in the current window.
@@ -37,7 +37,7 @@ enum Stream {
 /// What a body does next, in tests.
 #[cfg(test)]
 #[derive(Debug, Clone)]
-pub enum Step {
+pub(crate) enum Step {
     Bytes(Bytes),
     Break,
     Hang,
@@ -74,7 +74,7 @@ impl Stream {
 
 impl Body {
     #[cfg(test)]
-    pub fn scripted(steps: impl IntoIterator<Item = Step>) -> Self {
+    pub(crate) fn scripted(steps: impl IntoIterator<Item = Step>) -> Self {
         Self {
             stream: Stream::Scripted(steps.into_iter().collect()),
             timeout: Duration::from_mins(1),
@@ -96,7 +96,7 @@ impl Body {
     ///
     /// # Errors
     /// When the connection breaks or ends early, or the body stalls.
-    pub async fn next(&mut self) -> Result<Option<Bytes>, GetError> {
+    pub(crate) async fn next(&mut self) -> Result<Option<Bytes>, GetError> {
         let started = Instant::now();
         let bytes = match tokio::time::timeout(self.timeout, self.stream.next()).await {
             Ok(None) => return Ok(None),
@@ -141,7 +141,7 @@ async fn next_data(incoming: &mut Incoming) -> Option<Result<Bytes, hyper::Error
 
 /// Why a small body could not be read.
 #[derive(Debug, thiserror::Error)]
-pub enum SmallBodyError {
+pub(super) enum SmallBodyError {
     #[error("the body has more than {MAX_SMALL_BODY} bytes")]
     TooLarge,
     #[error("the body did not end within {} s", .0.as_secs_f64())]
@@ -151,7 +151,7 @@ pub enum SmallBodyError {
 }
 
 /// Reads a whole body, which must be at most [`MAX_SMALL_BODY`] bytes long and end within `timeout`.
-pub async fn read_bounded(
+pub(super) async fn read_bounded(
     mut incoming: Incoming,
     timeout: Duration,
 ) -> Result<Vec<u8>, SmallBodyError> {
@@ -166,7 +166,7 @@ pub async fn read_bounded(
 }
 
 /// Reads up to [`MAX_SMALL_BODY`] bytes of a body within `timeout`: enough to recognise an error.
-pub async fn read_beginning(mut incoming: Incoming, timeout: Duration) -> Vec<u8> {
+pub(super) async fn read_beginning(mut incoming: Incoming, timeout: Duration) -> Vec<u8> {
     let mut read = Vec::new();
     // If it breaks or takes too long, the bytes received until then have to do.
     let reading = read_until(&mut incoming, &mut read, MAX_SMALL_BODY);

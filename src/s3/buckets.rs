@@ -12,7 +12,7 @@ use crate::locks::lock;
 use crate::outcome::{Class, ErrorCode};
 
 /// Stands for a bucket while the configuration and the credentials are checked, before any request names one.
-pub const STAND_IN: &str = "s3pull-stand-in";
+pub(crate) const STAND_IN: &str = "s3pull-stand-in";
 
 /// The most buckets whose sessions are kept. A session that is not kept is made again when its bucket is next named.
 const MAX_KEPT: usize = 1_000;
@@ -31,7 +31,7 @@ type Place = Arc<OnceCell<Arc<Sessions>>>;
 
 /// The sessions by bucket.
 #[derive(Default)]
-pub struct Buckets {
+pub(super) struct Buckets {
     sessions: Mutex<HashMap<Box<str>, Place>>,
 }
 
@@ -40,7 +40,7 @@ impl Buckets {
     ///
     /// # Errors
     /// When no request can be made for a bucket of this name.
-    pub async fn sessions(
+    pub(super) async fn sessions(
         &self,
         first: &Sessions,
         bucket: &str,

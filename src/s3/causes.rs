@@ -3,7 +3,9 @@
 use std::error::Error;
 
 /// The first `T` among `error` and its causes.
-pub fn find_cause<'a, T: Error + 'static>(error: &'a (dyn Error + 'static)) -> Option<&'a T> {
+pub(super) fn find_cause<'a, T: Error + 'static>(
+    error: &'a (dyn Error + 'static),
+) -> Option<&'a T> {
     std::iter::successors(Some(error), |error| cause(*error)).find_map(|error| error.downcast_ref())
 }
 
@@ -16,7 +18,7 @@ fn cause<'a>(error: &'a (dyn Error + 'static)) -> Option<&'a (dyn Error + 'stati
 }
 
 /// The chain of causes in one line, without repetitions.
-pub fn one_line(error: &(dyn Error + 'static)) -> String {
+pub(super) fn one_line(error: &(dyn Error + 'static)) -> String {
     let mut line = String::new();
     for cause in std::iter::successors(Some(error), |error| cause(*error)) {
         let text = cause.to_string();

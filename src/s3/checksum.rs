@@ -2,7 +2,7 @@
 
 /// A checksum of a whole object.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Checksum {
+pub(crate) struct Checksum {
     pub algorithm: ChecksumAlgorithm,
     /// Big-endian; its length depends on the algorithm.
     pub value: Vec<u8>,
@@ -10,7 +10,7 @@ pub struct Checksum {
 
 /// The checksum algorithms of S3 that a stream can be checked with, fastest and strongest first.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum ChecksumAlgorithm {
+pub(crate) enum ChecksumAlgorithm {
     Crc64Nvme,
     Crc32c,
     Crc32,

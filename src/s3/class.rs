@@ -71,7 +71,7 @@ const BY_CODE: &[(Class, &[&str])] = &[
 ];
 
 /// The class of a reply: by its code if that is listed, else by its status.
-pub fn classify(code: Option<&str>, status: u16) -> Class {
+pub(crate) fn classify(code: Option<&str>, status: u16) -> Class {
     let by_code = code.and_then(|code| BY_CODE.iter().find(|(_, codes)| codes.contains(&code)));
     if let Some((class, _)) = by_code {
         return *class;

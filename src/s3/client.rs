@@ -38,7 +38,7 @@ const MIN_SECRET: usize = 4;
 /// The one client. It knows the bucket, switches to the bucket's region when S3 names it, and renews credentials before
 /// they expire.
 #[derive(Clone)]
-pub struct Client(pub(super) Arc<Shared>);
+pub(crate) struct Client(pub(super) Arc<Shared>);
 
 pub(super) struct Shared {
     pub pool: Pool,
@@ -63,7 +63,7 @@ impl Client {
     ///
     /// # Errors
     /// [`ConnectError`] for everything that is known to be wrong before the first request.
-    pub async fn connect(options: ConnectOptions) -> Result<Self, ConnectError> {
+    pub(crate) async fn connect(options: ConnectOptions) -> Result<Self, ConnectError> {
         if let Some(signer) = std::env::var("S3PULL_SIGNER")
             .ok()
             .filter(|signer| !signer.is_empty())
@@ -114,7 +114,7 @@ impl Client {
     }
 
     /// Counts the connections that are being opened.
-    pub fn opening(&self) -> Opening {
+    pub(crate) fn opening(&self) -> Opening {
         self.0.pool.opening().clone()
     }
 
@@ -122,7 +122,10 @@ impl Client {
     ///
     /// # Errors
     /// [`GetError`], whose class says whether another attempt may help.
-    pub async fn get_object(&self, request: &GetRequest<'_>) -> Result<GetResponse, GetError> {
+    pub(crate) async fn get_object(
+        &self,
+        request: &GetRequest<'_>,
+    ) -> Result<GetResponse, GetError> {
         let sessions = self.sessions(request.bucket).await?;
         let mut n_corrections = 0;
         loop {

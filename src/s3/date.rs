@@ -4,7 +4,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 /// The time of a `Last-Modified` or `Date` in any of HTTP's three forms (RFC 9110, 5.6.7), with `UTC` or an offset in place
 /// of `GMT`, or in ISO 8601. `None` for anything else, and for times before 1970.
-pub fn parse(text: &str) -> Option<SystemTime> {
+pub(super) fn parse(text: &str) -> Option<SystemTime> {
     let text = text.trim();
     let seconds = if text.starts_with(|c: char| c.is_ascii_digit()) && text.contains('-') {
         iso(text)?
@@ -132,7 +132,7 @@ fn days(year: i64, month: i64, day: i64) -> Option<i64> {
 }
 
 /// Year, month, day, hour, minute and second of a number of seconds since 1970.
-pub fn fields(seconds: u64) -> [u64; 6] {
+pub(super) fn fields(seconds: u64) -> [u64; 6] {
     let (days, second) = (seconds / 86_400 + 719_468, seconds % 86_400);
     let (era, day_of_era) = (days / 146_097, days % 146_097);
     let year_of_era =
@@ -157,7 +157,7 @@ pub fn fields(seconds: u64) -> [u64; 6] {
 }
 
 /// A time in HTTP's preferred form. Fractions of a second are dropped; times before 1970 become 1970.
-pub fn http_date(time: SystemTime) -> String {
+pub(super) fn http_date(time: SystemTime) -> String {
     const DAYS: [&str; 7] = ["Thu", "Fri", "Sat", "Sun", "Mon", "Tue", "Wed"];
     const MONTHS: [&str; 12] = [
         "Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec",

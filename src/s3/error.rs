@@ -184,7 +184,7 @@ impl From<GetError> for Failure {
 }
 
 /// The key now holds another object than before.
-pub fn changed(how: impl Display) -> GetError {
+pub(super) fn changed(how: impl Display) -> GetError {
     GetError::transient(
         ErrorCode::ObjectChanged,
         format!("the object was replaced while it was downloaded: {how}"),

@@ -7,7 +7,7 @@ const MAX_MESSAGE: usize = 1024;
 
 /// The elements of an error that matter.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub struct ErrorBody {
+pub(super) struct ErrorBody {
     pub code: Option<String>,
     pub message: Option<String>,
     pub region: Option<String>,
@@ -17,7 +17,7 @@ pub struct ErrorBody {
 
 impl ErrorBody {
     /// `None` if it is not an S3 error but, for example, a web page.
-    pub fn parse(bytes: &[u8]) -> Option<Self> {
+    pub(super) fn parse(bytes: &[u8]) -> Option<Self> {
         let text = decoded(bytes);
         let root = Tags(&text).find(|tag| !tag.name.starts_with(['?', '!']))?;
         if !["Error", "ErrorResponse", "Response"].contains(&local(root.name)) {
@@ -43,7 +43,7 @@ impl ErrorBody {
 }
 
 /// The text, cut after at most `max` bytes with a mark that it was cut.
-pub fn cut(text: &str, max: usize) -> String {
+pub(super) fn cut(text: &str, max: usize) -> String {
     let mut cut = text.to_owned();
     if cut.len() > max {
         cut.truncate(cut.floor_char_boundary(max));

@@ -35,7 +35,7 @@ impl From<Method> for http::Method {
 
 /// What an object is asked for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Purpose {
+pub(crate) enum Purpose {
     /// It is one of those that the run is about.
     Object,
     /// It is a list of them, which is not encrypted with their customer's key: S3 refuses a key for an object without one.
@@ -44,7 +44,7 @@ pub enum Purpose {
 
 /// What to get.
 #[derive(Debug, Clone)]
-pub struct GetRequest<'a> {
+pub(crate) struct GetRequest<'a> {
     pub method: Method,
     pub purpose: Purpose,
     /// The bucket, if the client is not for a single one.
@@ -60,7 +60,7 @@ pub struct GetRequest<'a> {
 
 /// A range of an object that an earlier answer described.
 #[derive(Debug, Clone)]
-pub struct Part<'a> {
+pub(crate) struct Part<'a> {
     /// Byte offsets from 0; not empty.
     pub range: Range<u64>,
     /// The object's ETag, which is a strong one. Another ETag means another object.
@@ -73,7 +73,7 @@ pub struct Part<'a> {
 
 /// An object, or the part that was asked for, with its body still to be read.
 #[derive(Debug)]
-pub struct GetResponse<B = Body> {
+pub(crate) struct GetResponse<B = Body> {
     /// Length of the body in bytes; `None` if the server does not state it.
     pub length: Option<u64>,
     pub etag: Option<ETag>,
@@ -109,7 +109,7 @@ impl GetResponse<()> {
 
 impl<B> GetResponse<B> {
     /// The ETag, if it can be used to request parts.
-    pub fn strong_etag(&self) -> Option<&ETag> {
+    pub(crate) fn strong_etag(&self) -> Option<&ETag> {
         self.etag.as_ref().filter(|etag| etag.is_strong())
     }
 }

@@ -19,7 +19,7 @@ const MAX_CONTENT_TYPE: usize = 1024;
 
 /// The headers that matter, the first of each name. A value that is not text counts as absent.
 #[derive(Debug, Default)]
-pub struct Headers<'a> {
+pub(super) struct Headers<'a> {
     pub etag: Option<&'a str>,
     pub version_id: Option<&'a str>,
     pub last_modified: Option<&'a str>,
@@ -36,7 +36,7 @@ pub struct Headers<'a> {
 }
 
 impl<'a> Headers<'a> {
-    pub fn read(headers: &'a HeaderMap) -> Self {
+    pub(super) fn read(headers: &'a HeaderMap) -> Self {
         let mut read = Self::default();
         for (name, value) in headers {
             let place = match name.as_str() {
@@ -64,7 +64,7 @@ impl<'a> Headers<'a> {
 }
 
 /// How the object is described. The first value of each name counts.
-pub fn description_of(headers: &HeaderMap) -> Description {
+pub(super) fn description_of(headers: &HeaderMap) -> Description {
     let content_type = headers.get(CONTENT_TYPE).and_then(text);
     let content_type = content_type.filter(|value| value.len() <= MAX_CONTENT_TYPE);
     let mut metadata = BTreeMap::new();
@@ -87,13 +87,13 @@ pub fn description_of(headers: &HeaderMap) -> Description {
 }
 
 /// A header's value without surrounding white space; `None` if it is empty or not text.
-pub fn text(value: &HeaderValue) -> Option<&str> {
+pub(super) fn text(value: &HeaderValue) -> Option<&str> {
     let text = value.to_str().ok()?.trim();
     (!text.is_empty()).then_some(text)
 }
 
 /// Range and size of `bytes 0-9/20`; the size may be `*`.
-pub fn parse_content_range(text: &str) -> Option<(Range<u64>, Option<u64>)> {
+pub(super) fn parse_content_range(text: &str) -> Option<(Range<u64>, Option<u64>)> {
     let (unit, range) = text.split_once(|c: char| c.is_ascii_whitespace() || c == '=')?;
     if !unit.eq_ignore_ascii_case("bytes") {
         return None;
@@ -109,7 +109,7 @@ pub fn parse_content_range(text: &str) -> Option<(Range<u64>, Option<u64>)> {
 }
 
 /// A number without a sign.
-pub fn number(text: &str) -> Option<u64> {
+pub(super) fn number(text: &str) -> Option<u64> {
     let text = text.trim();
     let is_plain = text.bytes().all(|byte| byte.is_ascii_digit());
     is_plain.then(|| text.parse().ok()).flatten()
@@ -117,7 +117,7 @@ pub fn number(text: &str) -> Option<u64> {
 
 /// The first checksum that can be compared with the whole body. A composite one, made from the checksums of a multipart
 /// upload's parts, cannot.
-pub fn checksum_of(headers: &Headers<'_>) -> Option<Checksum> {
+pub(super) fn checksum_of(headers: &Headers<'_>) -> Option<Checksum> {
     let is_composite = |kind: &str| kind.eq_ignore_ascii_case("COMPOSITE");
     if headers.checksum_type.is_some_and(is_composite) {
         return None;
@@ -138,7 +138,7 @@ pub fn checksum_of(headers: &Headers<'_>) -> Option<Checksum> {
 
 /// The ETag as an MD5, if it may be one: a multipart upload's is not, nor is that of an object encrypted with a KMS or
 /// customer key (S3 API reference, "Object", `ETag`).
-pub fn md5_of(headers: &Headers<'_>, etag: Option<&ETag>) -> Option<[u8; 16]> {
+pub(super) fn md5_of(headers: &Headers<'_>, etag: Option<&ETag>) -> Option<[u8; 16]> {
     let is_plain =
         matches!(headers.encryption, None | Some("AES256")) && headers.customer_algorithm.is_none();
     etag.filter(|_| is_plain)?.md5()

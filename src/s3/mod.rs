@@ -24,23 +24,23 @@ mod session;
 mod sessions;
 mod sign;
 
-pub use self::http::opening::Opening;
-pub use self::http::tls::Trust;
-pub use account::endpoint::check as check_endpoint;
-pub use body::Body;
+pub(crate) use self::http::opening::Opening;
+pub(crate) use self::http::tls::Trust;
+pub(crate) use account::endpoint::check as check_endpoint;
+pub(crate) use body::Body;
 #[cfg(test)]
-pub use body::Step;
-pub use buckets::STAND_IN;
-pub use checksum::{Checksum, ChecksumAlgorithm};
-pub use class::classify;
-pub use client::Client;
-pub use customer_key::CustomerKey;
-pub use error::GetError;
-pub use get::{GetRequest, GetResponse, Method, Part, Purpose};
+pub(crate) use body::Step;
+pub(crate) use buckets::STAND_IN;
+pub(crate) use checksum::{Checksum, ChecksumAlgorithm};
+pub(crate) use class::classify;
+pub(crate) use client::Client;
+pub(crate) use customer_key::CustomerKey;
+pub(crate) use error::GetError;
+pub(crate) use get::{GetRequest, GetResponse, Method, Part, Purpose};
 #[cfg(fuzzing)]
 pub use list::read_page;
-pub use list::{ListRequest, Page, Sequence, lists_in_order};
-pub use options::{ConnectError, ConnectOptions};
+pub(crate) use list::{ListRequest, Page, Sequence, lists_in_order};
+pub(crate) use options::{ConnectError, ConnectOptions};
 
 /// Reads bytes as a reply to a GET of an object, and of a part of it, for fuzzing. The first line is the status, each line
 /// after it up to an empty one is a header, and the rest is the body.

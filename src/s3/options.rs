@@ -53,7 +53,7 @@ pub(super) fn is_directory_bucket(bucket: &str) -> bool {
 
 /// Why no client could be made.
 #[derive(Debug, thiserror::Error)]
-pub enum ConnectError {
+pub(crate) enum ConnectError {
     #[error(
         "no AWS credentials found in the environment, the profile `{profile}`, or the container's or instance's role"
     )]
@@ -98,12 +98,12 @@ pub enum ConnectError {
 
 impl ConnectError {
     /// Whether the command line is wrong, and not the environment or the server.
-    pub fn is_usage(&self) -> bool {
+    pub(crate) fn is_usage(&self) -> bool {
         matches!(self, Self::CustomerKeyWithoutTls)
     }
 
     /// What to do about it, if the message does not say.
-    pub fn hint(&self) -> Option<String> {
+    pub(crate) fn hint(&self) -> Option<String> {
         let hint = match self {
             Self::NoCredentials { .. } if half_pair_without_id() => {
                 "AWS_SECRET_ACCESS_KEY is set, but AWS_ACCESS_KEY_ID is not: set both, name a profile with `--profile NAME`, or use `--no-sign-request` for a public bucket"

@@ -19,7 +19,7 @@ const TOLERANCE: i64 = 30;
 
 /// The facts that a session is made from.
 #[derive(Debug, Clone)]
-pub struct Facts {
+pub(super) struct Facts {
     pub region: String,
     /// How many seconds the server's clock is ahead of the local one.
     pub clock: i64,
@@ -33,7 +33,7 @@ pub struct Facts {
 
 /// Everything needed to make requests for keys of the bucket.
 #[derive(Debug)]
-pub struct Session {
+pub(super) struct Session {
     pub facts: Facts,
     /// `host:port`.
     pub server: String,
@@ -47,7 +47,7 @@ pub struct Session {
 
 /// How long the credentials of a session remain valid.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Freshness {
+pub(super) enum Freshness {
     Fresh,
     /// They are valid, but expire soon.
     Ending,
@@ -57,7 +57,7 @@ pub enum Freshness {
 impl Session {
     /// # Errors
     /// The reason, when no request can be made from these facts.
-    pub async fn new(
+    pub(super) async fn new(
         options: &ConnectOptions,
         sdk_config: &SdkConfig,
         url: Option<&str>,
@@ -114,11 +114,11 @@ impl Session {
     }
 
     /// The time by the server's clock, in seconds since 1970.
-    pub fn now(&self) -> u64 {
+    pub(super) fn now(&self) -> u64 {
         seconds(SystemTime::now()).saturating_add_signed(self.facts.clock)
     }
 
-    pub fn freshness(&self, now: u64) -> Freshness {
+    pub(super) fn freshness(&self, now: u64) -> Freshness {
         if now < self.renew_at {
             Freshness::Fresh
         } else if now < self.end {
@@ -128,14 +128,14 @@ impl Session {
         }
     }
 
-    pub fn signer(&self) -> &Signer {
+    pub(super) fn signer(&self) -> &Signer {
         &self.signer
     }
 }
 
 impl Facts {
     /// The facts with the clock corrected by `server`, if that makes a difference.
-    pub fn with_server_time(&self, server: SystemTime) -> Option<Self> {
+    pub(super) fn with_server_time(&self, server: SystemTime) -> Option<Self> {
         let local = i64::try_from(seconds(SystemTime::now())).ok()?;
         let clock = i64::try_from(seconds(server)).ok()? - local;
         ((clock - self.clock).abs() > TOLERANCE).then(|| Self {

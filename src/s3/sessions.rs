@@ -23,7 +23,7 @@ use crate::outcome::{Class, ErrorCode};
 const RENEWAL_INTERVAL: Duration = Duration::from_secs(10);
 
 /// The session in use, and everything needed to make its successor.
-pub struct Sessions {
+pub(super) struct Sessions {
     options: ConnectOptions,
     account: Arc<Account>,
     session: RwLock<Arc<Session>>,
@@ -56,7 +56,7 @@ impl Sessions {
     ///
     /// # Errors
     /// When there are no credentials, or no request can be made for the bucket.
-    pub async fn new(
+    pub(super) async fn new(
         options: ConnectOptions,
         http: SdkClient,
         profile: Profile,
@@ -109,7 +109,7 @@ impl Sessions {
     }
 
     /// The bucket that requests go to.
-    pub fn bucket(&self) -> &str {
+    pub(super) fn bucket(&self) -> &str {
         &self.options.bucket
     }
 
@@ -117,7 +117,7 @@ impl Sessions {
     ///
     /// # Errors
     /// The reason, when no request can be made for the bucket.
-    pub async fn of_bucket(&self, bucket: &str) -> Result<Self, String> {
+    pub(super) async fn of_bucket(&self, bucket: &str) -> Result<Self, String> {
         let options = ConnectOptions {
             bucket: bucket.to_owned(),
             ..self.options.clone()
@@ -141,13 +141,13 @@ impl Sessions {
         })
     }
 
-    pub fn current(&self) -> Arc<Session> {
+    pub(super) fn current(&self) -> Arc<Session> {
         let session = locks::read(&self.session);
         Arc::clone(&session)
     }
 
     /// A request was answered well.
-    pub fn were_accepted(&self) {
+    pub(super) fn were_accepted(&self) {
         self.were_accepted.store(true, Relaxed);
     }
 
@@ -156,7 +156,7 @@ impl Sessions {
     ///
     /// # Errors
     /// When the credentials have expired and cannot be renewed: a transient error where that may pass.
-    pub async fn fresh(self: &Arc<Self>) -> Result<Arc<Session>, GetError> {
+    pub(super) async fn fresh(self: &Arc<Self>) -> Result<Arc<Session>, GetError> {
         let session = self.current();
         match session.freshness(session.now()) {
             Freshness::Fresh => {}
@@ -284,7 +284,11 @@ impl Sessions {
     ///
     /// # Errors
     /// When the credentials cannot be renewed at the moment.
-    pub async fn has_learned(&self, used: &Session, lesson: &Lesson) -> Result<bool, GetError> {
+    pub(super) async fn has_learned(
+        &self,
+        used: &Session,
+        lesson: &Lesson,
+    ) -> Result<bool, GetError> {
         if lesson.was_head_too_large {
             return Ok(true);
         }

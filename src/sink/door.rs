@@ -16,19 +16,19 @@ use crate::row::Entry;
 
 /// Where the objects of a run go.
 #[derive(Debug)]
-pub enum Sink {
+pub(crate) enum Sink {
     Files(Arc<FileSink>),
     Tar(Arc<Tar>),
 }
 
 impl Sink {
     /// Files below `output`.
-    pub fn new(output: OutputFolder, if_exists: IfExists, meter: Arc<Meter>) -> Self {
+    pub(crate) fn new(output: OutputFolder, if_exists: IfExists, meter: Arc<Meter>) -> Self {
         Self::Files(Arc::new(FileSink::new(output, if_exists, meter)))
     }
 
     /// Rows that may be under way per GET in flight.
-    pub fn rows_per_permit(&self) -> usize {
+    pub(crate) fn rows_per_permit(&self) -> usize {
         match self {
             Self::Files(_) => 1,
             Self::Tar(_) => tar::ROWS_PER_PERMIT,
@@ -39,7 +39,11 @@ impl Sink {
     ///
     /// # Errors
     /// When the row needs none: it is skipped, or fails.
-    pub fn turn(&self, path: &Arc<LocalPath>, entry: &Entry) -> Result<Option<Turn>, NoTurn> {
+    pub(crate) fn turn(
+        &self,
+        path: &Arc<LocalPath>,
+        entry: &Entry,
+    ) -> Result<Option<Turn>, NoTurn> {
         match self {
             Self::Files(_) => Ok(None),
             Self::Tar(tar) => tar.turn(path, entry).map(Some),
@@ -50,7 +54,7 @@ impl Sink {
     ///
     /// # Errors
     /// When what is there can be neither replaced nor looked at.
-    pub async fn admit(
+    pub(crate) async fn admit(
         &self,
         path: &Arc<LocalPath>,
         entry: &Arc<Entry>,
@@ -65,7 +69,7 @@ impl Sink {
     ///
     /// # Errors
     /// When something else is there, or that cannot be seen.
-    pub fn look(&self, path: &LocalPath) -> Result<There, LocalError> {
+    pub(crate) fn look(&self, path: &LocalPath) -> Result<There, LocalError> {
         match self {
             Self::Files(files) => files.look(path),
             Self::Tar(_) => Ok(There::Nothing),
@@ -76,7 +80,7 @@ impl Sink {
     ///
     /// # Errors
     /// When a folder cannot be read.
-    pub fn for_each_file(&self, each: impl FnMut(&str)) -> Result<(), LocalError> {
+    pub(crate) fn for_each_file(&self, each: impl FnMut(&str)) -> Result<(), LocalError> {
         match self {
             Self::Files(files) => files.for_each_file(each),
             Self::Tar(_) => Ok(()),
@@ -88,7 +92,7 @@ impl Sink {
     ///
     /// # Errors
     /// When the file cannot be read.
-    pub async fn read<D: Send + 'static>(
+    pub(crate) async fn read<D: Send + 'static>(
         &self,
         path: &Arc<LocalPath>,
         digest: D,
@@ -103,7 +107,7 @@ impl Sink {
     }
 
     /// Bytes that are free where the files go; `None` where that is not known.
-    pub async fn free(&self) -> Option<u64> {
+    pub(crate) async fn free(&self) -> Option<u64> {
         match self {
             Self::Files(files) => files.free().await,
             Self::Tar(_) => None,
@@ -114,7 +118,7 @@ impl Sink {
     ///
     /// # Errors
     /// Only when that work itself is broken off.
-    pub async fn remove_leftovers(&self, path: &Arc<LocalPath>) -> Result<(), Failure> {
+    pub(crate) async fn remove_leftovers(&self, path: &Arc<LocalPath>) -> Result<(), Failure> {
         match self {
             Self::Files(files) => files.remove_leftovers(path).await,
             Self::Tar(_) => Ok(()),
@@ -122,7 +126,7 @@ impl Sink {
     }
 
     /// Begins an object whose bytes come in order. Nothing is made until there is something to write.
-    pub fn stream(&self, path: &Arc<LocalPath>) -> StreamWriter {
+    pub(crate) fn stream(&self, path: &Arc<LocalPath>) -> StreamWriter {
         match self {
             Self::Files(files) => StreamWriter::File(files.stream(path)),
             Self::Tar(tar) => StreamWriter::Member(tar.stream(path)),
@@ -135,7 +139,7 @@ impl Sink {
     ///
     /// # Errors
     /// When the file cannot be made, there is no room for it, or another process is writing it.
-    pub async fn parts(
+    pub(crate) async fn parts(
         &self,
         path: &Arc<LocalPath>,
         identity: Identity,
@@ -156,14 +160,14 @@ impl Sink {
 
 /// Writes an object whose bytes come in order.
 #[derive(Debug)]
-pub enum StreamWriter {
+pub(crate) enum StreamWriter {
     File(FileStream),
     Member(TarStream),
 }
 
 impl StreamWriter {
     /// Whether the object is a folder marker, which has no bytes to verify.
-    pub fn is_folder(&self) -> bool {
+    pub(crate) fn is_folder(&self) -> bool {
         match self {
             Self::File(file) => file.is_folder(),
             Self::Member(member) => member.is_folder(),
@@ -174,7 +178,7 @@ impl StreamWriter {
     ///
     /// # Errors
     /// When the file system refuses, or the object is a folder marker.
-    pub async fn push(&mut self, bytes: Bytes) -> Result<(), Failure> {
+    pub(crate) async fn push(&mut self, bytes: Bytes) -> Result<(), Failure> {
         if self.is_folder() && !bytes.is_empty() {
             let message =
                 "the key ends in `/` but has content, so it can be neither a file nor a folder";
@@ -190,14 +194,14 @@ impl StreamWriter {
 
 /// Writes an object whose parts come in any order, from many tasks at once.
 #[derive(Debug, Clone)]
-pub enum PartWriter {
+pub(crate) enum PartWriter {
     File(FileParts),
     Member(TarParts),
 }
 
 impl PartWriter {
     /// Where the bytes of a part are gathered until they are written.
-    pub fn gather(&self) -> Gathered {
+    pub(crate) fn gather(&self) -> Gathered {
         match self {
             Self::File(file) => file.gather(),
             Self::Member(member) => member.gather(),
@@ -208,7 +212,7 @@ impl PartWriter {
     ///
     /// # Errors
     /// When the file system refuses.
-    pub async fn write(&self, chunks: Pieces, offset: u64) -> Result<(), Failure> {
+    pub(crate) async fn write(&self, chunks: Pieces, offset: u64) -> Result<(), Failure> {
         match self {
             Self::File(file) => file.write(chunks, offset).await,
             Self::Member(member) => member.write(chunks, offset).await,
@@ -219,7 +223,7 @@ impl PartWriter {
     ///
     /// # Errors
     /// When the file system refuses.
-    pub async fn finish_part(
+    pub(crate) async fn finish_part(
         &self,
         chunks: Pieces,
         offset: u64,
@@ -235,7 +239,7 @@ impl PartWriter {
     ///
     /// # Errors
     /// When the file system refuses.
-    pub async fn read_back<D: Send + 'static>(
+    pub(crate) async fn read_back<D: Send + 'static>(
         &self,
         size: u64,
         digest: D,
@@ -248,7 +252,7 @@ impl PartWriter {
     }
 
     /// Removes what is written: no run can use it.
-    pub fn discard(&self) {
+    pub(crate) fn discard(&self) {
         match self {
             Self::File(file) => file.discard(),
             Self::Member(_) => {}
@@ -258,7 +262,7 @@ impl PartWriter {
 
 /// A writer whose object is complete and verified, all but committed.
 #[derive(Debug)]
-pub enum Writer {
+pub(crate) enum Writer {
     Stream(StreamWriter),
     Parts(PartWriter),
 }
@@ -268,7 +272,7 @@ impl Writer {
     ///
     /// # Errors
     /// When the file system refuses, or something that must not be replaced is at the path.
-    pub async fn commit(
+    pub(crate) async fn commit(
         self,
         modified: Option<SystemTime>,
         turn: &mut Option<Turn>,

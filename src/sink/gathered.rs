@@ -14,7 +14,7 @@ const JOINED: usize = 16 * 1024;
 
 /// Bytes of one object after which they are written. An object that is smaller is created, written and renamed in one
 /// blocking call, since the hop to a thread that may block costs more than the system calls.
-pub const WRITE_SIZE: usize = 1024 * 1024;
+pub(crate) const WRITE_SIZE: usize = 1024 * 1024;
 /// Bytes of all objects together after which each object's are written sooner: once they are [`MIN_WRITE`].
 const MAX_GATHERED: usize = 8 * 1024 * 1024;
 /// About as many as one read of a fast connection brings.
@@ -22,11 +22,11 @@ const MIN_WRITE: usize = 64 * 1024;
 
 /// The bytes that all objects of a run have gathered, and not written yet.
 #[derive(Debug, Clone, Default)]
-pub struct AllGathered(Arc<AtomicUsize>);
+pub(crate) struct AllGathered(Arc<AtomicUsize>);
 
 /// Pieces of an object in order, the small ones joined: a body that comes byte by byte costs no more than its bytes.
 #[derive(Debug)]
-pub struct Gathered {
+pub(crate) struct Gathered {
     pieces: Vec<Bytes>,
     /// Small pieces behind them.
     joined: Vec<u8>,
@@ -35,7 +35,7 @@ pub struct Gathered {
 
 /// Pieces that are being written. They count as gathered until they are dropped.
 #[derive(Debug)]
-pub struct Pieces {
+pub(crate) struct Pieces {
     pieces: Vec<Bytes>,
     _n_bytes: Counted,
 }
@@ -49,7 +49,7 @@ struct Counted {
 
 impl Gathered {
     /// Nothing yet, to be counted with what other objects have in `all`.
-    pub fn new(all: &AllGathered) -> Self {
+    pub(crate) fn new(all: &AllGathered) -> Self {
         Self {
             pieces: Vec::new(),
             joined: Vec::new(),
@@ -57,7 +57,7 @@ impl Gathered {
         }
     }
 
-    pub fn push(&mut self, piece: Bytes) {
+    pub(crate) fn push(&mut self, piece: Bytes) {
         self.n_bytes.add(piece.len());
         // A first piece may well be the only one, which is not worth a copy.
         let is_first = self.pieces.is_empty() && self.joined.is_empty();
@@ -80,17 +80,17 @@ impl Gathered {
     }
 
     /// Bytes in all pieces.
-    pub fn len(&self) -> usize {
+    pub(crate) fn len(&self) -> usize {
         self.n_bytes.n
     }
 
     /// Whether it is time to write them.
-    pub fn is_due(&self) -> bool {
+    pub(crate) fn is_due(&self) -> bool {
         self.len() >= WRITE_SIZE || self.len() >= MIN_WRITE && self.n_bytes.all.are_many()
     }
 
     /// The pieces, which are gathered no longer.
-    pub fn take(&mut self) -> Pieces {
+    pub(crate) fn take(&mut self) -> Pieces {
         self.end_joined();
         let none = Counted::none(&self.n_bytes.all);
         Pieces {
@@ -115,7 +115,7 @@ impl Deref for Pieces {
 }
 
 impl AllGathered {
-    pub fn n_bytes(&self) -> usize {
+    pub(crate) fn n_bytes(&self) -> usize {
         self.0.load(Relaxed)
     }
 

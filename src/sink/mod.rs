@@ -1,12 +1,12 @@
 //! Where objects go: the engine's one door to the file system. Everything behind it blocks, so each call is made on a
 //! thread that may; dropping a writer leaves nothing of its object, but for parts that a later run can use.
 
-pub mod door;
-pub mod files;
+pub(crate) mod door;
+pub(crate) mod files;
 mod gathered;
-pub mod planned;
+pub(crate) mod planned;
 mod room;
-pub mod tar;
+pub(crate) mod tar;
 
 use std::num::NonZeroUsize;
 use std::ops::ControlFlow;
@@ -25,12 +25,12 @@ use files::{
     DonePart, Identity, LocalError, LocalPath, OutputFolder, PartialFile, ResumableFile, SizeInRow,
 };
 use gathered::{AllGathered, Pieces};
-pub use gathered::{Gathered, WRITE_SIZE};
+pub(crate) use gathered::{Gathered, WRITE_SIZE};
 use room::{Holder, Room};
 
 /// The files of a run.
 #[derive(Debug)]
-pub struct FileSink {
+pub(crate) struct FileSink {
     output: OutputFolder,
     if_exists: IfExists,
     gathered: AllGathered,
@@ -42,7 +42,7 @@ pub struct FileSink {
 
 /// What to do about an object, in view of what is at its path already.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Admission {
+pub(crate) enum Admission {
     Fetch,
     /// Keep the file unless the object was modified after this time.
     FetchIfNewer(SystemTime),
@@ -63,7 +63,7 @@ pub enum Admission {
 
 /// What is at an object's path.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum There {
+pub(crate) enum There {
     Nothing,
     File {
         size: u64,
@@ -76,7 +76,7 @@ pub enum There {
 }
 
 impl FileSink {
-    pub fn new(output: OutputFolder, if_exists: IfExists, meter: Arc<Meter>) -> Self {
+    pub(crate) fn new(output: OutputFolder, if_exists: IfExists, meter: Arc<Meter>) -> Self {
         Self {
             output,
             if_exists,
@@ -91,7 +91,7 @@ impl FileSink {
     ///
     /// # Errors
     /// When what is there can be neither replaced nor looked at.
-    pub async fn admit(
+    pub(crate) async fn admit(
         self: &Arc<Self>,
         path: &Arc<LocalPath>,
         entry: &Arc<Entry>,
@@ -138,7 +138,7 @@ impl FileSink {
     ///
     /// # Errors
     /// When something else is there, or that cannot be seen.
-    pub fn look(&self, path: &LocalPath) -> Result<There, LocalError> {
+    pub(crate) fn look(&self, path: &LocalPath) -> Result<There, LocalError> {
         if path.is_folder() {
             let has_folder = self.output.has_folder(path)?;
             return Ok(if has_folder {
@@ -160,7 +160,7 @@ impl FileSink {
     ///
     /// # Errors
     /// When a folder cannot be read.
-    pub fn for_each_file(&self, each: impl FnMut(&str)) -> Result<(), LocalError> {
+    pub(crate) fn for_each_file(&self, each: impl FnMut(&str)) -> Result<(), LocalError> {
         self.output.for_each_file(each)
     }
 
@@ -169,7 +169,7 @@ impl FileSink {
     ///
     /// # Errors
     /// When the file cannot be read.
-    pub async fn read<D: Send + 'static>(
+    pub(crate) async fn read<D: Send + 'static>(
         self: &Arc<Self>,
         path: &Arc<LocalPath>,
         mut digest: D,
@@ -197,7 +197,10 @@ impl FileSink {
     ///
     /// # Errors
     /// Only when that work itself is broken off.
-    pub async fn remove_leftovers(self: &Arc<Self>, path: &Arc<LocalPath>) -> Result<(), Failure> {
+    pub(crate) async fn remove_leftovers(
+        self: &Arc<Self>,
+        path: &Arc<LocalPath>,
+    ) -> Result<(), Failure> {
         let (sink, path) = (Arc::clone(self), Arc::clone(path));
         let removing = move || {
             sink.output.remove_leftovers(&path);
@@ -207,7 +210,7 @@ impl FileSink {
     }
 
     /// Begins an object whose bytes come in order. Nothing is made until there is something to write.
-    pub fn stream(self: &Arc<Self>, path: &Arc<LocalPath>) -> FileStream {
+    pub(crate) fn stream(self: &Arc<Self>, path: &Arc<LocalPath>) -> FileStream {
         FileStream {
             sink: Arc::clone(self),
             path: Arc::clone(path),
@@ -223,7 +226,7 @@ impl FileSink {
     ///
     /// # Errors
     /// When the file cannot be made, there is no room for it, or another process is writing it.
-    pub async fn parts(
+    pub(crate) async fn parts(
         self: &Arc<Self>,
         path: &Arc<LocalPath>,
         identity: Identity,
@@ -249,7 +252,7 @@ impl FileSink {
     }
 
     /// Bytes that are free where the files go; `None` where the file system does not say.
-    pub async fn free(self: &Arc<Self>) -> Option<u64> {
+    pub(crate) async fn free(self: &Arc<Self>) -> Option<u64> {
         let sink = Arc::clone(self);
         blocking(&self.meter, move || Ok(sink.output.free()))
             .await
@@ -260,7 +263,7 @@ impl FileSink {
     ///
     /// # Errors
     /// When the file system could not.
-    pub async fn sync(self: &Arc<Self>) -> std::io::Result<()> {
+    pub(crate) async fn sync(self: &Arc<Self>) -> std::io::Result<()> {
         let sink = Arc::clone(self);
         tokio::task::spawn_blocking(move || sink.output.sync()).await?
     }
@@ -268,7 +271,7 @@ impl FileSink {
 
 /// Writes an object whose bytes come in order.
 #[derive(Debug)]
-pub struct FileStream {
+pub(crate) struct FileStream {
     sink: Arc<FileSink>,
     path: Arc<LocalPath>,
     /// Made with the first write.
@@ -280,7 +283,7 @@ pub struct FileStream {
 
 impl FileStream {
     /// Whether the object is a folder marker, which has no bytes to verify.
-    pub fn is_folder(&self) -> bool {
+    pub(crate) fn is_folder(&self) -> bool {
         self.path.is_folder()
     }
 
@@ -288,7 +291,7 @@ impl FileStream {
     ///
     /// # Errors
     /// When the file system refuses.
-    pub async fn push(&mut self, bytes: Bytes) -> Result<(), Failure> {
+    pub(crate) async fn push(&mut self, bytes: Bytes) -> Result<(), Failure> {
         self.gathered.push(bytes);
         if !self.gathered.is_due() {
             return Ok(());
@@ -355,7 +358,7 @@ fn write(
 
 /// Writes an object whose parts come in any order, from many tasks at once.
 #[derive(Debug, Clone)]
-pub struct FileParts {
+pub(crate) struct FileParts {
     file: Arc<ResumableFile>,
     gathered: AllGathered,
     meter: Arc<Meter>,
@@ -365,7 +368,7 @@ pub struct FileParts {
 
 impl FileParts {
     /// Where the bytes of a part are gathered until they are written.
-    pub fn gather(&self) -> Gathered {
+    pub(crate) fn gather(&self) -> Gathered {
         Gathered::new(&self.gathered)
     }
 
@@ -373,7 +376,7 @@ impl FileParts {
     ///
     /// # Errors
     /// When the file system refuses.
-    pub async fn write(&self, chunks: Pieces, offset: u64) -> Result<(), Failure> {
+    pub(crate) async fn write(&self, chunks: Pieces, offset: u64) -> Result<(), Failure> {
         let file = Arc::clone(&self.file);
         blocking(&self.meter, move || file.write_at(&chunks, offset)).await
     }
@@ -382,7 +385,7 @@ impl FileParts {
     ///
     /// # Errors
     /// When the file system refuses.
-    pub async fn finish_part(
+    pub(crate) async fn finish_part(
         &self,
         chunks: Pieces,
         offset: u64,
@@ -400,7 +403,7 @@ impl FileParts {
     ///
     /// # Errors
     /// When the file system refuses.
-    pub async fn read_back<D: Send + 'static>(
+    pub(crate) async fn read_back<D: Send + 'static>(
         &self,
         size: u64,
         mut digest: D,
@@ -424,7 +427,7 @@ impl FileParts {
     }
 
     /// Removes the file and what is known of its parts: no run can use them.
-    pub fn discard(&self) {
+    pub(crate) fn discard(&self) {
         self.file.discard();
     }
 }

@@ -9,11 +9,11 @@ use crate::row::Entry;
 use crate::sink::files::LocalPath;
 
 /// Paths that are remembered, by their hash: some 5 MiB. Later ones are still compared with these.
-pub const MAX_SEEN: usize = 200_000;
+pub(crate) const MAX_SEEN: usize = 200_000;
 
 /// Finds rows that cannot both become files.
 #[derive(Debug, Default)]
-pub struct Seen {
+pub(crate) struct Seen {
     /// Hashes of files' paths, and of the entries that go there.
     files: HashMap<u64, u64, BuildHasherDefault<IdentityHasher>>,
     folders: HashSet<u64, BuildHasherDefault<IdentityHasher>>,
@@ -23,7 +23,7 @@ pub struct Seen {
 
 /// How a path relates to those of earlier rows.
 #[derive(Debug, PartialEq, Eq)]
-pub enum Planned {
+pub(crate) enum Planned {
     New,
     /// The same object, for the same path.
     Again,
@@ -32,7 +32,7 @@ pub enum Planned {
 }
 
 impl Seen {
-    pub fn check(&mut self, path: &LocalPath, entry: &Entry) -> Planned {
+    pub(crate) fn check(&mut self, path: &LocalPath, entry: &Entry) -> Planned {
         let hash = hash(path.as_str());
         if path.is_folder() {
             return match self.enter_folder(path.as_str()) {
@@ -60,14 +60,14 @@ impl Seen {
     }
 
     /// Frees the path of a file that is not written after all.
-    pub fn forget(&mut self, path: &LocalPath) {
+    pub(crate) fn forget(&mut self, path: &LocalPath) {
         if !path.is_folder() {
             self.files.remove(&hash(path.as_str()));
         }
     }
 
     /// Whether later paths are no longer remembered.
-    pub fn is_full(&self) -> bool {
+    pub(crate) fn is_full(&self) -> bool {
         self.files.len() + self.folders.len() >= MAX_SEEN
     }
 

@@ -10,7 +10,7 @@ use crate::outcome::{Class, ErrorCode, Failure};
 
 /// The large objects of a run that have room set aside, or are about to. Clones share it.
 #[derive(Debug, Clone, Default)]
-pub struct Room(Arc<Shared>);
+pub(super) struct Room(Arc<Shared>);
 
 #[derive(Debug, Default)]
 struct Shared {
@@ -27,14 +27,14 @@ struct Holders {
 
 /// A large object that has room set aside, until this is dropped.
 #[derive(Debug)]
-pub struct Holder(Room);
+pub(super) struct Holder(Room);
 
 impl Room {
     /// Has room set aside for a large object by `attempt`.
     ///
     /// # Errors
     /// Those of `attempt`. An object for which there is no room although no other one holds any fails alone.
-    pub async fn for_large<T, F: Future<Output = Result<T, Failure>>>(
+    pub(super) async fn for_large<T, F: Future<Output = Result<T, Failure>>>(
         &self,
         mut attempt: impl FnMut() -> F,
     ) -> Result<(T, Holder), Failure> {
@@ -60,7 +60,7 @@ impl Room {
     ///
     /// # Errors
     /// Those of `attempt`.
-    pub async fn when_others_end<T, F: Future<Output = Result<T, Failure>>>(
+    pub(super) async fn when_others_end<T, F: Future<Output = Result<T, Failure>>>(
         &self,
         attempt: impl FnMut() -> F,
     ) -> Result<T, Failure> {

@@ -16,8 +16,8 @@ use std::sync::Arc;
 use tokio::sync::mpsc;
 
 use batch::{Batch, SendBeforeRead};
-pub use error::ListError;
-pub use open_list::open;
+pub(crate) use error::ListError;
+pub(crate) use open_list::open;
 use open_list::{ListInfo, OpenList};
 
 use super::list::FORMATS;
@@ -85,7 +85,7 @@ struct Reading<'a> {
 /// Reads `lists` on a separate thread. Rows that arrive together are one batch; the thread ends when the receiver is dropped.
 /// `on_note` is called with how each list is read, and with warnings about it. Without `requests`, a list in S3 and a listing
 /// break off at once.
-pub fn read(
+pub(crate) fn read(
     lists: Vec<OpenList>,
     options: Arc<ListOptions>,
     requests: Option<Requests>,
@@ -171,7 +171,7 @@ fn read_one(
 ///
 /// # Errors
 /// Those of [`open`] and [`read`].
-pub fn count(options: &ListOptions) -> Result<Option<Totals>, ListError> {
+pub(crate) fn count(options: &ListOptions) -> Result<Option<Totals>, ListError> {
     let can_be_read_again = |source: &ListSource| match source {
         ListSource::Stdin | ListSource::Remote(_) | ListSource::Prefix(_) => false,
         ListSource::File(path) => path.metadata().is_ok_and(|metadata| metadata.is_file()),
@@ -189,7 +189,7 @@ pub fn count(options: &ListOptions) -> Result<Option<Totals>, ListError> {
 ///
 /// # Errors
 /// Those of [`open`] and [`read`].
-pub fn for_each(options: &ListOptions, mut each: impl FnMut(Row)) -> Result<(), ListError> {
+pub(crate) fn for_each(options: &ListOptions, mut each: impl FnMut(Row)) -> Result<(), ListError> {
     let reading = Reading {
         options,
         asks: None,
@@ -205,7 +205,7 @@ pub fn for_each(options: &ListOptions, mut each: impl FnMut(Row)) -> Result<(), 
 ///
 /// # Errors
 /// If the list as a whole cannot be read.
-pub fn parse_bytes(
+pub(crate) fn parse_bytes(
     list: &[u8],
     options: &ListOptions,
     mut emit: impl FnMut(Row),

@@ -2,7 +2,7 @@
 //! while a list is still arriving, and memory use does not grow with its length.
 
 mod filter;
-pub mod list;
+pub(crate) mod list;
 mod lists;
 mod options;
 mod prefix;
@@ -13,12 +13,12 @@ mod shard;
 #[cfg(test)]
 mod testing;
 
-pub use filter::{FilterKind, Filters, TypedFilter};
+pub(crate) use filter::{FilterKind, Filters, TypedFilter};
 #[cfg(any(test, fuzzing))]
-pub use lists::parse_bytes;
-pub use lists::{DetectedList, ListError, ListNote, Totals, count, for_each, open, read};
-pub use options::{ListOptions, ListSource};
-pub use prefix::{ListedPage, Lister, Listing};
-pub use remote::{Chunk, Fetcher, RemoteList};
-pub use requests::Requests;
-pub use shard::{Shard, ShardError};
+pub(crate) use lists::parse_bytes;
+pub(crate) use lists::{DetectedList, ListError, ListNote, Totals, count, for_each, open, read};
+pub(crate) use options::{ListOptions, ListSource};
+pub(crate) use prefix::{ListedPage, Lister, Listing};
+pub(crate) use remote::{Chunk, Fetcher, RemoteList};
+pub(crate) use requests::Requests;
+pub(crate) use shard::{Shard, ShardError};

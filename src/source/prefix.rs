@@ -32,11 +32,11 @@ pub struct ListedPage {
 }
 
 /// The pages of a listing, or why the next one cannot be had.
-pub type Pages = mpsc::Receiver<Result<ListedPage, Failure>>;
+pub(super) type Pages = mpsc::Receiver<Result<ListedPage, Failure>>;
 
 /// Starts listings, from any thread.
 #[derive(Clone)]
-pub struct Lister(pub Arc<dyn Fn(Listing) -> Pages + Send + Sync>);
+pub(crate) struct Lister(pub Arc<dyn Fn(Listing) -> Pages + Send + Sync>);
 
 impl fmt::Debug for Lister {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -45,7 +45,7 @@ impl fmt::Debug for Lister {
 }
 
 /// Starts a listing. Without a lister, it breaks off at once.
-pub fn start(lister: Option<&Lister>, listing: Listing) -> Pages {
+pub(super) fn start(lister: Option<&Lister>, listing: Listing) -> Pages {
     match lister {
         Some(Lister(start)) => start(listing),
         None => mpsc::channel(1).1,
@@ -57,7 +57,7 @@ pub fn start(lister: Option<&Lister>, listing: Listing) -> Pages {
 ///
 /// # Errors
 /// Why the listing could not be read to its end.
-pub fn read(
+pub(super) fn read(
     mut pages: Pages,
     mut emit: impl FnMut(u64, Result<Entry, UnusableRow>),
     mut page_ended: impl FnMut() -> bool,

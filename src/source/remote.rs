@@ -42,35 +42,35 @@ impl fmt::Display for RemoteList {
 
 /// A piece of a list.
 #[derive(Debug)]
-pub enum Chunk {
+pub(crate) enum Chunk {
     Bytes(Bytes),
     /// Without it, a list has broken off.
     End,
 }
 
 /// The pieces of a list, in order, or why the next one cannot be had.
-pub type Chunks = mpsc::Receiver<Result<Chunk, Failure>>;
+pub(super) type Chunks = mpsc::Receiver<Result<Chunk, Failure>>;
 
 /// Starts to fetch lists, from any thread.
 #[derive(Clone)]
-pub struct Fetcher(pub Arc<dyn Fn(RemoteList) -> Chunks + Send + Sync>);
+pub(crate) struct Fetcher(pub Arc<dyn Fn(RemoteList) -> Chunks + Send + Sync>);
 
 impl Fetcher {
     /// Starts to fetch a list.
-    pub fn fetch(&self, list: &RemoteList) -> Chunks {
+    pub(crate) fn fetch(&self, list: &RemoteList) -> Chunks {
         self.0(list.clone())
     }
 }
 
 /// Reads the pieces of a list one after another.
-pub struct RemoteReader {
+pub(super) struct RemoteReader {
     chunks: Chunks,
     current: Bytes,
     has_ended: bool,
 }
 
 impl RemoteReader {
-    pub fn new(chunks: Chunks) -> Self {
+    pub(super) fn new(chunks: Chunks) -> Self {
         Self {
             chunks,
             current: Bytes::new(),

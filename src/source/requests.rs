@@ -5,7 +5,7 @@ use super::remote::Fetcher;
 
 /// Starts the requests of sources, from any thread.
 #[derive(Clone)]
-pub struct Requests {
+pub(crate) struct Requests {
     pub lister: Lister,
     pub fetcher: Fetcher,
 }

@@ -4,7 +4,7 @@ use super::options::ListOptions;
 use crate::row::{Entry, Place, Row, UnusableRow};
 
 /// Chooses the rows of one list that this run takes.
-pub struct Selection<'a> {
+pub(super) struct Selection<'a> {
     options: &'a ListOptions,
     list: usize,
     /// What is taken off keys before they are matched.
@@ -13,7 +13,7 @@ pub struct Selection<'a> {
 }
 
 impl<'a> Selection<'a> {
-    pub fn new(options: &'a ListOptions, list: usize, prefix: &'a str) -> Self {
+    pub(super) fn new(options: &'a ListOptions, list: usize, prefix: &'a str) -> Self {
         Self {
             options,
             list,
@@ -23,7 +23,7 @@ impl<'a> Selection<'a> {
     }
 
     /// The row, if this run takes it.
-    pub fn row(&mut self, line: u64, entry: Result<Entry, UnusableRow>) -> Option<Row> {
+    pub(super) fn row(&mut self, line: u64, entry: Result<Entry, UnusableRow>) -> Option<Row> {
         let row = Row {
             place: Place {
                 list: self.list,
@@ -45,7 +45,7 @@ impl<'a> Selection<'a> {
     }
 
     /// Rows that the filters left out.
-    pub fn n_filtered(&self) -> u64 {
+    pub(super) fn n_filtered(&self) -> u64 {
         self.n_filtered
     }
 }

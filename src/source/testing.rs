@@ -4,7 +4,7 @@ use super::list::format_named;
 use super::{Filters, ListError, ListOptions, ListSource, parse_bytes};
 use crate::row::{Entry, Row, Unusable};
 
-pub fn options(format: &str, key_prefix: &str) -> ListOptions {
+pub(super) fn options(format: &str, key_prefix: &str) -> ListOptions {
     ListOptions {
         sources: vec![ListSource::Stdin],
         format: format_named(format),
@@ -17,14 +17,14 @@ pub fn options(format: &str, key_prefix: &str) -> ListOptions {
     }
 }
 
-pub fn parsed(list: &[u8], options: &ListOptions) -> Result<Vec<Row>, ListError> {
+pub(super) fn parsed(list: &[u8], options: &ListOptions) -> Result<Vec<Row>, ListError> {
     let mut rows = Vec::new();
     parse_bytes(list, options, |row| rows.push(row))?;
     Ok(rows)
 }
 
 /// Each row as its key, or as `line: code: message`.
-pub fn rows(list: &[u8], format: &str, key_prefix: &str) -> Vec<Result<String, String>> {
+pub(super) fn rows(list: &[u8], format: &str, key_prefix: &str) -> Vec<Result<String, String>> {
     let described = |row: Row| match row.entry {
         Ok(entry) => Ok(entry.key),
         Err(unusable) => Err(match unusable.why {
@@ -39,12 +39,12 @@ pub fn rows(list: &[u8], format: &str, key_prefix: &str) -> Vec<Result<String, S
 }
 
 /// The objects that the list names; rows that cannot be used are left out.
-pub fn entries(list: &[u8], format: &str) -> Vec<Entry> {
+pub(super) fn entries(list: &[u8], format: &str) -> Vec<Entry> {
     let found = parsed(list, &options(format, "")).unwrap();
     found.into_iter().filter_map(|row| row.entry.ok()).collect()
 }
 
 /// The message for a list that cannot be read as a whole.
-pub fn failure(list: &[u8], format: &str) -> String {
+pub(super) fn failure(list: &[u8], format: &str) -> String {
     parsed(list, &options(format, "")).unwrap_err().to_string()
 }

@@ -14,7 +14,7 @@ use crate::sink::There;
 use crate::sink::files::LocalPath;
 
 /// Checks the file at `path`. A file that is right is skipped; one that could not be checked never counts as right.
-pub async fn check(
+pub(super) async fn check(
     shared: Arc<Shared>,
     entry: Arc<Entry>,
     path: Arc<LocalPath>,

@@ -13,7 +13,7 @@ use crate::s3::{Checksum, ChecksumAlgorithm, GetResponse};
 
 /// What the object's bytes are compared with: what its answer says of them, as far as `--verify` wants it, and its row.
 #[derive(Debug, Clone, Default)]
-pub struct Expected {
+pub(super) struct Expected {
     checksum: Option<Checksum>,
     md5: Option<[u8; 16]>,
     of_row: Vec<RowChecksum>,
@@ -24,7 +24,7 @@ pub struct Expected {
 
 /// What the object's bytes came to.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Verified {
+pub(super) struct Verified {
     pub verification: Verification,
     /// Those that were computed of them.
     pub checksums: Vec<RowChecksum>,
@@ -46,7 +46,7 @@ enum Source {
 }
 
 impl Expected {
-    pub fn new(mode: VerifyMode, response: &GetResponse, row: &[RowChecksum]) -> Self {
+    pub(super) fn new(mode: VerifyMode, response: &GetResponse, row: &[RowChecksum]) -> Self {
         let checksum = response
             .checksum
             .clone()
@@ -66,7 +66,7 @@ impl Expected {
     }
 
     /// Has a checksum computed even if there is none to compare with, where the run `takes_note` of it.
-    pub fn noted(self, takes_note: bool) -> Self {
+    pub(super) fn noted(self, takes_note: bool) -> Self {
         Self {
             is_noted: takes_note,
             ..self
@@ -74,7 +74,7 @@ impl Expected {
     }
 
     /// What the row says alone.
-    pub fn of_row(row: &[RowChecksum]) -> Self {
+    pub(super) fn of_row(row: &[RowChecksum]) -> Self {
         Self {
             of_row: row.to_vec(),
             ..Self::default()
@@ -103,7 +103,7 @@ impl Expected {
 
     /// The CRC whose values of the parts add up to the object's checksum, if there is one; else the fastest, for
     /// looking after the parts themselves.
-    pub fn part_algorithm(&self) -> CrcAlgorithm {
+    pub(super) fn part_algorithm(&self) -> CrcAlgorithm {
         crc_of(self.algorithm_of_parts()).unwrap_or(CrcAlgorithm::Crc64Nvme)
     }
 
@@ -114,7 +114,7 @@ impl Expected {
     }
 
     /// Whether the parts' CRCs cannot answer for the whole: then the whole must be hashed in order.
-    pub fn needs_one_stream(&self) -> bool {
+    pub(super) fn needs_one_stream(&self) -> bool {
         let of_parts = Some(self.part_algorithm());
         self.claims()
             .any(|claim| crc_of(claim.algorithm) != of_parts)
@@ -124,7 +124,7 @@ impl Expected {
     ///
     /// # Errors
     /// A failure when they add up to another checksum; transient unless S3's own checksum is right.
-    pub fn check_parts(&self, plan: &Plan, crcs: &[u64]) -> Result<Verified, Failure> {
+    pub(super) fn check_parts(&self, plan: &Plan, crcs: &[u64]) -> Result<Verified, Failure> {
         let combined = crcs.iter().enumerate().fold(0, |sum, (index, &crc)| {
             let range = plan.range(index);
             let length = range.end - range.start;
@@ -238,7 +238,7 @@ fn crc_of(algorithm: RowAlgorithm) -> Option<CrcAlgorithm> {
 }
 
 /// Hashes an object's bytes in order, as its checksums ask for, and gives the verdict.
-pub struct Verifier {
+pub(super) struct Verifier {
     expected: Expected,
     /// One per algorithm.
     hashers: Vec<(RowAlgorithm, Hasher)>,
@@ -253,7 +253,7 @@ enum Hasher {
 }
 
 impl Verifier {
-    pub fn new(expected: Expected) -> Self {
+    pub(super) fn new(expected: Expected) -> Self {
         let mut hashers: Vec<(RowAlgorithm, Hasher)> = Vec::new();
         for Claim { algorithm, .. } in expected.claims() {
             if !hashers.iter().any(|&(other, _)| other == algorithm) {
@@ -268,7 +268,7 @@ impl Verifier {
         Self { expected, hashers }
     }
 
-    pub fn update(&mut self, bytes: &[u8]) {
+    pub(super) fn update(&mut self, bytes: &[u8]) {
         for (_, hasher) in &mut self.hashers {
             hasher.update(bytes);
         }
@@ -278,7 +278,7 @@ impl Verifier {
     ///
     /// # Errors
     /// A failure when length or checksum differ; transient unless S3's own checksum is right.
-    pub fn finish(self, n_bytes: u64) -> Result<Verified, Failure> {
+    pub(super) fn finish(self, n_bytes: u64) -> Result<Verified, Failure> {
         let Self { expected, hashers } = self;
         if let Some(size) = expected.size.filter(|&size| size != n_bytes) {
             let message = format!("the body has {n_bytes} bytes, the object {size}");

@@ -23,7 +23,7 @@ const MAX_SIZES: usize = 8;
 
 /// An ETag that may tell the content.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct ContentTag {
+pub(super) struct ContentTag {
     md5: [u8; 16],
     /// `None` for the MD5 of the whole object.
     n_parts: Option<u64>,
@@ -31,7 +31,7 @@ pub struct ContentTag {
 
 impl ContentTag {
     /// Reads what an ETag says of the content.
-    pub fn of(etag: &ETag) -> Option<Self> {
+    pub(super) fn of(etag: &ETag) -> Option<Self> {
         let etag = etag.opaque();
         let (hex, n_parts) = match etag.split_once('-') {
             Some((hex, n)) => (hex, Some(n.parse().ok().filter(|&n| n > 0)?)),
@@ -45,12 +45,12 @@ impl ContentTag {
         })
     }
 
-    pub fn is_of_parts(&self) -> bool {
+    pub(super) fn is_of_parts(&self) -> bool {
         self.n_parts.is_some()
     }
 
     /// The MD5 of the whole object, if it is that.
-    pub fn checksum(&self) -> Option<RowChecksum> {
+    pub(super) fn checksum(&self) -> Option<RowChecksum> {
         self.n_parts.is_none().then(|| RowChecksum {
             algorithm: RowAlgorithm::Md5,
             value: self.md5.into(),
@@ -58,7 +58,7 @@ impl ContentTag {
     }
 
     /// Compares it with `size` bytes that come in order.
-    pub fn hasher(self, size: u64) -> TagHasher {
+    pub(super) fn hasher(self, size: u64) -> TagHasher {
         let part_sizes = match self.n_parts {
             Some(n_parts) => part_sizes(size, n_parts),
             None => vec![u64::MAX],
@@ -89,7 +89,7 @@ fn part_sizes(size: u64, n_parts: u64) -> Vec<u64> {
 }
 
 /// Hashes content in the ways in which its ETag may have been made.
-pub struct TagHasher {
+pub(super) struct TagHasher {
     tag: ContentTag,
     guesses: Vec<Guess>,
 }
@@ -133,18 +133,18 @@ impl Guess {
 
 impl TagHasher {
     /// Whether there is any point in hashing.
-    pub fn is_possible(&self) -> bool {
+    pub(super) fn is_possible(&self) -> bool {
         !self.guesses.is_empty()
     }
 
-    pub fn update(&mut self, bytes: &[u8]) {
+    pub(super) fn update(&mut self, bytes: &[u8]) {
         for guess in &mut self.guesses {
             guess.update(bytes);
         }
     }
 
     /// Whether the content is that of the ETag.
-    pub fn matches(self) -> bool {
+    pub(super) fn matches(self) -> bool {
         self.guesses.into_iter().any(|mut guess| {
             let found = if self.tag.n_parts.is_some() {
                 guess.end_part();

@@ -21,10 +21,10 @@ mod task;
 mod tests;
 mod verdict;
 
-pub use limit::{Found, Limit, OnStep, Step, Throttling, WhyNotMore};
-pub use observer::{End, Finished, ListEnd, Observer, ObserverError};
-pub use rates::Rates;
-pub use run::download_all;
-pub use shared::{Getter, OnRequest, RequestNote, Shared, TransferOptions};
-pub use source_requests::SourceRequests;
-pub use stragglers::Stragglers;
+pub(crate) use limit::{Found, Limit, OnStep, Step, Throttling, WhyNotMore};
+pub(crate) use observer::{End, Finished, ListEnd, Observer, ObserverError};
+pub(crate) use rates::Rates;
+pub(crate) use run::download_all;
+pub(crate) use shared::{Getter, OnRequest, RequestNote, Shared, TransferOptions};
+pub(crate) use source_requests::SourceRequests;
+pub(crate) use stragglers::Stragglers;

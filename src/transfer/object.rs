@@ -18,13 +18,13 @@ use crate::sink::{Admission, WRITE_SIZE};
 
 /// What a row of an archive holds: its turn, and until its object is complete its place among those who need permits.
 #[derive(Debug)]
-pub struct Waiting {
+pub(super) struct Waiting {
     pub turn: Turn,
     pub claim: Claim,
 }
 
 /// Downloads an object within its budget of attempts.
-pub async fn download(
+pub(super) async fn download(
     shared: Arc<Shared>,
     entry: Arc<Entry>,
     path: Arc<LocalPath>,

@@ -10,7 +10,7 @@ use crate::sink::tar::Turn;
 use crate::source::ListError;
 
 /// Is told of every row as it ends, one at a time.
-pub trait Observer {
+pub(crate) trait Observer {
     /// # Errors
     /// When what became of the row cannot be passed on: then the run ends, since no later row could be either.
     fn finished(&mut self, finished: &Finished) -> Result<(), ObserverError>;
@@ -21,7 +21,7 @@ pub trait Observer {
 
 /// Why what became of a row could not be passed on.
 #[derive(Debug)]
-pub enum ObserverError {
+pub(crate) enum ObserverError {
     /// The row is in no record, and no later row would be.
     NotRecorded(io::Error),
     /// The row waits for room in the record, which the files that are given up may leave.
@@ -32,7 +32,7 @@ pub enum ObserverError {
 
 /// How far the list was read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum ListEnd {
+pub(crate) enum ListEnd {
     /// To its end.
     Whole,
     /// Until the run was stopped: nothing is known of the rest.
@@ -66,7 +66,7 @@ pub struct Content {
 
 /// How the work on a row ended.
 #[derive(Debug)]
-pub struct RowEnd {
+pub(super) struct RowEnd {
     pub outcome: Outcome,
     pub content: Option<Box<Content>>,
     /// That of a row which did not become a member of the archive. It is given up once it is known whether the run goes on:
@@ -86,7 +86,7 @@ impl From<Outcome> for RowEnd {
 
 /// Why the run ended.
 #[derive(Debug)]
-pub enum End {
+pub(crate) enum End {
     /// Every row was read and dealt with.
     ListDone,
     /// A failure that every other key would share.

@@ -15,7 +15,7 @@ use crate::sink::files::LocalPath;
 
 /// The paths that are being written to, each by one row.
 #[derive(Default)]
-pub struct PathClaims {
+pub(super) struct PathClaims {
     leaders: HashMap<Arc<LocalPath>, Leader>,
 }
 
@@ -27,7 +27,7 @@ struct Leader {
 }
 
 /// Whether a row may begin.
-pub enum Entered {
+pub(super) enum Entered {
     First,
     /// The same object is on its way for an earlier row; what becomes of it is told here.
     Follower(oneshot::Receiver<Outcome>),
@@ -36,7 +36,7 @@ pub enum Entered {
 }
 
 impl PathClaims {
-    pub fn enter(&mut self, path: &Arc<LocalPath>, entry: &Arc<Entry>) -> Entered {
+    pub(super) fn enter(&mut self, path: &Arc<LocalPath>, entry: &Arc<Entry>) -> Entered {
         let Some(leader) = self.leaders.get_mut(path) else {
             self.leaders.insert(
                 Arc::clone(path),
@@ -59,7 +59,7 @@ impl PathClaims {
     }
 
     /// Follows the row that fetches the same object to the same path, if there is one.
-    pub fn follow(
+    pub(super) fn follow(
         &mut self,
         path: &Arc<LocalPath>,
         entry: &Entry,
@@ -74,7 +74,7 @@ impl PathClaims {
     }
 
     /// Tells the rows that waited for this very object, and gives the path to the next one, if there is any.
-    pub fn finish(&mut self, path: &Arc<LocalPath>, outcome: &Outcome) {
+    pub(super) fn finish(&mut self, path: &Arc<LocalPath>, outcome: &Outcome) {
         let Some(leader) = self.leaders.get_mut(path) else {
             return;
         };

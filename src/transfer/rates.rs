@@ -16,7 +16,7 @@ const SAVED_UP: Duration = Duration::from_millis(20);
 
 /// A run's limits, each of which may be absent.
 #[derive(Debug, Default)]
-pub struct Rates {
+pub(crate) struct Rates {
     requests: Option<Pacer>,
     bytes: Option<Pacer>,
     waits: LimitWaits,
@@ -24,7 +24,7 @@ pub struct Rates {
 
 impl Rates {
     /// At most `rps` requests and `bwlimit` bytes of bodies per second.
-    pub fn new(rps: Option<NonZeroU32>, bwlimit: Option<NonZeroU64>) -> Self {
+    pub(crate) fn new(rps: Option<NonZeroU32>, bwlimit: Option<NonZeroU64>) -> Self {
         Self {
             requests: rps.map(|rps| Pacer::new(rps.into())),
             bytes: bwlimit.map(Pacer::new),
@@ -33,12 +33,12 @@ impl Rates {
     }
 
     /// Measures how long requests wait for the limits.
-    pub fn waits(&self) -> &LimitWaits {
+    pub(crate) fn waits(&self) -> &LimitWaits {
         &self.waits
     }
 
     /// Waits until one more request may be sent.
-    pub async fn request(&self) {
+    pub(crate) async fn request(&self) {
         if let Some(pacer) = &self.requests {
             let begin = |schedule: &mut Schedule, now| schedule.begin(now, 1);
             pacer.wait(begin, &self.waits).await;
@@ -46,7 +46,7 @@ impl Rates {
     }
 
     /// Waits until the `n` bytes that were received are within the limit; returns how long that took.
-    pub async fn received(&self, n: usize) -> Duration {
+    pub(crate) async fn received(&self, n: usize) -> Duration {
         match &self.bytes {
             Some(pacer) => {
                 let end = |schedule: &mut Schedule, now| schedule.end(now, n as u64);
@@ -91,7 +91,7 @@ impl Pacer {
 
 /// How long requests waited for the limits, together, those that still wait included.
 #[derive(Debug, Clone, Default)]
-pub struct LimitWaits(Arc<Mutex<Waits>>);
+pub(crate) struct LimitWaits(Arc<Mutex<Waits>>);
 
 #[derive(Debug, Default)]
 struct Waits {
@@ -111,7 +111,7 @@ impl LimitWaits {
     }
 
     /// The time until `now`: in a second it grows by one for each request that waits.
-    pub fn time(&self, now: Instant) -> Duration {
+    pub(crate) fn time(&self, now: Instant) -> Duration {
         let mut waits = lock(&self.0);
         waits.go_on(now);
         waits.time

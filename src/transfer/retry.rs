@@ -23,11 +23,11 @@ const THROTTLED_BASE: Duration = Duration::from_millis(500);
 const CAP: Duration = Duration::from_secs(20);
 
 /// Received bytes that are progress, even where no part is finished by them.
-pub const PROGRESS: u64 = 1024 * 1024;
+pub(super) const PROGRESS: u64 = 1024 * 1024;
 
 /// The attempts of one object, shared by all its requests.
 #[derive(Debug)]
-pub struct Budget {
+pub(super) struct Budget {
     max_attempts: u32,
     /// Is told while the object is tried again.
     meter: Option<Arc<Meter>>,
@@ -52,20 +52,20 @@ struct State {
 
 /// When a request began: before or after the last failure that was charged.
 #[derive(Debug, Clone, Copy)]
-pub struct Round {
+pub(super) struct Round {
     number: u64,
     began: Instant,
 }
 
 impl Round {
     /// When the request began.
-    pub fn began(self) -> Instant {
+    pub(super) fn began(self) -> Instant {
         self.began
     }
 }
 
 impl Budget {
-    pub fn new(max_attempts: u32) -> Self {
+    pub(super) fn new(max_attempts: u32) -> Self {
         Self {
             max_attempts,
             meter: None,
@@ -74,7 +74,7 @@ impl Budget {
     }
 
     /// Has `meter` count the object while it is tried again.
-    pub fn seen_by(self, meter: &Arc<Meter>) -> Self {
+    pub(super) fn seen_by(self, meter: &Arc<Meter>) -> Self {
         Self {
             meter: Some(Arc::clone(meter)),
             ..self
@@ -82,12 +82,12 @@ impl Budget {
     }
 
     /// Failures that were charged so far.
-    pub fn n_failed(&self) -> u32 {
+    pub(super) fn n_failed(&self) -> u32 {
         self.state().n_charged
     }
 
     /// The round of a request that is treated as if it had begun after the last charge, since its answer is still good.
-    pub fn renewed(&self, round: Round) -> Round {
+    pub(super) fn renewed(&self, round: Round) -> Round {
         Round {
             number: self.state().round,
             ..round
@@ -95,7 +95,7 @@ impl Budget {
     }
 
     /// The round of a request that begins now; `None` while the object waits out a backoff.
-    pub fn begin(&self) -> Option<Round> {
+    pub(super) fn begin(&self) -> Option<Round> {
         let (mut state, began) = (self.state(), Instant::now());
         let may_begin = state.pause(began).is_none();
         may_begin.then(|| Round {
@@ -105,21 +105,21 @@ impl Budget {
     }
 
     /// Waits out the backoff, if there is one.
-    pub async fn ready(&self) {
+    pub(super) async fn ready(&self) {
         while let Some(until) = self.pause() {
             tokio::time::sleep_until(until.into()).await;
         }
     }
 
     /// Counts a wait for other files to be closed; returns how many there were since the last progress.
-    pub fn waited_for_files(&self) -> u32 {
+    pub(super) fn waited_for_files(&self) -> u32 {
         let mut state = self.state();
         state.n_waits_for_files += 1;
         state.n_waits_for_files
     }
 
     /// The object came on: a part is finished, or [`PROGRESS`] bytes arrived.
-    pub fn progressed(&self) {
+    pub(super) fn progressed(&self) {
         let mut state = self.state();
         (state.n_in_a_row, state.n_waits_for_files) = (0, 0);
         state.retrying = None;
@@ -129,7 +129,7 @@ impl Budget {
     ///
     /// # Errors
     /// The failure, when another attempt would not help or is not allowed.
-    pub fn charge(&self, failure: Failure, round: Round) -> Result<(), Failure> {
+    pub(super) fn charge(&self, failure: Failure, round: Round) -> Result<(), Failure> {
         let mut state = self.state();
         let may_pass = failure.class.may_pass();
         let is_charged_already = round.number < state.round;
@@ -149,7 +149,7 @@ impl Budget {
     ///
     /// # Errors
     /// The failure, when it was begun anew as often as is allowed.
-    pub fn restart(&self, failure: Failure) -> Result<(), Failure> {
+    pub(super) fn restart(&self, failure: Failure) -> Result<(), Failure> {
         let mut state = self.state();
         state.n_restarts += 1;
         state.n_in_a_row += 1;

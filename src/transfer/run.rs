@@ -25,7 +25,7 @@ const MAX_WAIT_FOR_LIST: Duration = Duration::from_secs(5);
 
 /// Downloads what the rows name, until the list ends or the run is stopped. Each row that was read is told to
 /// `observer` once.
-pub async fn download_all(
+pub(crate) async fn download_all(
     shared: &Arc<Shared>,
     list: mpsc::Receiver<Result<Vec<Row>, ListError>>,
     observer: &mut impl Observer,

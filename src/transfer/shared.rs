@@ -53,7 +53,7 @@ impl TransferOptions {
 
 /// What every download shares.
 #[derive(Debug)]
-pub struct Shared {
+pub(crate) struct Shared {
     pub client: Getter,
     pub sink: Arc<Sink>,
     pub paths: PathRules,
@@ -77,7 +77,7 @@ pub struct Shared {
 
 impl Shared {
     /// Why nothing is to be done for a row whose file would be at `path`, if an earlier run or a later row did it.
-    pub fn is_dealt_with(
+    pub(crate) fn is_dealt_with(
         &self,
         place: Place,
         entry: &Entry,
@@ -95,7 +95,7 @@ impl Shared {
 
 /// What GETs are sent with: the one client.
 #[derive(Debug)]
-pub enum Getter {
+pub(crate) enum Getter {
     Client(s3::Client),
     /// For a run that makes no request.
     Nobody,
@@ -105,7 +105,7 @@ pub enum Getter {
 
 impl Getter {
     /// Counts the connections that are being opened.
-    pub fn connecting(&self) -> impl Fn() -> usize + Send + Sync + use<> {
+    pub(crate) fn connecting(&self) -> impl Fn() -> usize + Send + Sync + use<> {
         let opening = match self {
             Self::Client(client) => Some(client.opening()),
             Self::Nobody => None,
@@ -119,7 +119,10 @@ impl Getter {
     ///
     /// # Errors
     /// [`GetError`], whose class says whether another attempt may help.
-    pub async fn get_object(&self, request: &GetRequest<'_>) -> Result<GetResponse, GetError> {
+    pub(crate) async fn get_object(
+        &self,
+        request: &GetRequest<'_>,
+    ) -> Result<GetResponse, GetError> {
         match self {
             Self::Client(client) => client.get_object(request).await,
             Self::Nobody => Err(GetError::not_sent()),
@@ -154,7 +157,7 @@ pub struct RequestNote<'a> {
 
 /// Why an object's download stopped short.
 #[derive(Debug)]
-pub enum Broken {
+pub(super) enum Broken {
     /// What was fetched is of no use, for this reason: begin anew.
     Restart(Failure),
     /// No parts can be had: begin anew, as one stream. That is nobody's failure.
@@ -169,7 +172,7 @@ pub enum Broken {
 
 impl Broken {
     /// Bytes that are not what they are compared with.
-    pub fn mismatch(failure: Failure) -> Self {
+    pub(super) fn mismatch(failure: Failure) -> Self {
         if failure.class.may_pass() {
             Self::Restart(failure)
         } else {

@@ -18,7 +18,7 @@ use crate::source::Requests;
 
 /// What the requests of sources are made with.
 #[derive(Debug)]
-pub struct SourceRequests {
+pub(crate) struct SourceRequests {
     /// The run's client, if it has one. Otherwise one is connected for the first request.
     pub client: OnceCell<Client>,
     pub options: ConnectOptions,
@@ -32,7 +32,7 @@ pub struct SourceRequests {
 
 impl SourceRequests {
     /// Makes the requests in `runtime`.
-    pub fn on(self, runtime: &Handle) -> Requests {
+    pub(crate) fn on(self, runtime: &Handle) -> Requests {
         let requests = Arc::new(self);
         Requests {
             lister: requests.lister(runtime),

@@ -7,13 +7,13 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 use std::time::Duration;
 
 /// How long an answer, or a part, takes at least before it can count as late.
-pub const MIN_LATE: Duration = Duration::from_secs(1);
+pub(super) const MIN_LATE: Duration = Duration::from_secs(1);
 /// An answer that takes as many times the median is late; so is a part of which as many parts arrive in the same time.
 const LATE: u32 = 4;
 
 /// The times that answers took, and whether only requests that were sent already are left.
 #[derive(Debug)]
-pub struct Stragglers {
+pub(crate) struct Stragglers {
     /// Answers by the power of two of their microseconds.
     buckets: [AtomicU64; 40],
     is_list_over: AtomicBool,
@@ -30,19 +30,19 @@ impl Default for Stragglers {
 
 impl Stragglers {
     /// Counts an answer that took `time`.
-    pub fn answered(&self, time: Duration) {
+    pub(crate) fn answered(&self, time: Duration) {
         let micros = u64::try_from(time.as_micros()).unwrap_or(u64::MAX);
         let bucket = (u64::BITS - micros.leading_zeros()) as usize;
         self.buckets[bucket.min(self.buckets.len() - 1)].fetch_add(1, Relaxed);
     }
 
     /// Every row of the list was begun.
-    pub fn list_is_over(&self) {
+    pub(crate) fn list_is_over(&self) {
         self.is_list_over.store(true, Relaxed);
     }
 
     /// How long an answer may take before it is late: not before the end of the list, where a late one holds up nobody.
-    pub fn patience(&self) -> Option<Duration> {
+    pub(crate) fn patience(&self) -> Option<Duration> {
         let is_over = self.is_list_over.load(Relaxed);
         let median = self.median().filter(|_| is_over)?;
         Some(MIN_LATE.max(median * LATE))
@@ -63,7 +63,7 @@ impl Stragglers {
 
 /// Whether a part is far behind: `n_bytes` of it came in `elapsed`, `n_left` are missing, and the others come at
 /// `typical` bytes per second.
-pub fn is_far_behind(n_bytes: u64, n_left: u64, elapsed: Duration, typical: f64) -> bool {
+pub(super) fn is_far_behind(n_bytes: u64, n_left: u64, elapsed: Duration, typical: f64) -> bool {
     #[expect(clippy::cast_precision_loss, reason = "compared roughly")]
     let (n_bytes, n_left) = (n_bytes as f64, n_left as f64);
     let (elapsed, late) = (elapsed.as_secs_f64(), f64::from(LATE));

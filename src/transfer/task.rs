@@ -21,7 +21,7 @@ use crate::source::ListError;
 use crate::stop::Phase;
 
 /// A row that ended.
-pub struct Ended {
+pub(super) struct Ended {
     pub finished: Finished,
     /// Whether its path was its own, and is free again.
     pub has_path: bool,
@@ -31,7 +31,7 @@ pub struct Ended {
 
 /// Starts what a row needs: a task of its own for a download, so that the work is spread over all cores.
 /// The list's own end, where it is an error, passes through.
-pub fn start(
+pub(super) fn start(
     shared: &Arc<Shared>,
     claims: &RefCell<PathClaims>,
     row: Result<Row, ListError>,

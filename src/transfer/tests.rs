@@ -30,7 +30,7 @@ const PART: usize = 1024;
 type Answer = dyn Fn(usize, Option<&Range<u64>>) -> Reply + Send + Sync;
 
 /// A scripted client.
-pub struct Script {
+pub(crate) struct Script {
     answer: Box<Answer>,
     log: Mutex<Vec<Option<Range<u64>>>>,
 }
@@ -52,7 +52,10 @@ impl std::fmt::Debug for Script {
 }
 
 impl Script {
-    pub async fn get_object(&self, request: &GetRequest<'_>) -> Result<GetResponse, GetError> {
+    pub(crate) async fn get_object(
+        &self,
+        request: &GetRequest<'_>,
+    ) -> Result<GetResponse, GetError> {
         let range = request.part.as_ref().map(|part| part.range.clone());
         let n = {
             let mut log = self.log.lock().unwrap();

@@ -17,7 +17,7 @@ use crate::stop::Phase;
 
 /// What is known about a file's content.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Verdict {
+pub(super) enum Verdict {
     /// It is the object's, and has these checksums.
     Same(Vec<RowChecksum>),
     /// It is not, for this reason.
@@ -30,7 +30,7 @@ pub enum Verdict {
 ///
 /// # Errors
 /// When the file cannot be read, the server does not answer, or the run gives up what is running.
-pub async fn verdict(
+pub(super) async fn verdict(
     request: &Request,
     path: &Arc<LocalPath>,
     size: u64,
@@ -83,7 +83,7 @@ pub async fn verdict(
 ///
 /// # Errors
 /// When the file cannot be read, or the run gives up what is running.
-pub async fn verdict_of_row(
+pub(super) async fn verdict_of_row(
     shared: &Arc<Shared>,
     entry: &Entry,
     path: &Arc<LocalPath>,
@@ -108,12 +108,12 @@ pub async fn verdict_of_row(
 }
 
 /// `the file has 5 bytes, the list says 7`
-pub fn other_size(size: u64, stated: u64, by: &str) -> String {
+pub(super) fn other_size(size: u64, stated: u64, by: &str) -> String {
     format!("the file has {size} bytes, {by} says {stated}")
 }
 
 /// `the file is of 2024-01-02T03:04:05Z, S3 says 2024-01-02T03:04:06Z`
-pub fn other_time(modified: SystemTime, stated: LastModified, by: &str) -> String {
+pub(super) fn other_time(modified: SystemTime, stated: LastModified, by: &str) -> String {
     let modified = LastModified::At(modified);
     format!("the file is of {modified}, {by} says {stated}")
 }

@@ -5,7 +5,10 @@ use crate::row::Entry;
 use crate::source::{Filters, ListSource};
 
 /// A CSV with these rows, at `f.csv` in this folder.
-pub fn with_rows(folder: &Path, rows: impl IntoIterator<Item = (Entry, Failure)>) -> FailedKeys {
+pub(super) fn with_rows(
+    folder: &Path,
+    rows: impl IntoIterator<Item = (Entry, Failure)>,
+) -> FailedKeys {
     let list = ListOptions {
         sources: vec![ListSource::Stdin],
         format: None,
@@ -48,7 +51,7 @@ fn with_row(folder: &Path) -> FailedKeys {
     with_rows(folder, [(entry, failure)])
 }
 
-pub const END: RecordEnd = RecordEnd {
+pub(super) const END: RecordEnd = RecordEnd {
     n_read: 1,
     is_complete: true,
     sync: false,

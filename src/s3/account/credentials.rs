@@ -29,7 +29,7 @@ const TIMEOUT: Duration = Duration::from_mins(2);
 
 /// Why there are no credentials.
 #[derive(Debug)]
-pub struct LoadError {
+pub(crate) struct LoadError {
     pub why: ConnectError,
     /// A source was there and did not work; it did not refuse either.
     pub may_pass: bool,
@@ -46,7 +46,7 @@ impl From<ConnectError> for LoadError {
 ///
 /// # Errors
 /// When there are no credentials, they are malformed, or a configured source does not work.
-pub async fn load(
+pub(crate) async fn load(
     options: &ConnectOptions,
     region: &str,
     profile: &Profile,

@@ -18,7 +18,7 @@ const KEY: &str = "k";
 
 /// Where requests for a bucket's keys go, and what they are signed for.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Endpoint {
+pub(crate) struct Endpoint {
     pub scheme: Scheme,
     pub authority: Authority,
     /// The path before the key, with `/` at both ends.
@@ -31,7 +31,7 @@ pub struct Endpoint {
 
 /// What the endpoint of a bucket depends on.
 #[derive(Debug, Clone)]
-pub struct Place<'a> {
+pub(crate) struct Place<'a> {
     pub bucket: &'a str,
     pub region: &'a str,
     /// The configured endpoint, if any.
@@ -42,7 +42,7 @@ pub struct Place<'a> {
 impl Endpoint {
     /// # Errors
     /// The reason, when there is no endpoint for this bucket and region.
-    pub async fn find(sdk_config: &SdkConfig, place: &Place<'_>) -> Result<Self, String> {
+    pub(crate) async fn find(sdk_config: &SdkConfig, place: &Place<'_>) -> Result<Self, String> {
         // The signature is not used.
         let nobody = Credentials::new("nobody", "nothing", None, None, "endpoint");
         let config = s3_config(sdk_config, place)
@@ -90,7 +90,7 @@ impl Endpoint {
     }
 
     /// The `Host` of requests, without the port if it is the scheme's default.
-    pub fn host_header(&self) -> HeaderValue {
+    pub(crate) fn host_header(&self) -> HeaderValue {
         let default = if self.scheme == Scheme::HTTPS {
             443
         } else {
@@ -104,7 +104,7 @@ impl Endpoint {
     }
 
     /// `host:port`, for messages.
-    pub fn name(&self) -> String {
+    pub(crate) fn name(&self) -> String {
         let default = if self.scheme == Scheme::HTTPS {
             443
         } else {
@@ -116,7 +116,7 @@ impl Endpoint {
 }
 
 /// The SDK's configuration for a place.
-pub fn s3_config(sdk_config: &SdkConfig, place: &Place<'_>) -> aws_sdk_s3::config::Builder {
+pub(crate) fn s3_config(sdk_config: &SdkConfig, place: &Place<'_>) -> aws_sdk_s3::config::Builder {
     let is_path_style = match place.style {
         AddressingStyle::Path => true,
         AddressingStyle::Virtual => false,
@@ -135,7 +135,10 @@ pub fn s3_config(sdk_config: &SdkConfig, place: &Place<'_>) -> aws_sdk_s3::confi
 ///
 /// # Errors
 /// A description of what is wrong with it.
-pub fn configured(option: Option<&str>, sdk_config: &SdkConfig) -> Result<Option<String>, String> {
+pub(crate) fn configured(
+    option: Option<&str>,
+    sdk_config: &SdkConfig,
+) -> Result<Option<String>, String> {
     let key = ServiceConfigKey::builder()
         .service_id("S3")
         .env("AWS_ENDPOINT_URL")
@@ -172,7 +175,7 @@ enum Fault {
 ///
 /// # Errors
 /// A description of what is wrong with it, without anything that may be a password.
-pub fn check(url: &str, option: Option<&str>) -> Result<(), String> {
+pub(crate) fn check(url: &str, option: Option<&str>) -> Result<(), String> {
     let Some(fault) = fault(url) else {
         return Ok(());
     };
@@ -209,7 +212,7 @@ fn fault(url: &str) -> Option<Fault> {
 }
 
 /// Whether requests to `url`, which was checked, are not encrypted.
-pub fn is_without_tls(url: &str) -> bool {
+pub(crate) fn is_without_tls(url: &str) -> bool {
     let uri = url.parse::<Uri>().unwrap_or_default();
     uri.scheme() != Some(&Scheme::HTTPS)
 }

@@ -1,6 +1,6 @@
 //! Reads the AWS configuration: credentials, profile, region and endpoint.
 
-pub mod credentials;
-pub mod endpoint;
-pub mod profile;
-pub mod region;
+pub(super) mod credentials;
+pub(super) mod endpoint;
+pub(super) mod profile;
+pub(super) mod region;

@@ -14,7 +14,7 @@ const MAX_SOURCES: usize = 8;
 
 /// The configuration files, and the name of the profile in use.
 #[derive(Debug)]
-pub struct Profile {
+pub(crate) struct Profile {
     sections: EnvConfigSections,
     pub name: String,
 }
@@ -24,7 +24,7 @@ impl Profile {
     ///
     /// # Errors
     /// When it is missing, or a file cannot be read.
-    pub async fn load(option: Option<&str>) -> Result<Self, ConnectError> {
+    pub(crate) async fn load(option: Option<&str>) -> Result<Self, ConnectError> {
         let files = EnvConfigFiles::default();
         let source = source::load(&Env::real(), &Fs::real(), &files).await;
         let source = source.map_err(|error| ConnectError::ConfigFile(one_line(&error)))?;
@@ -45,12 +45,12 @@ impl Profile {
     }
 
     /// Whether the profile's credentials come from a sign-in with `aws sso login`.
-    pub fn is_of_sso(&self) -> bool {
+    pub(crate) fn is_of_sso(&self) -> bool {
         self.has_any_of(&["sso_session", "sso_start_url"])
     }
 
     /// Whether the profile's credentials come from a sign-in with `aws login`.
-    pub fn is_of_login(&self) -> bool {
+    pub(crate) fn is_of_login(&self) -> bool {
         self.has_any_of(&["login_session"])
     }
 

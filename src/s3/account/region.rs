@@ -12,7 +12,10 @@ const MAX_LENGTH: usize = 63;
 /// The region to begin with, and what named it: the option, else the environment, else the profile; nothing names
 /// [`FALLBACK`]. The instance metadata service is not asked on purpose: off EC2 it costs seconds of silence, and the
 /// bucket may be in another region anyway.
-pub async fn find(option: Option<&str>, profile: Option<&str>) -> (String, Option<&'static str>) {
+pub(crate) async fn find(
+    option: Option<&str>,
+    profile: Option<&str>,
+) -> (String, Option<&'static str>) {
     if let Some(region) = option {
         return (region.to_owned(), Some("`--region`"));
     }
@@ -33,14 +36,14 @@ pub async fn find(option: Option<&str>, profile: Option<&str>) -> (String, Optio
 }
 
 /// Whether `name` can be a region's name. It becomes part of a host name, so it must be a valid label of one.
-pub fn is_name(name: &str) -> bool {
+pub(crate) fn is_name(name: &str) -> bool {
     let is_allowed = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'_';
     let is_bounded = |name: &str| !name.starts_with('-') && !name.ends_with('-');
     (1..=MAX_LENGTH).contains(&name.len()) && name.bytes().all(is_allowed) && is_bounded(name)
 }
 
 /// The region in the name of one of AWS's hosts, such as `b.s3.eu-west-1.amazonaws.com` or `s3-eu-west-1.amazonaws.com`.
-pub fn of_endpoint(host: &str) -> Option<String> {
+pub(crate) fn of_endpoint(host: &str) -> Option<String> {
     let host = host
         .strip_suffix(".amazonaws.com")
         .or_else(|| host.strip_suffix(".amazonaws.com.cn"))?;
@@ -50,7 +53,7 @@ pub fn of_endpoint(host: &str) -> Option<String> {
 }
 
 /// The last word of a message that looks like a region of AWS: `the region 'us-east-1' is wrong; expecting 'eu-west-1'`.
-pub fn in_message(message: &str) -> Option<String> {
+pub(crate) fn in_message(message: &str) -> Option<String> {
     let mut words = message.rsplit(|c: char| !c.is_ascii_alphanumeric() && c != '-');
     words.find(|word| looks_like_aws(word)).map(str::to_owned)
 }

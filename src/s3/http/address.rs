@@ -3,7 +3,7 @@
 use http::Uri;
 
 /// The URL's `host:port` alone, with the scheme's default port if it names none.
-pub fn host_and_port(url: &Uri) -> String {
+pub(crate) fn host_and_port(url: &Uri) -> String {
     let host = url.host().unwrap_or_default();
     let default = if url.scheme_str() == Some("https") {
         443

@@ -25,7 +25,7 @@ const LIFETIME: Duration = Duration::from_secs(10);
 
 /// A resolver whose clones share their look-ups.
 #[derive(Clone, Default)]
-pub struct CachingResolver {
+pub(crate) struct CachingResolver {
     lookups: Arc<Mutex<HashMap<String, Lookup>>>,
 }
 
@@ -42,7 +42,7 @@ type Addresses =
 /// The system found no address for the name.
 #[derive(Debug, thiserror::Error)]
 #[error("cannot resolve `{host}`")]
-pub struct NotResolved {
+pub(crate) struct NotResolved {
     pub host: String,
     pub source: Arc<io::Error>,
 }

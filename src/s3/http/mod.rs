@@ -1,9 +1,9 @@
 //! Sends HTTP requests: one pool of HTTP/1.1 connections for everything, with its resolver, proxies and TLS.
 
-pub mod address;
-pub mod dns;
-pub mod opening;
-pub mod pool;
-pub mod proxy;
-pub mod sdk;
-pub mod tls;
+pub(super) mod address;
+pub(super) mod dns;
+pub(super) mod opening;
+pub(super) mod pool;
+pub(super) mod proxy;
+pub(super) mod sdk;
+pub(super) mod tls;

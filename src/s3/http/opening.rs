@@ -10,7 +10,7 @@ const MAX: usize = 128;
 
 /// Counts the connections that are being opened, or wait until they may be.
 #[derive(Debug, Clone)]
-pub struct Opening {
+pub(crate) struct Opening {
     n: Arc<AtomicUsize>,
     turns: Arc<Semaphore>,
 }
@@ -26,12 +26,12 @@ impl Default for Opening {
 
 impl Opening {
     /// How many there are.
-    pub fn n(&self) -> usize {
+    pub(crate) fn n(&self) -> usize {
         self.n.load(Relaxed)
     }
 
     /// Waits until another connection may be opened, which counts until the result is dropped.
-    pub async fn turn(&self) -> Turn {
+    pub(crate) async fn turn(&self) -> Turn {
         self.n.fetch_add(1, Relaxed);
         let mut turn = Turn {
             n: Arc::clone(&self.n),
@@ -44,7 +44,7 @@ impl Opening {
 
 /// A connection that is being opened.
 #[derive(Debug)]
-pub struct Turn {
+pub(crate) struct Turn {
     n: Arc<AtomicUsize>,
     held: Option<OwnedSemaphorePermit>,
 }

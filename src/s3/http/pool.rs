@@ -41,7 +41,7 @@ const MAX_HEADERS: usize = 1024;
 
 /// Why no reply came.
 #[derive(Debug, thiserror::Error)]
-pub enum TransportError {
+pub(crate) enum TransportError {
     #[error(transparent)]
     Connect(ConnectFailure),
     #[error("no answer within {} s", .0.as_secs_f64())]
@@ -61,14 +61,14 @@ pub enum TransportError {
 /// Why there is no connection, as a complete message.
 #[derive(Debug, Clone, thiserror::Error)]
 #[error("{message}")]
-pub struct ConnectFailure {
+pub(crate) struct ConnectFailure {
     pub kind: ConnectProblem,
     pub message: String,
 }
 
 /// What callers need to know of a failure besides its message.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum ConnectProblem {
+pub(crate) enum ConnectProblem {
     Timeout,
     TooManyOpenFiles,
     /// The proxy answered `CONNECT` with this status.
@@ -83,7 +83,7 @@ type Client = HyperClient<TimedConnector, Full<Bytes>>;
 
 /// Sends requests over connections that are kept for reuse.
 #[derive(Clone)]
-pub struct Pool {
+pub(crate) struct Pool {
     client: Client,
     /// Uses the same connector, but accepts replies with very many headers, for which it needs more memory per reply.
     tolerant: Client,
@@ -95,7 +95,7 @@ pub struct Pool {
 
 impl Pool {
     /// `connect_timeout` covers name look-up, TCP, proxy and TLS together.
-    pub fn new(connect_timeout: Duration, tls: Tls) -> Self {
+    pub(crate) fn new(connect_timeout: Duration, tls: Tls) -> Self {
         let mut tcp = HttpConnector::new_with_resolver(CachingResolver::default());
         tcp.enforce_http(false);
         tcp.set_nodelay(true);
@@ -133,7 +133,7 @@ impl Pool {
     ///
     /// # Errors
     /// [`TransportError`] when there is none.
-    pub async fn send(
+    pub(crate) async fn send(
         &self,
         mut request: Request<Full<Bytes>>,
         timeout: Duration,
@@ -171,12 +171,12 @@ impl Pool {
     }
 
     /// Counts the connections that are being opened.
-    pub fn opening(&self) -> &Opening {
+    pub(crate) fn opening(&self) -> &Opening {
         &self.opening
     }
 
     /// The proxy that serves `url`, as `host:port`.
-    pub fn proxy_of(&self, url: &Uri) -> Option<String> {
+    pub(crate) fn proxy_of(&self, url: &Uri) -> Option<String> {
         self.proxies.name(url)
     }
 }

@@ -16,7 +16,7 @@ use tower_service::Service;
 use super::address::host_and_port;
 use super::dns::CachingResolver;
 
-pub type BoxError = Box<dyn std::error::Error + Send + Sync>;
+pub(crate) type BoxError = Box<dyn std::error::Error + Send + Sync>;
 
 /// The longest reply to `CONNECT` that is read, in bytes.
 const MAX_TUNNEL_REPLY: usize = 8 * 1024;
@@ -34,16 +34,16 @@ const VARIABLES: [&str; 6] = [
 /// A proxy refused to open a tunnel.
 #[derive(Debug, thiserror::Error)]
 #[error("the proxy answered `CONNECT` with status {status}")]
-pub struct ProxyRefusal {
+pub(crate) struct ProxyRefusal {
     pub status: u16,
 }
 
 /// Which proxy, if any, serves a URL.
 #[derive(Clone)]
-pub struct Proxies(Option<Arc<Matcher>>);
+pub(crate) struct Proxies(Option<Arc<Matcher>>);
 
 impl Proxies {
-    pub fn from_env() -> Self {
+    pub(crate) fn from_env() -> Self {
         let variable = |name| std::env::var(name).ok().filter(|value| !value.is_empty());
         let is_set = VARIABLES
             .iter()
@@ -60,7 +60,7 @@ impl Proxies {
     }
 
     /// The `Proxy-Authorization` for a plain HTTP request; for https it is sent when the tunnel is opened.
-    pub fn authorization(&self, url: &Uri) -> Option<HeaderValue> {
+    pub(crate) fn authorization(&self, url: &Uri) -> Option<HeaderValue> {
         self.0.as_ref()?;
         if url.scheme_str() != Some("http") {
             return None;
@@ -69,12 +69,12 @@ impl Proxies {
     }
 
     /// The proxy for `url`, as `host:port`, without its password.
-    pub fn name(&self, url: &Uri) -> Option<String> {
+    pub(crate) fn name(&self, url: &Uri) -> Option<String> {
         Some(host_and_port(self.intercept(url)?.uri()))
     }
 
     /// The passwords of the environment's proxies, as they stand in their URLs.
-    pub fn secrets() -> Vec<String> {
+    pub(crate) fn secrets() -> Vec<String> {
         let urls = VARIABLES.iter().filter_map(|name| std::env::var(name).ok());
         urls.filter_map(|url| password(&url)).collect()
     }
@@ -91,13 +91,13 @@ fn password(url: &str) -> Option<String> {
 
 /// Connects TCP: to the host itself, or to its proxy, and then through it with CONNECT for `https`.
 #[derive(Clone)]
-pub struct ProxyConnector {
+pub(crate) struct ProxyConnector {
     tcp: HttpConnector<CachingResolver>,
     proxies: Proxies,
 }
 
 impl ProxyConnector {
-    pub fn new(tcp: HttpConnector<CachingResolver>, proxies: Proxies) -> Self {
+    pub(crate) fn new(tcp: HttpConnector<CachingResolver>, proxies: Proxies) -> Self {
         Self { tcp, proxies }
     }
 }
@@ -184,7 +184,7 @@ fn status_of(reply: &[u8]) -> Option<u16> {
 }
 
 /// A TCP stream that knows whether requests on it must name the whole URL, as a proxy needs.
-pub struct Stream {
+pub(crate) struct Stream {
     io: TokioIo<TcpStream>,
     is_proxied: bool,
 }

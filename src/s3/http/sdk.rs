@@ -19,7 +19,7 @@ use crate::s3::body;
 
 /// The SDK's client.
 #[derive(Clone)]
-pub struct SdkClient {
+pub(crate) struct SdkClient {
     pub pool: Pool,
     /// The longest wait for a reply's head, unless the SDK sets one, and for its body.
     pub timeout: Duration,

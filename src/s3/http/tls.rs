@@ -27,7 +27,7 @@ pub enum Trust {
 
 /// Why the certificates to trust cannot be read.
 #[derive(Debug, thiserror::Error)]
-pub enum TrustError {
+pub(crate) enum TrustError {
     #[error("cannot read the CA bundle `{path}`: {source}")]
     Bundle {
         path: String,
@@ -46,12 +46,12 @@ pub enum TrustError {
 /// The configuration of all TLS connections. The system's authorities are loaded with the first connection that needs
 /// them: plain HTTP needs none.
 #[derive(Debug, Clone)]
-pub struct Tls(Arc<OnceLock<Arc<ClientConfig>>>);
+pub(crate) struct Tls(Arc<OnceLock<Arc<ClientConfig>>>);
 
 impl Tls {
     /// # Errors
     /// [`TrustError`] when a bundle cannot be read.
-    pub fn new(trust: &Trust) -> Result<Self, TrustError> {
+    pub(crate) fn new(trust: &Trust) -> Result<Self, TrustError> {
         let config = match trust {
             Trust::System => return Ok(Self(Arc::default())),
             Trust::Bundle(path) => trusting_bundle(path)?,
@@ -62,7 +62,7 @@ impl Tls {
         Ok(Self(Arc::new(OnceLock::from(Arc::new(config)))))
     }
 
-    pub fn config(&self) -> Arc<ClientConfig> {
+    pub(crate) fn config(&self) -> Arc<ClientConfig> {
         Arc::clone(self.0.get_or_init(|| Arc::new(trusting_system())))
     }
 }
@@ -71,7 +71,7 @@ impl Tls {
 ///
 /// # Errors
 /// [`TrustError::Variable`] for the first one that is not.
-pub fn check_environment() -> Result<(), TrustError> {
+pub(crate) fn check_environment() -> Result<(), TrustError> {
     let named = |name| std::env::var_os(name).filter(|value| !value.is_empty());
     if let Some(path) = named("SSL_CERT_FILE") {
         let opened = std::fs::File::open(&path).and_then(|file| file.metadata());

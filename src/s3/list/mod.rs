@@ -13,10 +13,10 @@ use std::time::Duration;
 use http::StatusCode;
 use hyper::body::Incoming;
 
-pub use page::Page;
+pub(crate) use page::Page;
 use page::PageFault;
-pub use request::ListRequest;
-pub use sequence::Sequence;
+pub(crate) use request::ListRequest;
+pub(crate) use sequence::Sequence;
 
 use super::body::{Body, read_beginning};
 use super::client::{Client, MAX_CORRECTIONS};
@@ -38,7 +38,7 @@ impl Client {
     ///
     /// # Errors
     /// [`GetError`], whose class says whether another attempt may help.
-    pub async fn list(
+    pub(crate) async fn list(
         &self,
         request: &ListRequest<'_>,
         sequence: &mut Sequence,
@@ -109,7 +109,7 @@ impl Client {
 }
 
 /// Whether the bucket's keys are listed in order, which those of directory buckets are not.
-pub fn lists_in_order(bucket: &str) -> bool {
+pub(crate) fn lists_in_order(bucket: &str) -> bool {
     !is_directory_bucket(bucket)
 }
 

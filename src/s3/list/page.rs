@@ -21,7 +21,7 @@ const MAX_TOKEN: usize = 8 << 10;
 
 /// A page of a listing.
 #[derive(Debug, Default)]
-pub struct Page {
+pub(crate) struct Page {
     /// The objects in the page's order, or why one cannot be asked for.
     pub rows: Vec<Result<Entry, UnusableRow>>,
     /// What the next page is asked for with; `None` if this is the last one.
@@ -30,7 +30,7 @@ pub struct Page {
 
 /// What is wrong with a page, so that nothing in it can be relied on.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum PageFault {
+pub(crate) enum PageFault {
     /// It is an error's body, which S3 may send after a status of success.
     #[error("it is an error")]
     Error,
@@ -56,7 +56,7 @@ impl Page {
     /// # Errors
     /// [`PageFault`] if it is not well formed, not a listing, or contradicts itself: it states how many keys it has and
     /// whether there is another page, and every key must begin with the prefix.
-    pub fn read(body: &[u8], prefix: &str) -> Result<Self, PageFault> {
+    pub(crate) fn read(body: &[u8], prefix: &str) -> Result<Self, PageFault> {
         let body = body.strip_prefix(b"\xef\xbb\xbf").unwrap_or(body);
         let body = std::str::from_utf8(body).map_err(|_| PageFault::from("it is not UTF-8"))?;
         let listed = Listed::read(body)?;
@@ -106,7 +106,7 @@ impl Page {
 
 impl Page {
     /// Drops the keys that do not begin with `prefix`.
-    pub fn retain(&mut self, prefix: &str) {
+    pub(crate) fn retain(&mut self, prefix: &str) {
         self.rows.retain(|row| {
             row.as_ref()
                 .map_or(true, |entry| entry.key.starts_with(prefix))

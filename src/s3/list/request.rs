@@ -12,7 +12,7 @@ use crate::s3::sign::template::QUERY;
 
 /// What to list.
 #[derive(Debug, Clone)]
-pub struct ListRequest<'a> {
+pub(crate) struct ListRequest<'a> {
     pub bucket: &'a str,
     /// What the keys begin with; may be empty.
     pub prefix: &'a str,
@@ -23,7 +23,7 @@ pub struct ListRequest<'a> {
 impl<'a> ListRequest<'a> {
     /// The prefix to ask for. That of a directory bucket must end in `/` (S3 API reference, "ListObjectsV2"), so that more
     /// keys may be listed than are wanted.
-    pub fn asked_prefix(&self) -> &'a str {
+    pub(crate) fn asked_prefix(&self) -> &'a str {
         if is_directory_bucket(self.bucket) {
             let end = self.prefix.rfind('/').map_or(0, |slash| slash + 1);
             &self.prefix[..end]
@@ -63,7 +63,7 @@ impl Signer {
     ///
     /// # Errors
     /// [`GetError`] if it cannot be made.
-    pub async fn list_request(
+    pub(crate) async fn list_request(
         &self,
         list: &ListRequest<'_>,
         now: u64,

@@ -7,7 +7,7 @@ use super::page::{Page, PageFault};
 
 /// What is known from the pages so far.
 #[derive(Debug)]
-pub struct Sequence {
+pub(crate) struct Sequence {
     order: Order,
     last_key: Option<String>,
     /// A token of an earlier page. It is replaced after 1, 2, 4, … pages, so that tokens that repeat are found in the end,
@@ -27,7 +27,7 @@ struct Order {
 }
 
 impl Sequence {
-    pub fn new(is_ordered: bool) -> Self {
+    pub(crate) fn new(is_ordered: bool) -> Self {
         Self {
             order: Order {
                 is_free: !is_ordered,
@@ -44,7 +44,7 @@ impl Sequence {
     ///
     /// # Errors
     /// What is wrong with it.
-    pub fn accept(&mut self, page: &Page) -> Result<(), PageFault> {
+    pub(crate) fn accept(&mut self, page: &Page) -> Result<(), PageFault> {
         let (mut last, mut order) = (self.last_key.as_deref(), self.order);
         for row in &page.rows {
             let Ok(entry) = row else { continue };

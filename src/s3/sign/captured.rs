@@ -25,7 +25,7 @@ impl Signer {
     ///
     /// # Errors
     /// When the SDK cannot make it: for S3 Express, it first asks S3 for a session.
-    pub async fn list_request(
+    pub(crate) async fn list_request(
         &self,
         list: &ListRequest<'_>,
     ) -> Result<Request<Full<Bytes>>, GetError> {

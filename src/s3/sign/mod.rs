@@ -1,9 +1,9 @@
 //! Makes the requests that are sent, signed in one of several ways.
 
 mod captured;
-pub mod presigned;
-pub mod sigv4;
-pub mod template;
+pub(super) mod presigned;
+pub(super) mod sigv4;
+pub(super) mod template;
 #[cfg(test)]
 mod tests;
 
@@ -17,7 +17,7 @@ use super::get::GetRequest;
 
 /// How requests are made.
 #[derive(Debug)]
-pub enum Signer {
+pub(super) enum Signer {
     Anonymous(Template),
     SigV4(Template, sigv4::Key),
     /// By the SDK, for buckets that need its own rules of endpoints and signatures.
@@ -29,7 +29,7 @@ impl Signer {
     ///
     /// # Errors
     /// [`GetError`] if it cannot be made.
-    pub async fn request(
+    pub(super) async fn request(
         &self,
         get: &GetRequest<'_>,
         now: u64,

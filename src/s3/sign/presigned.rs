@@ -31,7 +31,7 @@ const VALID: Duration = Duration::from_mins(15);
 
 /// The SDK's client, with the session's region and credentials.
 #[derive(Debug)]
-pub struct Signer {
+pub(crate) struct Signer {
     pub sdk: aws_sdk_s3::Client,
     pub bucket: String,
     pub requester_pays: bool,
@@ -44,7 +44,7 @@ impl Signer {
     ///
     /// # Errors
     /// When the SDK cannot make it: for S3 Express, it first asks S3 for a session.
-    pub async fn request(
+    pub(crate) async fn request(
         &self,
         get: &GetRequest<'_>,
         now: u64,

@@ -42,7 +42,7 @@ static SIGNED: [HeaderName; 12] = [
 ];
 
 /// Signs for one set of credentials, region and service.
-pub struct Key {
+pub(crate) struct Key {
     access_key_id: String,
     secret: Vec<u8>,
     token: Option<HeaderValue>,
@@ -68,7 +68,7 @@ impl std::fmt::Debug for Key {
 
 impl Key {
     /// `None` if the session token cannot be a header's value.
-    pub fn new(credentials: &Credentials, region: &str, service: &str) -> Option<Self> {
+    pub(crate) fn new(credentials: &Credentials, region: &str, service: &str) -> Option<Self> {
         let token = match credentials.session_token() {
             Some(token) => {
                 let mut token = HeaderValue::from_str(token).ok()?;
@@ -90,7 +90,7 @@ impl Key {
     }
 
     /// Signs the request as made at `now`, in seconds since 1970.
-    pub fn sign(&self, request: &mut Request<Full<Bytes>>, now: u64) {
+    pub(crate) fn sign(&self, request: &mut Request<Full<Bytes>>, now: u64) {
         let [year, month, day, hour, minute, second] = date::fields(now);
         let mut time = String::with_capacity(16);
         // Writing to a string never fails.

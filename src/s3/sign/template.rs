@@ -20,7 +20,7 @@ const USER_AGENT_VALUE: HeaderValue =
 const IDENTITY: HeaderValue = HeaderValue::from_static("identity");
 
 /// The characters that are not percent-encoded in a query (SigV4, `UriEncode`).
-pub const QUERY: &AsciiSet = &NON_ALPHANUMERIC
+pub(crate) const QUERY: &AsciiSet = &NON_ALPHANUMERIC
     .remove(b'-')
     .remove(b'_')
     .remove(b'.')
@@ -30,7 +30,7 @@ const PATH: &AsciiSet = &QUERY.remove(b'/');
 
 /// What the requests of a session have in common, and where they go.
 #[derive(Debug)]
-pub struct Template {
+pub(crate) struct Template {
     scheme: Scheme,
     authority: Authority,
     /// The path before the key, with `/` at both ends.
@@ -41,7 +41,7 @@ pub struct Template {
 }
 
 impl Template {
-    pub fn new(endpoint: &Endpoint, requester_pays: bool) -> Self {
+    pub(crate) fn new(endpoint: &Endpoint, requester_pays: bool) -> Self {
         let mut headers = every_request_s_headers();
         headers.insert(HOST, endpoint.host_header());
         headers.insert(
@@ -64,7 +64,7 @@ impl Template {
     }
 
     /// For objects that are encrypted with `customer_key`, if there is one.
-    pub fn with_customer_key(self, customer_key: Option<CustomerKey>) -> Self {
+    pub(crate) fn with_customer_key(self, customer_key: Option<CustomerKey>) -> Self {
         Self {
             customer_key,
             ..self
@@ -75,7 +75,7 @@ impl Template {
     ///
     /// # Errors
     /// When the key cannot be part of a URL.
-    pub fn request(&self, get: &GetRequest<'_>) -> Result<Request<Full<Bytes>>, GetError> {
+    pub(crate) fn request(&self, get: &GetRequest<'_>) -> Result<Request<Full<Bytes>>, GetError> {
         let mut path = String::with_capacity(self.prefix.len() + get.key.len() + 64);
         path.push_str(&self.prefix);
         path.extend(utf8_percent_encode(get.key, PATH));
@@ -101,7 +101,7 @@ impl Template {
     ///
     /// # Errors
     /// When the query cannot be part of a URL.
-    pub fn bucket_request(&self, query: &str) -> Result<Request<Full<Bytes>>, GetError> {
+    pub(crate) fn bucket_request(&self, query: &str) -> Result<Request<Full<Bytes>>, GetError> {
         let path = PathAndQuery::from_maybe_shared(Bytes::from(format!("{}?{query}", self.prefix)));
         let mut request = Request::new(Full::default());
         *request.uri_mut() = self.uri(path.map_err(|error| not_built(&error))?)?;
@@ -121,7 +121,7 @@ impl Template {
 }
 
 /// The headers that every request has and that are not signed.
-pub fn every_request_s_headers() -> HeaderMap {
+pub(crate) fn every_request_s_headers() -> HeaderMap {
     // Leaves room for the other headers.
     let mut headers = HeaderMap::with_capacity(16);
     headers.insert(USER_AGENT, USER_AGENT_VALUE);
@@ -145,12 +145,12 @@ fn insert_conditions(headers: &mut HeaderMap, get: &GetRequest<'_>) -> Result<()
 }
 
 /// The value of `Range` for the bytes from `start` up to but not including `end`.
-pub fn range(start: u64, end: u64) -> String {
+pub(crate) fn range(start: u64, end: u64) -> String {
     format!("bytes={start}-{}", end - 1)
 }
 
 /// A request that cannot be made fails one row only: other keys may work.
-pub fn not_built(error: &dyn std::error::Error) -> GetError {
+pub(crate) fn not_built(error: &dyn std::error::Error) -> GetError {
     let message = format!("no request can be made for this key: {error}");
     GetError::new(Class::Permanent, ErrorCode::InvalidKey, message)
 }

@@ -21,7 +21,7 @@ const COARSEST_STEP: Duration = Duration::from_secs(2);
 /// first probe file, what comes now has at least that of the last, and that is a later one. (A clock that does not tick
 /// within 20 ms counts whole seconds: then the time of the first probe is taken, and a file that an earlier run wrote
 /// in that very second counts as this run's, which may fail its key but loses nothing.)
-pub fn run_start(folder: &Dir) -> SystemTime {
+pub(super) fn run_start(folder: &Dir) -> SystemTime {
     let Ok(first) = probe(folder) else {
         // Nothing can be written there, so there is nothing to lose either. A file's clock may be a tick behind.
         return SystemTime::now() - LOOK_INTERVAL * MAX_LOOKS;
@@ -45,12 +45,12 @@ fn probe(folder: &Dir) -> io::Result<SystemTime> {
 
 /// Whether a file in `folder` was changed for the last time later than it is now by the file system's own clock: that
 /// clock was ahead once, before the run, and is right again. (Where it cannot be asked, no file counts as such.)
-pub fn is_ahead(changed: SystemTime, folder: &Dir) -> bool {
+pub(super) fn is_ahead(changed: SystemTime, folder: &Dir) -> bool {
     probe(folder).is_ok_and(|present| changed > present)
 }
 
 /// Whether a file was changed for the last time before the run, beyond doubt.
-pub fn is_before(changed: SystemTime, run_start: SystemTime) -> bool {
+pub(super) fn is_before(changed: SystemTime, run_start: SystemTime) -> bool {
     let since_1970 = changed.duration_since(UNIX_EPOCH).unwrap_or_default();
     let cut_off = match since_1970.subsec_nanos() {
         0 => COARSEST_STEP,
@@ -62,7 +62,7 @@ pub fn is_before(changed: SystemTime, run_start: SystemTime) -> bool {
 }
 
 /// Whether a file does not have the time that it was given, beyond what file systems cut off.
-pub fn is_other_time(found: SystemTime, given: SystemTime) -> bool {
+pub(super) fn is_other_time(found: SystemTime, given: SystemTime) -> bool {
     let apart = found
         .duration_since(given)
         .unwrap_or_else(|earlier| earlier.duration());

@@ -9,7 +9,7 @@ use std::time::{Duration, SystemTime};
 use super::path::name::NameLimit;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Call {
+pub(super) enum Call {
     Append,
     Lock,
     Look,
@@ -36,7 +36,7 @@ thread_local! {
 
 /// Faults of this thread's calls, until it is dropped.
 #[must_use]
-pub struct Faults;
+pub(super) struct Faults;
 
 impl Drop for Faults {
     fn drop(&mut self) {
@@ -44,14 +44,14 @@ impl Drop for Faults {
     }
 }
 
-pub fn inject(hook: impl FnMut(Call) -> io::Result<()> + 'static) -> Faults {
+pub(super) fn inject(hook: impl FnMut(Call) -> io::Result<()> + 'static) -> Faults {
     HOOK.set(Some(Box::new(hook)));
     Faults
 }
 
 /// Every `call` fails with `errno`.
 #[cfg(target_os = "linux")]
-pub fn fail(call: Call, errno: rustix::io::Errno) -> Faults {
+pub(super) fn fail(call: Call, errno: rustix::io::Errno) -> Faults {
     inject(move |called| {
         if called == call {
             return Err(errno.into());
@@ -60,7 +60,7 @@ pub fn fail(call: Call, errno: rustix::io::Errno) -> Faults {
     })
 }
 
-pub fn before(call: Call) -> io::Result<()> {
+pub(super) fn before(call: Call) -> io::Result<()> {
     // The hook is taken out meanwhile, so that it can call what it stands before.
     let Some(mut hook) = HOOK.take() else {
         return Ok(());
@@ -76,11 +76,11 @@ thread_local! {
 
 /// The file system's clock goes wrong by `lag` from now on: for this thread it is as much earlier.
 #[cfg(target_os = "linux")]
-pub fn set_clock_back(lag: Duration) {
+pub(super) fn set_clock_back(lag: Duration) {
     CLOCK_LAG.set(lag);
 }
 
-pub fn as_the_clock_says(time: SystemTime) -> SystemTime {
+pub(super) fn as_the_clock_says(time: SystemTime) -> SystemTime {
     time - CLOCK_LAG.get()
 }
 
@@ -91,11 +91,11 @@ thread_local! {
 
 /// The file system takes names of `n_bytes` from now on, for this thread.
 #[cfg(target_os = "linux")]
-pub fn limit_names(n_bytes: u64) {
+pub(super) fn limit_names(n_bytes: u64) {
     NAME_LIMIT.set(Some(NameLimit::of_bytes(n_bytes)));
 }
 
 #[cfg(unix)]
-pub fn name_limit() -> Option<NameLimit> {
+pub(super) fn name_limit() -> Option<NameLimit> {
     NAME_LIMIT.get()
 }

@@ -27,7 +27,7 @@ const MAX_JOURNAL: u64 = 1024 * 1024;
 
 /// What makes an object the same one, cut into the same parts: parts of anything else are of no use.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Identity {
+pub(crate) struct Identity {
     pub etag: ETag,
     /// Bytes of the object.
     pub size: u64,
@@ -40,11 +40,11 @@ pub struct Identity {
 }
 
 /// A part that is written, by index, and its checksum.
-pub type DonePart = (usize, u64);
+pub(crate) type DonePart = (usize, u64);
 
 /// A file whose parts are written in any order, and outlive this run once they are whole.
 #[derive(Debug)]
-pub struct ResumableFile {
+pub(crate) struct ResumableFile {
     partial: PartialFile,
     journal: File,
     /// Bytes of the object.
@@ -106,7 +106,7 @@ impl ResumableFile {
     ///
     /// # Errors
     /// When the file system refuses.
-    pub fn write_at(&self, chunks: &[Bytes], offset: u64) -> Result<(), LocalError> {
+    pub(crate) fn write_at(&self, chunks: &[Bytes], offset: u64) -> Result<(), LocalError> {
         self.partial.write_at(chunks, offset)
     }
 
@@ -114,7 +114,7 @@ impl ResumableFile {
     ///
     /// # Errors
     /// When the file system refuses.
-    pub fn record(&self, (index, checksum): DonePart) -> Result<(), LocalError> {
+    pub(crate) fn record(&self, (index, checksum): DonePart) -> Result<(), LocalError> {
         let line = format!("{index} {checksum:016x}\n");
         let written = sys::append(&self.journal, line.as_bytes());
         written.map_err(|source| self.partial.error("write the journal of", source))?;
@@ -126,7 +126,11 @@ impl ResumableFile {
     ///
     /// # Errors
     /// When the file system refuses.
-    pub fn for_each_chunk(&self, size: u64, each: impl FnMut(&[u8])) -> Result<(), LocalError> {
+    pub(crate) fn for_each_chunk(
+        &self,
+        size: u64,
+        each: impl FnMut(&[u8]),
+    ) -> Result<(), LocalError> {
         read_range(self.partial.file(), 0, size, each)
             .map_err(|source| self.partial.error("read", source))
     }
@@ -135,7 +139,7 @@ impl ResumableFile {
     ///
     /// # Errors
     /// As [`PartialFile::commit`]. The file stays for a later run then, unless it can never be at its path.
-    pub fn commit(&self, modified: Option<SystemTime>) -> Result<(), LocalError> {
+    pub(crate) fn commit(&self, modified: Option<SystemTime>) -> Result<(), LocalError> {
         // The parts are checked one by one, so whatever is behind the last one is not the object's.
         let length_set = self.partial.set_length(self.size);
         match length_set.and_then(|()| self.partial.commit(modified)) {
@@ -155,7 +159,7 @@ impl ResumableFile {
     }
 
     /// Removes the file and its journal: no run can use them.
-    pub fn discard(&self) {
+    pub(crate) fn discard(&self) {
         self.partial.remove_beside(JOURNAL_SUFFIX);
         self.partial.forget();
     }

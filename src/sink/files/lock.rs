@@ -17,7 +17,7 @@ use crate::locks::lock;
 const MAX_ROUNDS: usize = 100;
 
 /// Why there is no file to write to.
-pub enum TakeError {
+pub(super) enum TakeError {
     /// It is locked: a live process, or another download of this one, holds it.
     Busy,
     /// Something that is not a file has this name.
@@ -33,7 +33,12 @@ impl From<io::Error> for TakeError {
 
 impl TakeError {
     /// The error of doing `action` for the file at `path`.
-    pub fn of_file(self, folder: &Dir, action: &'static str, path: &LocalPath) -> LocalError {
+    pub(super) fn of_file(
+        self,
+        folder: &Dir,
+        action: &'static str,
+        path: &LocalPath,
+    ) -> LocalError {
         match self {
             Self::Busy => LocalError::Conflict(format!(
                 "another s3pull is writing `{path}`, or a key of this run that is the same file here"
@@ -47,7 +52,7 @@ impl TakeError {
 }
 
 /// `.s3pull-NAME.SUFFIX`, with the name's checksum in its place where it is too long for that.
-pub fn reserved_name(name: &str, suffix: &str, limit: NameLimit) -> String {
+pub(super) fn reserved_name(name: &str, suffix: &str, limit: NameLimit) -> String {
     if RESERVED_PREFIX.len() + name.len() + suffix.len() <= limit.bytes() {
         return format!("{RESERVED_PREFIX}{name}{suffix}");
     }
@@ -57,7 +62,7 @@ pub fn reserved_name(name: &str, suffix: &str, limit: NameLimit) -> String {
 
 /// What is to be done with a file that is there already.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Found {
+pub(super) enum Found {
     /// What is in it is of no use, so a new one may take its place.
     Replace,
     /// It is used as it is, where this program can have left it.
@@ -66,7 +71,7 @@ pub enum Found {
 
 /// A file of this program's own that no other process or download is using.
 #[derive(Debug)]
-pub struct Taken {
+pub(super) struct Taken {
     pub file: File,
     /// Bytes in the file, as found under the lock.
     pub n_bytes: u64,
@@ -80,7 +85,12 @@ pub struct Taken {
 ///
 /// What is found under the lock decides, and not what opening the file said: between the two, another run may have
 /// used the file.
-pub fn take(folder: &Dir, name: &str, if_found: Found, in_use: &InUse) -> Result<Taken, TakeError> {
+pub(super) fn take(
+    folder: &Dir,
+    name: &str,
+    if_found: Found,
+    in_use: &InUse,
+) -> Result<Taken, TakeError> {
     let mut options = OpenOptions::new();
     options.read(true).write(true);
     let mut has_predecessor = false;
@@ -119,7 +129,7 @@ pub fn take(folder: &Dir, name: &str, if_found: Found, in_use: &InUse) -> Result
 }
 
 /// Opens the file `name` to add to it, or makes it. The lock of another file must cover it.
-pub fn open_to_append(folder: &Dir, name: &str) -> Result<File, TakeError> {
+pub(super) fn open_to_append(folder: &Dir, name: &str) -> Result<File, TakeError> {
     let mut options = OpenOptions::new();
     options.read(true).append(true);
     for _ in 0..MAX_ROUNDS {
@@ -187,7 +197,7 @@ fn open_found(folder: &Dir, name: &str, options: &OpenOptions) -> io::Result<(Fi
 
 /// The files that this run writes without a lock, so that no two of its downloads write one.
 #[derive(Debug, Clone, Default)]
-pub struct InUse(Arc<Mutex<HashSet<FileId>>>);
+pub(super) struct InUse(Arc<Mutex<HashSet<FileId>>>);
 
 impl InUse {
     /// Notes that the file is in use until the claim is dropped; `None` if it is in use already.
@@ -205,7 +215,7 @@ impl InUse {
 
 /// A file in use without a lock.
 #[derive(Debug)]
-pub struct Claim {
+pub(super) struct Claim {
     in_use: InUse,
     id: FileId,
 }

@@ -27,16 +27,16 @@ mod there;
 mod user_file;
 mod warnings;
 
-pub use error::LocalError;
-pub use journal::{DonePart, Identity, ResumableFile};
-pub use output::OutputFolder;
-pub use partial::PartialFile;
+pub(crate) use error::LocalError;
+pub(crate) use journal::{DonePart, Identity, ResumableFile};
+pub(crate) use output::OutputFolder;
+pub(crate) use partial::PartialFile;
 #[cfg(fuzzing)]
 pub use path::encode::decode;
-pub use path::template::{PathTemplate, TemplateError};
-pub use path::{LocalPath, PathRules};
-pub use preview::Preview;
+pub(crate) use path::template::{PathTemplate, TemplateError};
+pub(crate) use path::{LocalPath, PathRules};
+pub(crate) use preview::Preview;
 pub(in crate::sink) use sys::{read_exact_at, write_at};
-pub use there::{FileThere, SizeInRow};
-pub use user_file::{UserFile, first_bytes, is_same_file, open_stream, stdout};
-pub use warnings::{OnWarning, OptionalStep};
+pub(crate) use there::{FileThere, SizeInRow};
+pub(crate) use user_file::{UserFile, first_bytes, is_same_file, open_stream, stdout};
+pub(crate) use warnings::{OnWarning, OptionalStep};

@@ -27,7 +27,7 @@ const READ_SIZE: usize = 256 * 1024;
 
 /// The folder that the files go to.
 #[derive(Debug)]
-pub struct OutputFolder {
+pub(crate) struct OutputFolder {
     root: Arc<Dir>,
     commits: Arc<Commits>,
     /// Where it really is, to tell the files that must not be overwritten.
@@ -44,13 +44,13 @@ impl OutputFolder {
     ///
     /// # Errors
     /// When it cannot be made or opened as a folder.
-    pub fn open(path: &Path, max_open_folders: usize) -> io::Result<Self> {
+    pub(crate) fn open(path: &Path, max_open_folders: usize) -> io::Result<Self> {
         std::fs::create_dir_all(path)?;
         Self::open_with(path, max_open_folders, Commits::new)
     }
 
     /// Opens `path` to look at it only: nothing is made there.
-    pub fn open_to_look(path: &Path) -> io::Result<Self> {
+    pub(crate) fn open_to_look(path: &Path) -> io::Result<Self> {
         Self::open_with(path, 0, Commits::never)
     }
 
@@ -75,7 +75,7 @@ impl OutputFolder {
     ///
     /// # Errors
     /// When the file system allows none. What may have passed by the time there is an object to write is no error yet.
-    pub fn try_to_write(&self) -> io::Result<()> {
+    pub(crate) fn try_to_write(&self) -> io::Result<()> {
         let name = format!("{RESERVED_PREFIX}try-{}", std::process::id());
         let options = OpenOptions::new().write(true).create_new(true).to_owned();
         match self.root.open_with(&name, &options) {
@@ -93,7 +93,7 @@ impl OutputFolder {
     }
 
     /// Keeps the file at `path` from being overwritten, should it be in this folder.
-    pub fn keep(&mut self, path: &Path) {
+    pub(crate) fn keep(&mut self, path: &Path) {
         // On a file system that folds case a key may have yet another name for it. A file that is not there yet needs
         // no more than its name: that of its partial file is folded too, and locked throughout the run.
         if let Ok(metadata) = sys::look_at(path) {
@@ -117,12 +117,12 @@ impl OutputFolder {
     }
 
     /// The longest name that the folder's file system takes.
-    pub fn name_limit(&self) -> NameLimit {
+    pub(crate) fn name_limit(&self) -> NameLimit {
         self.commits.name_limit
     }
 
     /// The warnings of the run's file work.
-    pub fn warnings(&self) -> &Warnings {
+    pub(crate) fn warnings(&self) -> &Warnings {
         &self.commits.warnings
     }
 
@@ -130,7 +130,7 @@ impl OutputFolder {
     ///
     /// # Errors
     /// When something else is there, a file is where the path needs a folder, or it cannot be looked at.
-    pub fn file_at(&self, path: &LocalPath) -> Result<Option<FileThere>, LocalError> {
+    pub(crate) fn file_at(&self, path: &LocalPath) -> Result<Option<FileThere>, LocalError> {
         self.waiting_for_handles(|| self.look(path))
     }
 
@@ -138,7 +138,7 @@ impl OutputFolder {
     ///
     /// # Errors
     /// When that cannot be seen.
-    pub fn has_folder(&self, path: &LocalPath) -> Result<bool, LocalError> {
+    pub(crate) fn has_folder(&self, path: &LocalPath) -> Result<bool, LocalError> {
         if path.as_str().is_empty() {
             return Ok(true);
         }
@@ -154,7 +154,7 @@ impl OutputFolder {
     ///
     /// # Errors
     /// When a folder cannot be read.
-    pub fn for_each_file(&self, mut each: impl FnMut(&str)) -> Result<(), LocalError> {
+    pub(crate) fn for_each_file(&self, mut each: impl FnMut(&str)) -> Result<(), LocalError> {
         let mut folders = vec![String::new()];
         while let Some(folder) = folders.pop() {
             let error = |source| LocalError::io(&self.root, "read the folder", &folder, source);
@@ -187,7 +187,7 @@ impl OutputFolder {
     ///
     /// # Errors
     /// When the file cannot be read to its end.
-    pub fn read(
+    pub(crate) fn read(
         &self,
         path: &LocalPath,
         mut each: impl FnMut(&[u8]) -> ControlFlow<()>,
@@ -242,7 +242,7 @@ impl OutputFolder {
 
     /// Removes what a killed run left beside the file at `path`, which stays as it is: no run would use it. What another
     /// process is using stays too.
-    pub fn remove_leftovers(&self, path: &LocalPath) {
+    pub(crate) fn remove_leftovers(&self, path: &LocalPath) {
         let Ok(folder) = self.folder(path) else {
             return;
         };
@@ -266,7 +266,7 @@ impl OutputFolder {
     ///
     /// # Errors
     /// When a file is in its way, or the file system refuses.
-    pub fn make_folder(&self, path: &LocalPath) -> Result<(), LocalError> {
+    pub(crate) fn make_folder(&self, path: &LocalPath) -> Result<(), LocalError> {
         if path.as_str().is_empty() {
             return Ok(());
         }
@@ -279,7 +279,7 @@ impl OutputFolder {
     ///
     /// # Errors
     /// When another process is downloading it, something else is in its way, or the file system refuses.
-    pub fn begin(&self, path: &LocalPath) -> Result<PartialFile, LocalError> {
+    pub(crate) fn begin(&self, path: &LocalPath) -> Result<PartialFile, LocalError> {
         self.in_folder(path, |folder| {
             PartialFile::create(folder, Some(Arc::clone(&self.commits)), path)
         })
@@ -290,7 +290,7 @@ impl OutputFolder {
     ///
     /// # Errors
     /// As [`OutputFolder::begin`].
-    pub fn begin_resumable(
+    pub(crate) fn begin_resumable(
         &self,
         path: &LocalPath,
         identity: &Identity,
@@ -305,7 +305,7 @@ impl OutputFolder {
 
     /// Prepares for [`sync`](Self::sync) after the last file: where that cannot flush them all, each is flushed before it
     /// gets its name.
-    pub fn prepare_sync(&self) {
+    pub(crate) fn prepare_sync(&self) {
         if !sys::FLUSHES_ALL {
             self.commits.flush_files();
         }
@@ -315,12 +315,12 @@ impl OutputFolder {
     ///
     /// # Errors
     /// When the file system could not.
-    pub fn sync(&self) -> io::Result<()> {
+    pub(crate) fn sync(&self) -> io::Result<()> {
         sys::flush(&self.root)
     }
 
     /// Bytes that are free; `None` where the file system does not say.
-    pub fn free(&self) -> Option<u64> {
+    pub(crate) fn free(&self) -> Option<u64> {
         sys::free_bytes(&self.root)
     }
 

@@ -29,7 +29,7 @@ pub(super) const JOURNAL_SUFFIX: &str = ".journal";
 
 /// A file that is not whole yet; removed again when dropped, unless it was committed or is to be left.
 #[derive(Debug)]
-pub struct PartialFile {
+pub(crate) struct PartialFile {
     folder: Arc<Dir>,
     /// `None` for a file that does not belong to an object, which replaces whatever is at its path.
     commits: Option<Arc<Commits>>,
@@ -116,7 +116,7 @@ impl PartialFile {
     ///
     /// # Errors
     /// When another process is writing it, or the file system refuses.
-    pub fn beside(path: &Path) -> io::Result<Self> {
+    pub(crate) fn beside(path: &Path) -> io::Result<Self> {
         let folder = Dir::open_ambient_dir(folder_of(path), ambient_authority())?;
         Self::create(Arc::new(folder), None, &name_of(path)?).map_err(without_action)
     }
@@ -125,7 +125,7 @@ impl PartialFile {
     ///
     /// # Errors
     /// When the file system refuses.
-    pub fn write_at(&self, chunks: &[Bytes], offset: u64) -> Result<(), LocalError> {
+    pub(crate) fn write_at(&self, chunks: &[Bytes], offset: u64) -> Result<(), LocalError> {
         sys::write_at(&self.file, chunks, offset).map_err(|source| self.error("write", source))
     }
 
@@ -133,7 +133,7 @@ impl PartialFile {
     ///
     /// # Errors
     /// When the file system refuses; some of them may be written then.
-    pub fn append(&self, bytes: &[u8]) -> io::Result<()> {
+    pub(crate) fn append(&self, bytes: &[u8]) -> io::Result<()> {
         (&self.file).write_all(bytes)
     }
 
@@ -142,7 +142,7 @@ impl PartialFile {
     ///
     /// # Errors
     /// When there are not so many bytes, or the file system refuses.
-    pub fn read_exact_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<()> {
+    pub(crate) fn read_exact_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<()> {
         sys::read_exact_at(&self.file, buffer, offset)
     }
 
@@ -150,24 +150,24 @@ impl PartialFile {
     ///
     /// # Errors
     /// When the file system refuses.
-    pub fn cut_at(&self, n_bytes: u64) -> io::Result<()> {
+    pub(crate) fn cut_at(&self, n_bytes: u64) -> io::Result<()> {
         (&self.file).seek(SeekFrom::Start(n_bytes))?;
         self.file.set_len(n_bytes)
     }
 
     /// Has room set aside for a file of `n_bytes`, where the file system can do so; its length stays.
-    pub fn reserve(&self, n_bytes: u64) {
+    pub(crate) fn reserve(&self, n_bytes: u64) {
         // An optional step: without it a full disk shows with the next write.
         let _ = sys::preallocate(&self.file, n_bytes);
     }
 
     /// Whether nothing is in the file, or that cannot be found out.
-    pub fn is_empty(&self) -> bool {
+    pub(crate) fn is_empty(&self) -> bool {
         self.file.metadata().map_or(true, |file| file.len() == 0)
     }
 
     /// Leaves the file under its working name, and returns that name.
-    pub fn keep_partial(&self) -> &str {
+    pub(crate) fn keep_partial(&self) -> &str {
         self.leave();
         &self.partial_name
     }
@@ -176,7 +176,7 @@ impl PartialFile {
     ///
     /// # Errors
     /// When the file system could not.
-    pub fn sync(&self) -> io::Result<()> {
+    pub(crate) fn sync(&self) -> io::Result<()> {
         self.file.sync_all()
     }
 
@@ -184,7 +184,7 @@ impl PartialFile {
     ///
     /// # Errors
     /// When something that must not be replaced is at the final path, or the file system refuses.
-    pub fn commit(&self, modified: Option<SystemTime>) -> Result<(), LocalError> {
+    pub(crate) fn commit(&self, modified: Option<SystemTime>) -> Result<(), LocalError> {
         let modified = modified.filter(|&time| match sys::set_times(&self.file, time) {
             Ok(()) => true,
             Err(error) => {
@@ -230,14 +230,14 @@ impl PartialFile {
     ///
     /// # Errors
     /// When the file system refuses.
-    pub fn commit_as(&self, path: &Path) -> io::Result<()> {
+    pub(crate) fn commit_as(&self, path: &Path) -> io::Result<()> {
         replace(&self.folder, &self.partial_name, &name_of(path)?).map_err(without_action)?;
         self.leave();
         Ok(())
     }
 
     /// Why the file could not be locked, where the file system has no locks.
-    pub fn lock_refused(&self) -> Option<&io::Error> {
+    pub(crate) fn lock_refused(&self) -> Option<&io::Error> {
         self.unlocked.as_ref().map(|(error, _)| error)
     }
 
@@ -258,7 +258,7 @@ impl PartialFile {
         self.is_left.store(false, Relaxed);
     }
 
-    pub fn is_left(&self) -> bool {
+    pub(crate) fn is_left(&self) -> bool {
         self.is_left.load(Relaxed)
     }
 
@@ -271,7 +271,7 @@ impl PartialFile {
     }
 
     /// Removes the file now, whoever may still be writing to it: they write to a file without a name.
-    pub fn forget(&self) {
+    pub(crate) fn forget(&self) {
         self.leave();
         self.is_forgotten.store(true, Relaxed);
         // Without a lock another process may have put its own file under the name.

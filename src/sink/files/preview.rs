@@ -16,7 +16,7 @@ use super::there::FileThere;
 
 /// The output folder as it is, if it is there.
 #[derive(Debug)]
-pub struct Preview {
+pub(crate) struct Preview {
     path: PathBuf,
     output: Option<OutputFolder>,
     /// The folder that was looked at last.
@@ -36,7 +36,7 @@ impl Preview {
     ///
     /// # Errors
     /// When it is there and cannot be opened as a folder.
-    pub fn open<'a>(path: &Path, kept: impl Iterator<Item = &'a Path>) -> io::Result<Self> {
+    pub(crate) fn open<'a>(path: &Path, kept: impl Iterator<Item = &'a Path>) -> io::Result<Self> {
         let output = match OutputFolder::open_to_look(path) {
             Err(error) if error.kind() == ErrorKind::NotFound => None,
             opened => {
@@ -61,7 +61,7 @@ impl Preview {
     ///
     /// # Errors
     /// [`LocalError::Conflict`] where no file can come to be at `path`; others where that cannot be seen.
-    pub fn check(&mut self, path: &LocalPath) -> Result<Option<FileThere>, LocalError> {
+    pub(crate) fn check(&mut self, path: &LocalPath) -> Result<Option<FileThere>, LocalError> {
         let Some(output) = &self.output else {
             return Ok(None);
         };
@@ -102,7 +102,7 @@ impl Preview {
     ///
     /// # Errors
     /// As [`OutputFolder::file_at`].
-    pub fn file_to_keep(&self, path: &LocalPath) -> Result<Option<FileThere>, LocalError> {
+    pub(crate) fn file_to_keep(&self, path: &LocalPath) -> Result<Option<FileThere>, LocalError> {
         match &self.output {
             Some(output) => output.file_at(path),
             None => Ok(None),
@@ -110,14 +110,14 @@ impl Preview {
     }
 
     /// The longest name that the file system takes, where the output folder is there already.
-    pub fn name_limit(&self) -> NameLimit {
+    pub(crate) fn name_limit(&self) -> NameLimit {
         self.output
             .as_ref()
             .map_or_else(NameLimit::default, OutputFolder::name_limit)
     }
 
     /// Bytes that are free where the files would go.
-    pub fn free_bytes(&self) -> Option<u64> {
+    pub(crate) fn free_bytes(&self) -> Option<u64> {
         // A folder that is not there yet will be in the nearest one that is.
         let nearest = self.path.ancestors().find_map(|folder| {
             let folder = if folder.as_os_str().is_empty() {

@@ -30,7 +30,7 @@ const COMPARE_SIZE: usize = 256 * 1024;
 
 /// Puts a run's files at their paths.
 #[derive(Debug)]
-pub struct Commits {
+pub(super) struct Commits {
     run_start: SystemTime,
     /// The files that no key may replace. The lock is held while what is at a path is looked at and replaced, so that
     /// of two downloads to one file the second sees what the first has put there.
@@ -46,7 +46,7 @@ pub struct Commits {
 }
 
 /// What became of a partial file.
-pub enum Put {
+pub(super) enum Put {
     Renamed,
     /// A file of this run's with the same bytes is at its path: it is not needed.
     SameWasThere,
@@ -66,7 +66,7 @@ enum InTheWay {
 
 impl Commits {
     /// For a run that begins now with `folder` as its output folder.
-    pub fn new(folder: &Dir) -> Self {
+    pub(super) fn new(folder: &Dir) -> Self {
         Self {
             run_start: run_start(folder),
             name_limit: sys::name_limit(folder),
@@ -79,7 +79,7 @@ impl Commits {
     }
 
     /// For a folder that no file will be put into.
-    pub fn never(folder: &Dir) -> Self {
+    pub(super) fn never(folder: &Dir) -> Self {
         Self {
             run_start: SystemTime::UNIX_EPOCH,
             name_limit: sys::name_limit(folder),
@@ -92,21 +92,21 @@ impl Commits {
     }
 
     /// Has each file flushed to the disk from now on, before it gets its name.
-    pub fn flush_files(&self) {
+    pub(super) fn flush_files(&self) {
         self.flushes_files.store(true, Relaxed);
     }
 
-    pub fn flushes_files(&self) -> bool {
+    pub(super) fn flushes_files(&self) -> bool {
         self.flushes_files.load(Relaxed)
     }
 
     /// Keeps a file from being replaced, under whatever name a key has for it.
-    pub fn keep(&self, file: Metadata) {
+    pub(super) fn keep(&self, file: Metadata) {
         self.kept().push(file);
     }
 
     /// Renames the partial file `file` to its final name in its folder.
-    pub fn put(
+    pub(super) fn put(
         &self,
         file: &File,
         folder: &Dir,
@@ -147,7 +147,7 @@ impl Commits {
     }
 
     /// Looks once per run whether a file has the time that it was `given`: some file systems ignore it without an error.
-    pub fn check_time(&self, folder: &Dir, path: &LocalPath, given: SystemTime) {
+    pub(super) fn check_time(&self, folder: &Dir, path: &LocalPath, given: SystemTime) {
         if self.has_seen_time.swap(true, Relaxed) {
             return;
         }
@@ -195,12 +195,16 @@ impl Commits {
 }
 
 /// Renames a partial file over whatever is at its final path.
-pub fn replace(folder: &Dir, partial_name: &str, path: &LocalPath) -> Result<(), LocalError> {
+pub(super) fn replace(
+    folder: &Dir,
+    partial_name: &str,
+    path: &LocalPath,
+) -> Result<(), LocalError> {
     sys::rename(folder, partial_name, path.name()).map_err(|error| put_error(folder, path, error))
 }
 
 /// Refuses what is not a file: a rename would fail on a folder, but replace a named pipe.
-pub fn check_replaceable(metadata: &Metadata, path: &LocalPath) -> Result<(), LocalError> {
+pub(super) fn check_replaceable(metadata: &Metadata, path: &LocalPath) -> Result<(), LocalError> {
     if metadata.is_file() {
         return Ok(());
     }

@@ -12,20 +12,20 @@ use super::warnings::OnWarning;
 use super::{DonePart, Identity, LocalError, LocalPath, OutputFolder, ResumableFile};
 use crate::etag::ETag;
 
-pub const PARTIAL: &str = ".s3pull-k.part";
-pub const JOURNAL: &str = ".s3pull-k.journal";
+pub(super) const PARTIAL: &str = ".s3pull-k.part";
+pub(super) const JOURNAL: &str = ".s3pull-k.journal";
 
-pub fn path(key: &str) -> LocalPath {
+pub(super) fn path(key: &str) -> LocalPath {
     LocalPath::of_key(key).unwrap()
 }
 
-pub struct Run {
+pub(super) struct Run {
     pub output: OutputFolder,
     warnings: Arc<Mutex<Vec<String>>>,
 }
 
 impl Run {
-    pub fn new(folder: &Path) -> Self {
+    pub(super) fn new(folder: &Path) -> Self {
         let output = OutputFolder::open(folder, 8).unwrap();
         let warnings = Arc::new(Mutex::new(Vec::new()));
         let lines = Arc::clone(&warnings);
@@ -35,25 +35,25 @@ impl Run {
         Self { output, warnings }
     }
 
-    pub fn put(&self, key: &str, content: &'static str) -> Result<(), LocalError> {
+    pub(super) fn put(&self, key: &str, content: &'static str) -> Result<(), LocalError> {
         let file = self.output.begin(&path(key))?;
         file.write_at(&[Bytes::from_static(content.as_bytes())], 0)?;
         file.commit(Some(modified()))
     }
 
-    pub fn open(&self) -> Result<(ResumableFile, Vec<DonePart>), LocalError> {
+    pub(super) fn open(&self) -> Result<(ResumableFile, Vec<DonePart>), LocalError> {
         self.output.begin_resumable(&path("k"), &identity(), |_| {})
     }
 
     /// Leaves a partial file with its first part.
     #[cfg(unix)]
-    pub fn leave_part(&self) {
+    pub(super) fn leave_part(&self) {
         let (file, _) = self.open().unwrap();
         write_part(&file, 0);
     }
 
     /// Writes the parts that are missing; returns those that were resumed.
-    pub fn put_large(&self) -> Result<Vec<DonePart>, LocalError> {
+    pub(super) fn put_large(&self) -> Result<Vec<DonePart>, LocalError> {
         let (file, done) = self.open()?;
         for index in 0..2 {
             if done.iter().all(|&(is_done, _)| is_done != index) {
@@ -65,7 +65,7 @@ impl Run {
     }
 
     /// The start of each warning.
-    pub fn warned(&self, starts: &[&str]) {
+    pub(super) fn warned(&self, starts: &[&str]) {
         let warnings = self.warnings.lock().unwrap();
         assert_eq!(warnings.len(), starts.len(), "{warnings:?}");
         for (warning, start) in warnings.iter().zip(starts) {
@@ -74,11 +74,11 @@ impl Run {
     }
 }
 
-pub fn modified() -> SystemTime {
+pub(super) fn modified() -> SystemTime {
     UNIX_EPOCH + Duration::from_secs(1_600_000_000)
 }
 
-pub fn identity() -> Identity {
+pub(super) fn identity() -> Identity {
     Identity {
         etag: ETag::of_header("\"e\""),
         size: 1500,
@@ -89,25 +89,25 @@ pub fn identity() -> Identity {
     }
 }
 
-pub fn part(index: usize) -> Vec<u8> {
+pub(super) fn part(index: usize) -> Vec<u8> {
     match index {
         0 => vec![1; 1000],
         _ => vec![2; 500],
     }
 }
 
-pub fn try_write_part(file: &ResumableFile, index: usize) -> Result<(), LocalError> {
+pub(super) fn try_write_part(file: &ResumableFile, index: usize) -> Result<(), LocalError> {
     let bytes = Bytes::from(part(index));
     let crc = crc_fast::crc64_nvme(&bytes);
     file.write_at(&[bytes], index as u64 * 1000)?;
     file.record((index, crc))
 }
 
-pub fn write_part(file: &ResumableFile, index: usize) {
+pub(super) fn write_part(file: &ResumableFile, index: usize) {
     try_write_part(file, index).unwrap();
 }
 
-pub fn names(folder: &Path) -> Vec<String> {
+pub(super) fn names(folder: &Path) -> Vec<String> {
     let names = std::fs::read_dir(folder).unwrap();
     let mut names: Vec<_> = names
         .map(|entry| entry.unwrap().file_name().into_string().unwrap())
@@ -116,16 +116,16 @@ pub fn names(folder: &Path) -> Vec<String> {
     names
 }
 
-pub fn read(folder: &Path, name: &str) -> Vec<u8> {
+pub(super) fn read(folder: &Path, name: &str) -> Vec<u8> {
     std::fs::read(folder.join(name)).unwrap()
 }
 
-pub fn whole() -> Vec<u8> {
+pub(super) fn whole() -> Vec<u8> {
     [part(0), part(1)].concat()
 }
 
 /// What another process does just before the first `call`.
-pub fn just_before(call: Call, act: impl FnOnce() + 'static) -> Faults {
+pub(super) fn just_before(call: Call, act: impl FnOnce() + 'static) -> Faults {
     let mut act = Some(act);
     inject(move |called| {
         if called == call

@@ -8,7 +8,7 @@ use crate::row::{Entry, LastModified};
 
 /// What a row says of its object's size, beside that of the file at its path.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum SizeInRow {
+pub(crate) enum SizeInRow {
     Same,
     Other,
     Unknown,
@@ -16,7 +16,7 @@ pub enum SizeInRow {
 
 /// A file that is at a path already.
 #[derive(Debug, Clone, Copy)]
-pub struct FileThere {
+pub(crate) struct FileThere {
     pub modified: SystemTime,
     /// Bytes; `None` for a symlink that leads out of the output folder.
     pub size: Option<u64>,
@@ -39,13 +39,13 @@ impl FileThere {
     }
 
     /// Whether size and time of the object are known from its row, and are the file's.
-    pub fn is_same(&self, entry: &Entry) -> bool {
+    pub(crate) fn is_same(&self, entry: &Entry) -> bool {
         let has_time = |time: LastModified| time.may_be(self.modified);
         self.size.is_some() && entry.size == self.size && entry.last_modified.is_some_and(has_time)
     }
 
     /// Whether it can be the file of an object of `size` bytes, as far as that is known.
-    pub fn may_have(&self, size: Option<u64>) -> bool {
+    pub(crate) fn may_have(&self, size: Option<u64>) -> bool {
         let (Some(one), Some(other)) = (self.size, size) else {
             return true;
         };
@@ -54,7 +54,7 @@ impl FileThere {
 
     /// How its size is to that of the row. What a power cut leaves has its time, and no bytes: it is compared with the
     /// object in any case.
-    pub fn size_in(&self, entry: &Entry) -> SizeInRow {
+    pub(crate) fn size_in(&self, entry: &Entry) -> SizeInRow {
         let is_other = |listed| self.size != Some(listed);
         if self.size == Some(0) || entry.size.is_some_and(is_other) {
             SizeInRow::Other

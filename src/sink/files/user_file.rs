@@ -7,14 +7,14 @@ use std::path::{Path, PathBuf};
 
 use super::partial::folder_of;
 use super::sys;
-pub use super::sys::{open_stream, stdout};
+pub(crate) use super::sys::{open_stream, stdout};
 
 /// Symlinks that lead from one to the next; as many as Linux follows.
 const MAX_LINKS: usize = 40;
 
 /// What is at a path of the user's, with symlinks followed.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum UserFile {
+pub(crate) enum UserFile {
     /// A file, or nothing yet, at this path, which is not a symlink.
     File(PathBuf),
     /// A device, a pipe, or what a descriptor of this process stands for: to be written to, never to be replaced.
@@ -28,7 +28,7 @@ impl UserFile {
     ///
     /// # Errors
     /// When the file system does not say what is there.
-    pub fn at(path: &Path) -> io::Result<Self> {
+    pub(crate) fn at(path: &Path) -> io::Result<Self> {
         match path.metadata() {
             Ok(metadata) if sys::is_standard_stream(&metadata) => Ok(Self::Stream),
             Ok(metadata) if metadata.is_file() => follow(path),
@@ -62,14 +62,14 @@ fn follow(path: &Path) -> io::Result<UserFile> {
 ///
 /// # Errors
 /// When it cannot be read.
-pub fn first_bytes(path: &Path, n: u64) -> io::Result<Vec<u8>> {
+pub(crate) fn first_bytes(path: &Path, n: u64) -> io::Result<Vec<u8>> {
     let mut bytes = Vec::new();
     File::open(path)?.take(n).read_to_end(&mut bytes)?;
     Ok(bytes)
 }
 
 /// Whether both paths lead to one file that is there.
-pub fn is_same_file(one: &Path, other: &Path) -> bool {
+pub(crate) fn is_same_file(one: &Path, other: &Path) -> bool {
     let (Ok(one), Ok(other)) = (one.canonicalize(), other.canonicalize()) else {
         return false;
     };

@@ -8,7 +8,7 @@ use crate::locks::lock;
 
 /// A step that a file can do without.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum OptionalStep {
+pub(crate) enum OptionalStep {
     /// Without it, two processes that write one file are not kept apart.
     Lock,
     SetTimes,
@@ -26,20 +26,20 @@ impl fmt::Debug for OnWarning {
 
 /// The warnings of a run.
 #[derive(Debug, Default)]
-pub struct Warnings {
+pub(crate) struct Warnings {
     printer: OnceLock<OnWarning>,
     told: Mutex<Vec<OptionalStep>>,
 }
 
 impl Warnings {
     /// Has the warnings printed by `printer`; before that they are not.
-    pub fn print_by(&self, printer: OnWarning) {
+    pub(crate) fn print_by(&self, printer: OnWarning) {
         // The first one stays.
         let _ = self.printer.set(printer);
     }
 
     /// Warns, the first time, that the file system refused `step` for the file at `path`.
-    pub fn refused(&self, step: OptionalStep, path: &str, error: &io::Error) {
+    pub(crate) fn refused(&self, step: OptionalStep, path: &str, error: &io::Error) {
         let Some(OnWarning(print)) = self.printer.get() else {
             return;
         };

@@ -9,7 +9,7 @@ use crate::locks::lock;
 
 /// A row's share of the room, which is free again when this is dropped.
 #[derive(Debug)]
-pub struct Ahead {
+pub(crate) struct Ahead {
     order: Arc<Order>,
     /// The row's turn.
     n: u64,
@@ -17,7 +17,7 @@ pub struct Ahead {
 }
 
 impl Ahead {
-    pub fn new(order: &Arc<Order>, n: u64) -> Self {
+    pub(crate) fn new(order: &Arc<Order>, n: u64) -> Self {
         Self {
             order: Arc::clone(order),
             n,
@@ -26,20 +26,20 @@ impl Ahead {
     }
 
     /// Whether the object, of `size` bytes if that is known, may be begun; then it has room.
-    pub fn may_begin(&self, size: Option<u64>) -> bool {
+    pub(crate) fn may_begin(&self, size: Option<u64>) -> bool {
         let is_next = || self.order.is_next(self.n);
         let mut share = lock(&self.share);
         self.order.room.try_take(&mut share, spooled(size), is_next)
     }
 
     /// Takes note of the object's size: as much room is used, whether it is there or not.
-    pub fn has_size(&self, size: Option<u64>) {
+    pub(crate) fn has_size(&self, size: Option<u64>) {
         let mut share = lock(&self.share);
         self.order.room.take(&mut share, spooled(size));
     }
 
     /// Waits until the object may be begun.
-    pub async fn until_room(&self, size: Option<u64>) {
+    pub(crate) async fn until_room(&self, size: Option<u64>) {
         loop {
             let mut changed = pin!(self.order.room.changed());
             changed.as_mut().enable();

@@ -29,7 +29,7 @@ pub struct ArchiveOptions {
 
 /// An archive that is being written.
 #[derive(Debug)]
-pub struct Archive {
+pub(crate) struct Archive {
     file: ArchiveFile,
     shards: Option<Shards>,
     index: Option<Index>,
@@ -45,7 +45,7 @@ impl Archive {
     ///
     /// # Errors
     /// When something is there that must not be replaced, or the file system refuses.
-    pub fn open(options: &ArchiveOptions) -> Result<Self, ArchiveError> {
+    pub(crate) fn open(options: &ArchiveOptions) -> Result<Self, ArchiveError> {
         let find = |rules: &ShardRules| Complete::find(&rules.pattern, options.has_index);
         let complete = options.shards.as_ref().filter(|_| options.keeps_complete);
         let complete = complete.map(find);
@@ -68,7 +68,7 @@ impl Archive {
     }
 
     /// The shards that an earlier run completed, if they are left as they are.
-    pub fn take_complete(&mut self) -> Option<Complete> {
+    pub(crate) fn take_complete(&mut self) -> Option<Complete> {
         self.complete.take()
     }
 
@@ -77,7 +77,7 @@ impl Archive {
     ///
     /// # Errors
     /// When it cannot be ended. What fails before is each member's failure.
-    pub fn write(mut self, order: &Order) -> Result<Option<String>, ArchiveError> {
+    pub(crate) fn write(mut self, order: &Order) -> Result<Option<String>, ArchiveError> {
         loop {
             match order.next() {
                 Next::Write(members) => {

@@ -18,7 +18,7 @@ const MAX_RECORDS: u64 = 1 << 20;
 
 /// Walks through the members of complete shards as the list goes through its rows.
 #[derive(Debug)]
-pub struct Complete {
+pub(crate) struct Complete {
     pattern: Pattern,
     /// Complete shards, from the first one on.
     n_shards: u64,
@@ -38,7 +38,7 @@ struct Member {
 
 /// Where a row is, in view of the complete shards.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Whereabouts {
+pub(crate) enum Whereabouts {
     InShard,
     /// Behind all of them.
     Behind,
@@ -47,7 +47,7 @@ pub enum Whereabouts {
 impl Complete {
     /// Looks for the complete shards: those from the first one on that end as archives do; with an index beside each, if
     /// they are to have one.
-    pub fn find(pattern: &Pattern, has_index: bool) -> Self {
+    pub(crate) fn find(pattern: &Pattern, has_index: bool) -> Self {
         let is_complete = |n: &u64| {
             let path = pattern.path(*n);
             let has_its_index = !has_index || path.with_extension("csv").is_file();
@@ -62,7 +62,7 @@ impl Complete {
     }
 
     /// Complete shards, which are not written again.
-    pub fn n_shards(&self) -> u64 {
+    pub(crate) fn n_shards(&self) -> u64 {
         self.n_shards
     }
 
@@ -70,7 +70,7 @@ impl Complete {
     ///
     /// # Errors
     /// When a later member of a complete shard comes next there: the row failed before, or the list is another one.
-    pub fn meet(&mut self, path: &LocalPath, entry: &Entry) -> Result<Whereabouts, Failure> {
+    pub(crate) fn meet(&mut self, path: &LocalPath, entry: &Entry) -> Result<Whereabouts, Failure> {
         while self.members.is_empty() {
             if self.next == self.n_shards {
                 return Ok(Whereabouts::Behind);

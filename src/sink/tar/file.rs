@@ -16,7 +16,7 @@ const SUFFIX: &str = ".incomplete";
 
 /// Why an archive cannot go where `--tar` says.
 #[derive(Debug, thiserror::Error)]
-pub enum ArchiveError {
+pub(crate) enum ArchiveError {
     #[error("`{}` exists and is not a tar archive, so it is not replaced", .0.display())]
     Foreign(PathBuf),
     #[error("`{}` is a {kind}, so the archive cannot be written there", .path.display())]
@@ -35,7 +35,7 @@ pub enum ArchiveError {
 
 impl ArchiveError {
     /// Whether something is at the archive's path that must not be replaced, or cannot have an index.
-    pub fn is_usage(&self) -> bool {
+    pub(crate) fn is_usage(&self) -> bool {
         match self {
             Self::Foreign(_) | Self::ForeignIndex(_) | Self::NoIndex(_) | Self::InTheWay { .. } => {
                 true
@@ -56,7 +56,7 @@ enum Place {
 
 /// A file or a stream that an archive is written to.
 #[derive(Debug)]
-pub struct ArchiveFile {
+pub(super) struct ArchiveFile {
     /// As it was typed.
     path: PathBuf,
     place: Place,
@@ -69,7 +69,7 @@ impl ArchiveFile {
     ///
     /// # Errors
     /// When something is there that must not be replaced, or the file system refuses.
-    pub fn open(path: &Path) -> Result<Self, ArchiveError> {
+    pub(super) fn open(path: &Path) -> Result<Self, ArchiveError> {
         let failed = |error| ArchiveError::Io {
             path: path.to_owned(),
             error,
@@ -119,7 +119,7 @@ impl ArchiveFile {
     }
 
     /// Where the archive is once it is whole; `None` for a stream.
-    pub fn target(&self) -> Option<&Path> {
+    pub(super) fn target(&self) -> Option<&Path> {
         match &self.place {
             Place::Stream => None,
             Place::File { target, .. } => Some(target),
@@ -127,12 +127,12 @@ impl ArchiveFile {
     }
 
     /// Whether it has no member, and an archive is there that it would replace.
-    pub fn is_of_no_use(&self) -> bool {
+    pub(super) fn is_of_no_use(&self) -> bool {
         self.n_bytes == 0 && self.target().is_some_and(Path::exists)
     }
 
     /// Bytes that are written.
-    pub fn n_bytes(&self) -> u64 {
+    pub(super) fn n_bytes(&self) -> u64 {
         self.n_bytes
     }
 
@@ -140,7 +140,7 @@ impl ArchiveFile {
     ///
     /// # Errors
     /// When the system refuses.
-    pub fn write(&mut self, slices: &mut Vec<IoSlice<'_>>) -> io::Result<()> {
+    pub(super) fn write(&mut self, slices: &mut Vec<IoSlice<'_>>) -> io::Result<()> {
         self.n_bytes += slices.iter().map(|slice| slice.len() as u64).sum::<u64>();
         let written = write_all(&mut self.file, slices);
         slices.clear();
@@ -151,7 +151,7 @@ impl ArchiveFile {
     ///
     /// # Errors
     /// Those of `copy`.
-    pub fn write_by<T>(
+    pub(super) fn write_by<T>(
         &mut self,
         n_bytes: u64,
         copy: impl FnOnce(&mut File) -> io::Result<T>,
@@ -164,7 +164,7 @@ impl ArchiveFile {
     ///
     /// # Errors
     /// When the system refuses.
-    pub fn end_whole(&mut self, sync: bool) -> io::Result<()> {
+    pub(super) fn end_whole(&mut self, sync: bool) -> io::Result<()> {
         match self.file.write_all(&END) {
             // A reader may close the pipe when it has seen the last member.
             Err(error) if error.kind() == ErrorKind::BrokenPipe => {}
@@ -183,7 +183,7 @@ impl ArchiveFile {
     ///
     /// # Errors
     /// When the system refuses.
-    pub fn end_incomplete(&mut self) -> io::Result<()> {
+    pub(super) fn end_incomplete(&mut self) -> io::Result<()> {
         match &self.place {
             Place::File { partial, .. } if self.n_bytes == 0 => std::fs::remove_file(partial),
             _ => match self.file.write_all(&incomplete()) {
@@ -194,7 +194,7 @@ impl ArchiveFile {
     }
 
     /// What is to be said of an archive that is not finished.
-    pub fn left(&self) -> Option<String> {
+    pub(super) fn left(&self) -> Option<String> {
         match &self.place {
             Place::Stream => Some("the archive is incomplete: `tar` fails at its end".to_owned()),
             Place::File { .. } if self.n_bytes == 0 => None,
@@ -207,7 +207,7 @@ impl ArchiveFile {
         }
     }
 
-    pub fn failed(&self, error: io::Error) -> ArchiveError {
+    pub(super) fn failed(&self, error: io::Error) -> ArchiveError {
         ArchiveError::Io {
             path: self.path.clone(),
             error,
@@ -232,7 +232,7 @@ fn write_all(file: &mut File, slices: &mut [IoSlice<'_>]) -> io::Result<()> {
 }
 
 /// The name of what is not whole yet.
-pub fn with_suffix(path: &Path) -> PathBuf {
+pub(super) fn with_suffix(path: &Path) -> PathBuf {
     let mut name = path.file_name().unwrap_or_default().to_owned();
     name.push(SUFFIX);
     path.with_file_name(name)

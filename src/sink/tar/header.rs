@@ -6,7 +6,7 @@
 use std::time::{SystemTime, UNIX_EPOCH};
 
 /// Bytes of a block: headers are whole blocks, and contents are filled up to whole blocks.
-pub const BLOCK: usize = 512;
+pub(super) const BLOCK: usize = 512;
 
 /// Bytes that the fields for the name and its prefix hold.
 const MAX_NAME: usize = 100;
@@ -18,17 +18,17 @@ const MAX_OCTAL: u64 = (1 << 33) - 1;
 const INCOMPLETE: &str = "s3pull-incomplete";
 
 /// The two blocks of zeros that an archive ends in.
-pub const END: [u8; 2 * BLOCK] = [0; 2 * BLOCK];
+pub(super) const END: [u8; 2 * BLOCK] = [0; 2 * BLOCK];
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Kind {
+pub(crate) enum Kind {
     /// A file of so many bytes.
     File(u64),
     Folder,
 }
 
 /// The header of the member `path`. A folder's path has no trailing `/` here. Times before 1970 count as 1970.
-pub fn header(path: &str, kind: Kind, modified: Option<SystemTime>) -> Vec<u8> {
+pub(super) fn header(path: &str, kind: Kind, modified: Option<SystemTime>) -> Vec<u8> {
     let since_1970 = modified.and_then(|time| time.duration_since(UNIX_EPOCH).ok());
     let seconds = since_1970.map_or(0, |since| since.as_secs()).min(MAX_OCTAL);
     let (path, mode, flag, size) = match kind {
@@ -60,12 +60,12 @@ pub fn header(path: &str, kind: Kind, modified: Option<SystemTime>) -> Vec<u8> {
 
 /// The header of a member whose content never comes: readers fail on it, whereas they accept an archive that is cut off
 /// between two members.
-pub fn incomplete() -> Vec<u8> {
+pub(super) fn incomplete() -> Vec<u8> {
     block(("", INCOMPLETE), 0o644, b'0', 1, 0).to_vec()
 }
 
 /// The zeros after a content of `size` bytes.
-pub fn padding(size: u64) -> &'static [u8] {
+pub(super) fn padding(size: u64) -> &'static [u8] {
     let block = BLOCK as u64;
     let missing = usize::try_from((block - size % block) % block).unwrap_or_default();
     &END[..missing]

@@ -11,7 +11,7 @@ const HEADER: [&str; 4] = ["path", "offset", "size", "crc64nvme"];
 
 /// An index that is being written, beside itself until it is whole.
 #[derive(Debug)]
-pub struct Index {
+pub(super) struct Index {
     writer: csv::Writer<BufWriter<File>>,
     partial: PathBuf,
     target: PathBuf,
@@ -22,7 +22,7 @@ impl Index {
     ///
     /// # Errors
     /// When another file has its name, or the file system refuses.
-    pub fn create(archive: &Path) -> Result<Self, ArchiveError> {
+    pub(super) fn create(archive: &Path) -> Result<Self, ArchiveError> {
         let target = archive.with_extension("csv");
         let partial = with_suffix(&target);
         for path in [&target, &partial] {
@@ -52,7 +52,7 @@ impl Index {
     ///
     /// # Errors
     /// When the file system refuses.
-    pub fn add(&mut self, path: &str, offset: u64, size: u64, crc: u64) -> io::Result<()> {
+    pub(super) fn add(&mut self, path: &str, offset: u64, size: u64, crc: u64) -> io::Result<()> {
         let crc = base64_simd::STANDARD.encode_to_string(crc.to_be_bytes());
         let (offset, size) = (offset.to_string(), size.to_string());
         Ok(self.writer.write_record([path, &offset, &size, &crc])?)
@@ -62,7 +62,7 @@ impl Index {
     ///
     /// # Errors
     /// When the file system refuses.
-    pub fn discard(self) -> io::Result<()> {
+    pub(super) fn discard(self) -> io::Result<()> {
         std::fs::remove_file(&self.partial)
     }
 
@@ -70,7 +70,7 @@ impl Index {
     ///
     /// # Errors
     /// When the file system refuses.
-    pub fn finish(mut self) -> io::Result<()> {
+    pub(super) fn finish(mut self) -> io::Result<()> {
         self.writer.flush()?;
         std::fs::rename(&self.partial, &self.target)
     }

@@ -12,7 +12,7 @@ mod header;
 mod index;
 mod order;
 mod room;
-pub mod shards;
+pub(crate) mod shards;
 mod spool;
 
 use std::path::PathBuf;
@@ -31,25 +31,25 @@ use crate::outcome::{Class, ErrorCode, Failure, SkipReason};
 use crate::row::Entry;
 use crate::sink::files::LocalPath;
 use crate::stop::{Phase, Stop};
-pub use ahead::Ahead;
-pub use archive::{Archive, ArchiveOptions};
+pub(crate) use ahead::Ahead;
+pub(crate) use archive::{Archive, ArchiveOptions};
 use complete::{Complete, Whereabouts};
-pub use file::ArchiveError;
+pub(crate) use file::ArchiveError;
 use header::Kind;
-pub use order::Ending;
+pub(crate) use order::Ending;
 use order::{Content, Member, Order};
 use room::MAX_IN_MEMORY;
 use spool::Spool;
 
 /// Rows that are read ahead per GET in flight, so that one slow object does not stop the others.
-pub const ROWS_PER_PERMIT: usize = 4;
+pub(crate) const ROWS_PER_PERMIT: usize = 4;
 
 /// Bytes of all objects that wait in memory.
 const MAX_MEMORY: usize = 256 * 1024 * 1024;
 
 /// The archive of a run.
 #[derive(Debug)]
-pub struct Tar {
+pub(crate) struct Tar {
     order: Arc<Order>,
     /// What waits for its turn in memory.
     memory: AllGathered,
@@ -73,7 +73,7 @@ struct Writer {
 
 /// A row's place in the archive. Once the row has failed its path is free for a later one.
 #[derive(Debug)]
-pub struct Turn {
+pub(crate) struct Turn {
     place: Option<order::Turn>,
     pub ahead: Arc<Ahead>,
     path: Arc<LocalPath>,
@@ -83,7 +83,7 @@ pub struct Turn {
 
 /// Why a row needs no place.
 #[derive(Debug)]
-pub enum NoTurn {
+pub(crate) enum NoTurn {
     Skip(SkipReason),
     Failed(Failure),
 }
@@ -93,7 +93,7 @@ impl Tar {
     ///
     /// # Errors
     /// When the system gives no thread.
-    pub fn start(
+    pub(crate) fn start(
         mut archive: Archive,
         spool: PathBuf,
         meter: Arc<Meter>,
@@ -127,7 +127,7 @@ impl Tar {
     /// # Errors
     /// When an earlier row stands for the same object, or for another one at the same path; when the object is in a shard
     /// that is complete, or such a shard was written without it.
-    pub fn turn(&self, path: &Arc<LocalPath>, entry: &Entry) -> Result<Turn, NoTurn> {
+    pub(crate) fn turn(&self, path: &Arc<LocalPath>, entry: &Entry) -> Result<Turn, NoTurn> {
         let planned = lock(&self.seen).check(path, entry);
         match planned {
             Planned::New => {
@@ -171,7 +171,7 @@ impl Tar {
     }
 
     /// Begins an object whose bytes come in order.
-    pub fn stream(self: &Arc<Self>, path: &Arc<LocalPath>) -> TarStream {
+    pub(crate) fn stream(self: &Arc<Self>, path: &Arc<LocalPath>) -> TarStream {
         TarStream {
             tar: Arc::clone(self),
             path: Arc::clone(path),
@@ -185,7 +185,7 @@ impl Tar {
     ///
     /// # Errors
     /// When the spool's folder takes no file.
-    pub async fn parts(
+    pub(crate) async fn parts(
         self: &Arc<Self>,
         path: &Arc<LocalPath>,
         size: u64,
@@ -201,12 +201,12 @@ impl Tar {
     }
 
     /// How long later members were ready, and only the one whose turn it was was not.
-    pub fn waited_for_head(&self) -> Duration {
+    pub(crate) fn waited_for_head(&self) -> Duration {
         self.order.waited_for_head()
     }
 
     /// The most bytes that waited in the spool at once.
-    pub fn most_spooled(&self) -> u64 {
+    pub(crate) fn most_spooled(&self) -> u64 {
         self.order.room.peak()
     }
 
@@ -214,7 +214,7 @@ impl Tar {
     ///
     /// # Errors
     /// When the end cannot be written, or the archive not be given its name.
-    pub async fn finish(&self, ending: Ending) -> Result<Option<String>, ArchiveError> {
+    pub(crate) async fn finish(&self, ending: Ending) -> Result<Option<String>, ArchiveError> {
         self.order.end(ending);
         let Some(Writer { thread, ended }) = lock(&self.writer).take() else {
             return Ok(None);
@@ -295,7 +295,7 @@ struct Unwritten {
 
 /// Takes an object whose bytes come in order.
 #[derive(Debug)]
-pub struct TarStream {
+pub(crate) struct TarStream {
     tar: Arc<Tar>,
     path: Arc<LocalPath>,
     gathered: Gathered,
@@ -304,7 +304,7 @@ pub struct TarStream {
 }
 
 impl TarStream {
-    pub fn is_folder(&self) -> bool {
+    pub(crate) fn is_folder(&self) -> bool {
         self.path.is_folder()
     }
 
@@ -312,7 +312,7 @@ impl TarStream {
     ///
     /// # Errors
     /// When the spool cannot be written.
-    pub async fn push(&mut self, bytes: Bytes) -> Result<(), Failure> {
+    pub(crate) async fn push(&mut self, bytes: Bytes) -> Result<(), Failure> {
         self.gathered.push(bytes);
         let is_too_much =
             self.gathered.len() >= MAX_IN_MEMORY || self.tar.memory.n_bytes() > MAX_MEMORY;
@@ -341,7 +341,7 @@ impl TarStream {
 
     /// # Errors
     /// When the archive cannot be written, or the run gives up what waits.
-    pub async fn commit(
+    pub(crate) async fn commit(
         mut self,
         modified: Option<SystemTime>,
         turn: Option<Turn>,
@@ -371,7 +371,7 @@ impl TarStream {
 
 /// Takes an object whose parts come in any order.
 #[derive(Debug, Clone)]
-pub struct TarParts {
+pub(crate) struct TarParts {
     tar: Arc<Tar>,
     path: Arc<LocalPath>,
     spool: Arc<Spool>,
@@ -381,7 +381,7 @@ pub struct TarParts {
 
 impl TarParts {
     /// Where the bytes of a part are gathered until they are written.
-    pub fn gather(&self) -> Gathered {
+    pub(crate) fn gather(&self) -> Gathered {
         Gathered::new(&self.tar.gathered)
     }
 
@@ -389,7 +389,7 @@ impl TarParts {
     ///
     /// # Errors
     /// When the spool cannot be written.
-    pub async fn write(&self, pieces: Pieces, offset: u64) -> Result<(), Failure> {
+    pub(crate) async fn write(&self, pieces: Pieces, offset: u64) -> Result<(), Failure> {
         let spool = Arc::clone(&self.spool);
         blocking(&self.tar.meter, move || spool.write_at(&pieces, offset)).await
     }
@@ -398,7 +398,7 @@ impl TarParts {
     ///
     /// # Errors
     /// When the spool cannot be read.
-    pub async fn read_back<D: Send + 'static>(
+    pub(crate) async fn read_back<D: Send + 'static>(
         &self,
         size: u64,
         mut digest: D,
@@ -414,7 +414,7 @@ impl TarParts {
 
     /// # Errors
     /// When the archive cannot be written, or the run gives up what waits.
-    pub async fn commit(
+    pub(crate) async fn commit(
         self,
         modified: Option<SystemTime>,
         turn: Option<Turn>,

@@ -20,7 +20,7 @@ const BATCH: usize = 1024 * 1024;
 
 /// A complete and verified object.
 #[derive(Debug)]
-pub struct Member {
+pub(crate) struct Member {
     pub path: Arc<LocalPath>,
     pub kind: Kind,
     pub modified: Option<SystemTime>,
@@ -30,7 +30,7 @@ pub struct Member {
 }
 
 #[derive(Debug)]
-pub enum Content {
+pub(crate) enum Content {
     Memory(Pieces),
     Spool(Arc<Spool>),
 }
@@ -46,7 +46,7 @@ impl Member {
 
 /// How the archive ends.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Ending {
+pub(crate) enum Ending {
     /// With every member that there is.
     Whole,
     /// Before the list did.
@@ -55,13 +55,13 @@ pub enum Ending {
 
 /// What the writer does next.
 #[derive(Debug)]
-pub enum Next {
+pub(crate) enum Next {
     Write(Vec<Member>),
     End(Ending),
 }
 
 #[derive(Debug, Default)]
-pub struct Order {
+pub(crate) struct Order {
     state: Mutex<State>,
     changed: Condvar,
     /// For what is fetched ahead.
@@ -84,7 +84,7 @@ struct State {
 
 /// A row's place in the archive. A row that ends without a member gives it up when this is dropped.
 #[derive(Debug)]
-pub struct Turn {
+pub(crate) struct Turn {
     order: Arc<Order>,
     n: u64,
     is_over: bool,
@@ -92,7 +92,7 @@ pub struct Turn {
 
 impl Order {
     #[cfg(test)]
-    pub fn with_room(room: Room) -> Self {
+    pub(crate) fn with_room(room: Room) -> Self {
         Self {
             room,
             ..Self::default()
@@ -100,7 +100,7 @@ impl Order {
     }
 
     /// Takes the next turn.
-    pub fn turn(self: &Arc<Self>) -> Turn {
+    pub(crate) fn turn(self: &Arc<Self>) -> Turn {
         let mut state = lock(&self.state);
         state.n_taken += 1;
         Turn {
@@ -111,13 +111,13 @@ impl Order {
     }
 
     /// Ends the archive once the members before a missing one are written.
-    pub fn end(&self, ending: Ending) {
+    pub(crate) fn end(&self, ending: Ending) {
         lock(&self.state).ending = Some(ending);
         self.changed.notify_all();
     }
 
     /// Fails all members that wait, and those to come.
-    pub fn fail(&self, failure: &Failure) {
+    pub(crate) fn fail(&self, failure: &Failure) {
         let mut state = lock(&self.state);
         let failure = state.broken.get_or_insert_with(|| failure.clone()).clone();
         for member in std::mem::take(&mut state.ended).into_values().flatten() {
@@ -126,12 +126,12 @@ impl Order {
     }
 
     /// How long members were ready, and only the one before them was not.
-    pub fn waited_for_head(&self) -> Duration {
+    pub(crate) fn waited_for_head(&self) -> Duration {
         lock(&self.state).waited_for_head
     }
 
     /// Waits for the members whose turn it is, or the end.
-    pub fn next(&self) -> Next {
+    pub(crate) fn next(&self) -> Next {
         let mut state = lock(&self.state);
         loop {
             let turn = state.next;
@@ -155,7 +155,7 @@ impl Order {
     }
 
     /// Whether it is the turn of row `n`.
-    pub fn is_next(&self, n: u64) -> bool {
+    pub(crate) fn is_next(&self, n: u64) -> bool {
         lock(&self.state).next == n
     }
 
@@ -194,17 +194,17 @@ impl State {
 
 impl Turn {
     /// The turn, from 0.
-    pub fn n(&self) -> u64 {
+    pub(crate) fn n(&self) -> u64 {
         self.n
     }
 
     /// Has nothing written from here on: the run gives up what is behind it.
-    pub fn cut(mut self) {
+    pub(crate) fn cut(mut self) {
         self.is_over = true;
     }
 
     /// Hands the member over.
-    pub fn submit(mut self, member: Member) -> Submitted {
+    pub(crate) fn submit(mut self, member: Member) -> Submitted {
         self.is_over = true;
         let submitted = Submitted {
             order: Arc::clone(&self.order),
@@ -224,14 +224,14 @@ impl Drop for Turn {
 }
 
 /// A member that waits for its turn.
-pub struct Submitted {
+pub(crate) struct Submitted {
     order: Arc<Order>,
     n: u64,
 }
 
 impl Submitted {
     /// Takes the member back, unless it is being written or is written; whether it did. Nothing behind it is written then.
-    pub fn take_back(&self) -> bool {
+    pub(crate) fn take_back(&self) -> bool {
         lock(&self.order.state).ended.remove(&self.n).is_some()
     }
 }

@@ -8,14 +8,14 @@ use tokio::sync::futures::Notified;
 use crate::locks::lock;
 
 /// Bytes from which an object goes to the spool.
-pub const MAX_IN_MEMORY: usize = 1024 * 1024;
+pub(super) const MAX_IN_MEMORY: usize = 1024 * 1024;
 
 /// Bytes in the spool from which on no object is begun but the one whose turn it is.
 const MAX_SPOOLED: u64 = 4 << 30;
 
 /// The room in the spool.
 #[derive(Debug)]
-pub struct Room {
+pub(crate) struct Room {
     max: u64,
     used: Mutex<Used>,
     /// There may be more room, or it is another row's turn.
@@ -37,7 +37,7 @@ impl Default for Room {
 
 impl Room {
     /// For `max` bytes.
-    pub fn of(max: u64) -> Self {
+    pub(crate) fn of(max: u64) -> Self {
         Self {
             max,
             used: Mutex::default(),
@@ -46,7 +46,7 @@ impl Room {
     }
 
     /// Makes a row's share as large as is `wanted`, if there is room for that, or `is_first_in_line`; whether it is now.
-    pub fn try_take(
+    pub(crate) fn try_take(
         &self,
         share: &mut u64,
         wanted: u64,
@@ -63,12 +63,12 @@ impl Room {
     }
 
     /// Makes a row's share as large as is `wanted`, whether there is room for that or not.
-    pub fn take(&self, share: &mut u64, wanted: u64) {
+    pub(crate) fn take(&self, share: &mut u64, wanted: u64) {
         lock(&self.used).take(share, wanted);
     }
 
     /// Takes a share back.
-    pub fn give_back(&self, share: u64) {
+    pub(crate) fn give_back(&self, share: u64) {
         if share > 0 {
             lock(&self.used).n_bytes -= share;
             self.wake();
@@ -76,21 +76,21 @@ impl Room {
     }
 
     /// Has those who wait look again.
-    pub fn wake(&self) {
+    pub(crate) fn wake(&self) {
         self.changed.notify_waiters();
     }
 
-    pub fn changed(&self) -> Notified<'_> {
+    pub(crate) fn changed(&self) -> Notified<'_> {
         self.changed.notified()
     }
 
     /// The most bytes that were spooled at once.
-    pub fn peak(&self) -> u64 {
+    pub(crate) fn peak(&self) -> u64 {
         lock(&self.used).peak
     }
 
     #[cfg(test)]
-    pub fn n_bytes(&self) -> u64 {
+    pub(crate) fn n_bytes(&self) -> u64 {
         lock(&self.used).n_bytes
     }
 }

@@ -57,7 +57,7 @@ pub struct ShardRules {
 
 /// Counts what is in the shard that is being written.
 #[derive(Debug)]
-pub struct Shards {
+pub(crate) struct Shards {
     rules: ShardRules,
     n: u64,
     sample: Option<String>,
@@ -67,7 +67,7 @@ pub struct Shards {
 
 impl Shards {
     /// Begins with the `n`th shard, from 0.
-    pub fn starting_at(rules: ShardRules, n: u64) -> Self {
+    pub(crate) fn starting_at(rules: ShardRules, n: u64) -> Self {
         Self {
             rules,
             n,
@@ -79,7 +79,7 @@ impl Shards {
 
     /// Adds a member of `n_bytes`, headers and all; whether it is the first one of the next shard. Shards end between
     /// samples: files with equal names up to the first dot that follow one another.
-    pub fn add(&mut self, path: &str, n_bytes: u64) -> bool {
+    pub(crate) fn add(&mut self, path: &str, n_bytes: u64) -> bool {
         let sample = sample_of(path);
         let begins_sample = self.sample.as_deref() != Some(sample);
         let Self {
@@ -104,7 +104,7 @@ impl Shards {
     }
 
     /// The path of the shard that the last member is in.
-    pub fn path(&self) -> PathBuf {
+    pub(crate) fn path(&self) -> PathBuf {
         self.rules.pattern.path(self.n)
     }
 }

@@ -16,7 +16,7 @@ const READ_SIZE: usize = 1024 * 1024;
 
 /// The content of one object in a file without a name.
 #[derive(Debug)]
-pub struct Spool {
+pub(crate) struct Spool {
     file: File,
     folder: PathBuf,
 }
@@ -24,7 +24,7 @@ pub struct Spool {
 impl Spool {
     /// # Errors
     /// When the folder takes no file.
-    pub fn create(folder: &Path) -> Result<Self, Failure> {
+    pub(crate) fn create(folder: &Path) -> Result<Self, Failure> {
         let file = tempfile::tempfile_in(folder);
         Ok(Self {
             file: file.map_err(|error| refused(folder, &error))?,
@@ -34,7 +34,7 @@ impl Spool {
 
     /// # Errors
     /// When the file system refuses.
-    pub fn write_at(&self, pieces: &[Bytes], offset: u64) -> Result<(), Failure> {
+    pub(crate) fn write_at(&self, pieces: &[Bytes], offset: u64) -> Result<(), Failure> {
         write_at(&self.file, pieces, offset).map_err(|error| refused(&self.folder, &error))
     }
 
@@ -42,7 +42,11 @@ impl Spool {
     ///
     /// # Errors
     /// When the file system refuses.
-    pub fn for_each_chunk(&self, size: u64, mut each: impl FnMut(&[u8])) -> Result<(), Failure> {
+    pub(crate) fn for_each_chunk(
+        &self,
+        size: u64,
+        mut each: impl FnMut(&[u8]),
+    ) -> Result<(), Failure> {
         let mut buffer = vec![0; READ_SIZE];
         let mut offset = 0;
         while offset < size {
@@ -60,7 +64,7 @@ impl Spool {
     ///
     /// # Errors
     /// When either file refuses, or fewer bytes are there.
-    pub fn copy_hashed(&self, out: &mut File, size: u64) -> io::Result<u64> {
+    pub(crate) fn copy_hashed(&self, out: &mut File, size: u64) -> io::Result<u64> {
         let mut digest = Digest::new(CrcAlgorithm::Crc64Nvme);
         let mut buffer = vec![0; READ_SIZE];
         let mut offset = 0;
@@ -79,7 +83,7 @@ impl Spool {
     ///
     /// # Errors
     /// When either file refuses, or fewer bytes are there.
-    pub fn copy_to(&self, out: &mut File, size: u64) -> io::Result<()> {
+    pub(crate) fn copy_to(&self, out: &mut File, size: u64) -> io::Result<()> {
         let mut file = &self.file;
         file.rewind()?;
         let copied = io::copy(&mut io::Read::take(file, size), out)?;

@@ -6,7 +6,7 @@
 use super::format::Format;
 use super::listing::{self, Line, has_shape};
 
-pub static FORMAT: Format = Format {
+pub(super) static FORMAT: Format = Format {
     name: "aws-s3-ls",
     help: "The output of `aws s3 ls`",
     magic: b"",

@@ -12,7 +12,7 @@ use super::sample::{Recognised, Sample};
 use crate::outcome::SkipReason;
 use crate::row::{Entry, UnusableRow};
 
-pub static FORMAT: Format = Format {
+pub(super) static FORMAT: Format = Format {
     name: "aws-text",
     help: "The text output of `aws s3api list-objects-v2` and its like",
     magic: b"",

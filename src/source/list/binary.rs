@@ -95,7 +95,7 @@ const MAGIC: &[(&[u8], NotAList)] = &[
 
 /// Parquet where it cannot be read.
 #[cfg(not(feature = "parquet"))]
-pub const PARQUET: NotAList = NotAList {
+pub(super) const PARQUET: NotAList = NotAList {
     what: "Parquet, which this build of s3pull cannot read",
     cure: "build s3pull with `--features parquet`, have the inventory written as CSV, or query it with Athena and use the result's CSV",
 };
@@ -116,7 +116,7 @@ const OTHER: NotAList = NotAList {
 
 /// Whether a list cannot be one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Binary {
+pub(super) enum Binary {
     No,
     Yes(NotAList),
     /// More bytes are needed to tell.
@@ -124,7 +124,7 @@ pub enum Binary {
 }
 
 /// Whether a list that starts with `text`, which is all that is looked at if `is_final`, is binary of a known kind.
-pub fn known(text: &[u8], is_final: bool) -> Binary {
+pub(super) fn known(text: &[u8], is_final: bool) -> Binary {
     let Some((magic, what)) = MAGIC.iter().find(|(magic, _)| text.starts_with(magic)) else {
         return tar(text, is_final);
     };
@@ -152,14 +152,14 @@ fn tar(text: &[u8], is_final: bool) -> Binary {
 }
 
 /// Whether `text` begins with `magic`, which is not empty, and goes on as no text does.
-pub fn begins_with(text: &[u8], magic: &[u8]) -> bool {
+pub(super) fn begins_with(text: &[u8], magic: &[u8]) -> bool {
     let rest = text.strip_prefix(magic).filter(|_| !magic.is_empty());
     rest.and_then(<[u8]>::first)
         .is_some_and(|byte| n_odd(&[*byte]) > 0)
 }
 
 /// Whether it is binary of any other kind. Single rows may be odd: only a start that is mostly so counts.
-pub fn other(text: &[u8], is_final: bool) -> Binary {
+pub(super) fn other(text: &[u8], is_final: bool) -> Binary {
     let first = text.split(|&byte| matches!(byte, b'\n' | b'\0')).next();
     let first = first.unwrap_or_default();
     let is_odd = text.starts_with(b"\0") || n_odd(first) > 0;

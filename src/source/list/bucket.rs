@@ -119,13 +119,13 @@ impl<R: Read> Read for UntilRefused<'_, R> {
 const MAX_ARN: usize = 2048;
 
 /// Whether `name` has only characters that are in names of buckets, and at least one.
-pub fn has_characters_of_a_name(name: &str) -> bool {
+pub(crate) fn has_characters_of_a_name(name: &str) -> bool {
     let is_allowed = |c: char| c.is_ascii_alphanumeric() || ".-_".contains(c);
     !name.is_empty() && name.chars().all(is_allowed)
 }
 
 /// Whether `name` can be a bucket's name or access point's ARN.
-pub fn is_bucket_name(name: &str) -> bool {
+pub(crate) fn is_bucket_name(name: &str) -> bool {
     if name.len() > MAX_ARN {
         return false;
     }

@@ -4,7 +4,7 @@ use std::str::FromStr;
 
 use super::bucket::Buckets;
 use super::findings::{Bad, Findings};
-pub use super::names::Columns;
+pub(crate) use super::names::Columns;
 use super::names::positions;
 use super::size;
 use super::url;
@@ -247,7 +247,10 @@ fn without_scheme(text: &str) -> Option<&str> {
 }
 
 /// What a listing says besides the name.
-pub fn listed<'a>(size: Option<u64>, last_modified: Option<LastModified>) -> Columns<Value<'a>> {
+pub(crate) fn listed<'a>(
+    size: Option<u64>,
+    last_modified: Option<LastModified>,
+) -> Columns<Value<'a>> {
     Columns {
         size: size.map_or_else(Value::default, Value::Number),
         last_modified: last_modified.map_or_else(Value::default, Value::Time),
@@ -256,7 +259,7 @@ pub fn listed<'a>(size: Option<u64>, last_modified: Option<LastModified>) -> Col
 }
 
 /// Why a row of versions is not downloaded.
-pub fn skip_reason(columns: &Columns<Value<'_>>) -> Option<SkipReason> {
+pub(crate) fn skip_reason(columns: &Columns<Value<'_>>) -> Option<SkipReason> {
     if columns.is_delete_marker.is_flag(true) {
         Some(SkipReason::DeleteMarker)
     } else if columns.is_latest.is_flag(false) {
@@ -270,7 +273,7 @@ fn given(text: &str) -> Option<String> {
     (!text.is_empty()).then(|| text.to_owned())
 }
 
-pub fn utf8(bytes: &[u8]) -> Result<&str, UnusableRow> {
+pub(crate) fn utf8(bytes: &[u8]) -> Result<&str, UnusableRow> {
     std::str::from_utf8(bytes).map_err(|_| {
         UnusableRow::invalid(format!(
             "not UTF-8, as keys in S3 must be: `{}`",
@@ -280,7 +283,7 @@ pub fn utf8(bytes: &[u8]) -> Result<&str, UnusableRow> {
 }
 
 /// The start of `text`, for a message.
-pub fn excerpt(text: &[u8]) -> String {
+pub(crate) fn excerpt(text: &[u8]) -> String {
     const MOST: usize = 200;
     let start = &text[..text.len().min(MOST)];
     let dots = if start.len() < text.len() { "…" } else { "" };

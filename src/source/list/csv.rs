@@ -12,7 +12,7 @@ use super::row_limit::RowLimit;
 use super::sample::{Recognised, Sample};
 use crate::row::{Entry, UnusableRow};
 
-pub static FORMAT: Format = Format {
+pub(super) static FORMAT: Format = Format {
     name: "csv",
     help: "A CSV with a header and a `key` column, such as the failed-keys CSV",
     magic: b"",
@@ -21,7 +21,7 @@ pub static FORMAT: Format = Format {
     read: |list, emit| read(list, emit, ANY),
 };
 
-pub static TSV: Format = Format {
+pub(super) static TSV: Format = Format {
     name: "tsv",
     help: "The same with TABs between its columns",
     magic: b"",
@@ -130,7 +130,7 @@ fn read(list: &mut List<'_>, emit: Emit<'_>, delimiters: &[u8]) -> Result<(), Li
 }
 
 /// Passes each record, and the line that it starts on, to `each`.
-pub fn for_each_record(
+pub(super) fn for_each_record(
     input: impl Read,
     delimiter: u8,
     mut each: impl FnMut(u64, &ByteRecord) -> Result<(), ListProblem>,
@@ -195,14 +195,14 @@ fn entry(
 }
 
 /// The columns of a record as text. A column that is not UTF-8 reads as empty, and the first such column is remembered.
-pub struct Fields<'a> {
+pub(super) struct Fields<'a> {
     record: &'a ByteRecord,
     /// The failure of the first column that is not UTF-8.
     pub unreadable: Option<UnusableRow>,
 }
 
 impl<'a> Fields<'a> {
-    pub fn of(record: &'a ByteRecord) -> Self {
+    pub(super) fn of(record: &'a ByteRecord) -> Self {
         Self {
             record,
             unreadable: None,
@@ -210,7 +210,7 @@ impl<'a> Fields<'a> {
     }
 
     /// A column; empty if the record lacks it.
-    pub fn text(&mut self, position: Option<usize>) -> &'a str {
+    pub(super) fn text(&mut self, position: Option<usize>) -> &'a str {
         let field = position.and_then(|position| self.record.get(position));
         utf8(field.unwrap_or_default()).unwrap_or_else(|error| {
             self.unreadable.get_or_insert(error);

@@ -17,7 +17,7 @@ const AHEAD: usize = 3;
 
 /// A data file that a manifest names.
 #[derive(Debug)]
-pub struct DataFile {
+pub(super) struct DataFile {
     pub place: Place,
     /// Bytes.
     pub size: u64,
@@ -27,7 +27,7 @@ pub struct DataFile {
 
 /// Where a data file is.
 #[derive(Debug, PartialEq, Eq)]
-pub enum Place {
+pub(super) enum Place {
     Local(PathBuf),
     Remote(RemoteList),
 }
@@ -36,7 +36,7 @@ pub enum Place {
 ///
 /// # Errors
 /// Those of `each`, and if a file cannot be had or is not what the manifest says.
-pub fn for_each(
+pub(super) fn for_each(
     files: &[DataFile],
     fetch: Option<Fetch<'_>>,
     mut each: impl FnMut(&Place, &mut OpenDataFile) -> Result<(), ListProblem>,
@@ -59,7 +59,7 @@ pub fn for_each(
 }
 
 /// A data file whose bytes are compared with what the manifest says of them, as they are read.
-pub struct OpenDataFile {
+pub(super) struct OpenDataFile {
     input: Box<dyn Read>,
     name: String,
     /// Bytes.
@@ -92,7 +92,7 @@ impl OpenDataFile {
     ///
     /// # Errors
     /// If it cannot be read, or is not what the manifest says.
-    pub fn check_rest(&mut self) -> io::Result<()> {
+    pub(super) fn check_rest(&mut self) -> io::Result<()> {
         io::copy(self, &mut io::sink()).map(drop)
     }
 

@@ -10,7 +10,7 @@ const BOM: &[u8] = b"\xef\xbb\xbf";
 
 /// What is known about a list besides its bytes.
 #[derive(Debug, Clone, Copy)]
-pub struct Known<'a> {
+pub(crate) struct Known<'a> {
     /// The format, if it is given.
     pub asked: Option<&'static Format>,
     pub bucket: &'a str,
@@ -21,13 +21,13 @@ pub struct Known<'a> {
 
 /// What the first rows say about the whole list.
 #[derive(Debug)]
-pub enum Detected {
+pub(crate) enum Detected {
     Compressed(Compression),
     List(DetectedFormat),
 }
 
 #[derive(Debug)]
-pub struct DetectedFormat {
+pub(crate) struct DetectedFormat {
     pub format: &'static Format,
     /// Why the list is read in this format.
     pub reason: &'static str,
@@ -42,7 +42,7 @@ pub struct DetectedFormat {
 
 impl DetectedFormat {
     /// What was looked at.
-    pub fn sample<'a>(&self, looked_at: &'a [u8], known: Known<'a>) -> Sample<'a> {
+    pub(crate) fn sample<'a>(&self, looked_at: &'a [u8], known: Known<'a>) -> Sample<'a> {
         Sample {
             text: &looked_at[self.bom_length..],
             is_final: self.is_final,
@@ -60,7 +60,7 @@ impl DetectedFormat {
 ///
 /// # Errors
 /// If the list is in no format at all, such as UTF-16.
-pub fn detect(
+pub(crate) fn detect(
     start: &[u8],
     is_final: bool,
     known: Known<'_>,

@@ -7,7 +7,7 @@ use percent_encoding::percent_decode_str;
 use crate::row::UnusableRow;
 
 /// Decodes a key. S3 writes a space as `+` and a plus as `%2B`.
-pub fn decoded(text: &str) -> Result<Cow<'_, str>, UnusableRow> {
+pub(super) fn decoded(text: &str) -> Result<Cow<'_, str>, UnusableRow> {
     if !text.contains(['+', '%']) {
         return Ok(Cow::Borrowed(text));
     }

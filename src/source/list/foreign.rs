@@ -40,7 +40,7 @@ const REPORT: NotAList = NotAList {
 };
 
 /// What the list is, if its first row says that it is one of these.
-pub fn what(sample: &Sample<'_>) -> Option<NotAList> {
+pub(super) fn what(sample: &Sample<'_>) -> Option<NotAList> {
     let row = sample.first_row();
     let starts_with = |start: &[u8]| {
         let beginning = row.get(..start.len());

@@ -12,7 +12,7 @@ use crate::source::prefix::{Listing, Pages};
 use crate::source::remote::RemoteList;
 
 /// Bytes per read of a list.
-pub const READ_SIZE: usize = 64 * 1024;
+pub(crate) const READ_SIZE: usize = 64 * 1024;
 
 /// A format of key lists.
 #[derive(Debug)]
@@ -49,7 +49,7 @@ pub struct List<'a> {
 }
 
 /// Starts to fetch what stands in S3, and gives its bytes.
-pub type Fetch<'a> = &'a dyn Fn(&RemoteList) -> Box<dyn Read>;
+pub(crate) type Fetch<'a> = &'a dyn Fn(&RemoteList) -> Box<dyn Read>;
 
 /// How a list asks for what it names as parts of itself: data files, or what is below a prefix.
 #[derive(Clone, Copy)]
@@ -61,7 +61,7 @@ pub struct Asks<'a> {
 }
 
 /// The function that receives each row, with its line.
-pub type Emit<'a> = &'a mut dyn FnMut(u64, Result<Entry, UnusableRow>);
+pub(crate) type Emit<'a> = &'a mut dyn FnMut(u64, Result<Entry, UnusableRow>);
 
 /// What is wrong with a list as a whole.
 #[derive(Debug, thiserror::Error)]

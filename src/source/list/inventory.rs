@@ -27,7 +27,7 @@ use super::parquet;
 use super::sample::{Recognised, Sample};
 use crate::row::{Entry, UnusableRow};
 
-pub static FORMAT: Format = Format {
+pub(super) static FORMAT: Format = Format {
     name: "inventory",
     help: "`manifest.json` of an S3 Inventory, one of its CSV files, or a manifest of S3 Batch Operations",
     magic: b"",

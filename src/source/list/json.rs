@@ -22,12 +22,12 @@ use super::row_limit::RowLimit;
 use super::sample::Sample;
 use crate::outcome::SkipReason;
 use crate::row::{Entry, UnusableRow};
-pub use layout::is_unfinished;
+pub(super) use layout::is_unfinished;
 use layout::{Layout, layout};
 use members::{Member, Members};
 use scalar::Scalar;
 
-pub static FORMAT: Format = Format {
+pub(super) static FORMAT: Format = Format {
     name: "json",
     help: "JSON lines, an array, or a JSON listing of `aws s3api` or `s5cmd`",
     magic: b"",

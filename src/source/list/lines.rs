@@ -6,7 +6,7 @@ use super::format::{Emit, Format, List, ListProblem};
 use super::sample::{LineEnding, Recognised};
 use crate::row::UnusableRow;
 
-pub static FORMAT: Format = Format {
+pub(super) static FORMAT: Format = Format {
     name: "lines",
     help: "One key, or one `s3://bucket/key`, per line",
     magic: b"",
@@ -17,7 +17,7 @@ pub static FORMAT: Format = Format {
 
 /// Most bytes of a line. A longer line cannot be a key and is skipped, so that memory use stays flat if the file is not a
 /// list.
-pub const MAX_LINE: usize = 16 * 1024;
+pub(super) const MAX_LINE: usize = 16 * 1024;
 
 fn read(list: &mut List<'_>, emit: Emit<'_>) -> Result<(), ListProblem> {
     let keys = list.keys;
@@ -40,7 +40,7 @@ fn read(list: &mut List<'_>, emit: Emit<'_>) -> Result<(), ListProblem> {
 
 /// Passes each non-blank line, and its number from 1, to `each`; a line of more than `max` bytes is passed as an error.
 /// Returns whether the last line has a line ending.
-pub fn for_each(
+pub(super) fn for_each(
     input: &mut dyn BufRead,
     ending: LineEnding,
     max: usize,

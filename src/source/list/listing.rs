@@ -7,11 +7,11 @@ use crate::row::{LastModified, UnusableRow};
 
 /// Rows that must be those of a listing for the list to be one. A second one shows that the first is not a key by chance, and
 /// more would make a slow listing wait.
-pub const N_ROWS: usize = 2;
+pub(crate) const N_ROWS: usize = 2;
 
 /// A line of a listing.
 #[derive(Debug, PartialEq, Eq)]
-pub enum Line<'a> {
+pub(crate) enum Line<'a> {
     Object {
         /// The name as printed: the whole key, or the key without the listed prefix.
         name: &'a [u8],
@@ -32,7 +32,7 @@ pub enum Line<'a> {
 }
 
 /// Reads a listing that `program` printed. `parse` returns what a line is, or `None` if it is not a line of a listing.
-pub fn read(
+pub(crate) fn read(
     list: &mut List<'_>,
     emit: Emit<'_>,
     program: &str,
@@ -79,7 +79,7 @@ pub fn read(
 }
 
 /// Whether `text` equals `shape`, where each `d` of `shape` stands for a digit.
-pub fn has_shape(text: &[u8], shape: &[u8]) -> bool {
+pub(crate) fn has_shape(text: &[u8], shape: &[u8]) -> bool {
     text.len() == shape.len()
         && text.iter().zip(shape).all(|(byte, shape)| match shape {
             b'd' => byte.is_ascii_digit(),

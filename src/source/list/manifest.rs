@@ -16,7 +16,7 @@ const MAX_MANIFEST: u64 = 64 * 1024 * 1024;
 
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "camelCase")]
-pub struct Manifest {
+pub(super) struct Manifest {
     file_format: String,
     pub file_schema: String,
     /// Where the data files are in S3: an ARN, or a bare name.
@@ -36,7 +36,7 @@ struct NamedFile {
 
 /// Where a manifest was found.
 #[derive(Debug, Clone, Copy)]
-pub struct Found<'a> {
+pub(super) struct Found<'a> {
     /// Its folder, if it is a file.
     pub folder: Option<&'a Path>,
     /// Itself, if it stands in S3.
@@ -46,7 +46,7 @@ pub struct Found<'a> {
 }
 
 impl Manifest {
-    pub fn read(input: &mut dyn BufRead) -> Result<Self, ListProblem> {
+    pub(super) fn read(input: &mut dyn BufRead) -> Result<Self, ListProblem> {
         let mut text = Vec::new();
         input.take(MAX_MANIFEST).read_to_end(&mut text)?;
         let manifest: Self = serde_json::from_slice(&text).map_err(|error| {
@@ -70,7 +70,7 @@ impl Manifest {
         Ok(manifest)
     }
 
-    pub fn is_parquet(&self) -> bool {
+    pub(super) fn is_parquet(&self) -> bool {
         self.file_format.eq_ignore_ascii_case("Parquet")
     }
 
@@ -78,7 +78,7 @@ impl Manifest {
     ///
     /// # Errors
     /// If one is not there, or has another size than the manifest says.
-    pub fn data_files(&self, found: Found<'_>) -> Result<Vec<DataFile>, ListProblem> {
+    pub(super) fn data_files(&self, found: Found<'_>) -> Result<Vec<DataFile>, ListProblem> {
         let bucket = self.bucket(found);
         let files = self.files.iter().map(|file| file.find(found, bucket));
         files.collect()

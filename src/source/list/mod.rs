@@ -4,38 +4,38 @@
 mod aws_s3_ls;
 mod aws_text;
 mod binary;
-pub mod bucket;
-pub mod columns;
-pub mod compression;
+pub(crate) mod bucket;
+pub(crate) mod columns;
+pub(crate) mod compression;
 mod csv;
 mod data_files;
-pub mod detect;
+pub(crate) mod detect;
 mod encoding;
-pub mod findings;
+pub(crate) mod findings;
 mod foreign;
-pub mod format;
+pub(crate) mod format;
 mod inventory;
 mod json;
 mod lines;
-pub mod listing;
+pub(crate) mod listing;
 mod manifest;
 mod names;
-pub mod null;
+pub(crate) mod null;
 #[cfg(feature = "parquet")]
 mod parquet;
 mod row_limit;
 mod s5cmd_ls;
 mod s5cmd_run;
-pub mod sample;
+pub(crate) mod sample;
 mod shell_words;
 mod size;
 mod uri_listing;
-pub mod url;
+pub(crate) mod url;
 
 use format::Format;
 
 /// The formats in the order in which `auto` tries them. The last one accepts every list.
-pub static FORMATS: &[&Format] = &[
+pub(crate) static FORMATS: &[&Format] = &[
     #[cfg(feature = "parquet")]
     &parquet::FORMAT,
     &inventory::FORMAT,
@@ -53,6 +53,6 @@ pub static FORMATS: &[&Format] = &[
 ];
 
 /// Finds the format that `--keys-format` calls `name`.
-pub fn format_named(name: &str) -> Option<&'static Format> {
+pub(crate) fn format_named(name: &str) -> Option<&'static Format> {
     FORMATS.iter().copied().find(|format| format.name == name)
 }

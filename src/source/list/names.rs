@@ -19,7 +19,7 @@ pub enum Column {
 }
 
 /// Most bytes of a column's name that is known.
-pub const MAX_NAME: usize = 64;
+pub(super) const MAX_NAME: usize = 64;
 
 /// One `T` per column that describes an object: the column's position, or its value.
 ///
@@ -152,7 +152,7 @@ fn simple(name: &str) -> impl Iterator<Item = char> {
 }
 
 /// The column that `name` names, and how good the name is: 0 is the best.
-pub fn column_named(name: &str) -> Option<(Column, usize)> {
+pub(super) fn column_named(name: &str) -> Option<(Column, usize)> {
     NAMES.iter().find_map(|(column, names)| {
         let is_it = |known: &&str| known.chars().eq(simple(name));
         Some((*column, names.iter().position(is_it)?))
@@ -160,7 +160,7 @@ pub fn column_named(name: &str) -> Option<(Column, usize)> {
 }
 
 /// Where the columns of a table stand, by their names. `key_column` names the one that holds the key.
-pub fn positions(names: &[&str], key_column: Option<&str>) -> Columns<Option<usize>> {
+pub(super) fn positions(names: &[&str], key_column: Option<&str>) -> Columns<Option<usize>> {
     let mut found: Columns<Option<(usize, usize)>> = Columns::default();
     for (position, name) in names.iter().enumerate() {
         let Some((column, rank)) = column_named(name) else {

@@ -6,7 +6,7 @@ use super::format::{Emit, Format, List, ListProblem};
 use super::lines;
 use super::sample::{LineEnding, Recognised, Sample};
 
-pub static FORMAT: Format = Format {
+pub(crate) static FORMAT: Format = Format {
     name: "null",
     help: "Keys that end in NUL, so that a key may contain a line break",
     magic: b"",

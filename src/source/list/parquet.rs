@@ -22,7 +22,7 @@ use super::names::positions;
 use super::sample::Recognised;
 use crate::row::{Entry, LastModified, UnusableRow};
 
-pub static FORMAT: Format = Format {
+pub(super) static FORMAT: Format = Format {
     name: "parquet",
     help: "A table in Parquet with a `key` column, such as a file of an S3 Inventory",
     magic: b"PAR1",
@@ -46,7 +46,7 @@ fn read(list: &mut List<'_>, emit: Emit<'_>) -> Result<(), ListProblem> {
 ///
 /// # Errors
 /// If the table cannot be read, or the folder for temporary files has no room for it.
-pub fn spooled(input: &mut dyn Read) -> io::Result<File> {
+pub(super) fn spooled(input: &mut dyn Read) -> io::Result<File> {
     let folder = std::env::temp_dir();
     let path = folder.join(format!(
         "s3pull-{}-{:016x}",
@@ -80,7 +80,7 @@ pub fn spooled(input: &mut dyn Read) -> io::Result<File> {
 ///
 /// # Errors
 /// If the file is damaged or has no column of keys.
-pub fn read_file(
+pub(super) fn read_file(
     file: File,
     key_column: Option<&str>,
     keys: KeyRules<'_>,

@@ -5,7 +5,7 @@ use std::cell::Cell;
 use std::io::{self, ErrorKind, Read};
 use std::rc::Rc;
 
-pub struct RowLimit<R> {
+pub(super) struct RowLimit<R> {
     input: R,
     /// Bytes read since the last row. The code that finds a row sets it to 0.
     since_row: Rc<Cell<usize>>,
@@ -14,7 +14,7 @@ pub struct RowLimit<R> {
 
 impl<R> RowLimit<R> {
     /// Returns the reader and its counter. Reading fails once more than `max` bytes were read since the counter was set to 0.
-    pub fn new(input: R, max: usize) -> (Self, Rc<Cell<usize>>) {
+    pub(super) fn new(input: R, max: usize) -> (Self, Rc<Cell<usize>>) {
         let since_row = Rc::<Cell<usize>>::default();
         let limited = Self {
             input,

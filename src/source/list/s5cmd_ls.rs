@@ -8,7 +8,7 @@ use super::format::Format;
 use super::listing::{self, Line, has_shape};
 use crate::row::LastModified;
 
-pub static FORMAT: Format = Format {
+pub(super) static FORMAT: Format = Format {
     name: "s5cmd-ls",
     help: "The output of `s5cmd ls`",
     magic: b"",

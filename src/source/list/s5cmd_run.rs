@@ -15,7 +15,7 @@ use super::shell_words::words;
 use crate::row::{Entry, UnusableRow};
 use crate::source::prefix::{self, Listing};
 
-pub static FORMAT: Format = Format {
+pub(super) static FORMAT: Format = Format {
     name: "s5cmd-run",
     help: "The commands of `s5cmd run`: `cp s3://bucket/key FILE` per line",
     magic: b"",

@@ -47,7 +47,7 @@ pub enum Recognised {
 /// which the flag is set. Returns all bytes that were read, and the decision.
 ///
 /// Since only the ends of rows matter, the decision does not depend on how the bytes arrive.
-pub fn sample<T, E: From<io::Error>>(
+pub(crate) fn sample<T, E: From<io::Error>>(
     input: &mut impl Read,
     mut decide: impl FnMut(&[u8], bool) -> Result<Option<T>, E>,
 ) -> Result<(Vec<u8>, Option<T>), E> {
@@ -83,7 +83,7 @@ pub fn sample<T, E: From<io::Error>>(
 }
 
 /// Detects how the lines of `text`, the start of a list, end.
-pub fn line_ending(text: &[u8]) -> LineEnding {
+pub(crate) fn line_ending(text: &[u8]) -> LineEnding {
     let mut ends = memchr::memchr_iter(b'\n', text).peekable();
     let is_crlf = ends.peek().is_some() && ends.all(|end| text[..end].ends_with(b"\r"));
     if is_crlf {

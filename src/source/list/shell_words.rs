@@ -1,7 +1,7 @@
 //! Splits a line into words as go-shellquote does, by which s5cmd reads its commands.
 
 /// Splits a line into words: quotes and backslashes as in a shell, nothing expanded. `None` if it ends within a quote.
-pub fn words(line: &str) -> Option<Vec<String>> {
+pub(super) fn words(line: &str) -> Option<Vec<String>> {
     let mut words = Vec::new();
     let mut word: Option<String> = None;
     let mut chars = line.chars();

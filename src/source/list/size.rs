@@ -1,7 +1,7 @@
 //! Sizes as tables write them: `1000`, `1000.0` (pandas, where a size is missing), `1e3` (spreadsheets) and `1,000`.
 
 /// The number of bytes that `text` stands for; `None` if it is not a whole number that fits.
-pub fn parse(text: &str) -> Option<u64> {
+pub(super) fn parse(text: &str) -> Option<u64> {
     let text = text.trim_matches(' ');
     // The usual case, without a sign, which `u64` would accept.
     if !text.starts_with('+')

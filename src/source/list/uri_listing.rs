@@ -4,7 +4,7 @@ use super::format::Format;
 use super::listing::{self, Line, has_shape};
 use crate::row::LastModified;
 
-pub static S3CMD: Format = Format {
+pub(super) static S3CMD: Format = Format {
     name: "s3cmd-ls",
     help: "The output of `s3cmd ls` or `s3cmd la`",
     magic: b"",
@@ -16,7 +16,7 @@ pub static S3CMD: Format = Format {
     read: |list, emit| listing::read(list, emit, "s3cmd ls", s3cmd),
 };
 
-pub static GSUTIL: Format = Format {
+pub(super) static GSUTIL: Format = Format {
     name: "gsutil-ls",
     help: "The output of `gsutil ls -l`",
     magic: b"",

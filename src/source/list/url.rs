@@ -4,20 +4,20 @@ use percent_encoding::percent_decode_str;
 
 /// The object that a URL names.
 #[derive(Debug, PartialEq, Eq)]
-pub struct ObjectUrl {
+pub(crate) struct ObjectUrl {
     pub bucket: String,
     pub key: String,
     pub version_id: String,
 }
 
 /// Whether a text could be the URL of an object.
-pub fn is_url(text: &str) -> bool {
+pub(crate) fn is_url(text: &str) -> bool {
     text.starts_with("https://") || text.starts_with("http://")
 }
 
 /// The object of a URL of S3 or Google Cloud Storage, in either style; a signature in its query is left out. `None` if the URL
 /// is not certainly that of an object.
-pub fn parse(text: &str) -> Option<ObjectUrl> {
+pub(crate) fn parse(text: &str) -> Option<ObjectUrl> {
     let rest = text
         .strip_prefix("https://")
         .or_else(|| text.strip_prefix("http://"))?;

@@ -11,12 +11,12 @@ use crate::row::Row;
 
 /// Most rows per batch. One read of a plain list yields about as many; one read of a compressed list may yield a thousand
 /// times more.
-pub const MAX_BATCH: usize = 1024;
+pub(super) const MAX_BATCH: usize = 1024;
 /// Bytes of rows after which a batch is sent: those of a column may be as many as those of a hundred keys.
-pub const MAX_BATCH_BYTES: usize = 256 * 1024;
+pub(super) const MAX_BATCH_BYTES: usize = 256 * 1024;
 
 /// Rows that have been read but not yet sent.
-pub struct Batch {
+pub(super) struct Batch {
     rows: Vec<Row>,
     /// Bytes of memory that they take.
     n_bytes: usize,
@@ -24,7 +24,7 @@ pub struct Batch {
 }
 
 impl Batch {
-    pub fn new(sender: mpsc::Sender<Result<Vec<Row>, ListError>>) -> Self {
+    pub(super) fn new(sender: mpsc::Sender<Result<Vec<Row>, ListError>>) -> Self {
         Self {
             rows: Vec::new(),
             n_bytes: 0,
@@ -32,7 +32,7 @@ impl Batch {
         }
     }
 
-    pub fn push(&mut self, row: Row) {
+    pub(super) fn push(&mut self, row: Row) {
         self.n_bytes += row.n_bytes();
         self.rows.push(row);
         if self.rows.len() >= MAX_BATCH || self.n_bytes >= MAX_BATCH_BYTES {
@@ -42,7 +42,7 @@ impl Batch {
     }
 
     /// Sends the rows; returns `false` if the receiver is gone.
-    pub fn send(&mut self) -> bool {
+    pub(super) fn send(&mut self) -> bool {
         if self.rows.is_empty() {
             return !self.sender.is_closed();
         }
@@ -54,7 +54,7 @@ impl Batch {
 }
 
 /// A reader that sends the pending rows before it waits for more bytes, so that no row waits for a slow pipe.
-pub struct SendBeforeRead<R> {
+pub(super) struct SendBeforeRead<R> {
     pub input: R,
     pub batch: Rc<RefCell<Batch>>,
 }

@@ -11,7 +11,7 @@ use crate::source::prefix::{self, Lister, Listing};
 use crate::source::selection::Selection;
 
 /// Reads the rows of a listing, and sends those of each page.
-pub fn read(
+pub(super) fn read(
     index: usize,
     listing: &Listing,
     lister: Option<&Lister>,

@@ -17,7 +17,10 @@ const MOST: usize = 8;
 ///
 /// # Errors
 /// If the folder cannot be listed, has no inventory, or has those of several buckets or configurations.
-pub fn manifest(folder: &RemoteList, lister: Option<&Lister>) -> Result<RemoteList, ListProblem> {
+pub(super) fn manifest(
+    folder: &RemoteList,
+    lister: Option<&Lister>,
+) -> Result<RemoteList, ListProblem> {
     let listing = Listing {
         bucket: folder.bucket.clone(),
         prefix: folder.key.clone(),

@@ -12,7 +12,7 @@ use crate::source::prefix::Listing;
 use crate::source::remote::RemoteList;
 
 /// A list that is open for reading.
-pub struct OpenList {
+pub(crate) struct OpenList {
     pub(super) info: ListInfo,
     /// Empty for a list in S3 and for a listing: nothing is requested before it is read.
     pub(super) input: Box<dyn Read + Send>,
@@ -40,7 +40,7 @@ pub(super) struct ListInfo {
 }
 
 impl ListInfo {
-    pub fn error(&self, action: &'static str, problem: ListProblem) -> ListError {
+    pub(super) fn error(&self, action: &'static str, problem: ListProblem) -> ListError {
         ListError {
             action,
             list: format!("the key list {}", self.name),
@@ -49,7 +49,7 @@ impl ListInfo {
     }
 
     /// Makes it that of a list in S3.
-    pub fn set_remote(&mut self, list: RemoteList) {
+    pub(super) fn set_remote(&mut self, list: RemoteList) {
         self.name = format!("`{list}`");
         self.is_named_table = is_named_table(Path::new(&list.key));
         self.remote = Some(list);
@@ -60,7 +60,7 @@ impl ListInfo {
 ///
 /// # Errors
 /// If a file does not exist, is a folder, or must not be read.
-pub fn open(sources: &[ListSource]) -> Result<Vec<OpenList>, ListError> {
+pub(crate) fn open(sources: &[ListSource]) -> Result<Vec<OpenList>, ListError> {
     sources.iter().map(open_one).collect()
 }
 

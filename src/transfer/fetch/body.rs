@@ -21,7 +21,7 @@ const LONG_WAIT: Duration = Duration::from_secs(1);
 
 /// Reads from a position to an end.
 #[derive(Debug)]
-pub struct Reader {
+pub(super) struct Reader {
     request: Request,
     /// With which more of the object can be asked for.
     version: Option<ObjectVersion>,
@@ -76,7 +76,7 @@ struct Open {
 
 impl Reader {
     /// Reads the body of an answer that holds the whole object.
-    pub fn of_whole(request: Request, response: GetResponse, held: Held) -> Self {
+    pub(super) fn of_whole(request: Request, response: GetResponse, held: Held) -> Self {
         Self {
             version: ObjectVersion::of(&response).filter(|_| request.has_parts()),
             end: response.length,
@@ -93,7 +93,7 @@ impl Reader {
     ///
     /// # Errors
     /// Why it was not answered; nothing is charged. The permit comes with it.
-    pub async fn of_range(
+    pub(super) async fn of_range(
         request: Request,
         version: ObjectVersion,
         range: std::ops::Range<u64>,
@@ -129,17 +129,17 @@ impl Reader {
     }
 
     /// The part that ends at `end` is read from now on, and `lane` looked after.
-    pub fn watch(&mut self, lane: Arc<Lane>, end: u64) {
+    pub(super) fn watch(&mut self, lane: Arc<Lane>, end: u64) {
         self.lane = Some((lane, end));
     }
 
     /// The open body was not read for a while, in which the server may have closed its connection.
-    pub fn has_waited(&mut self) {
+    pub(super) fn has_waited(&mut self) {
         self.is_stale = true;
     }
 
     /// The next bytes, none of them at or behind `limit`; `None` at the end.
-    pub async fn next_before(&mut self, limit: u64) -> Result<Option<Bytes>, Broken> {
+    pub(super) async fn next_before(&mut self, limit: u64) -> Result<Option<Bytes>, Broken> {
         if self.left_over.is_empty() {
             match self.next_chunk().await? {
                 Some(bytes) => self.left_over = bytes,
@@ -157,7 +157,7 @@ impl Reader {
     }
 
     /// The next bytes as they come; `None` at the end.
-    pub async fn next_chunk(&mut self) -> Result<Option<Bytes>, Broken> {
+    pub(super) async fn next_chunk(&mut self) -> Result<Option<Bytes>, Broken> {
         loop {
             if self.end == Some(self.position) {
                 // The permit goes back with the body.

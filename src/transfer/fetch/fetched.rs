@@ -6,7 +6,7 @@ use crate::sink::door::Writer;
 use crate::transfer::checksum::Verified;
 
 /// A complete and verified object, all but committed.
-pub struct Fetched {
+pub(crate) struct Fetched {
     pub bytes: u64,
     pub object: ObjectInfo,
     pub verified: Verified,
@@ -14,7 +14,7 @@ pub struct Fetched {
 }
 
 /// What `response` says of the object, of which the description is taken out.
-pub fn info(response: &mut GetResponse) -> ObjectInfo {
+pub(super) fn info(response: &mut GetResponse) -> ObjectInfo {
     ObjectInfo {
         etag: response.etag.clone(),
         version_id: response.version_id.clone(),

@@ -4,7 +4,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 /// Which object the file that is there is kept for. Of times, whole seconds count, as in S3's answers.
 #[derive(Debug, Clone, Copy)]
-pub enum Keep {
+pub(crate) enum Keep {
     /// One that is not newer than this.
     IfAsNew(SystemTime),
     /// One of this size and time.
@@ -20,7 +20,7 @@ impl Keep {
     /// The time that an object must be newer than to be sent.
     ///
     /// `IfAsNew` leaves it to the server; `IfSame` does so only where the size is known.
-    pub fn if_modified_since(self) -> Option<SystemTime> {
+    pub(crate) fn if_modified_since(self) -> Option<SystemTime> {
         match self {
             Self::IfAsNew(time) => Some(time),
             Self::IfSame {
@@ -32,7 +32,7 @@ impl Keep {
     }
 
     /// Whether the file is kept for an object of this time and size.
-    pub fn keeps_for(self, time: Option<SystemTime>, length: Option<u64>) -> bool {
+    pub(crate) fn keeps_for(self, time: Option<SystemTime>, length: Option<u64>) -> bool {
         let Some(object) = time.map(seconds) else {
             return false;
         };
@@ -45,7 +45,7 @@ impl Keep {
     }
 
     /// Whether the file is kept for an object that is not newer, of this time if that is known.
-    pub fn keeps_unless_newer(self, object: Option<SystemTime>) -> bool {
+    pub(crate) fn keeps_unless_newer(self, object: Option<SystemTime>) -> bool {
         match self {
             Self::IfAsNew(_) => true,
             Self::IfSame { modified, .. } => {

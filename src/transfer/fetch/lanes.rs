@@ -17,7 +17,7 @@ const MAX_PACES: usize = 64;
 
 /// The parts that are on their way.
 #[derive(Debug, Default)]
-pub struct Lanes(Mutex<State>);
+pub(super) struct Lanes(Mutex<State>);
 
 #[derive(Debug, Default)]
 struct State {
@@ -29,7 +29,7 @@ struct State {
 
 /// A part on its way, seen by what reads it and by what looks after it.
 #[derive(Debug)]
-pub struct Lane {
+pub(super) struct Lane {
     started: Mutex<Instant>,
     /// Since then.
     n_bytes: AtomicU64,
@@ -52,7 +52,7 @@ enum Help {
 
 impl Lanes {
     /// A part begins.
-    pub fn begin(&self, index: usize, range: &Range<u64>) -> Arc<Lane> {
+    pub(super) fn begin(&self, index: usize, range: &Range<u64>) -> Arc<Lane> {
         let lane = Arc::new(Lane {
             started: Mutex::new(Instant::now()),
             n_bytes: AtomicU64::new(0),
@@ -65,7 +65,7 @@ impl Lanes {
     }
 
     /// A part ended; its pace counts if it `is_whole`.
-    pub fn end(&self, index: usize, is_whole: bool) {
+    pub(super) fn end(&self, index: usize, is_whole: bool) {
         let mut state = self.state();
         let Some(lane) = state.open.remove(&index) else {
             return;
@@ -81,7 +81,7 @@ impl Lanes {
     }
 
     /// The part that is farthest behind the others, if one is far behind and has no help yet.
-    pub fn farthest_behind(&self) -> Option<Arc<Lane>> {
+    pub(super) fn farthest_behind(&self) -> Option<Arc<Lane>> {
         let state = self.state();
         let mut paces = state.paces.clone();
         paces.sort_by(f64::total_cmp);
@@ -97,7 +97,7 @@ impl Lanes {
 }
 
 impl Lane {
-    pub fn received(&self, n_bytes: u64) {
+    pub(super) fn received(&self, n_bytes: u64) {
         self.n_bytes.fetch_add(n_bytes, Relaxed);
         let _ = self.n_left.fetch_update(Relaxed, Relaxed, |n_left| {
             Some(n_left.saturating_sub(n_bytes))
@@ -105,7 +105,7 @@ impl Lane {
     }
 
     /// The second request, if there was one, brings the rest from now on, or was of no use: another one may be sent.
-    pub fn start_over(&self) {
+    pub(super) fn start_over(&self) {
         let mut help = self.help();
         if matches!(*help, Help::Used) {
             *help = Help::Unwanted;
@@ -115,7 +115,7 @@ impl Lane {
     }
 
     /// Gives a permit for a second request, if that `may_be` and is still wanted. Else it goes back at once.
-    pub fn send_help(&self, permit: Held, may_be: impl FnOnce() -> bool) {
+    pub(super) fn send_help(&self, permit: Held, may_be: impl FnOnce() -> bool) {
         let mut help = self.help();
         if matches!(*help, Help::Wanted) && may_be() {
             *help = Help::Sent(permit);
@@ -124,7 +124,7 @@ impl Lane {
     }
 
     /// Waits for the permit for a second request.
-    pub async fn helped(&self) -> Held {
+    pub(super) async fn helped(&self) -> Held {
         let _wanted = Wanted::by(self);
         loop {
             self.called.notified().await;

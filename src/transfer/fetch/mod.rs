@@ -5,7 +5,7 @@ mod fetched;
 mod keep;
 mod lanes;
 mod parts;
-pub mod plan;
+pub(super) mod plan;
 mod request;
 mod version;
 mod whole;
@@ -18,13 +18,13 @@ use crate::row::Entry;
 use crate::s3::GetResponse;
 use crate::sink::files::LocalPath;
 use crate::transfer::shared::Broken;
-pub use fetched::Fetched;
-pub use keep::Keep;
-pub use request::{Request, interrupted};
+pub(super) use fetched::Fetched;
+pub(super) use keep::Keep;
+pub(super) use request::{Request, interrupted};
 use version::ObjectVersion;
 
 /// Fetches and verifies the object as it is now.
-pub async fn fetch(
+pub(super) async fn fetch(
     request: &Request,
     path: &Arc<LocalPath>,
     received: &Arc<InFlightObject>,

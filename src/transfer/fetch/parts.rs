@@ -59,7 +59,7 @@ struct Object {
 }
 
 /// Fetches the object that `response` begins, in parts.
-pub async fn fetch(
+pub(super) async fn fetch(
     request: &Request,
     path: &Arc<LocalPath>,
     received: &Arc<InFlightObject>,

@@ -7,7 +7,7 @@ const MAX_PARTS: u64 = 10_000;
 
 /// How an object is cut: into equal parts, the last of which may be shorter.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Plan {
+pub(crate) struct Plan {
     /// Bytes of the object.
     pub size: u64,
     /// Bytes of a part.
@@ -16,7 +16,7 @@ pub struct Plan {
 
 impl Plan {
     /// Cuts an object of `size` bytes into parts of `part_size`, or of a multiple of it where they would be too many.
-    pub fn new(size: u64, part_size: u64) -> Self {
+    pub(crate) fn new(size: u64, part_size: u64) -> Self {
         let multiple = size.div_ceil(part_size).div_ceil(MAX_PARTS).max(1);
         Self {
             size,
@@ -24,12 +24,12 @@ impl Plan {
         }
     }
 
-    pub fn n_parts(&self) -> usize {
+    pub(crate) fn n_parts(&self) -> usize {
         usize::try_from(self.size.div_ceil(self.part_size)).expect("at most MAX_PARTS")
     }
 
     /// The bytes of part `index`, from 0.
-    pub fn range(&self, index: usize) -> Range<u64> {
+    pub(crate) fn range(&self, index: usize) -> Range<u64> {
         let start = index as u64 * self.part_size;
         start..start.saturating_add(self.part_size).min(self.size)
     }
@@ -49,7 +49,7 @@ enum State {
 /// The parts of an object, and who takes which. The stream of the first GET takes them from the front, helpers from the
 /// back. Once it shows that the server gives no parts, the stream goes on alone.
 #[derive(Debug)]
-pub struct Parts {
+pub(crate) struct Parts {
     states: Vec<State>,
     has_front: bool,
     is_alone: bool,
@@ -59,7 +59,7 @@ pub struct Parts {
 
 /// What the stream of the first GET does next.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Front {
+pub(crate) enum Front {
     /// The part at its position is its own now.
     Take,
     /// Read over that part, which is there or on its way; later ones are wanted.
@@ -72,7 +72,7 @@ pub enum Front {
 
 impl Parts {
     /// All parts are free but those that are `done`.
-    pub fn new(n_parts: usize, done: impl IntoIterator<Item = usize>) -> Self {
+    pub(crate) fn new(n_parts: usize, done: impl IntoIterator<Item = usize>) -> Self {
         let mut states = vec![State::Free; n_parts];
         for index in done {
             states[index] = State::Done;
@@ -86,19 +86,19 @@ impl Parts {
     }
 
     /// Whether there is a part that a helper may take.
-    pub fn has_free(&self) -> bool {
+    pub(crate) fn has_free(&self) -> bool {
         !self.is_alone && self.states.contains(&State::Free)
     }
 
     /// Whether the stream of the first GET is open and no other GET has brought a part yet: then parts that are refused
     /// are no loss.
-    pub fn can_do_without(&self) -> bool {
+    pub(crate) fn can_do_without(&self) -> bool {
         self.has_front && !self.is_proven
     }
 
     /// What the stream of the first GET, which is at the start of part `index`, does next. A part that somebody asked for
     /// is waited for, unless it `has_waited`.
-    pub fn front(&mut self, index: usize, has_waited: bool) -> Front {
+    pub(crate) fn front(&mut self, index: usize, has_waited: bool) -> Front {
         let Some(&state) = self.states.get(index) else {
             return self.leave();
         };
@@ -137,14 +137,14 @@ impl Parts {
     }
 
     /// The first free part, for a GET of its own.
-    pub fn claim_first(&mut self) -> Option<usize> {
+    pub(crate) fn claim_first(&mut self) -> Option<usize> {
         let index = self.states.iter().position(|&state| state == State::Free)?;
         self.states[index] = State::Asked;
         Some(index)
     }
 
     /// The last free part, for a GET of its own.
-    pub fn claim_last(&mut self) -> Option<usize> {
+    pub(crate) fn claim_last(&mut self) -> Option<usize> {
         let is_free = |&state: &State| state == State::Free;
         let index = self.states.iter().rposition(is_free)?;
         self.states[index] = State::Asked;
@@ -152,12 +152,12 @@ impl Parts {
     }
 
     /// Whether a GET for part `index` was sent, is not answered yet, and still wanted.
-    pub fn is_asked(&self, index: usize) -> bool {
+    pub(crate) fn is_asked(&self, index: usize) -> bool {
         self.states[index] == State::Asked
     }
 
     /// The GET for part `index` was answered with it; `false` if the first GET's stream has taken it meanwhile.
-    pub fn answered(&mut self, index: usize) -> bool {
+    pub(crate) fn answered(&mut self, index: usize) -> bool {
         self.is_proven = true;
         let is_wanted = self.states[index] == State::Asked;
         if is_wanted {
@@ -166,13 +166,13 @@ impl Parts {
         is_wanted
     }
 
-    pub fn done(&mut self, index: usize) {
+    pub(crate) fn done(&mut self, index: usize) {
         self.states[index] = State::Done;
     }
 
     /// Part `index` cannot be had by a GET of its own, and no other one is asked for either. `false` if the first GET's
     /// stream is gone, so that nobody brings it; `was_answered` tells whose part it is.
-    pub fn give_back(&mut self, index: usize, was_answered: bool) -> bool {
+    pub(crate) fn give_back(&mut self, index: usize, was_answered: bool) -> bool {
         self.is_alone = true;
         if was_answered || self.states[index] == State::Asked {
             self.states[index] = State::Free;

@@ -25,7 +25,7 @@ use crate::transfer::stragglers::MIN_LATE;
 
 /// What every request for one object shares.
 #[derive(Debug, Clone)]
-pub struct Request {
+pub(crate) struct Request {
     pub shared: Arc<Shared>,
     pub entry: Arc<Entry>,
     pub budget: Arc<Budget>,
@@ -39,7 +39,7 @@ pub struct Request {
 
 /// What attempts at an object showed.
 #[derive(Debug, Default)]
-pub struct Known {
+pub(crate) struct Known {
     /// ETag, size and time as the last whole answer stated them.
     stated: Option<(Option<ETag>, Option<u64>, Option<SystemTime>)>,
     /// A part's answer spoke of another object.
@@ -56,14 +56,14 @@ pub struct Known {
 
 /// A permit, and the round of the request that is sent under it: requests that got theirs together are together.
 #[derive(Debug)]
-pub struct Held {
+pub(crate) struct Held {
     pub permit: Permit,
     pub round: Round,
 }
 
 impl Request {
     /// Asks for the whole object until there is an answer.
-    pub async fn whole(&self) -> Result<(GetResponse, Held), Broken> {
+    pub(crate) async fn whole(&self) -> Result<(GetResponse, Held), Broken> {
         // Like a request that is sent, it waits out the backoff, as those for the parts do.
         if self.known().in_hand.is_some() {
             self.budget.ready().await;
@@ -105,7 +105,7 @@ impl Request {
 
     /// Waits for a permit, and until the object may use it: none of its requests starts while it waits out a backoff.
     /// While nothing gets through to the server, it waits for its turn to try.
-    pub async fn permit(&self) -> Held {
+    pub(crate) async fn permit(&self) -> Held {
         let limit = &self.shared.limit;
         loop {
             self.budget.ready().await;
@@ -118,7 +118,7 @@ impl Request {
     }
 
     /// Waits for a permit that no object has a claim on, as [`Request::permit`] does.
-    pub async fn spare_permit(&self) -> Held {
+    pub(crate) async fn spare_permit(&self) -> Held {
         let limit = &self.shared.limit;
         loop {
             self.budget.ready().await;
@@ -154,7 +154,7 @@ impl Request {
     }
 
     /// Waits for `work`, unless the run gives up what is running.
-    pub async fn unless_given_up<T>(
+    pub(crate) async fn unless_given_up<T>(
         &self,
         work: impl Future<Output = Result<T, Broken>>,
     ) -> Result<T, Broken> {
@@ -167,7 +167,7 @@ impl Request {
 
     /// Takes note of what a whole answer, which begins an attempt, states of the object. One that states the same as
     /// before, although a part's answer spoke of another object, comes from a server whose parts cannot be relied on.
-    pub fn note(&self, response: &GetResponse) {
+    pub(crate) fn note(&self, response: &GetResponse) {
         let stated = (
             response.etag.clone(),
             response.length,
@@ -181,19 +181,24 @@ impl Request {
     }
 
     /// Bytes of the object, as the last whole answer stated them.
-    pub fn size(&self) -> Option<u64> {
+    pub(crate) fn size(&self) -> Option<u64> {
         self.known().stated.as_ref()?.1
     }
 
     /// A part's answer spoke of another object.
-    pub fn doubt(&self) {
+    pub(crate) fn doubt(&self) {
         self.known().is_doubted = true;
     }
 
     /// What to do since a part's answer named another ETag than that of `version`. The object is asked for once more,
     /// under the permit that is `held`: an answer that states the same as before comes from a server whose parts cannot
     /// be relied on (it has an ETag per part, or compares `If-Match` with something else).
-    pub async fn verdict(&self, version: &ObjectVersion, failed: Failure, held: Held) -> Broken {
+    pub(crate) async fn verdict(
+        &self,
+        version: &ObjectVersion,
+        failed: Failure,
+        held: Held,
+    ) -> Broken {
         let is_replaced = Arc::clone(&self.known().is_replaced);
         if *is_replaced
             .get_or_init(|| self.is_replaced(version, held))
@@ -218,12 +223,12 @@ impl Request {
     }
 
     /// Fetches the object as one stream from now on.
-    pub fn give_up_parts(&self) {
+    pub(crate) fn give_up_parts(&self) {
         self.known().without_parts = true;
     }
 
     /// Whether parts of the object may be asked for.
-    pub fn has_parts(&self) -> bool {
+    pub(crate) fn has_parts(&self) -> bool {
         self.shared.has_parts.load(Relaxed) && !self.known().without_parts
     }
 
@@ -238,7 +243,7 @@ impl Request {
     }
 
     /// Whether the file that is there is kept for the object of this answer.
-    pub fn keeps_for(&self, response: &GetResponse) -> bool {
+    pub(crate) fn keeps_for(&self, response: &GetResponse) -> bool {
         let keeps = |keep: Keep| keep.keeps_for(response.last_modified, response.length);
         self.keep.is_some_and(keeps)
     }
@@ -250,7 +255,7 @@ impl Request {
     }
 
     /// What an answer would say of the whole object, without its body.
-    pub async fn head(&self) -> Result<GetResponse, Broken> {
+    pub(crate) async fn head(&self) -> Result<GetResponse, Broken> {
         loop {
             let held = self.permit().await;
             match self.send_as(Method::Head, None, &held.permit).await {
@@ -266,7 +271,7 @@ impl Request {
 
     /// Sends a request under the permit that is `held`, and once more if `late` gives another permit before it is
     /// answered. The first good answer wins; it comes with its permit.
-    pub async fn send_or_again(
+    pub(crate) async fn send_or_again(
         &self,
         part: Option<Part<'_>>,
         held: Held,
@@ -309,7 +314,7 @@ impl Request {
         }
     }
 
-    pub async fn send(
+    pub(crate) async fn send(
         &self,
         part: Option<Part<'_>>,
         permit: &Permit,
@@ -364,7 +369,11 @@ impl Request {
     }
 
     /// Charges a request that failed; the next one waits as long as it should.
-    pub async fn charge(&self, failed: impl Into<Failure>, round: Round) -> Result<(), Broken> {
+    pub(crate) async fn charge(
+        &self,
+        failed: impl Into<Failure>,
+        round: Round,
+    ) -> Result<(), Broken> {
         let failed = failed.into();
         if failed.code == ErrorCode::ObjectChanged {
             return Err(Broken::Restart(failed));
@@ -412,7 +421,7 @@ async fn first_good(
 }
 
 /// What is told of an object whose download was given up.
-pub fn interrupted() -> Failure {
+pub(crate) fn interrupted() -> Failure {
     Failure::new(
         ErrorCode::Interrupted,
         Class::Permanent,

@@ -8,7 +8,7 @@ use crate::s3::{GetResponse, Part};
 
 /// What tells an object from every other one that was, or will be, under its key.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct ObjectVersion {
+pub(crate) struct ObjectVersion {
     /// A strong one.
     pub etag: ETag,
     /// Bytes.
@@ -18,7 +18,7 @@ pub struct ObjectVersion {
 
 impl ObjectVersion {
     /// That of an answer which says enough.
-    pub fn of(response: &GetResponse) -> Option<Self> {
+    pub(crate) fn of(response: &GetResponse) -> Option<Self> {
         Some(Self {
             etag: response.strong_etag()?.clone(),
             size: response.length?,
@@ -27,7 +27,7 @@ impl ObjectVersion {
     }
 
     /// What to ask for to get these bytes of it.
-    pub fn part(&self, range: Range<u64>) -> Part<'_> {
+    pub(crate) fn part(&self, range: Range<u64>) -> Part<'_> {
         Part {
             range,
             etag: &self.etag,

@@ -14,7 +14,7 @@ use crate::transfer::checksum::{Expected, Verified, Verifier};
 use crate::transfer::shared::Broken;
 
 /// Reads the object that `response` holds.
-pub async fn fetch(
+pub(super) async fn fetch(
     request: &Request,
     path: &Arc<LocalPath>,
     received: &InFlightObject,

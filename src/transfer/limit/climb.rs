@@ -54,7 +54,7 @@ const HOLDING: Care = Care {
 
 /// What the pace makes of the number: a server that refuses holds it below.
 #[derive(Debug, Clone, Copy)]
-pub struct Held {
+pub(super) struct Held {
     pub n_permits: usize,
     pub refused_at: usize,
     /// Counts the times that refusals lowered the permits.
@@ -62,7 +62,7 @@ pub struct Held {
 }
 
 #[derive(Debug)]
-pub struct Climb {
+pub(super) struct Climb {
     /// The number that is asked for.
     n: usize,
     ceiling: usize,
@@ -110,7 +110,7 @@ struct Bounds {
 struct Recent(Vec<Reading>);
 
 impl Climb {
-    pub fn new(ceiling: usize) -> Self {
+    pub(super) fn new(ceiling: usize) -> Self {
         let ceiling = ceiling.max(1);
         Self {
             n: START.min(ceiling),
@@ -126,12 +126,12 @@ impl Climb {
         }
     }
 
-    pub fn n(&self) -> usize {
+    pub(super) fn n(&self) -> usize {
         self.n
     }
 
     /// The number that was found last; `None` where it was not found yet.
-    pub fn found(&self) -> Option<Found> {
+    pub(super) fn found(&self) -> Option<Found> {
         self.found
     }
 
@@ -157,7 +157,7 @@ impl Climb {
     }
 
     /// What it does at the moment, in a word.
-    pub fn phase(&self) -> &'static str {
+    pub(super) fn phase(&self) -> &'static str {
         match &self.phase {
             Phase::Climbing(..) => "climbing",
             Phase::Searching(_) => "searching",
@@ -167,12 +167,12 @@ impl Climb {
     }
 
     /// The last window, at whatever number it was.
-    pub fn last(&self) -> Option<&Window> {
+    pub(super) fn last(&self) -> Option<&Window> {
         self.last.as_ref()
     }
 
     /// Takes a reading; returns the number that is asked for from now on, if it is another one.
-    pub fn read(&mut self, reading: &Reading, held: Held) -> Option<usize> {
+    pub(super) fn read(&mut self, reading: &Reading, held: Held) -> Option<usize> {
         self.n_used = self.n_used.max(reading.n_in_use.min(held.n_permits));
         if held.round != self.round {
             (self.round, self.refused_at) = (held.round, reading.now);

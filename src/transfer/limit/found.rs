@@ -40,11 +40,11 @@ impl WhyNotMore {
 
 /// Windows of a second each, whatever the number is: the server moves it.
 #[derive(Debug, Default)]
-pub struct Yielding(Option<Reading>);
+pub(super) struct Yielding(Option<Reading>);
 
 impl Yielding {
     /// Takes a reading; returns the window that it completes, if it does.
-    pub fn read(&mut self, reading: &Reading, n: usize) -> Option<Window> {
+    pub(super) fn read(&mut self, reading: &Reading, n: usize) -> Option<Window> {
         let start = *self.0.get_or_insert(*reading);
         if reading.now - start.now < 1.0 {
             return None;

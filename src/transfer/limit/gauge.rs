@@ -15,7 +15,7 @@ const MAX_GAP: f64 = 1.0;
 
 /// How long to measure.
 #[derive(Debug, Clone, Copy)]
-pub struct Care {
+pub(super) struct Care {
     /// Times the answer time, and seconds, at least.
     pub n_answer_times: f64,
     pub min_time: f64,
@@ -26,7 +26,7 @@ pub struct Care {
 }
 
 #[derive(Debug, Default)]
-pub struct Gauge {
+pub(super) struct Gauge {
     /// When this number of permits began.
     opened: Option<Reading>,
     /// When it had settled.
@@ -39,22 +39,22 @@ pub struct Gauge {
 
 impl Gauge {
     /// Begins anew.
-    pub fn reset(&mut self) {
+    pub(super) fn reset(&mut self) {
         (self.opened, self.settled) = (None, None);
     }
 
     /// Seconds to the first byte of an answer.
-    pub fn answer_time(&self) -> f64 {
+    pub(super) fn answer_time(&self) -> f64 {
         self.answer_time.unwrap_or(0.05)
     }
 
     /// When this number of permits began.
-    pub fn opened(&self) -> Option<&Reading> {
+    pub(super) fn opened(&self) -> Option<&Reading> {
         self.opened.as_ref()
     }
 
     /// Takes a reading; returns the window that it completes, if it does.
-    pub fn read(&mut self, reading: &Reading, n: usize, care: &Care) -> Option<Window> {
+    pub(super) fn read(&mut self, reading: &Reading, n: usize, care: &Care) -> Option<Window> {
         if reading.now - self.last > MAX_GAP {
             self.reset();
         }

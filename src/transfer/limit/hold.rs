@@ -8,7 +8,7 @@ use super::pace::START;
 use super::reading::{Window, float, whole};
 
 /// Below it nothing is gained, and the noise of single objects decides.
-pub const FLOOR: usize = 8;
+pub(super) const FLOOR: usize = 8;
 /// How far away a probe looks.
 const STEP: f64 = 1.125;
 /// Gain of more permits that is worth them, and loss by fewer that is none, as logarithms.
@@ -34,7 +34,7 @@ const DEVIATIONS: f64 = 4.0;
 
 /// What to do next.
 #[derive(Debug)]
-pub enum Next {
+pub(super) enum Next {
     Stay,
     /// On with this number.
     Go(usize),
@@ -47,7 +47,7 @@ pub enum Next {
 }
 
 #[derive(Debug)]
-pub struct Hold {
+pub(super) struct Hold {
     base: usize,
     ceiling: usize,
     /// Logarithms of goodput and rate here, followed slowly.
@@ -95,7 +95,7 @@ struct Trial {
 }
 
 impl Hold {
-    pub fn new(base: usize, ceiling: usize, now: f64) -> Self {
+    pub(super) fn new(base: usize, ceiling: usize, now: f64) -> Self {
         Self {
             base,
             ceiling,
@@ -121,17 +121,17 @@ impl Hold {
     }
 
     /// The same, with its first look upwards at this time.
-    pub fn looking_up_at(mut self, time: f64) -> Self {
+    pub(super) fn looking_up_at(mut self, time: f64) -> Self {
         self.up.next = time;
         self
     }
 
-    pub fn base(&self) -> usize {
+    pub(super) fn base(&self) -> usize {
         self.base
     }
 
     /// Takes a window, at the base or at a probe's number.
-    pub fn window(&mut self, window: &Window, now: f64) -> Next {
+    pub(super) fn window(&mut self, window: &Window, now: f64) -> Next {
         let goodput = window.goodput.ln();
         if let Some(probe) = &mut self.probe
             && window.n == probe.n

@@ -33,16 +33,17 @@ use super::rates::LimitWaits;
 use crate::meter::Meter;
 use crate::options::Concurrency;
 use crate::outcome::Failure;
-pub use found::{Found, WhyNotMore};
+pub(crate) use found::{Found, WhyNotMore};
 use governor::Governor;
-pub use governor::Step;
-pub use outage::Charge;
+pub(crate) use governor::Step;
+pub(super) use outage::Charge;
 use outage::Turn;
-pub use outage::Waiting;
-pub use pace::Throttling;
-pub use permits::{Attempt, Claim, Permit};
+pub(super) use outage::Waiting;
+pub(crate) use pace::Throttling;
+pub(super) use permits::{Attempt, Claim, Permit};
 use permits::{Holder, Shared, State};
-pub use ticker::{OnStep, Ticker};
+pub(crate) use ticker::OnStep;
+pub(super) use ticker::Ticker;
 
 /// The permits of a run.
 #[derive(Debug, Clone)]
@@ -86,7 +87,7 @@ impl Limit {
 
     /// Has the number in flight follow what `meter`, the waits for the user's limits and `n_connecting`, the connections that are being
     /// opened, show, until the result is dropped.
-    pub fn follow<C>(
+    pub(super) fn follow<C>(
         &self,
         meter: &Arc<Meter>,
         waits: &LimitWaits,

@@ -23,7 +23,7 @@ const MAX_UNTIL_REACHED: Duration = Duration::from_secs(5);
 
 /// The state of the run's way to the server.
 #[derive(Debug, Default)]
-pub struct Outage {
+pub(super) struct Outage {
     suspicion: Option<Suspicion>,
     out: Option<Out>,
 }
@@ -72,11 +72,11 @@ pub struct Waiting {
 }
 
 impl Outage {
-    pub fn is_out(&self) -> bool {
+    pub(super) fn is_out(&self) -> bool {
         self.out.is_some()
     }
 
-    pub fn waiting(&self) -> Option<Waiting> {
+    pub(super) fn waiting(&self) -> Option<Waiting> {
         self.out.as_ref().map(|out| Waiting {
             since: out.since,
             cause: out.cause.message.clone(),
@@ -87,7 +87,7 @@ impl Outage {
     ///
     /// # Errors
     /// The failure, as the end of the run, once nothing has got through for `max_outage`.
-    pub fn failed(
+    pub(super) fn failed(
         &mut self,
         failure: &Failure,
         key: &str,
@@ -174,7 +174,7 @@ impl Outage {
     }
 
     /// Whether a request may start at `now`.
-    pub fn turn(&mut self, now: Instant) -> Turn {
+    pub(super) fn turn(&mut self, now: Instant) -> Turn {
         let Some(out) = &mut self.out else {
             return Turn::Start;
         };
@@ -189,7 +189,7 @@ impl Outage {
     }
 
     /// The request that tried has ended, or was given up.
-    pub fn tried(&mut self, now: Instant) {
+    pub(super) fn tried(&mut self, now: Instant) {
         if let Some(out) = &mut self.out {
             let interval = FIRST_INTERVAL * 2_u32.pow(out.n_tries.min(8));
             out.n_tries += 1;
@@ -199,7 +199,7 @@ impl Outage {
     }
 
     /// A request was answered.
-    pub fn end(&mut self) {
+    pub(super) fn end(&mut self) {
         *self = Self::default();
     }
 }

@@ -17,7 +17,7 @@ use std::time::Duration;
 
 /// Permits at the start: few enough for any server; with 16 the climb takes one more doubling, and 64 gain
 /// little.
-pub const START: usize = 32;
+pub(super) const START: usize = 32;
 /// Parts of the last refused number that the permits return to quickly, of [`EIGHTHS`].
 const QUICK_UP_TO: usize = 7;
 const EIGHTHS: usize = 8;
@@ -56,7 +56,7 @@ const MAX_HASTE: i32 = 8;
 
 /// The permits, as they follow the server's replies.
 #[derive(Debug)]
-pub struct Pace {
+pub(super) struct Pace {
     n_permits: usize,
     max: usize,
     /// Whether they double with each round: nothing was refused since the start, or since an outage.
@@ -151,7 +151,7 @@ impl Rate {
 }
 
 impl Pace {
-    pub fn new(max: usize) -> Self {
+    pub(super) fn new(max: usize) -> Self {
         Self {
             n_permits: max.min(START),
             max,
@@ -182,7 +182,7 @@ impl Pace {
     }
 
     /// Begins as at the start: what the server refused while nothing got through says nothing of its limit.
-    pub fn start_over(&mut self) {
+    pub(super) fn start_over(&mut self) {
         *self = Self {
             throttling: self.throttling,
             n_good: self.n_good,
@@ -191,25 +191,25 @@ impl Pace {
         };
     }
 
-    pub fn n_permits(&self) -> usize {
+    pub(super) fn n_permits(&self) -> usize {
         self.n_permits
     }
 
-    pub fn refused_at(&self) -> usize {
+    pub(super) fn refused_at(&self) -> usize {
         self.refused_at
     }
 
     /// How far apart requests start; zero where their number alone is limited.
-    pub fn interval(&self) -> Duration {
+    pub(super) fn interval(&self) -> Duration {
         self.interval
     }
 
-    pub fn throttling(&self) -> Throttling {
+    pub(super) fn throttling(&self) -> Throttling {
         self.throttling
     }
 
     /// Allows as many as `max`. The permits follow at once, unless the server holds them down.
-    pub fn set_max(&mut self, max: usize) {
+    pub(super) fn set_max(&mut self, max: usize) {
         if self.n_permits == self.max {
             self.n_permits = max;
         }
@@ -220,7 +220,7 @@ impl Pace {
     /// A refusal, at `now` since the start, after `n_good` good replies in all, of a request that began before the last
     /// `n_rounds_ago` times that the permits were lowered. The one of its round that makes them too many to be chance
     /// begins a new round with fewer permits; returns whether it did.
-    pub fn throttled(&mut self, n_rounds_ago: u64, n_good: u64, now: Duration) -> bool {
+    pub(super) fn throttled(&mut self, n_rounds_ago: u64, n_good: u64, now: Duration) -> bool {
         self.throttling.n_replies += 1;
         if n_rounds_ago > 0 {
             if n_rounds_ago == 1 {
@@ -302,13 +302,13 @@ impl Pace {
     }
 
     /// Takes note of how many permits are in use.
-    pub fn in_use(&mut self, n_permits: usize, now: Duration) {
+    pub(super) fn in_use(&mut self, n_permits: usize, now: Duration) {
         let are_all = n_permits >= self.n_permits;
         self.all_in_use_since = are_all.then(|| self.all_in_use_since.unwrap_or(now));
     }
 
     /// Follows the good replies: there were `n_good` until `now` since the start, and answers take `answer_time`.
-    pub fn read(&mut self, n_good: u64, answer_time: Duration, now: Duration) {
+    pub(super) fn read(&mut self, n_good: u64, answer_time: Duration, now: Duration) {
         let n_new = usize::try_from(n_good.saturating_sub(self.n_good)).unwrap_or(usize::MAX);
         self.n_good = n_good;
         self.rate.count(n_new, now);

@@ -8,7 +8,7 @@ const MIB: f64 = 1_048_576.0;
 
 /// Sums since the start of the run, and how things are at the moment.
 #[derive(Debug, Clone, Copy, Default)]
-pub struct Reading {
+pub(super) struct Reading {
     /// Seconds since the start of the run.
     pub now: f64,
     /// Answers that were as they should be.
@@ -35,7 +35,7 @@ pub struct Reading {
 
 /// What the run did between two readings at one number of permits.
 #[derive(Debug, Clone, Copy)]
-pub struct Window {
+pub(super) struct Window {
     pub n: usize,
     /// Goodput: bytes per second, with [`REQUEST`] more for each GET.
     pub goodput: f64,
@@ -57,25 +57,25 @@ pub struct Window {
 impl Reading {
     /// Seconds from the start of requests to the first byte of their answers, on average since `earlier`; `None` while
     /// there are too few of them.
-    pub fn answer_time(&self, earlier: &Self) -> Option<f64> {
+    pub(super) fn answer_time(&self, earlier: &Self) -> Option<f64> {
         let n = self.n_first_bytes - earlier.n_first_bytes;
         (n >= 4.0).then(|| (self.first_byte - earlier.first_byte) / n)
     }
 
     /// Goodput since `earlier`, bytes per second.
-    pub fn goodput(&self, earlier: &Self) -> f64 {
+    pub(super) fn goodput(&self, earlier: &Self) -> f64 {
         let bytes = (self.bytes - earlier.bytes).max(0.0);
         let n_done = self.n_done - earlier.n_done;
         ((bytes + REQUEST * n_done) / (self.now - earlier.now).max(1e-9)).max(1.0)
     }
 
     /// How much there is to judge by since `earlier`: GETs, or MiB of them.
-    pub fn events(&self, earlier: &Self) -> f64 {
+    pub(super) fn events(&self, earlier: &Self) -> f64 {
         self.n_done - earlier.n_done + (self.bytes - earlier.bytes).max(0.0) / MIB
     }
 
     /// The window since `earlier`, at `n` permits.
-    pub fn window(&self, earlier: &Self, n: usize, error: f64) -> Window {
+    pub(super) fn window(&self, earlier: &Self, n: usize, error: f64) -> Window {
         let time = (self.now - earlier.now).max(1e-9);
         let in_use = self.in_use - earlier.in_use;
         let n_done = self.n_done - earlier.n_done;
@@ -96,26 +96,26 @@ impl Reading {
 
 impl Window {
     /// Whether the run used its permits: only then does its goodput say anything about their number.
-    pub fn is_filled(&self) -> bool {
+    pub(super) fn is_filled(&self) -> bool {
         self.fill >= 0.9
     }
 
     /// Whether more in flight could help: neither the list, nor the CPU, nor the disk holds the run back.
-    pub fn can_grow(&self) -> bool {
+    pub(super) fn can_grow(&self) -> bool {
         self.is_filled() && !self.is_cpu_bound() && !self.is_disk_bound()
     }
 
-    pub fn is_cpu_bound(&self) -> bool {
+    pub(super) fn is_cpu_bound(&self) -> bool {
         self.cpu >= 0.95
     }
 
-    pub fn is_disk_bound(&self) -> bool {
+    pub(super) fn is_disk_bound(&self) -> bool {
         self.disk >= 0.5
     }
 }
 
 /// As a float: numbers in flight are small.
-pub fn float(n: usize) -> f64 {
+pub(super) fn float(n: usize) -> f64 {
     f64::from(u32::try_from(n).unwrap_or(u32::MAX))
 }
 
@@ -125,6 +125,6 @@ pub fn float(n: usize) -> f64 {
     clippy::cast_sign_loss,
     reason = "no number here is below zero, or too large for an integer"
 )]
-pub fn whole(n: f64) -> usize {
+pub(super) fn whole(n: f64) -> usize {
     n.round().clamp(0.0, 1e15) as usize
 }

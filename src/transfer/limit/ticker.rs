@@ -16,7 +16,7 @@ use crate::transfer::rates::LimitWaits;
 const INTERVAL: Duration = Duration::from_millis(10);
 
 /// Is told of each new number in flight that the run tries.
-pub struct OnStep(pub Box<dyn Fn(&Step) + Send + Sync>);
+pub(crate) struct OnStep(pub(crate) Box<dyn Fn(&Step) + Send + Sync>);
 
 impl fmt::Debug for OnStep {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -26,10 +26,12 @@ impl fmt::Debug for OnStep {
 
 /// Goes on until it is dropped.
 #[derive(Debug)]
-pub struct Ticker(#[expect(dead_code, reason = "it is there to be dropped")] AbortOnDropHandle<()>);
+pub(crate) struct Ticker(
+    #[expect(dead_code, reason = "it is there to be dropped")] AbortOnDropHandle<()>,
+);
 
 impl Ticker {
-    pub fn start<C>(
+    pub(super) fn start<C>(
         shared: &Arc<Shared>,
         meter: &Arc<Meter>,
         waits: &LimitWaits,

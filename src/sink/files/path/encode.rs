@@ -14,7 +14,7 @@ use super::name::{NameLimit, Platform, is_reserved};
 const ENDS: usize = 11;
 
 /// The path of `key`, a key without its trailing `/`.
-pub fn encode(key: &str, platform: Platform, limit: NameLimit) -> String {
+pub(crate) fn encode(key: &str, platform: Platform, limit: NameLimit) -> String {
     let mut path = String::with_capacity(key.len() + 16);
     for (n, segment) in key.split('/').enumerate() {
         if n > 0 {
@@ -86,7 +86,7 @@ fn must_encode(c: char, platform: Platform) -> bool {
 
 #[cfg(any(test, fuzzing))]
 /// The key whose encoded form is `path`; `None` if no key has it.
-pub fn decode(path: &str) -> Option<String> {
+pub(crate) fn decode(path: &str) -> Option<String> {
     let mut key = Vec::with_capacity(path.len());
     let mut names = path.split('/').peekable();
     while let Some(name) = names.next() {

@@ -3,9 +3,9 @@
 //! The key is split at `/` by this code and not by the platform's path rules, which drop `.` and `//`, and let an
 //! absolute segment replace everything before it.
 
-pub mod encode;
-pub mod name;
-pub mod template;
+pub(super) mod encode;
+pub(super) mod name;
+pub(super) mod template;
 
 use std::fmt;
 

@@ -1,9 +1,9 @@
 //! Which file names are safe. Pure: the rules of every platform are compiled, and tested, on each of them.
 
 /// Names that start so are this program's own.
-pub const RESERVED_PREFIX: &str = ".s3pull-";
+pub(crate) const RESERVED_PREFIX: &str = ".s3pull-";
 /// The longest file name that common file systems take, in bytes.
-pub const MAX_NAME: usize = 255;
+pub(crate) const MAX_NAME: usize = 255;
 /// The shortest limit that is believed: this program's own names fit into it.
 const MIN_LIMIT: usize = 48;
 
@@ -34,13 +34,13 @@ impl Default for NameLimit {
 
 /// The naming rules to keep.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Platform {
+pub(crate) enum Platform {
     Unix,
     Windows,
 }
 
 impl Platform {
-    pub const fn current() -> Self {
+    pub(crate) const fn current() -> Self {
         if cfg!(windows) {
             Self::Windows
         } else {
@@ -49,7 +49,7 @@ impl Platform {
     }
 
     /// Whether no name may hold `c`.
-    pub fn forbids(self, c: char) -> bool {
+    pub(crate) fn forbids(self, c: char) -> bool {
         match self {
             Self::Unix => c == '\0',
             Self::Windows => c < ' ' || r#"\:*?"<>|"#.contains(c),
@@ -57,13 +57,13 @@ impl Platform {
     }
 
     /// Whether Windows would drop the name's last character.
-    pub fn drops_end(self, name: &str) -> bool {
+    pub(crate) fn drops_end(self, name: &str) -> bool {
         self == Self::Windows && name.ends_with(['.', ' '])
     }
 
     /// Whether Windows would open a device in place of a file (learn.microsoft.com, "Naming Files, Paths, and
     /// Namespaces").
-    pub fn is_device(self, name: &str) -> bool {
+    pub(crate) fn is_device(self, name: &str) -> bool {
         if self == Self::Unix {
             return false;
         }
@@ -83,7 +83,7 @@ impl Platform {
 
 /// Whether all segments of `path` are safe at a glance, as those of nearly all keys are: short, of plain characters,
 /// none of them empty or beginning with a dot. One that is not may be safe all the same.
-pub fn is_plain(path: &str, platform: Platform, limit: NameLimit) -> bool {
+pub(crate) fn is_plain(path: &str, platform: Platform, limit: NameLimit) -> bool {
     if platform != Platform::Unix || path.len() > limit.bytes() {
         return false;
     }
@@ -102,7 +102,7 @@ pub fn is_plain(path: &str, platform: Platform, limit: NameLimit) -> bool {
 }
 
 /// What is wrong with a segment of a key as the name of a file or folder, in words that follow it; `None` if nothing.
-pub fn fault(segment: &str, platform: Platform) -> Option<&'static str> {
+pub(crate) fn fault(segment: &str, platform: Platform) -> Option<&'static str> {
     if matches!(segment, "." | "..") {
         Some("would leave its folder")
     } else if segment.contains('\0') {
@@ -122,7 +122,7 @@ pub fn fault(segment: &str, platform: Platform) -> Option<&'static str> {
 
 /// Whether a name could be one of the program's own: on a file system that folds case too, where `ſ` is an `s`, and on
 /// one that passes over invisible characters. Those are not ASCII, so none that isn't counts.
-pub fn is_reserved(name: &str) -> bool {
+pub(crate) fn is_reserved(name: &str) -> bool {
     let visible = name.chars().filter_map(|c| match c {
         'ſ' => Some('s'),
         c => c.is_ascii().then_some(c.to_ascii_lowercase()),

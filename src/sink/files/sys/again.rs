@@ -11,7 +11,7 @@ const HANDLES_WAIT: Duration = Duration::from_millis(20);
 const MAX_HANDLES_WAITS: u32 = 3_000;
 
 /// Does `work` again while `is_out_of_handles` says that it failed for too many open files, which others close meanwhile.
-pub fn waiting_for_handles<T, E>(
+pub(crate) fn waiting_for_handles<T, E>(
     work: impl Fn() -> Result<T, E>,
     is_out_of_handles: impl Fn(&E) -> bool,
 ) -> Result<T, E> {
@@ -25,7 +25,7 @@ pub fn waiting_for_handles<T, E>(
 }
 
 /// Makes a call again that signals interrupt.
-pub fn retried<T>(mut call: impl FnMut() -> io::Result<T>) -> io::Result<T> {
+pub(super) fn retried<T>(mut call: impl FnMut() -> io::Result<T>) -> io::Result<T> {
     for _ in 0..MAX_INTERRUPTIONS {
         match call() {
             Err(error) if error.kind() == ErrorKind::Interrupted => {}

@@ -19,10 +19,10 @@ use super::again::retried;
 use crate::sink::files::faults::{Call, before};
 
 /// What tells a file from every other one while it is open: its device and its number there.
-pub type FileId = (u64, u64);
+pub(crate) type FileId = (u64, u64);
 
 /// How locking a file ended.
-pub enum Lock {
+pub(crate) enum Lock {
     Held,
     /// A live process, or another download of this one, holds it.
     HeldElsewhere,
@@ -34,7 +34,7 @@ pub enum Lock {
 ///
 /// # Errors
 /// When it is not known whether another process holds the lock.
-pub fn lock(file: &File) -> io::Result<Lock> {
+pub(crate) fn lock(file: &File) -> io::Result<Lock> {
     let locked = retried(|| {
         #[cfg(test)]
         before(Call::Lock)?;
@@ -75,7 +75,7 @@ fn is_no_lock(error: &io::Error) -> bool {
 
 /// Sets the file's times. Both of them: file systems on libfuse 2 ignore a request for one alone without an error
 /// (libfuse#603).
-pub fn set_times(file: &File, modified: SystemTime) -> io::Result<()> {
+pub(crate) fn set_times(file: &File, modified: SystemTime) -> io::Result<()> {
     let times = FileTimes::new()
         .set_accessed(SystemTime::now())
         .set_modified(modified);
@@ -88,7 +88,7 @@ pub fn set_times(file: &File, modified: SystemTime) -> io::Result<()> {
 
 /// Reserves `size` bytes for the file now, so that a full disk is noticed before they are fetched. Its length stays.
 #[cfg(target_os = "linux")]
-pub fn preallocate(file: &File, size: u64) -> io::Result<()> {
+pub(crate) fn preallocate(file: &File, size: u64) -> io::Result<()> {
     use rustix::fs::{FallocateFlags, fallocate};
     retried(|| {
         #[cfg(test)]
@@ -106,7 +106,7 @@ pub fn preallocate(_: &File, _: u64) -> io::Result<()> {
 
 /// Writes `chunks` at `offset`: many pieces in few system calls.
 #[cfg(unix)]
-pub fn write_at(file: &File, chunks: &[Bytes], mut offset: u64) -> io::Result<()> {
+pub(crate) fn write_at(file: &File, chunks: &[Bytes], mut offset: u64) -> io::Result<()> {
     let mut slices: Vec<_> = chunks.iter().map(|chunk| IoSlice::new(chunk)).collect();
     let mut slices = slices.as_mut_slice();
     IoSlice::advance_slices(&mut slices, 0);
@@ -146,7 +146,7 @@ pub fn write_at(file: &File, chunks: &[Bytes], mut offset: u64) -> io::Result<()
 
 /// Fills `buffer` with what is at `offset`.
 #[cfg(unix)]
-pub fn read_exact_at(file: &File, buffer: &mut [u8], offset: u64) -> io::Result<()> {
+pub(crate) fn read_exact_at(file: &File, buffer: &mut [u8], offset: u64) -> io::Result<()> {
     #[cfg(test)]
     before(Call::Read)?;
     std::os::unix::fs::FileExt::read_exact_at(file, buffer, offset)
@@ -169,14 +169,14 @@ pub fn read_exact_at(file: &File, mut buffer: &mut [u8], mut offset: u64) -> io:
 }
 
 /// Adds `line` to a file that was opened to append to: lines of several threads do not mix.
-pub fn append(mut file: &File, line: &[u8]) -> io::Result<()> {
+pub(crate) fn append(mut file: &File, line: &[u8]) -> io::Result<()> {
     #[cfg(test)]
     before(Call::Append)?;
     file.write_all(line)
 }
 
 /// Cuts the file off, or fills it up with zeros, at `n_bytes`.
-pub fn set_length(file: &File, n_bytes: u64) -> io::Result<()> {
+pub(crate) fn set_length(file: &File, n_bytes: u64) -> io::Result<()> {
     retried(|| {
         #[cfg(test)]
         before(Call::SetLength)?;
@@ -185,7 +185,7 @@ pub fn set_length(file: &File, n_bytes: u64) -> io::Result<()> {
 }
 
 /// Has the file's bytes written to the disk, and waits for it.
-pub fn sync(file: &File) -> io::Result<()> {
+pub(crate) fn sync(file: &File) -> io::Result<()> {
     retried(|| {
         #[cfg(test)]
         before(Call::Sync)?;
@@ -194,30 +194,30 @@ pub fn sync(file: &File) -> io::Result<()> {
 }
 
 /// What an open file is like.
-pub fn stat(file: &File) -> io::Result<Metadata> {
+pub(crate) fn stat(file: &File) -> io::Result<Metadata> {
     #[cfg(test)]
     before(Call::Stat)?;
     Metadata::from_file(file)
 }
 
 /// Whether two files are one, under whatever names.
-pub fn is_same_file(one: &Metadata, other: &Metadata) -> bool {
+pub(crate) fn is_same_file(one: &Metadata, other: &Metadata) -> bool {
     file_id(one) == file_id(other)
 }
 
-pub fn file_id(file: &Metadata) -> FileId {
+pub(crate) fn file_id(file: &Metadata) -> FileId {
     (file.dev(), file.ino())
 }
 
 /// Whether the file has one name only.
-pub fn has_one_name(file: &Metadata) -> bool {
+pub(crate) fn has_one_name(file: &Metadata) -> bool {
     file.nlink() == 1
 }
 
 /// When the file was changed for the last time, by the file system's clock: its ctime; or its time of birth, if that is
 /// later, since FAT shows in place of a ctime the time that a program gave the file.
 #[cfg(unix)]
-pub fn changed(metadata: &Metadata) -> SystemTime {
+pub(crate) fn changed(metadata: &Metadata) -> SystemTime {
     use std::time::Duration;
 
     let since_1970 = Duration::new(

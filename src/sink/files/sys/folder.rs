@@ -15,7 +15,7 @@ use crate::sink::files::path::name::{NameLimit, RESERVED_PREFIX};
 /// Renames `from` to `to`, in one folder, unless something has that name. Fails with `AlreadyExists` where something has
 /// it, and with `Unsupported` where the file system cannot do that.
 #[cfg(any(target_os = "linux", target_os = "macos"))]
-pub fn rename_to_free(folder: &Dir, from: &str, to: &str) -> io::Result<()> {
+pub(crate) fn rename_to_free(folder: &Dir, from: &str, to: &str) -> io::Result<()> {
     use rustix::fs::{RenameFlags, renameat_with};
     use rustix::io::Errno;
     #[cfg(test)]
@@ -34,7 +34,7 @@ pub fn rename_to_free(_: &Dir, _: &str, _: &str) -> io::Result<()> {
 }
 
 /// Renames `from` to `to`, in one folder, in the place of whatever has that name.
-pub fn rename(folder: &Dir, from: &str, to: &str) -> io::Result<()> {
+pub(crate) fn rename(folder: &Dir, from: &str, to: &str) -> io::Result<()> {
     #[cfg(test)]
     before(Call::Rename)?;
     folder
@@ -63,7 +63,7 @@ fn said_of_folder(folder: &Dir, to: &str, error: io::Error) -> io::Error {
 
 /// What something that is not a file is, in a word or two.
 #[cfg(unix)]
-pub fn kind(metadata: &Metadata) -> &'static str {
+pub(crate) fn kind(metadata: &Metadata) -> &'static str {
     use cap_std::fs::FileTypeExt;
     let kind = metadata.file_type();
     if kind.is_dir() {
@@ -87,41 +87,41 @@ pub fn kind(metadata: &Metadata) -> &'static str {
 }
 
 /// Makes the folder `path` and those that it is in, where they are not there.
-pub fn make_folder(folder: &Dir, path: &str) -> io::Result<()> {
+pub(crate) fn make_folder(folder: &Dir, path: &str) -> io::Result<()> {
     #[cfg(test)]
     before(Call::MakeFolder)?;
     folder.create_dir_all(path)
 }
 
 /// What is at `path`, through symlinks.
-pub fn metadata(folder: &Dir, path: &str) -> io::Result<Metadata> {
+pub(crate) fn metadata(folder: &Dir, path: &str) -> io::Result<Metadata> {
     #[cfg(test)]
     before(Call::Look)?;
     folder.metadata(path)
 }
 
 /// What is at `path`, where a symlink is itself.
-pub fn symlink_metadata(folder: &Dir, path: &str) -> io::Result<Metadata> {
+pub(crate) fn symlink_metadata(folder: &Dir, path: &str) -> io::Result<Metadata> {
     #[cfg(test)]
     before(Call::LookAtLink)?;
     folder.symlink_metadata(path)
 }
 
-pub fn open_folder(folder: &Dir, path: &str) -> io::Result<Dir> {
+pub(crate) fn open_folder(folder: &Dir, path: &str) -> io::Result<Dir> {
     #[cfg(test)]
     before(Call::OpenFolder)?;
     folder.open_dir(path)
 }
 
 /// Opens the file at `path` to read it, through symlinks that stay in the folder.
-pub fn open_to_read(folder: &Dir, path: &str) -> io::Result<File> {
+pub(crate) fn open_to_read(folder: &Dir, path: &str) -> io::Result<File> {
     #[cfg(test)]
     before(Call::Open)?;
     Ok(folder.open(path)?.into_std())
 }
 
 /// Opens the file `name`, which is not followed if it is a symlink, and not waited for if it is a pipe.
-pub fn open(folder: &Dir, name: &str, options: &OpenOptions) -> io::Result<File> {
+pub(crate) fn open(folder: &Dir, name: &str, options: &OpenOptions) -> io::Result<File> {
     #[cfg(test)]
     before(Call::Open)?;
     let mut options = options.clone();
@@ -145,7 +145,7 @@ fn do_not_follow(options: &mut OpenOptions) {
 
 /// Whether symlinks lead in circles, or a symlink is where none is followed.
 #[cfg(unix)]
-pub fn is_loop(error: &io::Error) -> bool {
+pub(crate) fn is_loop(error: &io::Error) -> bool {
     error.raw_os_error() == Some(rustix::io::Errno::LOOP.raw_os_error())
 }
 
@@ -156,10 +156,10 @@ pub fn is_loop(error: &io::Error) -> bool {
 }
 
 /// Whether a removed file keeps its name until it is closed.
-pub const KEEPS_NAMES_OF_REMOVED: bool = cfg!(windows);
+pub(crate) const KEEPS_NAMES_OF_REMOVED: bool = cfg!(windows);
 
 /// Removes the file `name`, if it is still there.
-pub fn remove(folder: &Dir, name: &str) -> io::Result<()> {
+pub(crate) fn remove(folder: &Dir, name: &str) -> io::Result<()> {
     #[cfg(test)]
     before(Call::Remove)?;
     match folder.remove_file(name) {
@@ -169,7 +169,7 @@ pub fn remove(folder: &Dir, name: &str) -> io::Result<()> {
 }
 
 /// Whether the open file is the one that `name` stands for: its last owner may have renamed or removed it.
-pub fn is_still_named(folder: &Dir, name: &str, file: &Metadata) -> io::Result<bool> {
+pub(crate) fn is_still_named(folder: &Dir, name: &str, file: &Metadata) -> io::Result<bool> {
     match symlink_metadata(folder, name) {
         Ok(named) => Ok(is_same_file(file, &named)),
         Err(error) if error.kind() == ErrorKind::NotFound => Ok(false),
@@ -180,7 +180,7 @@ pub fn is_still_named(folder: &Dir, name: &str, file: &Metadata) -> io::Result<b
 /// Whether the file has the owner and the mode of a new one in `folder`. A new one is made to see that: umask, ACLs and
 /// the file system itself decide it.
 #[cfg(unix)]
-pub fn is_like_new(folder: &Dir, file: &Metadata) -> io::Result<bool> {
+pub(crate) fn is_like_new(folder: &Dir, file: &Metadata) -> io::Result<bool> {
     use cap_std::fs::MetadataExt;
     let new = probe(folder)?;
     Ok((file.uid(), file.mode()) == (new.uid(), new.mode()))
@@ -193,7 +193,7 @@ pub fn is_like_new(_: &Dir, _: &Metadata) -> io::Result<bool> {
 
 /// The longest name that `folder` takes.
 #[cfg(unix)]
-pub fn name_limit(folder: &Dir) -> NameLimit {
+pub(crate) fn name_limit(folder: &Dir) -> NameLimit {
     #[cfg(test)]
     if let Some(limit) = faults::name_limit() {
         return limit;
@@ -211,7 +211,7 @@ pub fn name_limit(_: &Dir) -> NameLimit {
 
 /// Bytes that this user may still write to the folder's file system.
 #[cfg(unix)]
-pub fn free_bytes(folder: &Dir) -> Option<u64> {
+pub(crate) fn free_bytes(folder: &Dir) -> Option<u64> {
     let state = rustix::fs::fstatvfs(folder).ok()?;
     Some(state.f_bavail * state.f_frsize)
 }
@@ -224,7 +224,7 @@ pub fn free_bytes(_: &Dir) -> Option<u64> {
 /// Whether a folder that took no name is full itself: that is so if its file system is ext4, whose folders hold some
 /// ten million names unless it has the feature `large_dir`, and has room otherwise. (A full disk is the same error.)
 #[cfg(target_os = "linux")]
-pub fn is_index_full(folder: &Dir) -> bool {
+pub(crate) fn is_index_full(folder: &Dir) -> bool {
     use rustix::fs::{fstatfs, fstatvfs};
     let (Ok(kind), Ok(state)) = (fstatfs(folder), fstatvfs(folder)) else {
         return false;
@@ -248,7 +248,7 @@ pub fn is_index_full(_: &Dir) -> bool {
 
 /// Has the folder's file system write everything to its disk, and waits for it.
 #[cfg(any(target_os = "linux", target_os = "android"))]
-pub fn flush(folder: &Dir) -> io::Result<()> {
+pub(crate) fn flush(folder: &Dir) -> io::Result<()> {
     use rustix::fs::{Mode, OFlags, openat, syncfs};
     // The folder's own handle is good for paths only.
     let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
@@ -264,10 +264,10 @@ pub fn flush(_: &Dir) -> io::Result<()> {
 }
 
 /// Whether [`flush`] reaches files that are closed. Elsewhere each one is flushed before that.
-pub const FLUSHES_ALL: bool = cfg!(unix);
+pub(crate) const FLUSHES_ALL: bool = cfg!(unix);
 
 /// What a file made now in `folder` is like; it is gone again.
-pub fn probe(folder: &Dir) -> io::Result<Metadata> {
+pub(crate) fn probe(folder: &Dir) -> io::Result<Metadata> {
     if let Ok(file) = make_nameless(folder) {
         return file.metadata();
     }

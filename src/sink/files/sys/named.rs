@@ -6,7 +6,7 @@ use std::path::Path;
 
 /// What something that can be neither replaced nor written to is; `None` for a stream.
 #[cfg(unix)]
-pub fn in_the_way(metadata: &Metadata) -> Option<&'static str> {
+pub(crate) fn in_the_way(metadata: &Metadata) -> Option<&'static str> {
     use std::os::unix::fs::FileTypeExt;
     let kind = metadata.file_type();
     if kind.is_dir() {
@@ -27,7 +27,7 @@ pub fn in_the_way(metadata: &Metadata) -> Option<&'static str> {
 
 /// What the file at `path` is like, to compare it with those of a folder.
 #[cfg(unix)]
-pub fn look_at(path: &Path) -> io::Result<cap_std::fs::Metadata> {
+pub(crate) fn look_at(path: &Path) -> io::Result<cap_std::fs::Metadata> {
     path.metadata()
         .map(cap_std::fs::Metadata::from_just_metadata)
 }
@@ -43,7 +43,7 @@ pub fn look_at(path: &Path) -> io::Result<cap_std::fs::Metadata> {
 /// # Errors
 /// When the system refuses, or a named pipe has no reader.
 #[cfg(unix)]
-pub fn open_stream(path: &Path) -> io::Result<File> {
+pub(crate) fn open_stream(path: &Path) -> io::Result<File> {
     use std::time::{Duration, Instant};
 
     use rustix::fs::{Mode, OFlags, fcntl_setfl, open};
@@ -81,7 +81,7 @@ pub fn open_stream(path: &Path) -> io::Result<File> {
 
 /// Stdout as a file, past the buffer that Rust puts before it.
 #[cfg(unix)]
-pub fn stdout() -> io::Result<File> {
+pub(crate) fn stdout() -> io::Result<File> {
     use std::os::fd::AsFd;
     Ok(io::stdout().as_fd().try_clone_to_owned()?.into())
 }
@@ -94,7 +94,7 @@ pub fn stdout() -> io::Result<File> {
 
 /// Whether stdout or stderr is what `metadata` describes.
 #[cfg(unix)]
-pub fn is_standard_stream(metadata: &Metadata) -> bool {
+pub(crate) fn is_standard_stream(metadata: &Metadata) -> bool {
     standard_stream(metadata).is_some()
 }
 
@@ -119,7 +119,7 @@ fn standard_stream(metadata: &Metadata) -> Option<File> {
 
 /// Whether both paths lead to one file, as its numbers say.
 #[cfg(unix)]
-pub fn has_same_number(one: &Path, other: &Path) -> bool {
+pub(crate) fn has_same_number(one: &Path, other: &Path) -> bool {
     let number = |path: &Path| path.metadata().ok().map(|metadata| number(&metadata));
     number(one).is_some() && number(one) == number(other)
 }

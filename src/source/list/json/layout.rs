@@ -28,7 +28,7 @@ fn looks_like_json(text: &[u8]) -> bool {
     }
 }
 
-pub fn recognise(sample: &Sample<'_>) -> Recognised {
+pub(super) fn recognise(sample: &Sample<'_>) -> Recognised {
     match layout(sample) {
         _ if !looks_like_json(sample.text) => Recognised::No,
         None => Recognised::Undecided,
@@ -37,13 +37,13 @@ pub fn recognise(sample: &Sample<'_>) -> Recognised {
 }
 
 /// Whether more rows are needed to tell what kind of JSON this is.
-pub fn is_unfinished(sample: &Sample<'_>) -> bool {
+pub(crate) fn is_unfinished(sample: &Sample<'_>) -> bool {
     looks_like_json(sample.text) && layout(sample).is_none()
 }
 
 /// How values stand in a list.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Layout {
+pub(super) enum Layout {
     /// One or more per line, so that a bad line fails only itself.
     Lines,
     /// In any other way.
@@ -54,7 +54,7 @@ pub enum Layout {
 ///
 /// If the first line is complete, or cannot be the start of anything, each line is read on its own. A line that breaks off
 /// may also be the start of a document that goes on in the next lines, if these fit.
-pub fn layout(sample: &Sample<'_>) -> Option<Layout> {
+pub(super) fn layout(sample: &Sample<'_>) -> Option<Layout> {
     /// Some objects of a listing.
     const ENOUGH: usize = 16;
     let first = sample.first_row();

@@ -4,19 +4,19 @@ use crate::source::list::names::{Column, MAX_NAME, column_named};
 
 /// What a member is used for.
 #[derive(Debug, Clone, Copy)]
-pub enum Member {
+pub(super) enum Member {
     KeyOrUri,
     Column(Column),
 }
 
 /// Finds members by their names, and remembers them: most objects of a list have the same ones.
-pub struct Members<'a> {
+pub(super) struct Members<'a> {
     key_column: Option<&'a str>,
     known: Vec<(Box<str>, Option<Member>)>,
 }
 
 impl<'a> Members<'a> {
-    pub fn new(key_column: Option<&'a str>) -> Self {
+    pub(super) fn new(key_column: Option<&'a str>) -> Self {
         Self {
             key_column,
             known: Vec::new(),
@@ -28,7 +28,7 @@ impl Members<'_> {
     /// Most names that are remembered.
     const MOST: usize = 32;
 
-    pub fn find(&mut self, name: &str) -> Option<Member> {
+    pub(super) fn find(&mut self, name: &str) -> Option<Member> {
         let known = self.known.iter().find(|(known, _)| **known == *name);
         if let Some((_, member)) = known {
             return *member;

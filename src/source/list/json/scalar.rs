@@ -9,7 +9,7 @@ use crate::source::list::columns;
 
 /// The value of a member.
 #[derive(Default)]
-pub enum Scalar<'de> {
+pub(super) enum Scalar<'de> {
     Text(Cow<'de, str>),
     Number(u64),
     True,
@@ -21,14 +21,14 @@ pub enum Scalar<'de> {
 }
 
 impl Scalar<'_> {
-    pub fn text(&self) -> &str {
+    pub(super) fn text(&self) -> &str {
         match self {
             Self::Text(text) => text,
             Self::Number(_) | Self::True | Self::False | Self::Null | Self::Other(_) => "",
         }
     }
 
-    pub fn value(&self) -> columns::Value<'_> {
+    pub(super) fn value(&self) -> columns::Value<'_> {
         match self {
             Self::Text(text) => columns::Value::Text(text),
             Self::Number(number) => columns::Value::Number(*number),

@@ -47,7 +47,7 @@ struct Request {
 }
 
 #[derive(Debug)]
-pub struct Run {
+pub(super) struct Run {
     pub world: World,
     pub governor: Governor,
     pub samples: Samples,
@@ -93,7 +93,7 @@ pub struct Run {
 
 impl Run {
     /// A run of `total` objects at most.
-    pub fn new(
+    pub(super) fn new(
         world: World,
         governor: impl FnOnce(Instant) -> Governor,
         total: usize,
@@ -389,7 +389,7 @@ impl Run {
     }
 
     /// Goes on until `end`; whether everything is downloaded.
-    pub fn until(&mut self, end: f64) -> bool {
+    pub(super) fn until(&mut self, end: f64) -> bool {
         while self.now < end {
             self.start();
             let rate = self.body_rate();

@@ -4,7 +4,7 @@ use crate::transfer::limit::reading::float;
 
 /// The run at one moment.
 #[derive(Debug, Clone, Copy)]
-pub struct Sample {
+pub(super) struct Sample {
     pub now: f64,
     pub n: usize,
     pub bytes: f64,
@@ -15,7 +15,7 @@ pub struct Sample {
 
 /// The run at each of its readings.
 #[derive(Debug, Default)]
-pub struct Samples(pub Vec<Sample>);
+pub(super) struct Samples(pub Vec<Sample>);
 
 impl Samples {
     fn sample(&self, at: f64) -> &Sample {
@@ -24,19 +24,19 @@ impl Samples {
     }
 
     /// Goodput from `start` to `end`: bytes per second, with 64 KiB more for each object.
-    pub fn goodput(&self, start: f64, end: f64) -> f64 {
+    pub(super) fn goodput(&self, start: f64, end: f64) -> f64 {
         let (a, b) = (self.sample(start), self.sample(end));
         (b.bytes - a.bytes + 65_536.0 * float(b.n_done - a.n_done)) / (b.now - a.now)
     }
 
     /// Refusals of all requests.
-    pub fn refused(&self) -> f64 {
+    pub(super) fn refused(&self) -> f64 {
         let last = self.0.last().unwrap();
         float(last.n_refused) / float(last.n_refused + last.n_done).max(1.0)
     }
 
     /// The numbers in flight from `start` to `end`, in order of size.
-    pub fn numbers(&self, start: f64, end: f64) -> Vec<usize> {
+    pub(super) fn numbers(&self, start: f64, end: f64) -> Vec<usize> {
         let within = self
             .0
             .iter()
@@ -47,7 +47,7 @@ impl Samples {
     }
 
     /// By how much the number in flight rose at most, from one moment to any later one: a descent is not a swing.
-    pub fn rise(&self, start: f64, end: f64) -> f64 {
+    pub(super) fn rise(&self, start: f64, end: f64) -> f64 {
         let within = |sample: &&Sample| sample.now >= start && sample.now < end;
         let (mut lowest, mut rise) = (usize::MAX, 1.0_f64);
         for sample in self.0.iter().filter(within) {
@@ -57,7 +57,7 @@ impl Samples {
         rise
     }
 
-    pub fn median(&self, start: f64, end: f64) -> usize {
+    pub(super) fn median(&self, start: f64, end: f64) -> usize {
         let numbers = self.numbers(start, end);
         numbers[numbers.len() / 2]
     }

@@ -5,7 +5,7 @@ use std::ops::RangeInclusive;
 use super::world::{GIB, KIB, MIB, MS, Sizes, US, World};
 
 /// A world, and what is expected of a run in it.
-pub struct Scenario {
+pub(super) struct Scenario {
     pub name: &'static str,
     pub world: World,
     /// What happens at ten seconds.
@@ -84,7 +84,7 @@ fn slots(latency: f64, n_slots: usize, service: f64) -> World {
 }
 
 /// The CPU is the limit.
-pub fn cpu_bound() -> Vec<Scenario> {
+pub(super) fn cpu_bound() -> Vec<Scenario> {
     vec![
         expect("cpu-0.2ms", cpu(0.2), 842.0, 0.95, 8..=16),
         expect("cpu-2ms", cpu(2.0), 842.0, 0.95, 24..=48),
@@ -106,7 +106,7 @@ pub fn cpu_bound() -> Vec<Scenario> {
 }
 
 /// The network is the limit; sizes are alike, or mixed.
-pub fn network_bound() -> Vec<Scenario> {
+pub(super) fn network_bound() -> Vec<Scenario> {
     vec![
         expect(
             "link1G-64M",
@@ -167,7 +167,7 @@ pub fn network_bound() -> Vec<Scenario> {
 }
 
 /// The server works on so many requests at once, and has the rest wait.
-pub fn server_bound() -> Vec<Scenario> {
+pub(super) fn server_bound() -> Vec<Scenario> {
     vec![
         expect("slots16-2ms", slots(1.0, 16, 2.0), 556.0, 0.93, 16..=64),
         expect("slots64-20ms", slots(10.0, 64, 20.0), 221.8, 0.95, 80..=200),
@@ -203,7 +203,7 @@ pub fn server_bound() -> Vec<Scenario> {
 }
 
 /// The server refuses more than so many requests at once, or per second.
-pub fn refusing() -> Vec<Scenario> {
+pub(super) fn refusing() -> Vec<Scenario> {
     vec![
         expect(
             "503-slots100",
@@ -252,7 +252,7 @@ pub fn refusing() -> Vec<Scenario> {
 
 /// The server refuses some for no reason; or bursts alone, being far from the most that it can do; or more than two requests at
 /// once, by their rate.
-pub fn refusing_for_no_reason() -> Vec<Scenario> {
+pub(super) fn refusing_for_no_reason() -> Vec<Scenario> {
     vec![
         expect(
             "503-stray0.2",
@@ -311,7 +311,7 @@ pub fn refusing_for_no_reason() -> Vec<Scenario> {
 }
 
 /// The list is the limit, or the disk.
-pub fn list_and_disk_bound() -> Vec<Scenario> {
+pub(super) fn list_and_disk_bound() -> Vec<Scenario> {
     vec![
         expect(
             "list3700",
@@ -350,7 +350,7 @@ pub fn list_and_disk_bound() -> Vec<Scenario> {
 }
 
 /// Conditions change at ten seconds.
-pub fn changing() -> Vec<Scenario> {
+pub(super) fn changing() -> Vec<Scenario> {
     vec![
         expect("latency-up", cpu(30.0), 472.9, 0.88, 400..=1024).then(|w| w.latency = 0.15),
         expect("slots-up", slots(10.0, 32, 20.0), 889.7, 0.85, 300..=600).then(|w| w.n_slots = 256),

@@ -2,15 +2,15 @@
 
 use crate::transfer::limit::reading::{float, whole};
 
-pub const MS: f64 = 1e-3;
-pub const US: f64 = 1e-6;
-pub const KIB: f64 = 1024.0;
-pub const MIB: f64 = 1_048_576.0;
-pub const GIB: f64 = 1_073_741_824.0;
+pub(super) const MS: f64 = 1e-3;
+pub(super) const US: f64 = 1e-6;
+pub(super) const KIB: f64 = 1024.0;
+pub(super) const MIB: f64 = 1_048_576.0;
+pub(super) const GIB: f64 = 1_073_741_824.0;
 
 /// What holds the run back, and by how much. Times are in seconds, sizes in bytes; zero means no limit.
 #[derive(Debug, Clone, Copy)]
-pub struct World {
+pub(super) struct World {
     pub latency: f64,
     /// Spread of latencies and service times, as the standard deviation of their logarithm, and the share of them that take
     /// ten times as long.
@@ -50,7 +50,7 @@ pub struct World {
 }
 
 #[derive(Debug, Clone, Copy)]
-pub enum Sizes {
+pub(super) enum Sizes {
     All(f64),
     /// From the one to the other, evenly by their logarithm.
     From(f64, f64),
@@ -90,10 +90,10 @@ impl Default for World {
 
 /// Random numbers that are the same each time (xorshift64*).
 #[derive(Debug)]
-pub struct Random(u64);
+pub(super) struct Random(u64);
 
 impl Random {
-    pub fn new(seed: u64) -> Self {
+    pub(super) fn new(seed: u64) -> Self {
         let mut random = Self(seed.wrapping_mul(0x9E37_79B9_7F4A_7C15) | 1);
         for _ in 0..8 {
             random.uniform();
@@ -103,7 +103,7 @@ impl Random {
 
     /// From 0 to 1.
     #[expect(clippy::cast_precision_loss, reason = "53 bits")]
-    pub fn uniform(&mut self) -> f64 {
+    pub(super) fn uniform(&mut self) -> f64 {
         self.0 ^= self.0 >> 12;
         self.0 ^= self.0 << 25;
         self.0 ^= self.0 >> 27;
@@ -111,19 +111,19 @@ impl Random {
     }
 
     /// Evenly by the logarithm.
-    pub fn between(&mut self, low: f64, high: f64) -> f64 {
+    pub(super) fn between(&mut self, low: f64, high: f64) -> f64 {
         (low.ln() + self.uniform() * (high / low).ln()).exp()
     }
 
     /// With the normal distribution.
-    pub fn normal(&mut self) -> f64 {
+    pub(super) fn normal(&mut self) -> f64 {
         let radius = (-2.0 * self.uniform().max(1e-12).ln()).sqrt();
         radius * (std::f64::consts::TAU * self.uniform()).cos()
     }
 }
 
 /// A world that nobody thought of.
-pub fn random(seed: u64) -> World {
+pub(super) fn random(seed: u64) -> World {
     let mut random = Random::new(seed);
     let mut pick = |n: usize| whole(random.uniform() * float(n)).min(n - 1);
     let (limit, kind, cores) = (pick(7), pick(4), [1, 2, 4, 8][pick(4)]);
