@@ -60,7 +60,7 @@ fn a_number_is_not_exceeded_and_auto_is_a_number_like_others() {
             .args(["-b", "b", "k", &format!("-j={wrong}")])
             .run()
             .expect(2);
-        let why = "not `auto` or a number above 0";
+        let why = "must be `auto`, or a number of at least 1";
         assert!(refused.stderr.contains(why), "{}", refused.stderr);
     }
 }

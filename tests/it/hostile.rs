@@ -399,7 +399,7 @@ fn errors_that_end_a_run_are_escaped() {
             .file(name, "")
             .args(["-o", name])
             .keys(["k"]),
-        3,
+        2,
     );
     hostile(
         server
