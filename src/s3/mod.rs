@@ -38,14 +38,14 @@ pub(crate) use customer_key::CustomerKey;
 pub(crate) use error::GetError;
 pub(crate) use get::{GetRequest, GetResponse, Method, Part, Purpose};
 #[cfg(fuzzing)]
-pub use list::read_page;
+pub(crate) use list::read_page;
 pub(crate) use list::{ListRequest, Page, Sequence, lists_in_order};
 pub(crate) use options::{ConnectError, ConnectOptions};
 
 /// Reads bytes as a reply to a GET of an object, and of a part of it, for fuzzing. The first line is the status, each line
 /// after it up to an empty one is a header, and the rest is the body.
 #[cfg(fuzzing)]
-pub fn read_reply(bytes: &[u8]) {
+pub(crate) fn read_reply(bytes: &[u8]) {
     let (mut head, ()) = ::http::Response::new(()).into_parts();
     let mut rest = bytes;
     while let Some(end) = rest.iter().position(|byte| *byte == b'\n') {

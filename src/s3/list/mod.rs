@@ -129,7 +129,7 @@ async fn whole(body: Incoming, silence: Duration) -> Result<Vec<u8>, GetError> {
 
 /// Reads bytes as a page, for fuzzing. The first line is the prefix that was asked for.
 #[cfg(fuzzing)]
-pub fn read_page(bytes: &[u8]) {
+pub(crate) fn read_page(bytes: &[u8]) {
     let (prefix, body) = match bytes.iter().position(|byte| *byte == b'\n') {
         Some(end) => (&bytes[..end], &bytes[end + 1..]),
         None => (&[][..], bytes),

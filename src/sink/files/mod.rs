@@ -32,7 +32,7 @@ pub(crate) use journal::{DonePart, Identity, ResumableFile};
 pub(crate) use output::OutputFolder;
 pub(crate) use partial::PartialFile;
 #[cfg(fuzzing)]
-pub use path::encode::decode;
+pub(crate) use path::encode::decode;
 pub(crate) use path::template::{PathTemplate, TemplateError};
 pub(crate) use path::{LocalPath, PathRules};
 pub(crate) use preview::Preview;
