@@ -41,7 +41,7 @@ pub(crate) fn raise_limit() -> Option<usize> {
 }
 
 #[cfg(not(unix))]
-pub fn raise_limit() -> Option<usize> {
+pub(crate) fn raise_limit() -> Option<usize> {
     None
 }
 

@@ -98,7 +98,7 @@ pub(crate) fn preallocate(file: &File, size: u64) -> io::Result<()> {
 }
 
 #[cfg(not(target_os = "linux"))]
-pub fn preallocate(_: &File, _: u64) -> io::Result<()> {
+pub(crate) fn preallocate(_: &File, _: u64) -> io::Result<()> {
     #[cfg(test)]
     before(Call::Preallocate)?;
     Ok(())
@@ -129,7 +129,7 @@ pub(crate) fn write_at(file: &File, chunks: &[Bytes], mut offset: u64) -> io::Re
 }
 
 #[cfg(windows)]
-pub fn write_at(file: &File, chunks: &[Bytes], mut offset: u64) -> io::Result<()> {
+pub(crate) fn write_at(file: &File, chunks: &[Bytes], mut offset: u64) -> io::Result<()> {
     use std::os::windows::fs::FileExt;
     for chunk in chunks {
         let mut rest = &chunk[..];
@@ -153,7 +153,7 @@ pub(crate) fn read_exact_at(file: &File, buffer: &mut [u8], offset: u64) -> io::
 }
 
 #[cfg(windows)]
-pub fn read_exact_at(file: &File, mut buffer: &mut [u8], mut offset: u64) -> io::Result<()> {
+pub(crate) fn read_exact_at(file: &File, mut buffer: &mut [u8], mut offset: u64) -> io::Result<()> {
     #[cfg(test)]
     before(Call::Read)?;
     while !buffer.is_empty() {
@@ -233,7 +233,7 @@ pub(crate) fn changed(metadata: &Metadata) -> SystemTime {
 
 /// As near to it as it goes: the time of birth, which is that of the partial file.
 #[cfg(not(unix))]
-pub fn changed(metadata: &Metadata) -> SystemTime {
+pub(crate) fn changed(metadata: &Metadata) -> SystemTime {
     metadata
         .created()
         .map_or(UNIX_EPOCH, cap_std::time::SystemTime::into_std)

@@ -29,7 +29,7 @@ pub(crate) fn rename_to_free(folder: &Dir, from: &str, to: &str) -> io::Result<(
 }
 
 #[cfg(not(any(target_os = "linux", target_os = "macos")))]
-pub fn rename_to_free(_: &Dir, _: &str, _: &str) -> io::Result<()> {
+pub(crate) fn rename_to_free(_: &Dir, _: &str, _: &str) -> io::Result<()> {
     Err(ErrorKind::Unsupported.into())
 }
 
@@ -78,7 +78,7 @@ pub(crate) fn kind(metadata: &Metadata) -> &'static str {
 }
 
 #[cfg(not(unix))]
-pub fn kind(metadata: &Metadata) -> &'static str {
+pub(crate) fn kind(metadata: &Metadata) -> &'static str {
     if metadata.is_dir() {
         "folder"
     } else {
@@ -151,7 +151,7 @@ pub(crate) fn is_loop(error: &io::Error) -> bool {
 
 /// `ERROR_STOPPED_ON_SYMLINK` and `ERROR_CANT_RESOLVE_FILENAME`.
 #[cfg(windows)]
-pub fn is_loop(error: &io::Error) -> bool {
+pub(crate) fn is_loop(error: &io::Error) -> bool {
     matches!(error.raw_os_error(), Some(681 | 1921))
 }
 
@@ -187,7 +187,7 @@ pub(crate) fn is_like_new(folder: &Dir, file: &Metadata) -> io::Result<bool> {
 }
 
 #[cfg(not(unix))]
-pub fn is_like_new(_: &Dir, _: &Metadata) -> io::Result<bool> {
+pub(crate) fn is_like_new(_: &Dir, _: &Metadata) -> io::Result<bool> {
     Ok(true)
 }
 
@@ -205,7 +205,7 @@ pub(crate) fn name_limit(folder: &Dir) -> NameLimit {
 }
 
 #[cfg(not(unix))]
-pub fn name_limit(_: &Dir) -> NameLimit {
+pub(crate) fn name_limit(_: &Dir) -> NameLimit {
     NameLimit::default()
 }
 
@@ -217,7 +217,7 @@ pub(crate) fn free_bytes(folder: &Dir) -> Option<u64> {
 }
 
 #[cfg(not(unix))]
-pub fn free_bytes(_: &Dir) -> Option<u64> {
+pub(crate) fn free_bytes(_: &Dir) -> Option<u64> {
     None
 }
 
@@ -242,7 +242,7 @@ fn is_ext4_with_room(magic: rustix::fs::FsWord, free_bytes: u64, free_files: u64
 }
 
 #[cfg(not(target_os = "linux"))]
-pub fn is_index_full(_: &Dir) -> bool {
+pub(crate) fn is_index_full(_: &Dir) -> bool {
     false
 }
 
@@ -257,7 +257,7 @@ pub(crate) fn flush(folder: &Dir) -> io::Result<()> {
 
 /// Has all file systems write everything to their disks, where there is such a call.
 #[cfg(not(any(target_os = "linux", target_os = "android")))]
-pub fn flush(_: &Dir) -> io::Result<()> {
+pub(crate) fn flush(_: &Dir) -> io::Result<()> {
     #[cfg(unix)]
     rustix::fs::sync();
     Ok(())

@@ -21,7 +21,7 @@ pub(crate) fn in_the_way(metadata: &Metadata) -> Option<&'static str> {
 }
 
 #[cfg(not(unix))]
-pub fn in_the_way(metadata: &Metadata) -> Option<&'static str> {
+pub(crate) fn in_the_way(metadata: &Metadata) -> Option<&'static str> {
     metadata.is_dir().then_some("folder")
 }
 
@@ -34,7 +34,7 @@ pub(crate) fn look_at(path: &Path) -> io::Result<cap_std::fs::Metadata> {
 
 /// A file's numbers are known of an open one only.
 #[cfg(not(unix))]
-pub fn look_at(path: &Path) -> io::Result<cap_std::fs::Metadata> {
+pub(crate) fn look_at(path: &Path) -> io::Result<cap_std::fs::Metadata> {
     cap_std::fs::Metadata::from_file(&File::open(path)?)
 }
 
@@ -75,7 +75,7 @@ pub(crate) fn open_stream(path: &Path) -> io::Result<File> {
 }
 
 #[cfg(not(unix))]
-pub fn open_stream(path: &Path) -> io::Result<File> {
+pub(crate) fn open_stream(path: &Path) -> io::Result<File> {
     File::options().append(true).open(path)
 }
 
@@ -87,7 +87,7 @@ pub(crate) fn stdout() -> io::Result<File> {
 }
 
 #[cfg(windows)]
-pub fn stdout() -> io::Result<File> {
+pub(crate) fn stdout() -> io::Result<File> {
     use std::os::windows::io::AsHandle;
     Ok(io::stdout().as_handle().try_clone_to_owned()?.into())
 }
@@ -99,7 +99,7 @@ pub(crate) fn is_standard_stream(metadata: &Metadata) -> bool {
 }
 
 #[cfg(not(unix))]
-pub fn is_standard_stream(_: &Metadata) -> bool {
+pub(crate) fn is_standard_stream(_: &Metadata) -> bool {
     false
 }
 
@@ -125,7 +125,7 @@ pub(crate) fn has_same_number(one: &Path, other: &Path) -> bool {
 }
 
 #[cfg(not(unix))]
-pub fn has_same_number(one: &Path, other: &Path) -> bool {
+pub(crate) fn has_same_number(one: &Path, other: &Path) -> bool {
     use super::file::is_same_file;
     let (Ok(one), Ok(other)) = (look_at(one), look_at(other)) else {
         return false;
