@@ -27,7 +27,7 @@ pub(crate) const HEADER: [&str; 13] = [
     "crc64nvme",
 ];
 
-/// More bytes than a row has: its texts are no longer than 16 KiB each.
+/// An upper bound on the bytes of a row, whose texts are no longer than 16 KiB each.
 pub(crate) const MAX_ROW: u64 = 1 << 20;
 
 /// Bytes that are read at once.

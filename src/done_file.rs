@@ -17,7 +17,7 @@ use crate::sink::files::{UserFile, first_bytes, is_same_file};
 use crate::source::ListSource;
 use crate::transfer::{Finished, ListEnd, Observer, ObserverError};
 
-/// Bytes of rows that are kept while there is no room for them.
+/// The most bytes of rows that are kept in memory while the disk has no room for them.
 const MAX_WAITING: usize = 1 << 20;
 
 /// Why what is done cannot be noted where `--done` says.
@@ -73,7 +73,7 @@ impl DoneFile {
             .truncate(false)
             .open(&target);
         let file = opened.with_context(|| cannot_write(path))?;
-        // Where there are no locks, two runs with one done file are the user's to avoid.
+        // On a file system without locks, it is up to the user not to run two at once with one done file.
         if let Err(TryLockError::WouldBlock) = file.try_lock() {
             anyhow::bail!(
                 "another s3pull is writing `{}`: give this run a done file of its own",

@@ -6,7 +6,7 @@ use crate::options::UnsafeKeys;
 use crate::s3;
 use crate::sink::files::{LocalPath, PathRules, decode};
 use crate::source::list::format_named;
-use crate::source::{Filters, ListOptions, ListSource, parse_bytes};
+use crate::source::{ListOptions, ListSource, parse_bytes};
 
 /// Any bytes as a reply: its head is read without a panic, and so is the body of an error.
 pub fn reply(bytes: &[u8]) {
@@ -50,12 +50,8 @@ fn options() -> &'static ListOptions {
         ListOptions {
             sources: vec![ListSource::Stdin],
             format: format.and_then(|name| format_named(&name)),
-            key_column: None,
-            key_prefix: String::new(),
             bucket: Some("b".into()),
-            filters: Filters::default(),
-            columns: None,
-            shard: None,
+            ..ListOptions::default()
         }
     })
 }

@@ -49,7 +49,7 @@ fn file_at(preview: &mut Preview, path: &LocalPath) -> Option<FileThere> {
 #[cfg(all(test, unix))]
 mod tests {
     use super::*;
-    use crate::source::{Filters, ListSource};
+    use crate::source::ListSource;
 
     #[test]
     fn files_that_are_there_count_with_what_they_grow_by() {
@@ -62,13 +62,8 @@ mod tests {
             std::fs::write(&list, format!("key,size\n{rows}")).unwrap();
             let options = ListOptions {
                 sources: vec![ListSource::File(list.clone())],
-                format: None,
-                key_column: None,
-                key_prefix: String::new(),
                 bucket: Some("b".into()),
-                filters: Filters::default(),
-                columns: None,
-                shard: None,
+                ..ListOptions::default()
             };
             let totals = source::count(&options).unwrap().unwrap();
             super::shortage(&options, &totals, folder.path(), &PathRules::default())

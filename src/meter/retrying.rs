@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex};
 
 use crate::locks::lock;
 
-/// The objects that are being tried again. There are no more errors than objects in flight.
+/// The objects that are being tried again, counted by error. There are never more errors than objects in flight.
 #[derive(Debug, Default)]
 pub struct RetryMeter(Arc<Mutex<BTreeMap<Box<str>, u64>>>);
 

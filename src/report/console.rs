@@ -118,7 +118,7 @@ impl Stderr {
         Self { log, ..self }
     }
 
-    /// Prints a line, or a few, where there is no need to see them now: in the log only, if there is one.
+    /// Prints lines that need not be seen at once: only to the log, if there is one.
     pub fn note(&self, lines: &str) {
         match &self.log {
             Some(log) => log.say(lines),

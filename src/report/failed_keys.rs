@@ -84,7 +84,7 @@ impl Rescue {
     }
 }
 
-/// Bytes of rows that are kept while there is no room for them.
+/// The most bytes of rows that are kept in memory while the disk has no room for them.
 const MAX_WAITING: usize = 1 << 20;
 
 /// How the run ended, as far as it matters for its record.

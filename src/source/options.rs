@@ -10,7 +10,7 @@ use super::remote::RemoteList;
 use super::shard::Shard;
 
 /// Everything that is needed to read the lists.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub struct ListOptions {
     pub sources: Vec<ListSource>,
     /// `None`: the format is detected per list from its first rows.

@@ -1,19 +1,16 @@
 //! Helpers for tests that read lists.
 
 use super::list::format_named;
-use super::{Filters, ListError, ListOptions, ListSource, parse_bytes};
+use super::{ListError, ListOptions, ListSource, parse_bytes};
 use crate::row::{Entry, Row, Unusable};
 
 pub(super) fn options(format: &str, key_prefix: &str) -> ListOptions {
     ListOptions {
         sources: vec![ListSource::Stdin],
         format: format_named(format),
-        key_column: None,
         key_prefix: key_prefix.into(),
         bucket: Some("b".into()),
-        filters: Filters::default(),
-        columns: None,
-        shard: None,
+        ..ListOptions::default()
     }
 }
 

@@ -35,7 +35,7 @@ pub struct Round {
 }
 
 impl FailedKeys {
-    /// Begins a round with the rows that failed by errors that may pass; `None` if there is no such row.
+    /// Begins a round with the rows whose errors may pass; `None` if there are none.
     ///
     /// # Errors
     /// When the CSV cannot be read again, or there is no room for a copy of the rows.

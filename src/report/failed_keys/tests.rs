@@ -2,7 +2,7 @@ use super::*;
 use crate::options::FailedName;
 use crate::outcome::{Class, ErrorCode, Outcome};
 use crate::row::Entry;
-use crate::source::{Filters, ListSource};
+use crate::source::ListSource;
 
 /// A CSV with these rows, at `f.csv` in this folder.
 pub(super) fn with_rows(
@@ -11,13 +11,8 @@ pub(super) fn with_rows(
 ) -> FailedKeys {
     let list = ListOptions {
         sources: vec![ListSource::Stdin],
-        format: None,
-        key_column: None,
-        key_prefix: String::new(),
         bucket: Some("b".into()),
-        filters: Filters::default(),
-        columns: None,
-        shard: None,
+        ..ListOptions::default()
     };
     let place = RecordPlace::find(&folder.join("f.csv"), FailedName::Typed, &list).unwrap();
     let mut csv = FailedKeys::create(place, &list).unwrap();

@@ -101,7 +101,7 @@ impl ArchiveFile {
             .truncate(false)
             .open(&partial)
             .map_err(failed)?;
-        // Where there are no locks, two runs with one archive are the user's to avoid.
+        // On a file system without locks, it is up to the user not to run two at once with one archive.
         if let Err(TryLockError::WouldBlock) = file.try_lock() {
             return Err(ArchiveError::InUse(path.to_owned()));
         }

@@ -189,7 +189,7 @@ mod tests {
     use super::*;
     use crate::row::Row;
     use crate::source::testing::{entries, failure, rows};
-    use crate::source::{Filters, ListOptions, ListSource, open, read as read_lists};
+    use crate::source::{ListOptions, ListSource, open, read as read_lists};
     use std::io::Write;
     use std::path::Path;
     use std::sync::Arc;
@@ -240,13 +240,8 @@ mod tests {
         std::fs::write(&path, manifest).unwrap();
         let options = ListOptions {
             sources: vec![ListSource::File(path)],
-            format: None,
-            key_column: None,
-            key_prefix: String::new(),
             bucket: Some("b".into()),
-            columns: None,
-            filters: Filters::default(),
-            shard: None,
+            ..ListOptions::default()
         };
         let lists = open(&options.sources).unwrap();
         let mut batches = read_lists(lists, Arc::new(options), None, |_| {});
