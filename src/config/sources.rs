@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use super::error::UsageError;
 use crate::source::list::bucket::is_bucket_name;
-use crate::source::list::url;
+use crate::source::list::{columns, url};
 use crate::source::{ListSource, Listing, RemoteList};
 
 /// What `--prefix` asks for.
@@ -66,7 +66,7 @@ pub(super) fn sources(
         ));
     }
     sources.extend(listings.into_iter().map(ListSource::Prefix));
-    let is_uri = |key: &String| key.starts_with("s3://") || url::parse(key).is_some();
+    let is_uri = |key: &String| columns::is_uri(key) || url::parse(key).is_some();
     if !has_bucket && let Some(key) = keys.iter().find(|key| !is_uri(key)) {
         return Err(without_bucket(key, &keys));
     }

@@ -1,5 +1,5 @@
-//! The columns of a table, and their names: those of our own tables, of S3 Inventory, Athena, boto3, pandas and checksum tools, in any case, and
-//! with or without `_`, `-` and blanks.
+//! The columns of a table, and their names: those of our own tables, of S3 Inventory, Athena, boto3, pandas and checksum
+//! tools, in any case, and with or without `_`, `-` and blanks.
 
 use crate::row::RowAlgorithm;
 
@@ -149,6 +149,14 @@ const NAMES: [(Column, &[&str]); 15] = [
 fn simple(name: &str) -> impl Iterator<Item = char> {
     let matters = |c: &char| !matches!(c, '_' | '-' | ' ' | '"' | '\u{feff}');
     name.chars().filter(matters).map(|c| c.to_ascii_lowercase())
+}
+
+/// Whether a column of this name holds paths or URIs, some of which may be keys.
+pub(super) fn is_path(name: &str) -> bool {
+    const NAMES: [&str; 10] = [
+        "uri", "s3uri", "url", "s3url", "path", "s3path", "filepath", "filename", "file", "object",
+    ];
+    NAMES.iter().any(|known| known.chars().eq(simple(name)))
 }
 
 /// The column that `name` names, and how good the name is: 0 is the best.
