@@ -203,10 +203,12 @@ async fn download(config: Config, place: RecordPlace) -> anyhow::Result<ExitCode
         let _ = tokio::time::timeout(HEAD_START, counted).await;
     }
     let notes = report.list_notes();
+    let rates = Arc::new(Rates::new(config.transfer.rps, config.transfer.bwlimit));
     let requests = SourceRequests {
         client: OnceCell::new_with(client.clone()),
         options: s3_options,
         limit: limit.clone(),
+        rates: Arc::clone(&rates),
         max_attempts: config.transfer.max_attempts,
         max_outage: config.transfer.max_outage,
         on_request: report.on_request(),
@@ -223,7 +225,7 @@ async fn download(config: Config, place: RecordPlace) -> anyhow::Result<ExitCode
         last_rows,
         options: config.transfer,
         limit,
-        rates: Rates::new(config.transfer.rps, config.transfer.bwlimit),
+        rates,
         meter: Arc::clone(&meter),
         stop,
         stragglers: Stragglers::default(),
@@ -322,8 +324,8 @@ fn exit(end: End, signal: &Stopped, meter: &Meter) -> anyhow::Result<ExitCode> {
         End::ListDone => Ok(ExitCode::Success),
         End::Fatal(failure) => Err(failure.into()),
         End::TooManyFailures(n) => Err(anyhow::anyhow!(
-            "stopped after {n} failed {} (`--max-failures`)",
-            if n == 1 { "key" } else { "keys" }
+            "stopped after {} (`--max-failures`)",
+            printable::count(n, "failed key")
         )),
         End::ListBroken(error) => Err(error.into()),
         End::RecordFailed(error) => Err(error.into()),
