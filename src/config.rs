@@ -15,6 +15,7 @@ use bucket::checked_bucket;
 use done::done;
 pub use error::UsageError;
 use output::checked_output;
+pub(crate) use sources::instead_of_command;
 use sources::{listings, sources};
 use tar::{TarOptions, tar};
 

@@ -3,6 +3,7 @@
 use std::path::Path;
 
 use super::text::quoted;
+use crate::config::instead_of_command;
 use crate::printable::printable;
 
 /// What a key that does not exist may be.
@@ -10,6 +11,8 @@ use crate::printable::printable;
 pub(super) enum Slip {
     /// The path of a list.
     List,
+    /// A command of other tools.
+    Command,
     Wildcard,
     /// Several keys.
     Tabs,
@@ -40,6 +43,8 @@ impl Slip {
         const HEADERS: [&str; 3] = ["key", "\"key\"", "s3_key"];
         if is_typed && Path::new(key).is_file() {
             Some(Self::List)
+        } else if is_typed && instead_of_command(key).is_some() {
+            Some(Self::Command)
         } else if key.contains('\t') {
             Some(Self::Tabs)
         } else if key.contains('\u{1b}') {
@@ -78,6 +83,10 @@ impl Slip {
             Self::List => {
                 format!("`{shown}` is a file here: a list of keys is given as `--keys {shown}`")
             }
+            Self::Command => format!(
+                "s3pull has no `{shown}` command: {}",
+                instead_of_command(key).unwrap_or_default()
+            ),
             Self::Wildcard => {
                 let (prefix, glob) = prefix_and_glob(key);
                 let (prefix, shown) = (printable(prefix), printable(glob));
@@ -169,6 +178,13 @@ mod tests {
         assert_eq!(Slip::of(path, true), Some(Slip::List));
         assert!(Slip::List.hint(path).contains(&format!("`--keys {path}`")));
         assert_eq!(hint(path), None);
+    }
+
+    #[test]
+    fn a_command_of_other_tools_is_one_if_it_was_typed() {
+        assert_eq!(Slip::of("ls", true), Some(Slip::Command));
+        assert!(Slip::Command.hint("ls").contains("no `ls` command"));
+        assert_eq!(hint("ls"), None);
     }
 
     #[test]
