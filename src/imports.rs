@@ -37,7 +37,28 @@ const ROOMS: &[(&str, &[&str])] = &[
     ("rounds", &["done_file", "report", "source", "transfer"]),
     (
         "preparation",
-        &["config", "done_file", "report", "s3", "transfer"],
+        &[
+            "config",
+            "destination",
+            "done_file",
+            "report",
+            "s3",
+            "sink",
+            "source",
+            "transfer",
+        ],
+    ),
+    (
+        "run_end",
+        &[
+            "done_file",
+            "report",
+            "s3",
+            "signal",
+            "sink",
+            "source",
+            "transfer",
+        ],
     ),
     (
         "done_file",

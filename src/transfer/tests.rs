@@ -231,6 +231,30 @@ async fn a_broken_body_goes_on_at_the_missing_byte() {
 }
 
 #[tokio::test]
+async fn a_mib_is_progress_and_less_is_not() {
+    const MIB: usize = 1024 * PART;
+    let object = object_of(6 * 1024, 1);
+    for (step, arrives) in [(MIB, true), (MIB / 4, false)] {
+        let answered = object.clone();
+        let mut rig = rig(1, move |_, range| {
+            let start = range.map_or(0, |range| usize::try_from(range.start).unwrap());
+            let end = answered.len().min(start + step);
+            let begun = vec![Step::Bytes(answered.slice(start..end)), Step::Break];
+            Reply::Object(answered.clone(), Some(begun))
+        });
+        let shared = Arc::get_mut(&mut rig.shared).unwrap();
+        shared.options.multipart_threshold = u64::MAX;
+        let outcome = rig.download().await;
+        if arrives {
+            assert_eq!(attempts(&outcome), 6);
+            rig.has(&object);
+        } else {
+            assert_eq!(code(&outcome), ErrorCode::IncompleteBody);
+        }
+    }
+}
+
+#[tokio::test]
 async fn front_and_back_meet_and_ask_for_each_part_once() {
     let object = object_of(10, 2);
     let answered = object.clone();
