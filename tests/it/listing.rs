@@ -115,7 +115,7 @@ fn shards_divide_a_listing() {
 }
 
 #[test]
-fn a_page_s_objects_are_fetched_while_the_next_page_hangs() {
+fn objects_of_a_page_are_fetched_while_the_next_page_hangs() {
     let server = server(&SEVEN);
     server.skip(LISTING, 1);
     server.script(LISTING, [Fault::Hang]);

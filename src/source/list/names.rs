@@ -228,7 +228,7 @@ mod tests {
     }
 
     #[test]
-    fn the_best_name_counts_and_the_key_s_column_can_be_named() {
+    fn the_best_name_counts_and_the_column_of_the_key_can_be_named() {
         let names = ["object_key", "size", "Key", "Size", "File Name"];
         let found = positions(&names, None);
         assert_eq!((found.key, found.size), (Some(2), Some(1)));

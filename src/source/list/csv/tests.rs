@@ -206,7 +206,7 @@ fn checksums_are_read_from_hex_and_base64() {
 }
 
 #[test]
-fn versions_of_an_inventory_s_table_are_read_like_the_inventory() {
+fn versions_in_the_table_of_an_inventory_are_read_like_the_inventory() {
     let list = b"key,version_id,is_latest,is_delete_marker\na,v2,true,false\na,v1,False,false\ngone,v3,true,TRUE\n";
     assert_eq!(
         rows(list, "auto", ""),

@@ -282,7 +282,7 @@ fn the_best_name_of_a_key_counts_wherever_it_stands() {
 }
 
 #[test]
-fn rows_that_say_which_version_they_are_of_are_read_like_an_inventory_s() {
+fn rows_that_say_which_version_they_are_of_are_read_like_those_of_an_inventory() {
     let list = br#"{"key":"a","is_latest":true}
         {"key":"a","version_id":"v1","is_latest":false}
         {"key":"gone","is_delete_marker":true}
