@@ -4,7 +4,7 @@ use std::io::{BufRead, IsTerminal};
 use std::path::PathBuf;
 
 use super::error::UsageError;
-use crate::source::list::bucket::is_bucket_name;
+use crate::source::list::bucket::{is_bucket_name, split_uri};
 use crate::source::list::{columns, url};
 use crate::source::{ListSource, Listing, RemoteList};
 
@@ -23,7 +23,7 @@ pub(super) fn listings(typed: &[String], bucket: Option<&str>) -> Result<Vec<Lis
                 prefix: typed.clone(),
             });
         };
-        let (of_uri, prefix) = uri.split_once('/').unwrap_or((uri, ""));
+        let (of_uri, prefix) = split_uri(uri).unwrap_or((uri, ""));
         if !is_bucket_name(of_uri) {
             return Err(UsageError(format!(
                 "`--prefix {}` is not `s3://bucket/prefix`",
@@ -113,7 +113,12 @@ pub(super) fn sources(
 /// Whether a key is the URI of a whole bucket.
 fn is_bucket_uri(key: &str) -> bool {
     let name = key.strip_prefix("s3://");
-    name.is_some_and(|name| is_bucket_name(name.strip_suffix('/').unwrap_or(name)))
+    let bucket = name.map(|name| match split_uri(name) {
+        Some((bucket, "")) => bucket,
+        Some(_) => "",
+        None => name,
+    });
+    bucket.is_some_and(is_bucket_name)
 }
 
 /// The list that `--keys` names.

@@ -2,7 +2,7 @@
 
 use std::str::FromStr;
 
-use super::bucket::Buckets;
+use super::bucket::{Buckets, split_uri};
 use super::findings::{Bad, Findings};
 pub(crate) use super::names::Columns;
 use super::names::positions;
@@ -104,7 +104,7 @@ impl KeyRules<'_> {
             prefix: "",
             ..*self
         };
-        match uri.split_once('/') {
+        match split_uri(uri) {
             Some((bucket, key)) if !bucket.is_empty() => whole.entry(&Columns {
                 key: Value::Text(key),
                 bucket: Value::Text(bucket),
