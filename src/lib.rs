@@ -96,6 +96,8 @@ mod sink;
 mod source;
 mod stop;
 mod transfer;
+#[cfg(test)]
+mod wording;
 
 use std::sync::Arc;
 use std::time::Duration;

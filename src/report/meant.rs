@@ -28,6 +28,8 @@ pub(super) enum Slip {
     Dot,
     /// What is in a folder.
     Folder,
+    /// More than one row of a list.
+    Rows,
     /// A column behind the key.
     Column,
     /// A key as it stands in URLs.
@@ -47,6 +49,8 @@ impl Slip {
             Some(Self::Command)
         } else if key.contains('\t') {
             Some(Self::Tabs)
+        } else if key.contains(['\n', '\0']) {
+            Some(Self::Rows)
         } else if key.contains('\u{1b}') {
             Some(Self::Colours)
         } else if key.starts_with('\u{feff}') {
@@ -103,6 +107,10 @@ impl Slip {
                 "the blanks around the key {} are a part of it",
                 quoted(key)
             ),
+            Self::Rows => {
+                let format = if key.contains('\0') { "null" } else { "lines" };
+                format!("the key has the end of a row in it: `--keys-format {format}` reads it as several keys")
+            }
             Self::Quotes => {
                 "the quotes around the key are a part of it: leave them out (`jq -r` prints none)".to_owned()
             }
@@ -211,6 +219,8 @@ mod tests {
             ("a.jpg\r", "\"a.jpg\\r\""),
             ("Key", "`--keys-format csv`"),
             ("# photos", "no comments"),
+            ("a\nb\n", "`--keys-format lines`"),
+            ("a\0b\n", "`--keys-format null`"),
             ("\"a.jpg\"", "`jq -r`"),
             ("'a b.jpg'", "quotes"),
             ("\"a.jpg\",", "quotes"),

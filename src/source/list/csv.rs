@@ -124,22 +124,25 @@ fn read(list: &mut List<'_>, emit: Emit<'_>, delimiters: &[u8]) -> Result<(), Li
     let separates = |delimiter: &&u8| Positions::of(&header(line, **delimiter), key_column).is_ok();
     let delimiter = delimiters.iter().find(separates).or(delimiters.first());
     let mut table: Option<(Positions, ByteRecord)> = None;
+    let mut last_length = 0;
     let delimiter = delimiter.copied().unwrap_or(b',');
     for_each_record(&mut *list.input, delimiter, |line, record, fault| {
         let Some((positions, header)) = &table else {
             table = Some((Positions::of(record, key_column)?, record.clone()));
+            last_length = record.len();
             return Ok(());
         };
         if is_header_again(record, header) {
             return Ok(());
         }
         let fault = match fault {
-            Some(RecordFault::NoLineEnd) if record.len() < header.len() => {
+            Some(RecordFault::NoLineEnd) if record.len() < last_length => {
                 Some("the list ends within the row".to_owned())
             }
             Some(RecordFault::NoLineEnd) | None => of_other_length(record, header, delimiter),
             Some(fault @ RecordFault::Quote) => Some(fault.described().to_owned()),
         };
+        last_length = record.len();
         let row = match fault {
             Some(fault) => Err(unusable(record, delimiter, &fault)),
             None => entry(record, positions, keys, key_column.is_some()),

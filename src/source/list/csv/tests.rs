@@ -181,6 +181,8 @@ fn a_table_that_is_cut_off_is_told_from_a_whole_one() {
     for whole in [
         &b"key,size\na,1\nb,"[..],
         b"key\na\nb",
+        // All rows are as short.
+        b"key,size\na\nb",
         b"key,size\na,1\nb\n",
     ] {
         assert!(rows(whole, "csv", "").iter().all(Result::is_ok));
