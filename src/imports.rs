@@ -90,7 +90,7 @@ fn imports() -> Imports {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
     let mut sources = BTreeMap::new();
     collect(&root, "", &mut sources);
-    for outside in ["build", "imports", "main", ""] {
+    for outside in ["build", "imports", "main", "wording", ""] {
         sources.remove(outside);
     }
     let modules: BTreeSet<_> = sources.keys().cloned().collect();

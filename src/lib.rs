@@ -96,6 +96,8 @@ mod sink;
 mod source;
 mod stop;
 mod transfer;
+#[cfg(test)]
+mod wording;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -200,10 +202,12 @@ async fn download(config: Config, place: RecordPlace) -> anyhow::Result<ExitCode
         let _ = tokio::time::timeout(HEAD_START, counted).await;
     }
     let notes = report.list_notes();
+    let rates = Arc::new(Rates::new(config.transfer.rps, config.transfer.bwlimit));
     let requests = SourceRequests {
         client: OnceCell::new_with(client.clone()),
         options: s3_options,
         limit: limit.clone(),
+        rates: Arc::clone(&rates),
         max_attempts: config.transfer.max_attempts,
         max_outage: config.transfer.max_outage,
         on_request: report.on_request(),
@@ -220,7 +224,7 @@ async fn download(config: Config, place: RecordPlace) -> anyhow::Result<ExitCode
         last_rows,
         options: config.transfer,
         limit,
-        rates: Rates::new(config.transfer.rps, config.transfer.bwlimit),
+        rates,
         meter: Arc::clone(&meter),
         stop,
         stragglers: Stragglers::default(),

@@ -4,6 +4,7 @@ use crate::done_file::RefusedDone;
 use crate::exit_code::ExitCode;
 use crate::meter::Meter;
 use crate::outcome::{Failure, Sign};
+use crate::printable::count;
 use crate::report::RefusedPlace;
 use crate::s3::ConnectError;
 use crate::signal::Stopped;
@@ -21,8 +22,8 @@ pub(crate) fn exit(end: End, signal: &Stopped, meter: &Meter) -> anyhow::Result<
         End::ListDone => Ok(ExitCode::Success),
         End::Fatal(failure) => Err(failure.into()),
         End::TooManyFailures(n) => Err(anyhow::anyhow!(
-            "stopped after {n} failed {} (`--max-failures`)",
-            if n == 1 { "key" } else { "keys" }
+            "stopped after {} (`--max-failures`)",
+            count(n, "failed key")
         )),
         End::ListBroken(error) => Err(error.into()),
         End::RecordFailed(error) => Err(error.into()),

@@ -9,6 +9,7 @@ use hyper::body::Incoming;
 use super::causes::one_line;
 use super::error::GetError;
 use crate::outcome::ErrorCode;
+use crate::printable::count;
 
 /// A body that delivers fewer bytes than this within the timeout counts as stalled.
 const MIN_BYTES: u64 = 1024;
@@ -114,8 +115,8 @@ impl Body {
         }
         if self.n_bytes < MIN_BYTES {
             let message = format!(
-                "only {} bytes of the body in {} s",
-                self.n_bytes,
+                "only {} of the body in {} s",
+                count(self.n_bytes, "byte"),
                 self.waited.as_secs_f64()
             );
             return Err(GetError::transient(ErrorCode::Timeout, message));
@@ -142,7 +143,7 @@ async fn next_data(incoming: &mut Incoming) -> Option<Result<Bytes, hyper::Error
 /// Why a small body could not be read.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum SmallBodyError {
-    #[error("the body has more than {MAX_SMALL_BODY} bytes")]
+    #[error("the body has more than {}", count(MAX_SMALL_BODY as u64, "byte"))]
     TooLarge,
     #[error("the body did not end within {} s", .0.as_secs_f64())]
     Timeout(Duration),

@@ -14,6 +14,7 @@ use super::headers::{
 };
 use crate::etag::ETag;
 use crate::outcome::{Class, ErrorCode};
+use crate::printable::{self, count};
 
 /// What marks the end of a body.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -156,9 +157,9 @@ fn check_part(
     }
     if size.is_some_and(|size| size != part.size) {
         return Err(changed(format!(
-            "it had {} bytes, and has {}",
-            part.size,
-            size.unwrap_or_default()
+            "it had {}, and has {}",
+            count(part.size, "byte"),
+            printable::number(size.unwrap_or_default())
         )));
     }
     // Without an ETag, the time and the size must show that it is the same object.
@@ -167,7 +168,9 @@ fn check_part(
         return Err(invalid(status, message).without_parts());
     }
     if range != part.range || length.is_some_and(|length| length != range.end - range.start) {
-        let stated = length.map_or_else(String::new, |length| format!(" in {length} bytes"));
+        let stated = length.map_or_else(String::new, |length| {
+            format!(" in {}", count(length, "byte"))
+        });
         let message = format!(
             "asked for the bytes {}-{}, got {}-{}{stated}",
             part.range.start,

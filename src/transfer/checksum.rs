@@ -8,6 +8,7 @@ use sha2::{Digest, Sha256};
 use super::fetch::plan::Plan;
 use crate::options::VerifyMode;
 use crate::outcome::{Class, ErrorCode, Failure, Verification};
+use crate::printable::{count, number};
 use crate::row::{RowAlgorithm, RowChecksum};
 use crate::s3::{Checksum, ChecksumAlgorithm, GetResponse};
 
@@ -281,7 +282,8 @@ impl Verifier {
     pub(super) fn finish(self, n_bytes: u64) -> Result<Verified, Failure> {
         let Self { expected, hashers } = self;
         if let Some(size) = expected.size.filter(|&size| size != n_bytes) {
-            let message = format!("the body has {n_bytes} bytes, the object {size}");
+            let (body, object) = (count(n_bytes, "byte"), number(size));
+            let message = format!("the body has {body}, the object {object}");
             return Err(Failure::new(
                 ErrorCode::IncompleteBody,
                 Class::Transient,

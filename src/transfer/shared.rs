@@ -63,7 +63,7 @@ pub(crate) struct Shared {
     pub last_rows: Vec<LastRows>,
     pub options: TransferOptions,
     pub limit: Limit,
-    pub rates: Rates,
+    pub rates: Arc<Rates>,
     pub meter: Arc<Meter>,
     pub stop: Arc<Stop>,
     pub stragglers: Stragglers,

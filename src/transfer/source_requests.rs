@@ -9,6 +9,7 @@ use tokio::runtime::Handle;
 use tokio::sync::OnceCell;
 
 use super::limit::{Charge, Limit, Permit};
+use super::rates::Rates;
 use super::retry::{Budget, Round};
 use super::shared::{OnRequest, RequestNote};
 use crate::open_files;
@@ -23,6 +24,8 @@ pub(crate) struct SourceRequests {
     pub client: OnceCell<Client>,
     pub options: ConnectOptions,
     pub limit: Limit,
+    /// The limits of the user, which hold for these requests and those of objects together.
+    pub rates: Arc<Rates>,
     pub max_attempts: NonZeroU32,
     /// How long nothing may get through before the run ends.
     pub max_outage: Duration,
@@ -56,6 +59,7 @@ impl SourceRequests {
     pub(super) async fn begin(&self, budget: &Budget) -> (Permit, Round) {
         loop {
             budget.ready().await;
+            self.rates.source_request().await;
             let permit = self.limit.aside().await;
             if let Some(round) = budget.begin() {
                 return (permit, round);

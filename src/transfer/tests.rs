@@ -8,7 +8,7 @@ use bytes::Bytes;
 use tokio::sync::Semaphore;
 
 use super::{
-    End, Finished, Getter, Limit, ListEnd, Observer, ObserverError, Rates, Shared, Stragglers,
+    End, Finished, Getter, Limit, ListEnd, Observer, ObserverError, Shared, Stragglers,
     TransferOptions, download_all, object,
 };
 use crate::etag::ETag;
@@ -134,7 +134,7 @@ fn rig(
             n_rounds: 0,
         },
         limit: Limit::fixed(concurrency.try_into().unwrap()),
-        rates: Rates::default(),
+        rates: Arc::default(),
         meter,
         stop: Arc::default(),
         stragglers: Stragglers::default(),

@@ -12,6 +12,7 @@ use super::request::{Held, Request};
 use super::version::ObjectVersion;
 use crate::meter::Wait;
 use crate::outcome::{Class, ErrorCode, Failure, Sign};
+use crate::printable::count;
 use crate::s3::{Body, GetError, GetResponse};
 use crate::transfer::retry::{PROGRESS, Round};
 use crate::transfer::shared::Broken;
@@ -182,7 +183,7 @@ impl Reader {
                     Failure::new(
                         ErrorCode::IncompleteBody,
                         Class::Transient,
-                        format!("the body ended {missing} bytes early"),
+                        format!("the body ended {} early", count(missing, "byte")),
                     )
                 }
                 Err(failure) => failure,

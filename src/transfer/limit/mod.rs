@@ -259,7 +259,7 @@ impl Limit {
         self.0.state().governor.n_permits()
     }
 
-    /// How many there are.
+    /// GETs in flight now.
     pub fn n_in_use(&self) -> usize {
         self.0.state().governor.n_held()
     }
