@@ -103,7 +103,7 @@ fn only_success_that_is_the_object_is_success() {
     });
     // CRC-32 of the body.
     assert_downloads(|| Reply::raw("200 OK\nx-amz-checksum-crc32: NhCmhg==", HELLO));
-    let replies: [fn() -> Reply; 8] = [
+    let replies: [fn() -> Reply; 10] = [
         || Reply::new("206 Partial\nContent-Range: bytes 0-4/9", HELLO),
         || Reply::new("206 Partial\nContent-Range: bytes 1-5/6", HELLO),
         || Reply::new("206 Partial", HELLO),
@@ -112,6 +112,13 @@ fn only_success_that_is_the_object_is_success() {
         || Reply::new("203 Non-Authoritative", HELLO),
         // Nothing says whether this is all.
         || Reply::raw("200 OK", HELLO),
+        || Reply::raw("200 OK\nTransfer-Encoding: identity", HELLO),
+        || {
+            Reply::raw(
+                "200 OK\nTransfer-Encoding: gzip, chunked",
+                "5\r\nhello\r\n0\r\n\r\n",
+            )
+        },
         || {
             Reply::raw(
                 "200 OK\nTransfer-Encoding: chunked\nContent-Encoding: gzip",

@@ -223,8 +223,39 @@ fn a_body_without_an_end_needs_a_checksum() {
         read(200, &[("etag", "\"e\"")]).unwrap_err().code,
         ErrorCode::InvalidResponse
     );
-    let verified = read(200, &[("x-amz-checksum-crc32", "AAAAAQ==")]).unwrap();
+    let crc32 = ("x-amz-checksum-crc32", "AAAAAQ==");
+    let verified = read(200, &[crc32]).unwrap();
     assert!(verified.ends_with_connection && verified.length.is_none());
+    // Only `chunked`, applied last, is an end.
+    let coding = |value| ("transfer-encoding", value);
+    let without_end: [&[(&str, &str)]; 4] = [
+        &[coding("identity")],
+        &[coding("chunked, identity")],
+        &[coding("chunked"), coding("identity")],
+        &[coding("")],
+    ];
+    for headers in without_end {
+        assert!(read(200, headers).is_err(), "{headers:?}");
+        let verified = read(200, &[headers, &[crc32]].concat()).unwrap();
+        assert!(verified.ends_with_connection, "{headers:?}");
+    }
+    for value in ["Chunked", "identity, chunked", " chunked "] {
+        let read = read(200, &[coding(value)]).unwrap();
+        assert!(!read.ends_with_connection, "{value}");
+    }
+}
+
+#[test]
+fn a_body_in_a_coding_that_is_not_undone_is_not_the_object() {
+    let checksum = ("x-amz-checksum-crc32", "AAAAAQ==");
+    for value in ["gzip, chunked", "gzip", "x", "chunked, deflate, chunked"] {
+        let error = read(200, &[("transfer-encoding", value), checksum]).unwrap_err();
+        assert_eq!(
+            (error.code, error.class),
+            (ErrorCode::InvalidResponse, Class::Permanent),
+            "{value}"
+        );
+    }
 }
 
 #[test]
