@@ -95,6 +95,11 @@ impl GetError {
         self.status == Some(304)
     }
 
+    /// Whether the server itself answered, though not with what was asked for: it is there, and works.
+    pub(crate) fn is_from_server(&self) -> bool {
+        self.status.is_some_and(|status| status < 500)
+    }
+
     pub(super) fn lesson(&self) -> Option<&Lesson> {
         self.lesson.as_deref()
     }

@@ -138,6 +138,7 @@ fn rig(
         meter,
         stop: Arc::default(),
         stragglers: Stragglers::default(),
+        known: super::KnownObject::default(),
         has_parts: true.into(),
         on_request: None,
         on_step: None,

@@ -3,6 +3,7 @@
 mod body;
 mod fetched;
 mod keep;
+mod known;
 mod lanes;
 mod parts;
 pub(super) mod plan;
@@ -20,6 +21,7 @@ use crate::sink::files::LocalPath;
 use crate::transfer::shared::Broken;
 pub(super) use fetched::Fetched;
 pub(super) use keep::Keep;
+pub(crate) use known::KnownObject;
 pub(super) use request::{Request, interrupted};
 use version::ObjectVersion;
 

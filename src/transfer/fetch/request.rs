@@ -18,7 +18,7 @@ use crate::row::Entry;
 use crate::s3::{GetError, GetRequest, GetResponse, Method, Part, Purpose};
 use crate::sink::tar::Ahead;
 use crate::stop::Phase;
-use crate::transfer::limit::{Attempt, Charge, Permit};
+use crate::transfer::limit::{Asked, Attempt, Charge, Permit};
 use crate::transfer::retry::{Budget, Round};
 use crate::transfer::shared::{Broken, OnRequest, RequestNote, Shared};
 use crate::transfer::stragglers::MIN_LATE;
@@ -322,7 +322,7 @@ impl Request {
         self.send_as(Method::Get, part, permit).await
     }
 
-    async fn send_as(
+    pub(super) async fn send_as(
         &self,
         method: Method,
         part: Option<Part<'_>>,
@@ -356,13 +356,14 @@ impl Request {
         }
         match &answer {
             Ok(_) => {
+                self.shared.known.note(&self.entry);
                 self.shared.stragglers.answered(started.elapsed());
                 permit.answered(started.elapsed());
             }
             Err(error) if error.is_not_modified() => permit.answered(started.elapsed()),
             Err(error) if error.class.is_throttling() => permit.throttled(),
             // Not what was asked for, but the server is there.
-            Err(error) if error.status.is_some_and(|status| status < 500) => permit.refused(),
+            Err(error) if error.is_from_server() => permit.refused(),
             Err(_) => {}
         }
         answer
@@ -391,10 +392,20 @@ impl Request {
             return Ok(());
         }
         let (limit, max_outage) = (&self.shared.limit, self.shared.options.max_outage);
-        match limit.failed(&failed, &self.entry.key, round.began(), max_outage) {
-            Ok(Charge::Nobody) => Ok(()),
-            Ok(Charge::Object) => self.budget.charge(failed, round).map_err(Broken::Final),
-            Err(fatal) => Err(Broken::Final(fatal)),
+        let asked = Asked {
+            key: &self.entry.key,
+            began: round.began(),
+            can_ask_for_another: self.shared.known.is_some(),
+        };
+        let charge = match limit.failed(&failed, &asked, max_outage) {
+            Ok(Charge::Object) => Charge::Object,
+            _ if self.is_server_there(&failed).await => Charge::Object,
+            Ok(Charge::Nobody) => Charge::Nobody,
+            Err(fatal) => return Err(Broken::Final(fatal)),
+        };
+        match charge {
+            Charge::Object => self.budget.charge(failed, round).map_err(Broken::Final),
+            Charge::Nobody => Ok(()),
         }
     }
 }
