@@ -120,7 +120,7 @@ use sink::files::OnWarning;
 use sink::tar::ArchiveError;
 use source::{ListError, ListOptions};
 use stop::{Phase, Stop};
-use transfer::{End, Getter, KnownObject, Rates, Shared, SourceRequests, Stragglers};
+use transfer::{End, Getter, Rates, Shared, SourceRequests, Stragglers, Witness};
 
 /// Threads for file work: enough to keep a disk busy, and few enough not to block one another in one folder.
 const MAX_BLOCKING_THREADS: usize = 16;
@@ -227,7 +227,7 @@ async fn download(config: Config, place: RecordPlace) -> anyhow::Result<ExitCode
         meter: Arc::clone(&meter),
         stop,
         stragglers: Stragglers::default(),
-        known: KnownObject::default(),
+        witness: Witness::default(),
         has_parts: true.into(),
         on_request: report.on_request(),
         on_step: report.on_step().map(Arc::new),

@@ -75,6 +75,7 @@ impl GetResponse<()> {
         let response = Self {
             length,
             md5: md5_of(&headers, etag.as_ref()),
+            is_encoded: encoding(&headers).is_some(),
             etag,
             version_id: headers.version_id.map(str::to_owned),
             last_modified: headers.last_modified.and_then(date::parse),
@@ -217,16 +218,19 @@ fn check_body(
     }
     // S3 states the length of what it stores. A gateway that compresses does not know the length beforehand, or weakens
     // the ETag.
-    let encoding = headers.content_encoding.filter(|encoding| {
-        encoding
-            .split(',')
-            .any(|one| !["identity", "aws-chunked", ""].contains(&one.trim()))
-    });
     let is_weak = etag.is_some_and(ETag::is_weak);
-    if let Some(encoding) = encoding.filter(|_| framing == Framing::Chunked || is_weak) {
+    if let Some(encoding) = encoding(headers).filter(|_| framing == Framing::Chunked || is_weak) {
         return Err(compressed("Content-Encoding", encoding));
     }
     Ok(())
+}
+
+/// What the bytes are encoded with, beside what HTTP itself needs.
+fn encoding<'a>(headers: &Headers<'a>) -> Option<&'a str> {
+    let is_real = |one: &str| !["identity", "aws-chunked", ""].contains(&one.trim());
+    headers
+        .content_encoding
+        .filter(|encoding| encoding.split(',').any(is_real))
 }
 
 fn compressed(header: &str, coding: &str) -> GetError {

@@ -21,7 +21,7 @@ mod task;
 mod tests;
 mod verdict;
 
-pub(crate) use fetch::KnownObject;
+pub(crate) use fetch::Witness;
 pub(crate) use limit::{Found, Limit, OnStep, Step, Throttling, WhyNotMore};
 pub(crate) use observer::{End, Finished, ListEnd, Observer, ObserverError};
 pub(crate) use rates::Rates;

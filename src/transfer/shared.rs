@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
-use super::fetch::KnownObject;
+use super::fetch::Witness;
 use super::limit::{Limit, OnStep};
 use super::rates::Rates;
 use super::stragglers::Stragglers;
@@ -68,7 +68,7 @@ pub(crate) struct Shared {
     pub meter: Arc<Meter>,
     pub stop: Arc<Stop>,
     pub stragglers: Stragglers,
-    pub known: KnownObject,
+    pub witness: Witness,
     /// Whether the server gives parts of objects: large ones are streamed once it was seen not to.
     pub has_parts: AtomicBool,
     /// Is told of every request that was answered, or failed.

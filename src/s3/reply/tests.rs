@@ -354,4 +354,45 @@ proptest! {
             let _ = GetResponse::read(&head, framing, part);
         }
     }
+
+    #[test]
+    fn only_what_is_known_to_be_whole_is_taken_for_an_object(
+        status in prop::sample::select(vec![200_u16, 204, 206]),
+        length in proptest::option::of(0_u64..4),
+        fields in proptest::collection::vec(prop::sample::select(vec![
+            ("content-range", "bytes 0-2/3"),
+            ("content-range", "bytes 0-2/*"),
+            ("content-range", "bytes 1-2/3"),
+            ("transfer-encoding", "chunked"),
+            ("transfer-encoding", "identity"),
+            ("transfer-encoding", "gzip, chunked"),
+            ("transfer-encoding", "chunked,"),
+            ("content-encoding", "gzip"),
+            ("etag", "\"e\""),
+            ("etag", "W/\"e\""),
+            ("x-amz-checksum-crc32", "AAAAAA=="),
+            ("x-amz-checksum-crc32", "AAAAAA==-2"),
+            ("x-amz-checksum-type", "COMPOSITE"),
+        ]), 0..6),
+    ) {
+        let (mut head, ()) = http::Response::new(()).into_parts();
+        head.status = StatusCode::from_u16(status).unwrap();
+        for (name, value) in &fields {
+            head.headers.append(*name, HeaderValue::from_static(value));
+        }
+        let Ok(response) = GetResponse::read(&head, Framing::of(&head, length), None) else {
+            return Ok(());
+        };
+        let has = |field| fields.contains(&field);
+        let range = fields.iter().find(|(name, _)| *name == "content-range");
+        prop_assert!(status != 204 && (status == 200 || range.is_some()));
+        prop_assert!(range.is_none_or(|(_, range)| *range == "bytes 0-2/3"));
+        prop_assert!(range.is_none() || length.is_none_or(|length| length == 3));
+        prop_assert!(!has(("transfer-encoding", "gzip, chunked")));
+        // Its end is known by HTTP, or by a checksum.
+        let last = fields.iter().rfind(|(name, _)| *name == "transfer-encoding");
+        let has_end = length.is_some() || last == Some(&("transfer-encoding", "chunked"));
+        prop_assert_eq!(response.ends_with_connection, !has_end);
+        prop_assert!(has_end || response.checksum.is_some());
+    }
 }

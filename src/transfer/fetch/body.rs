@@ -138,6 +138,11 @@ impl Reader {
         self.is_stale = true;
     }
 
+    /// Whether it ends before `position`.
+    pub(super) fn ends_before(&self, position: u64) -> bool {
+        self.end.is_some_and(|end| end < position)
+    }
+
     /// The next bytes, none of them at or behind `limit`; `None` at the end.
     pub(super) async fn next_before(&mut self, limit: u64) -> Result<Option<Bytes>, Broken> {
         if self.left_over.is_empty() {

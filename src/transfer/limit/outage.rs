@@ -106,7 +106,12 @@ impl Outage {
         max_outage: Duration,
     ) -> Result<Charge, Failure> {
         let began = asked.began;
-        if failure.sign == Sign::NoTrust && good_at.is_none() {
+        let is_meant_for_all = match failure.sign {
+            Sign::NoTrust => true,
+            Sign::Elsewhere => !failure.class.may_pass(),
+            _ => false,
+        };
+        if is_meant_for_all && good_at.is_none() {
             return Err(Failure {
                 class: Class::Fatal,
                 ..failure.clone()
@@ -119,8 +124,9 @@ impl Outage {
             return Ok(Charge::Object);
         }
         let is_unreachable = failure.sign == Sign::NoConnection;
+        let is_certain = is_unreachable || failure.sign == Sign::Elsewhere || has_no_credentials;
         if self.out.is_none() {
-            if !is_unreachable && !has_no_credentials && !self.is_suspected(asked, good_at, now) {
+            if !is_certain && !self.is_suspected(asked, good_at, now) {
                 return Ok(Charge::Object);
             }
             self.out = Some(Out {
@@ -205,13 +211,15 @@ impl Outage {
     }
 }
 
-/// Whether the server may just not be there: no answer of HTTP, or one of its 5xx.
+/// Whether the server may just not be there: no answer of HTTP, one of its 5xx, or one that is not the server's.
 fn may_be_of_an_outage(failure: &Failure) -> bool {
     let is_silence = matches!(
         failure.code,
         ErrorCode::ConnectionFailed | ErrorCode::Timeout | ErrorCode::IncompleteBody
     );
-    failure.class.may_pass() && (failure.status.is_some_and(|status| status >= 500) || is_silence)
+    let is_of_5xx = failure.status.is_some_and(|status| status >= 500);
+    let is_elsewhere = failure.sign == Sign::Elsewhere;
+    failure.class.may_pass() && (is_of_5xx || is_silence || is_elsewhere)
 }
 
 #[cfg(test)]
@@ -315,6 +323,26 @@ mod tests {
             let charge = failed(&mut outage, key, &unavailable, good_at, n * 100 + 1);
             assert_eq!(charge, Charge::Object, "{n}");
         }
+    }
+
+    #[test]
+    fn what_answers_in_place_of_the_server_is_an_outage_at_once_and_the_end_at_the_start() {
+        let start = Instant::now();
+        let at = |seconds| start + Duration::from_secs(seconds);
+        let failed = |class, good_at: Option<u64>| {
+            let page = Failure {
+                sign: Sign::Elsewhere,
+                ..status(302, class)
+            };
+            let mut outage = Outage::default();
+            let asked = of("a", at(2));
+            let charge = outage.failed(&page, &asked, good_at.map(at), at(2), HOUR);
+            charge.map_err(|failure| failure.class)
+        };
+        assert_eq!(failed(Class::Transient, Some(1)), Ok(Charge::Nobody));
+        assert_eq!(failed(Class::Transient, None), Ok(Charge::Nobody));
+        assert_eq!(failed(Class::Permanent, None), Err(Class::Fatal));
+        assert_eq!(failed(Class::Permanent, Some(1)), Ok(Charge::Object));
     }
 
     #[test]
