@@ -182,13 +182,12 @@ impl Client {
                 Method::Get => Framing::of(&head, length),
                 Method::Head => Framing::of_absent(&head),
             };
-            let doubt = Doubt::of(&head).filter(|_| get.method == Method::Get);
-            let body = match doubt {
+            let body = match Doubt::of(&head) {
                 Some(Doubt::Page) => {
                     let is_known_as_s3 = self.0.is_known_as_s3.load(Relaxed);
                     return Err(GetError::of_page(&session.server, is_known_as_s3));
                 }
-                Some(Doubt::Error) if length.is_some_and(is_small) => {
+                Some(Doubt::Error) if get.method == Method::Get && length.is_some_and(is_small) => {
                     // Boxed, since such replies are rare.
                     let reading = Box::pin(self.unless_error(session, get, &head, body));
                     Body::read(reading.await?, *timeout)

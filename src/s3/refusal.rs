@@ -65,7 +65,8 @@ impl GetError {
         error.retry_after = retry_after(head);
         error.last_modified = header("last-modified").and_then(date::parse);
         // A server of S3 does not redirect like that: it is a network that one has to sign in to again.
-        if asked.is_known_as_s3 && !is_of_s3 && head.status.is_redirection() && status != 304 {
+        let is_sent_away = matches!(status, 302 | 303 | 307) && is_other_host(head, asked.server);
+        if asked.is_known_as_s3 && !is_of_s3 && is_sent_away {
             (error.class, error.sign) = (Class::Transient, Sign::Elsewhere);
         }
         // Ranges or conditions on them are not implemented: the server did send the whole object.
@@ -109,6 +110,15 @@ fn without_s3_error(status: u16, is_s3: bool, asked: &Asked<'_>) -> String {
             "`{server}` does not look like an S3 server (it answered with status {status} and no S3 error)"
         ),
     }
+}
+
+/// Whether a redirect points to another host than that of `server`, which is `host:port`.
+fn is_other_host(head: &Parts, server: &str) -> bool {
+    let location = head.headers.get(header::LOCATION).and_then(text);
+    let uri = location.and_then(|location| location.parse::<Uri>().ok());
+    let host = uri.as_ref().and_then(Uri::host);
+    let own = server.rsplit_once(':').map_or(server, |(own, _)| own);
+    host.is_some_and(|host| !host.eq_ignore_ascii_case(own))
 }
 
 /// Where a redirect points: scheme and host only, since the rest may hold a signature.
@@ -206,6 +216,9 @@ mod tests {
         assert_eq!(of(&page, &known), elsewhere);
         assert_ne!(of(&page, &ASKED), elsewhere);
         assert_ne!(of(&[page[0], ("x-amz-request-id", "1")], &known), elsewhere);
+        for location in ["/k/", "https://S3.example/k/"] {
+            assert_ne!(of(&[("location", location)], &known), elsewhere);
+        }
     }
 
     #[test]

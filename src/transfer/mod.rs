@@ -20,8 +20,8 @@ mod task;
 #[cfg(test)]
 mod tests;
 mod verdict;
+mod witness;
 
-pub(crate) use fetch::Witness;
 pub(crate) use limit::{Found, Limit, OnStep, Step, Throttling, WhyNotMore};
 pub(crate) use observer::{End, Finished, ListEnd, Observer, ObserverError};
 pub(crate) use rates::Rates;
@@ -29,3 +29,4 @@ pub(crate) use run::download_all;
 pub(crate) use shared::{Getter, OnRequest, RequestNote, Shared, TransferOptions};
 pub(crate) use source_requests::SourceRequests;
 pub(crate) use stragglers::Stragglers;
+pub(crate) use witness::Witness;

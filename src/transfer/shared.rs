@@ -7,10 +7,10 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
-use super::fetch::Witness;
 use super::limit::{Limit, OnStep};
 use super::rates::Rates;
 use super::stragglers::Stragglers;
+use super::witness::Witness;
 use crate::done::{DoneSet, LastRows};
 use crate::meter::Meter;
 use crate::options::{Job, VerifyMode};

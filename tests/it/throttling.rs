@@ -48,6 +48,7 @@ fn a_server_that_closes_more_connections_than_it_takes_is_asked_for_fewer() {
         .run()
         .expect(0);
     assert_eq!(run.files().len(), 1_500);
+    assert!(server.n_closed() > 0);
     assert!(
         run.stderr.contains("\ns3pull: throttled: "),
         "{}",

@@ -7,8 +7,9 @@ use std::time::Duration;
 
 use bytes::{Buf, Bytes};
 
+use super::held::Held;
 use super::lanes::Lane;
-use super::request::{Held, Request};
+use super::request::Request;
 use super::version::ObjectVersion;
 use crate::meter::Wait;
 use crate::outcome::{Class, ErrorCode, Failure, Sign};

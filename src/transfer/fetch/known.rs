@@ -5,7 +5,7 @@ use std::time::SystemTime;
 
 use tokio::sync::OnceCell;
 
-use super::request::Held;
+use super::held::Held;
 use crate::etag::ETag;
 use crate::s3::GetResponse;
 

@@ -2,15 +2,16 @@
 
 mod body;
 mod fetched;
+mod held;
 mod keep;
 mod known;
 mod lanes;
 mod parts;
 pub(super) mod plan;
 mod request;
+mod server_there;
 mod version;
 mod whole;
-mod witness;
 
 use std::sync::Arc;
 
@@ -24,7 +25,6 @@ pub(super) use fetched::Fetched;
 pub(super) use keep::Keep;
 pub(super) use request::{Request, interrupted};
 use version::ObjectVersion;
-pub(crate) use witness::Witness;
 
 /// Fetches and verifies the object as it is now.
 pub(super) async fn fetch(

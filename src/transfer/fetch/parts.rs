@@ -15,9 +15,10 @@ use tokio_util::sync::CancellationToken;
 
 use super::body::Reader;
 use super::fetched::{Fetched, info};
+use super::held::Held;
 use super::lanes::{Lane, Lanes};
 use super::plan::{Front, Parts, Plan};
-use super::request::{Held, Request, interrupted};
+use super::request::{Request, interrupted};
 use super::version::ObjectVersion;
 use crate::locks::lock;
 use crate::meter::InFlightObject;

@@ -5,6 +5,7 @@ use std::sync::atomic::Ordering::Relaxed;
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::{Duration, Instant, SystemTime};
 
+use super::held::Held;
 use super::keep::Keep;
 use super::known::Known;
 use super::version::ObjectVersion;
@@ -33,13 +34,6 @@ pub(crate) struct Request {
     pub known: Arc<Mutex<Known>>,
     /// A member's place in an archive, ahead of which only so much is fetched.
     pub ahead: Option<Arc<Ahead>>,
-}
-
-/// A permit, and the round of the request that is sent under it: requests that got theirs together are together.
-#[derive(Debug)]
-pub(crate) struct Held {
-    pub permit: Permit,
-    pub round: Round,
 }
 
 impl Request {

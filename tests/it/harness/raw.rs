@@ -83,6 +83,8 @@ pub struct RawServer {
     is_over: Arc<AtomicBool>,
     /// More connections than this are closed at once.
     max_connections: Arc<AtomicUsize>,
+    /// How many were.
+    n_closed: Arc<AtomicUsize>,
 }
 
 type Answer = dyn FnMut(&str) -> Reply + Send;
@@ -99,7 +101,9 @@ impl RawServer {
             log: Arc::clone(&log),
             is_over: Arc::clone(&is_over),
             max_connections: Arc::new(AtomicUsize::new(usize::MAX)),
+            n_closed: Arc::default(),
         };
+        let n_closed = Arc::clone(&server.n_closed);
         let most = Arc::clone(&server.max_connections);
         let open = Arc::new(());
         std::thread::spawn(move || {
@@ -110,6 +114,7 @@ impl RawServer {
                 let (answer, log) = (Arc::clone(&answer), Arc::clone(&log));
                 let Ok(stream) = stream else { continue };
                 if Arc::strong_count(&open) > most.load(SeqCst) {
+                    n_closed.fetch_add(1, SeqCst);
                     continue;
                 }
                 let open = Arc::clone(&open);
@@ -137,6 +142,11 @@ impl RawServer {
     /// More connections than `n` are closed at once.
     pub fn limit_connections_to(&self, n: usize) {
         self.max_connections.store(n, SeqCst);
+    }
+
+    /// Connections that were closed at once.
+    pub fn n_closed(&self) -> usize {
+        self.n_closed.load(SeqCst)
     }
 
     pub fn url(&self) -> String {

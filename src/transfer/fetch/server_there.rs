@@ -1,37 +1,11 @@
-//! An object that was answered well is asked for again where nothing has been answered for some time: whether it is now tells
-//! an outage from trouble with the objects whose requests fail.
+//! Whether the server is there, where nothing has been answered for some time.
 
-use std::sync::{Arc, OnceLock};
+use std::sync::Arc;
 use std::time::Instant;
-
-use tokio::sync::Mutex;
 
 use super::request::Request;
 use crate::outcome::{Failure, Sign};
-use crate::row::Entry;
 use crate::s3::Method;
-
-/// The first object of the run that was answered well.
-#[derive(Debug, Default)]
-pub(crate) struct Witness {
-    entry: OnceLock<Arc<Entry>>,
-    /// Held while it is asked for: one answer is enough for all who wait. When there was none last.
-    not_answered: Mutex<Option<Instant>>,
-}
-
-impl Witness {
-    /// This object was answered well.
-    pub(super) fn note(&self, entry: &Arc<Entry>) {
-        if self.entry.get().is_none() {
-            let _ = self.entry.set(Arc::clone(entry));
-        }
-    }
-
-    /// Whether there is one.
-    pub(super) fn is_some(&self) -> bool {
-        self.entry.get().is_some()
-    }
-}
 
 impl Request {
     /// Whether the server answers, although this request and all others failed for some time. `false` as well where nothing is
@@ -39,8 +13,10 @@ impl Request {
     pub(super) async fn is_server_there(&self, failure: &Failure) -> bool {
         let witness = &self.shared.witness;
         let is_certain = match failure.sign {
-            Sign::NoConnection | Sign::NoCredentials | Sign::NoTrust | Sign::Elsewhere => true,
-            Sign::Nothing | Sign::NotTaken | Sign::NoParts | Sign::OtherEtag => false,
+            Sign::NoConnection | Sign::NoCredentials | Sign::NoTrust => true,
+            Sign::Nothing | Sign::Elsewhere | Sign::NotTaken | Sign::NoParts | Sign::OtherEtag => {
+                false
+            }
         };
         let Some(entry) = witness.entry.get().filter(|_| !is_certain) else {
             return false;
