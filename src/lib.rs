@@ -119,7 +119,7 @@ use row::Row;
 use signal::{OnSignal, Stopped};
 use source::ListError;
 use stop::Stop;
-use transfer::{End, Getter, Rates, Shared, SourceRequests, Stragglers};
+use transfer::{End, Getter, Rates, Shared, SourceRequests, Stragglers, Witness};
 
 /// Threads for file work: enough to keep a disk busy, and few enough not to block one another in one folder.
 const MAX_BLOCKING_THREADS: usize = 16;
@@ -228,6 +228,7 @@ async fn download(config: Config, place: RecordPlace) -> anyhow::Result<ExitCode
         meter: Arc::clone(&meter),
         stop,
         stragglers: Stragglers::default(),
+        witness: Witness::default(),
         has_parts: true.into(),
         on_request: report.on_request(),
         on_step: report.on_step().map(Arc::new),

@@ -25,7 +25,9 @@ fn sources(folder: &Path) -> Vec<PathBuf> {
 fn texts(source: &str) -> Vec<(usize, String)> {
     let mut found = Vec::new();
     let mut text: Option<(usize, String)> = None;
-    let end = source.find("#[cfg(test)]\nmod tests {").unwrap_or(source.len());
+    let end = source
+        .find("#[cfg(test)]\nmod tests {")
+        .unwrap_or(source.len());
     for (n, line) in source[..end].lines().enumerate() {
         let mut chars = line.trim_start().chars().peekable();
         while let Some(c) = chars.next() {

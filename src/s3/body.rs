@@ -31,6 +31,8 @@ pub(crate) struct Body {
 #[derive(Debug)]
 enum Stream {
     Network(Incoming),
+    /// Already read.
+    Read(Option<Bytes>),
     #[cfg(test)]
     Scripted(std::collections::VecDeque<Step>),
 }
@@ -54,6 +56,7 @@ impl Stream {
                 let next = next_data(incoming).await?;
                 Some(next.map_err(|error| broken(one_line(&error))))
             }
+            Self::Read(bytes) => bytes.take().map(Ok),
             #[cfg(test)]
             Self::Scripted(steps) => match steps.pop_front()? {
                 Step::Bytes(bytes) => Some(Ok(bytes)),
@@ -85,8 +88,17 @@ impl Body {
     }
 
     pub(super) fn new(incoming: Incoming, timeout: Duration) -> Self {
+        Self::of(Stream::Network(incoming), timeout)
+    }
+
+    /// One that was read already.
+    pub(super) fn read(bytes: Vec<u8>, timeout: Duration) -> Self {
+        Self::of(Stream::Read(Some(bytes.into())), timeout)
+    }
+
+    fn of(stream: Stream, timeout: Duration) -> Self {
         Self {
-            stream: Stream::Network(incoming),
+            stream,
             timeout,
             waited: Duration::ZERO,
             n_bytes: 0,

@@ -52,10 +52,14 @@ impl Expected {
             .checksum
             .clone()
             .filter(|_| mode != VerifyMode::Off);
-        // With a checksum of S3's the MD5 would tell nothing more: where they disagree, the ETag is not an MD5.
-        let md5 = response
-            .md5
-            .filter(|_| mode == VerifyMode::Etag && checksum.is_none());
+        // With a checksum of S3's the MD5 would tell nothing more: where they disagree, the ETag is not an MD5. Without one it
+        // tells whether a body was compressed on the way.
+        let wants_md5 = match mode {
+            VerifyMode::Etag => true,
+            VerifyMode::Auto => response.is_encoded,
+            VerifyMode::Off => false,
+        };
+        let md5 = response.md5.filter(|_| wants_md5 && checksum.is_none());
         let row = if mode == VerifyMode::Off { &[] } else { row };
         Self {
             checksum,

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use tokio::runtime::Handle;
 use tokio::sync::OnceCell;
 
-use super::limit::{Charge, Limit, Permit};
+use super::limit::{Asked, Charge, Limit, Permit};
 use super::rates::Rates;
 use super::retry::{Budget, Round};
 use super::shared::{OnRequest, RequestNote};
@@ -90,7 +90,7 @@ impl SourceRequests {
     pub(super) fn refused(permit: Permit, error: GetError) -> Failure {
         if error.class == Class::Throttled {
             permit.throttled();
-        } else if error.status.is_some_and(|status| status < 500) {
+        } else if error.is_from_server() {
             permit.refused();
         }
         drop(permit);
@@ -115,10 +115,12 @@ impl SourceRequests {
             tokio::time::sleep(open_files::WAIT).await;
             return Ok(());
         }
-        match self
-            .limit
-            .failed(&failure, name, round.began(), self.max_outage)?
-        {
+        let asked = Asked {
+            key: name,
+            began: round.began(),
+            can_ask_for_another: false,
+        };
+        match self.limit.failed(&failure, &asked, self.max_outage)? {
             Charge::Nobody => Ok(()),
             Charge::Object => budget.charge(failure, round),
         }

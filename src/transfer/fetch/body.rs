@@ -7,8 +7,9 @@ use std::time::Duration;
 
 use bytes::{Buf, Bytes};
 
+use super::held::Held;
 use super::lanes::Lane;
-use super::request::{Held, Request};
+use super::request::Request;
 use super::version::ObjectVersion;
 use crate::meter::Wait;
 use crate::outcome::{Class, ErrorCode, Failure, Sign};
@@ -137,6 +138,11 @@ impl Reader {
     /// The open body was not read for a while, in which the server may have closed its connection.
     pub(super) fn has_waited(&mut self) {
         self.is_stale = true;
+    }
+
+    /// Whether it ends before `position`.
+    pub(super) fn ends_before(&self, position: u64) -> bool {
+        self.end.is_some_and(|end| end < position)
     }
 
     /// The next bytes, none of them at or behind `limit`; `None` at the end.
