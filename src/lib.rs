@@ -213,9 +213,8 @@ async fn download(config: Config, place: RecordPlace) -> anyhow::Result<ExitCode
         on_request: report.on_request(),
     };
     let requests = requests.on(&Handle::current());
-    let rows = source::read(lists, options, Some(requests), move |note| {
-        notes.note(&note);
-    });
+    let note = move |note| notes.note(&note);
+    let rows = source::read(lists, options, Some(requests), note);
     let shared = Arc::new(Shared {
         client: client.map_or(Getter::Nobody, Getter::Client),
         sink,
