@@ -13,7 +13,7 @@ use crate::options::{Check, CheckDepth, IfExists, Job};
 use crate::outcome::{Outcome, SkipReason};
 use crate::report::Report;
 use crate::row::{LastModified, RowAlgorithm, RowChecksum};
-use crate::sink::files::{UserFile, first_bytes, is_same_file};
+use crate::sink::files::{UserFile, first_bytes};
 use crate::source::ListSource;
 use crate::transfer::{Finished, ListEnd, Observer, ObserverError};
 
@@ -25,8 +25,6 @@ const MAX_WAITING: usize = 1 << 20;
 pub(crate) enum RefusedDone {
     #[error("`{}` exists and is not a done file, so nothing is added to it", .0.display())]
     Foreign(PathBuf),
-    #[error("`{}` is a key list of this run, so nothing is added to it", .0.display())]
-    List(PathBuf),
     #[error("`{}` is not a plain file, so it cannot be the done file", .0.display())]
     NotAFile(PathBuf),
 }
@@ -42,6 +40,8 @@ pub(crate) struct DoneFile {
     /// The run's only bucket; empty if each row names its own.
     bucket: String,
     file: File,
+    /// Where it is, if it was not there before.
+    made: Option<PathBuf>,
     /// Bytes of the file, which ends in a whole row.
     n_written: u64,
     /// Rows that are still to be written.
@@ -63,16 +63,7 @@ impl DoneFile {
         };
         let path = &options.path;
         let target = target_of(path)?;
-        if config.list.files().any(|list| is_same_file(list, &target)) {
-            return Err(RefusedDone::List(path.clone()).into());
-        }
-        let opened = OpenOptions::new()
-            .read(true)
-            .write(true)
-            .create(true)
-            .truncate(false)
-            .open(&target);
-        let file = opened.with_context(|| cannot_write(path))?;
+        let (file, made) = open_or_make(&target).with_context(|| cannot_write(path))?;
         // On a file system without locks, it is up to the user not to run two at once with one done file.
         if let Err(TryLockError::WouldBlock) = file.try_lock() {
             anyhow::bail!(
@@ -85,6 +76,7 @@ impl DoneFile {
             path: path.clone(),
             bucket: bucket.unwrap_or_default().to_owned(),
             file,
+            made: made.then_some(target),
             n_written: 0,
             waiting: Vec::new(),
             has_lost_row: false,
@@ -205,6 +197,30 @@ impl DoneFile {
         let flushed = self.flush();
         let flushed = flushed.and_then(|()| if sync { self.file.sync_all() } else { Ok(()) });
         flushed.with_context(|| cannot_write(&self.path))
+    }
+}
+
+impl Drop for DoneFile {
+    /// Leaves nothing behind that has no row.
+    fn drop(&mut self) {
+        if let Some(made) = &self.made
+            && self.n_written <= first_line().len() as u64
+        {
+            // It is no more than a header, which a later run goes on from.
+            let _ = std::fs::remove_file(made);
+        }
+    }
+}
+
+/// The file, and whether it was made.
+fn open_or_make(path: &Path) -> io::Result<(File, bool)> {
+    let mut options = OpenOptions::new();
+    options.read(true).write(true);
+    match options.clone().create_new(true).open(path) {
+        Err(error) if error.kind() == ErrorKind::AlreadyExists => {
+            options.open(path).map(|file| (file, false))
+        }
+        made => made.map(|file| (file, true)),
     }
 }
 
