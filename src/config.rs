@@ -1,9 +1,9 @@
 //! The resolved configuration: the command line, validated, with defaults filled in. All checks across options are here.
 
 mod bucket;
-mod done;
 mod error;
 mod output;
+mod own_files;
 mod sources;
 mod tar;
 
@@ -12,7 +12,6 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use bucket::checked_bucket;
-use done::done;
 pub use error::UsageError;
 use output::checked_output;
 pub(crate) use sources::instead_of_command;
@@ -88,14 +87,18 @@ impl TryFrom<Cli> for Config {
         };
         let retry_command = cli.retry_command(&failed);
         let tar = tar(&cli)?;
-        let done = done(&cli, &failed)?;
+        let done = cli.done.file.clone().map(|path| DoneOptions {
+            path,
+            skips: cli.done.skips,
+        });
         let takes_note = done.is_some();
         let sources = sources(
-            cli.keys,
+            cli.keys.clone(),
             listings(&cli.prefix, bucket.as_deref())?,
-            cli.arguments,
+            cli.arguments.clone(),
             bucket.is_some(),
         )?;
+        own_files::check(&cli, &failed, tar.as_ref(), &sources)?;
         if let Some(url) = &cli.aws.endpoint_url {
             check_endpoint(url)?;
         }

@@ -166,9 +166,11 @@ async fn download(config: Config, place: RecordPlace) -> anyhow::Result<ExitCode
     // The limit of open files is raised first, since the lists may be many.
     let budget = preparation::budget(config.concurrency);
     let lists = source::open(&config.list.sources)?;
+    let mut destination = Destination::open(&config, budget.max_open_folders)?;
+    // It may be in the output folder.
     let (mut done_file, done) = DoneFile::open(&config)?;
     let last_rows = done_file::last_rows(&config)?;
-    let destination = Destination::open(&config, &place, budget.max_open_folders)?;
+    destination.keep_own_files(&config, &place);
     let client = preparation::connect(&config).await?;
     let s3_options = config.s3.clone();
     let meter = Arc::new(Meter::default());
@@ -192,7 +194,7 @@ async fn download(config: Config, place: RecordPlace) -> anyhow::Result<ExitCode
     )?;
 
     let paths = destination.path_rules(config.paths.clone());
-    let sink = Arc::new(destination.begin(&config, &meter, &stop)?);
+    let sink = Arc::new(destination.begin(&config, &meter, &stop, report.on_warning())?);
     let to_fill = destination::folder_to_fill(&config, &paths);
     let options = Arc::new(config.list);
     if config.progress != ProgressMode::None || config.verbosity > Verbosity::Quiet {

@@ -33,7 +33,7 @@ pub(crate) fn run(config: Config) -> anyhow::Result<ExitCode> {
     let lists = source::open(&config.list.sources)?;
     let done = config.done.iter().map(|done| done.path.as_path());
     let kept = config.list.files().chain([config.failed.as_path()]);
-    let kept = kept.chain(done);
+    let kept = kept.chain(done).chain(config.events.as_deref());
     let preview = Preview::open(&config.output, kept)
         .with_context(|| format!("cannot use the output folder `{}`", config.output.display()))?;
     let mut check = Check {

@@ -29,6 +29,7 @@ mod status;
 mod summary;
 mod tally;
 pub(crate) mod text;
+pub(crate) mod whole_rows;
 
 use std::collections::BTreeMap;
 use std::io;

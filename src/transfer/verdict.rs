@@ -10,7 +10,7 @@ use super::fetch::{Request, interrupted};
 use super::shared::{Broken, Shared};
 use crate::etag::ETag;
 use crate::options::{Job, VerifyMode};
-use crate::outcome::Failure;
+use crate::outcome::{ErrorCode, Failure};
 use crate::printable::{count, number};
 use crate::row::{Entry, LastModified, RowChecksum};
 use crate::sink::files::LocalPath;
@@ -143,6 +143,10 @@ async fn has_checksum(
     let (verifier, n_bytes) = read(shared, path, verifier, Verifier::update).await?;
     Ok(match verifier.finish(n_bytes) {
         Ok(found) => Verdict::Same(found.checksums),
+        // It had the right size before.
+        Err(mismatch) if mismatch.code == ErrorCode::IncompleteBody => Verdict::Different(format!(
+            "the file was changed while it was read: it had {n_bytes} bytes"
+        )),
         Err(mismatch) => Verdict::Different(mismatch.message),
     })
 }
