@@ -11,6 +11,7 @@ use super::shared::{Broken, Shared};
 use crate::etag::ETag;
 use crate::options::{Job, VerifyMode};
 use crate::outcome::{ErrorCode, Failure};
+use crate::printable::count;
 use crate::printable::{count, number};
 use crate::row::{Entry, LastModified, RowChecksum};
 use crate::sink::files::LocalPath;
@@ -145,7 +146,8 @@ async fn has_checksum(
         Ok(found) => Verdict::Same(found.checksums),
         // It had the right size before.
         Err(mismatch) if mismatch.code == ErrorCode::IncompleteBody => Verdict::Different(format!(
-            "the file was changed while it was read: it had {n_bytes} bytes"
+            "the file was changed while it was read: it had {}",
+            count(n_bytes, "byte")
         )),
         Err(mismatch) => Verdict::Different(mismatch.message),
     })
