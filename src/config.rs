@@ -14,6 +14,7 @@ use std::time::Duration;
 use bucket::checked_bucket;
 pub use error::UsageError;
 use output::checked_output;
+pub(crate) use sources::instead_of_command;
 use sources::{listings, sources};
 use tar::{TarOptions, tar};
 
@@ -22,6 +23,7 @@ use crate::options::{
     ByteSize, Concurrency, DEFAULT_FAILED, DoneOptions, FailedName, IfExists, Job, ProgressMode,
     Verbosity,
 };
+use crate::printable::count;
 use crate::s3::{self, ConnectOptions, CustomerKey, Trust};
 use crate::sink::files::{PathRules, PathTemplate, TemplateError};
 use crate::source::Shard;
@@ -203,7 +205,8 @@ fn checked_part_size(ByteSize(typed): ByteSize) -> Result<u64, UsageError> {
     const ALLOWED: std::ops::RangeInclusive<u64> = 1 << 20..=5 << 30;
     if !ALLOWED.contains(&typed) {
         return Err(UsageError(format!(
-            "`--part-size` of {typed} bytes is out of range: use 1MiB to 5GiB"
+            "`--part-size` of {} is out of range: use 1MiB to 5GiB",
+            count(typed, "byte")
         )));
     }
     Ok(typed)

@@ -20,7 +20,7 @@ use crate::s3;
 use crate::sink::files::{FileThere, LocalPath, PathRules, Preview};
 use crate::sink::planned::{Planned, Seen};
 use crate::source;
-use crate::transfer::{Limit, SourceRequests};
+use crate::transfer::{Limit, Rates, SourceRequests};
 use report::{DryRunEnd, DryRunReport};
 use space::growth;
 pub(crate) use space::shortage;
@@ -87,6 +87,7 @@ async fn requests(config: &Config) -> anyhow::Result<SourceRequests> {
         client: OnceCell::new_with(client),
         options: config.s3.clone(),
         limit: Limit::fixed(NonZeroUsize::MIN),
+        rates: Arc::new(Rates::new(config.transfer.rps, None)),
         max_attempts: config.transfer.max_attempts,
         max_outage: config.transfer.max_outage,
         on_request: None,

@@ -41,7 +41,7 @@ pub(crate) struct Events {
     line: Vec<u8>,
 }
 
-/// What became of a row, or would.
+/// The event for one row.
 #[derive(Serialize)]
 struct ObjectEvent<'a> {
     r#type: &'static str,

@@ -11,6 +11,7 @@ use super::shared::{Broken, Shared};
 use crate::etag::ETag;
 use crate::options::{Job, VerifyMode};
 use crate::outcome::{ErrorCode, Failure};
+use crate::printable::{count, number};
 use crate::row::{Entry, LastModified, RowChecksum};
 use crate::sink::files::LocalPath;
 use crate::stop::Phase;
@@ -109,7 +110,8 @@ pub(super) async fn verdict_of_row(
 
 /// `the file has 5 bytes, the list says 7`
 pub(super) fn other_size(size: u64, stated: u64, by: &str) -> String {
-    format!("the file has {size} bytes, {by} says {stated}")
+    let (size, stated) = (count(size, "byte"), number(stated));
+    format!("the file has {size}, {by} says {stated}")
 }
 
 /// `the file is of 2024-01-02T03:04:05Z, S3 says 2024-01-02T03:04:06Z`

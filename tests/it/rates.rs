@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use crate::harness::{Fault, Server, pattern};
+use crate::harness::{Fault, LISTING, Quirks, Server, pattern};
 
 fn took(server: &Server, args: &[&str], keys: &[&str], length: usize) -> Duration {
     let started = Instant::now();
@@ -27,6 +27,32 @@ fn requests_are_spread_over_time() {
     // Ten intervals, less what may be made up for.
     assert!(time >= Duration::from_millis(950), "{time:?}");
     assert_eq!(server.log().len(), keys.len());
+}
+
+#[test]
+fn pages_of_a_listing_are_requests_too() {
+    let server = Server::start();
+    server.put_patterns(["a", "b", "c", "d", "e", "f"], 10);
+    server.quirks(Quirks {
+        page_size: 1,
+        ..Quirks::default()
+    });
+    let started = Instant::now();
+    let run = server
+        .s3pull()
+        .args(["--prefix", "", "--rps", "10", "-j", "32"]);
+    run.run().expect(0);
+    // Six pages and six objects have eleven intervals, less what may be made up for.
+    let time = started.elapsed();
+    assert!(time >= Duration::from_millis(1_050), "{time:?}");
+    let started = Instant::now();
+    let run = server
+        .s3pull()
+        .args(["--prefix", "", "--rps", "10", "--dry-run"]);
+    run.run().expect(0);
+    let time = started.elapsed();
+    assert!(time >= Duration::from_millis(450), "{time:?}");
+    assert_eq!(server.n_requests(LISTING), 12);
 }
 
 #[test]

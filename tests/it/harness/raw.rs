@@ -2,7 +2,7 @@
 
 use std::io::{Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
-use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::SeqCst};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -52,6 +52,14 @@ impl Reply {
         }
     }
 
+    /// Not even a head: the connection is closed.
+    pub fn nothing() -> Self {
+        Self {
+            bytes: Vec::new(),
+            then: Then::Close,
+        }
+    }
+
     pub fn error(status: u16, code: &str) -> Self {
         let body = format!("<Error><Code>{code}</Code><Message>scripted</Message></Error>");
         Self::new(&format!("{status} Error"), body)
@@ -73,6 +81,10 @@ pub struct RawServer {
     address: SocketAddr,
     log: Arc<Mutex<Vec<String>>>,
     is_over: Arc<AtomicBool>,
+    /// More connections than this are closed at once.
+    max_connections: Arc<AtomicUsize>,
+    /// How many were.
+    n_closed: Arc<AtomicUsize>,
 }
 
 type Answer = dyn FnMut(&str) -> Reply + Send;
@@ -88,7 +100,12 @@ impl RawServer {
             address,
             log: Arc::clone(&log),
             is_over: Arc::clone(&is_over),
+            max_connections: Arc::new(AtomicUsize::new(usize::MAX)),
+            n_closed: Arc::default(),
         };
+        let n_closed = Arc::clone(&server.n_closed);
+        let most = Arc::clone(&server.max_connections);
+        let open = Arc::new(());
         std::thread::spawn(move || {
             for stream in listener.incoming() {
                 if is_over.load(SeqCst) {
@@ -96,9 +113,15 @@ impl RawServer {
                 }
                 let (answer, log) = (Arc::clone(&answer), Arc::clone(&log));
                 let Ok(stream) = stream else { continue };
+                if Arc::strong_count(&open) > most.load(SeqCst) {
+                    n_closed.fetch_add(1, SeqCst);
+                    continue;
+                }
+                let open = Arc::clone(&open);
                 std::thread::spawn(move || {
                     // A client that goes away ends the connection.
                     let _ = serve(stream, &answer, &log);
+                    drop(open);
                 });
             }
         });
@@ -114,6 +137,16 @@ impl RawServer {
             turn += 1;
             reply()
         })
+    }
+
+    /// More connections than `n` are closed at once.
+    pub fn limit_connections_to(&self, n: usize) {
+        self.max_connections.store(n, SeqCst);
+    }
+
+    /// Connections that were closed at once.
+    pub fn n_closed(&self) -> usize {
+        self.n_closed.load(SeqCst)
     }
 
     pub fn url(&self) -> String {
