@@ -433,3 +433,32 @@ fn a_done_file_on_a_full_disk_ends_the_run_and_a_later_one_goes_on_from_its_last
     expected.sort();
     assert_eq!(all, expected);
 }
+
+// Windows keeps the name of an open file.
+#[cfg(unix)]
+#[test]
+fn a_done_file_that_is_removed_during_the_run_is_no_success() {
+    let server = Server::start();
+    server.put_patterns(["held"], 10);
+    for is_replaced in [false, true] {
+        let n_before = server.log().len();
+        let gate = server.gate("held");
+        let run = server.s3pull().args(["--done", "done.csv", "held"]);
+        let (running, _stdin) = run.start();
+        server.wait_for_requests(n_before + 1);
+        let path = running.folder().join("done.csv");
+        std::fs::remove_file(&path).unwrap();
+        if is_replaced {
+            std::fs::write(&path, "mine").unwrap();
+        }
+        gate.open();
+        let run = running.wait().expect(3);
+        assert!(
+            run.stderr
+                .contains("the done file `done.csv` was removed or replaced during the run"),
+            "{}",
+            run.stderr
+        );
+        assert_eq!(path.exists(), is_replaced);
+    }
+}
