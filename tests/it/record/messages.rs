@@ -3,7 +3,7 @@
 use std::io::Write;
 
 use super::{assert_says, last_event};
-use crate::harness::{Fault, Server};
+use crate::harness::{Fault, Server, sooner_or_later};
 
 #[test]
 fn a_fatal_error_comes_first_and_alone() {
@@ -39,23 +39,28 @@ fn a_fatal_error_comes_first_and_alone() {
 
 #[test]
 fn a_run_that_is_stopped_says_what_was_done_and_what_was_not() {
+    sooner_or_later(is_told_what_was_done_and_what_was_not);
+}
+
+fn is_told_what_was_done_and_what_was_not() -> bool {
     let server = Server::start();
     let folder = tempfile::tempdir().unwrap();
     server.put_patterns(["a", "held"], 100);
-    let gate = server.gate("held");
+    let _gate = server.gate("held");
     let (running, mut stdin) = server
         .s3pull()
         .within(folder.path())
         .args(["-j", "1", "--json"])
         .start();
-    stdin.write_all(b"a\nmissing\nheld\n").unwrap();
+    stdin.write_all(b"a\nmissing\nheld\nx\ny\n").unwrap();
+    drop(stdin);
     server.wait_for_requests(3);
     running.signal("INT");
     running.signal("TERM");
-    stdin.write_all(b"x\ny\n").unwrap();
-    drop(stdin);
     let run = running.wait();
-    drop(gate);
+    if !run.has_ended_in_time() {
+        return false;
+    }
     let by = if run.code == Some(130) {
         "Ctrl-C"
     } else {
@@ -76,6 +81,7 @@ fn a_run_that_is_stopped_says_what_was_done_and_what_was_not() {
         summary["errors"],
         serde_json::json!({"NoSuchKey": 1, "Interrupted": 1, "NotAttempted": 2})
     );
+    true
 }
 
 #[test]
