@@ -14,7 +14,7 @@ use crate::outcome::{Outcome, SkipReason};
 use crate::report::Report;
 use crate::report::whole_rows::WholeRows;
 use crate::row::{LastModified, RowAlgorithm, RowChecksum};
-use crate::sink::files::{UserFile, first_bytes};
+use crate::sink::files::{UserFile, first_bytes, is_at};
 use crate::source::ListSource;
 use crate::transfer::{Finished, ListEnd, Observer, ObserverError};
 
@@ -178,11 +178,18 @@ impl DoneFile {
     /// Writes what is left; `sync` has it on the disk.
     ///
     /// # Errors
-    /// When the file system refuses.
+    /// When the file system refuses, or the file is not at its path any more.
     pub(crate) fn finish(mut self, sync: bool) -> anyhow::Result<()> {
         let flushed = self.flush();
         let flushed = flushed.and_then(|()| if sync { self.file.sync_all() } else { Ok(()) });
-        flushed.with_context(|| cannot_write(&self.path))
+        flushed.with_context(|| cannot_write(&self.path))?;
+        if !is_at(&self.file, &self.path) {
+            anyhow::bail!(
+                "the done file `{}` was removed or replaced during the run: what this run did is noted nowhere",
+                self.path.display()
+            );
+        }
+        Ok(())
     }
 }
 
@@ -191,6 +198,7 @@ impl Drop for DoneFile {
     fn drop(&mut self) {
         if let Some(made) = &self.made
             && self.rows.n_written <= first_line().len() as u64
+            && is_at(&self.file, made)
         {
             // It is no more than a header, which a later run goes on from.
             let _ = std::fs::remove_file(made);

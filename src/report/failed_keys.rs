@@ -9,7 +9,7 @@ mod rounds;
 use std::io::{self, ErrorKind};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
-use std::sync::{Arc, OnceLock, Weak};
+use std::sync::{Arc, Mutex, Weak};
 use std::time::{Duration, Instant};
 
 use anyhow::Context;
@@ -20,6 +20,7 @@ use super::may_pass::may_pass;
 use super::record_file::{Output, RowWriter};
 use super::record_place::{RecordPlace, RefusedPlace, cannot_write, free_beside, is_free_or_ours};
 use crate::etag::ETag;
+use crate::locks::lock;
 use crate::outcome::Failure;
 use crate::row::{Place, RowAlgorithm};
 use crate::sink::files::{PartialFile, UserFile, open_stream};
@@ -56,12 +57,15 @@ const MAX_SOURCE: usize = 4096;
 /// Leaves what was written of the CSV beside its path when the run cannot be waited for.
 pub struct Rescue {
     file: Weak<PartialFile>,
-    /// Is told where the rows are.
-    rescued: Arc<OnceLock<PathBuf>>,
+    rescued: Rescued,
     target: PathBuf,
     lists: Vec<PathBuf>,
     is_being_written_anew: Arc<AtomicBool>,
 }
+
+/// Where the rows were left when the run was not waited for any longer. It is held while they get a name, so that this
+/// happens once.
+type Rescued = Arc<Mutex<Option<PathBuf>>>;
 
 /// How long a CSV that is being written anew is waited for when the run cannot be.
 const MAX_REWRITE: Duration = Duration::from_millis(100);
@@ -73,16 +77,15 @@ impl Rescue {
         while self.is_being_written_anew.load(SeqCst) && asked.elapsed() < MAX_REWRITE {
             std::thread::sleep(MAX_REWRITE / 20);
         }
+        let mut rescued = lock(&self.rescued);
         let file = self.file.upgrade().filter(|file| !file.is_left())?;
         if file.is_empty() {
             file.forget();
             return None;
         }
         let (left, _) = leave_beside(&file, &self.target, &self.lists);
-        let left = left?;
-        // It is rescued once.
-        let _ = self.rescued.set(left.clone());
-        Some(left)
+        rescued.clone_from(&left);
+        left
     }
 }
 
@@ -153,8 +156,7 @@ pub struct FailedKeys {
     /// Where the rows of the last round end.
     mark: Mark,
     is_being_written_anew: Arc<AtomicBool>,
-    /// Where the rows were left when the run was not waited for any longer.
-    rescued: Arc<OnceLock<PathBuf>>,
+    rescued: Rescued,
 }
 
 impl FailedKeys {
@@ -307,20 +309,27 @@ impl FailedKeys {
         if !is_worth_it {
             return (Kept::Nothing, None);
         }
-        let put = self.write_out(has_rows, end.sync).and_then(|()| {
+        let written = self.write_out(has_rows, end.sync);
+        let rescued = lock(&self.rescued);
+        if let Some(left) = &*rescued {
+            // Somebody was quicker, and has told where.
+            return (Kept::Incomplete(left.clone()), None);
+        }
+        let put = written.and_then(|()| {
             if end.is_complete {
                 self.put_in_place(&target)?;
             }
             Ok(())
         });
         match put {
+            // It went into the folder as it was at the start, wherever that is by now.
+            Ok(()) if end.is_complete && target.symlink_metadata().is_err() => {
+                let folder = "its folder was moved or removed during the run";
+                let what = cannot_write(self.place.path());
+                (Kept::Lost, Some(anyhow::anyhow!("{what}: {folder}")))
+            }
             Ok(()) if end.is_complete => (Kept::InPlace, None),
             Err(error) if !has_rows => (Kept::Nothing, Some(error)),
-            // Somebody was quicker, and has told where.
-            Err(_) if self.is_rescued() => {
-                let left = self.rescued.get().cloned();
-                (left.map_or(Kept::Nothing, Kept::Incomplete), None)
-            }
             put => {
                 let (left, error) = self.leave_beside(&target);
                 // Why it could not be written comes before where it is then left.
@@ -361,13 +370,6 @@ impl FailedKeys {
                 .commit(None)
                 .with_context(|| cannot_write(self.place.path())),
             Output::Stream(_) | Output::Lines(_) => Ok(()),
-        }
-    }
-
-    fn is_rescued(&self) -> bool {
-        match &self.writer.output {
-            Output::File(file) => file.is_left(),
-            Output::Stream(_) | Output::Lines(_) => false,
         }
     }
 

@@ -54,14 +54,54 @@ pub(super) const END: RecordEnd = RecordEnd {
 
 #[test]
 fn rows_that_were_rescued_are_where_that_was_told_and_no_error() {
-    let folder = tempfile::tempdir().unwrap();
-    let csv = with_row(folder.path());
-    let left = csv.rescue().unwrap().leave().unwrap();
-    assert_eq!(left, folder.path().join("f.csv.incomplete"));
+    for is_complete in [true, false] {
+        let folder = tempfile::tempdir().unwrap();
+        let csv = with_row(folder.path());
+        let left = csv.rescue().unwrap().leave().unwrap();
+        assert_eq!(left, folder.path().join("f.csv.incomplete"));
+        let finished = csv.finish(RecordEnd { is_complete, ..END });
+        assert!(finished.error.is_none(), "{:?}", finished.error);
+        assert!(matches!(&finished.kept, Kept::Incomplete(path) if *path == left));
+        assert!(std::fs::read_to_string(left).unwrap().contains("\nk,b,"));
+    }
+}
+
+#[test]
+fn rows_that_are_rescued_while_the_record_ends_are_left_once() {
+    for is_complete in [false, true] {
+        for _ in 0..50 {
+            let folder = tempfile::tempdir().unwrap();
+            let csv = with_row(folder.path());
+            let rescue = csv.rescue().unwrap();
+            let end = RecordEnd { is_complete, ..END };
+            let rescuing = std::thread::spawn(move || rescue.leave());
+            let finished = csv.finish(end);
+            let rescued = rescuing.join().unwrap();
+            assert!(finished.error.is_none(), "{:?}", finished.error);
+            let path = folder.path().join("f.csv");
+            let kept = finished.place(&path).unwrap();
+            assert!(rescued.is_none_or(|rescued| rescued == kept));
+            let text = std::fs::read_to_string(kept).unwrap();
+            assert!(text.contains("\nk,b,"), "{text}");
+            assert_eq!(folder.path().read_dir().unwrap().count(), 1);
+        }
+    }
+}
+
+// Windows keeps a folder of which a file is open.
+#[cfg(unix)]
+#[test]
+fn a_csv_whose_folder_was_moved_is_not_said_to_be_in_place() {
+    let parent = tempfile::tempdir().unwrap();
+    let folder = parent.path().join("d");
+    std::fs::create_dir(&folder).unwrap();
+    let csv = with_row(&folder);
+    std::fs::rename(&folder, parent.path().join("moved")).unwrap();
     let finished = csv.finish(END);
-    assert!(finished.error.is_none(), "{:?}", finished.error);
-    assert!(matches!(&finished.kept, Kept::Incomplete(path) if *path == left));
-    assert!(std::fs::read_to_string(left).unwrap().contains("\nk,b,"));
+    assert!(matches!(finished.kept, Kept::Lost), "{:?}", finished.kept);
+    let message = format!("{:#}", finished.error.unwrap());
+    assert!(message.contains("its folder was moved"), "{message}");
+    assert!(parent.path().join("moved/f.csv").exists());
 }
 
 // Windows keeps a folder of which a file is open.

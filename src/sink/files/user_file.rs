@@ -76,6 +76,14 @@ pub(crate) fn is_of_one_name(file: &File) -> io::Result<bool> {
     sys::stat(file).map(|metadata| sys::has_one_name(&metadata))
 }
 
+/// Whether `path` leads to the open file: somebody may have removed or replaced that.
+pub(crate) fn is_at(file: &File, path: &Path) -> bool {
+    let (Ok(open), Ok(there)) = (sys::stat(file), sys::look_at(path)) else {
+        return false;
+    };
+    sys::is_same_file(&open, &there)
+}
+
 /// Whether both paths lead to one file that is there.
 pub(crate) fn is_same_file(one: &Path, other: &Path) -> bool {
     let (Ok(one), Ok(other)) = (one.canonicalize(), other.canonicalize()) else {

@@ -5,7 +5,7 @@ use std::io::{self, ErrorKind, IoSlice, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 
 use super::header::{END, incomplete};
-use crate::sink::files::{UserFile, first_bytes, is_of_one_name, open_stream, stdout};
+use crate::sink::files::{UserFile, first_bytes, is_at, is_of_one_name, open_stream, stdout};
 
 /// Bytes from which a tar archive is known, and what stands there.
 const MAGIC_AT: usize = 257;
@@ -275,6 +275,7 @@ impl Drop for ArchiveFile {
         if let Place::File { partial, .. } = &self.place
             && self.n_bytes == 0
             && self.state != State::Named
+            && is_at(&self.file, partial)
         {
             // It is empty, and the next run takes it.
             let _ = std::fs::remove_file(partial);

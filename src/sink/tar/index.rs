@@ -5,7 +5,7 @@ use std::io::{self, BufWriter};
 use std::path::{Path, PathBuf};
 
 use super::file::{ArchiveError, with_suffix};
-use crate::sink::files::first_bytes;
+use crate::sink::files::{first_bytes, is_at};
 
 const HEADER: [&str; 4] = ["path", "offset", "size", "crc64nvme"];
 
@@ -103,7 +103,7 @@ impl Index {
 impl Drop for Index {
     /// Leaves nothing behind that has no file.
     fn drop(&mut self) {
-        if !self.is_kept {
+        if !self.is_kept && is_at(self.writer.get_ref().get_ref(), &self.partial) {
             // It is empty but for its header, and the next run takes it.
             let _ = std::fs::remove_file(&self.partial);
         }
