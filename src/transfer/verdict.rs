@@ -11,7 +11,6 @@ use super::shared::{Broken, Shared};
 use crate::etag::ETag;
 use crate::options::{Job, VerifyMode};
 use crate::outcome::{ErrorCode, Failure};
-use crate::printable::count;
 use crate::printable::{count, number};
 use crate::row::{Entry, LastModified, RowChecksum};
 use crate::sink::files::LocalPath;
