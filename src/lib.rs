@@ -172,7 +172,6 @@ async fn download(config: Config, place: RecordPlace) -> anyhow::Result<ExitCode
     let last_rows = done_file::last_rows(&config)?;
     destination.keep_own_files(&config, &place);
     let client = preparation::connect(&config).await?;
-    let s3_options = config.s3.clone();
     let meter = Arc::new(Meter::default());
     let limit = preparation::limit(config.concurrency, budget.concurrency, client.is_some());
     let stop = Arc::new(Stop::default());
@@ -207,7 +206,7 @@ async fn download(config: Config, place: RecordPlace) -> anyhow::Result<ExitCode
     let rates = Arc::new(Rates::new(config.transfer.rps, config.transfer.bwlimit));
     let requests = SourceRequests {
         client: OnceCell::new_with(client.clone()),
-        options: s3_options,
+        options: config.s3,
         limit: limit.clone(),
         rates: Arc::clone(&rates),
         max_attempts: config.transfer.max_attempts,
@@ -215,9 +214,8 @@ async fn download(config: Config, place: RecordPlace) -> anyhow::Result<ExitCode
         on_request: report.on_request(),
     };
     let requests = requests.on(&Handle::current());
-    let rows = source::read(lists, options, Some(requests), move |note| {
-        notes.note(&note);
-    });
+    let note = move |note| notes.note(&note);
+    let rows = source::read(lists, options, Some(requests), note);
     let shared = Arc::new(Shared {
         client: client.map_or(Getter::Nobody, Getter::Client),
         sink,

@@ -67,7 +67,7 @@ slurmctld -D >"$dir/slurmctld.log" 2>&1 &
 pids+=($!)
 slurmd -D >"$dir/slurmd.log" 2>&1 &
 pids+=($!)
-for _ in $(seq 100); do
+for _ in $(seq 600); do
     [[ $(sinfo --noheader --format=%t 2>/dev/null) == idle ]] && break
     sleep 0.2
 done

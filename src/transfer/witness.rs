@@ -12,8 +12,18 @@ use crate::row::Entry;
 #[derive(Debug, Default)]
 pub(crate) struct Witness {
     pub entry: OnceLock<Arc<Entry>>,
-    /// Held while it is asked for: one answer is enough for all who wait. When there was none last.
-    pub not_answered: Mutex<Option<Instant>>,
+    /// Held while it is asked for: one answer is enough for all who wait.
+    pub last: Mutex<Last>,
+}
+
+/// How it was answered last.
+#[derive(Debug, Default)]
+pub(crate) enum Last {
+    #[default]
+    NotAsked,
+    /// Well, and when.
+    Answered(Instant),
+    NotAnswered(Instant),
 }
 
 impl Witness {

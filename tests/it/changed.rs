@@ -27,7 +27,8 @@ fn write(path: &Path, content: &[u8], seconds: u64) {
 
 fn run(server: &Server, folder: &Path, list: &str) -> Run {
     let run = server.s3pull().within(folder);
-    let run = run.args(["--if-exists", "changed"]).stdin(list);
+    // With one GET at a time none is sent again for being slow.
+    let run = run.args(["--if-exists", "changed", "-j", "1"]).stdin(list);
     run.run().expect(0)
 }
 

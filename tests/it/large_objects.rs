@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::harness::{Fault, Object, Quirks, S3pull, Server, pattern};
+use crate::harness::{Fault, Gate, Object, Quirks, S3pull, Server, pattern};
 
 const MIB: usize = 1024 * 1024;
 
@@ -23,11 +23,16 @@ fn server(size: usize) -> Server {
 fn parts_are_fetched_at_once_and_verified_as_a_whole() {
     let size = 40 * MIB + 123;
     let server = server(size);
-    let run = in_parts(&server)
-        .args(["-j", "8"])
-        .keys(["k"])
-        .run()
-        .expect(0);
+    let gate = Gate::closed();
+    server.script("k", [Fault::Hold(1, gate.clone())]);
+    let run = in_parts(&server).args(["-j", "8", "--timeout", "600"]);
+    let (running, mut stdin) = run.start();
+    std::io::Write::write_all(&mut stdin, b"k\n").unwrap();
+    drop(stdin);
+    // The first GET is held until there are others.
+    server.wait_for_requests(3);
+    gate.open();
+    let run = running.wait().expect(0);
     assert!(run.read("k") == pattern("k", size), "the bytes differ");
     assert_eq!(run.files().len(), 1, "{:?}", run.files().keys());
     assert!(
@@ -35,8 +40,9 @@ fn parts_are_fetched_at_once_and_verified_as_a_whole() {
         "{}",
         run.stderr
     );
+    let most = 8 + run.n_sent_again();
     assert!(
-        (2..=8).contains(&server.peak()),
+        (2..=most).contains(&server.peak()),
         "{} in flight",
         server.peak()
     );
@@ -45,7 +51,6 @@ fn parts_are_fetched_at_once_and_verified_as_a_whole() {
         log[0].headers.get("range").is_none(),
         "the first GET is a plain one"
     );
-    assert!(log.len() > 2);
     for request in &log[1..] {
         assert_eq!(request.method, "GET");
         assert!(
@@ -254,7 +259,10 @@ fn broken_parts_are_paid_from_one_budget() {
         ["IncompleteBody", "ConnectionFailed"].contains(&code.as_str()),
         "{code}"
     );
-    assert!(server.log().len() <= 8, "{} requests", server.log().len());
+    // In each of five rounds as many as there are permits fail together.
+    let most = 5 * 4 + run.n_sent_again();
+    let n = server.log().len();
+    assert!(n <= most, "{n} requests");
 }
 
 #[test]
@@ -277,11 +285,9 @@ fn objects_of_a_server_without_ranges_are_streamed() {
         assert!(run.read(key) == pattern(key, 8 * MIB));
     }
     // Once it is known, nothing asks for parts any more.
-    assert!(
-        server.log().len() <= 8 + 8,
-        "{} requests",
-        server.log().len()
-    );
+    let most = 8 + 8 + run.n_sent_again();
+    let n = server.log().len();
+    assert!(n <= most, "{n} requests");
     assert_eq!(run.files().len(), 8, "{:?}", run.files().keys());
 }
 
@@ -311,8 +317,9 @@ fn where_parts_are_refused_the_first_stream_goes_on_alone() {
         let log = server.log();
         let n_whole = log.iter().filter(|one| !one.headers.contains_key("range"));
         // A server that speaks of another object is asked once whether there is one.
-        assert!(n_whole.count() <= 2, "{shown}");
-        assert!(log.len() <= 1 + 3 + 1, "{shown}: {} requests", log.len());
+        assert!(n_whole.count() <= 2 + run.n_sent_again(), "{shown}");
+        let most = 1 + 3 + 1 + run.n_sent_again();
+        assert!(log.len() <= most, "{shown}: {} requests", log.len());
     }
 }
 
@@ -352,7 +359,8 @@ fn a_large_object_does_not_hold_up_small_ones() {
         .collect();
     std::io::Write::write_all(&mut stdin, list.as_bytes()).unwrap();
     server.wait_for_requests(501);
-    assert!(server.peak() <= 8, "{} in flight", server.peak());
+    // One that was given up still counts until its connection is closed.
+    assert!(server.peak() <= 16, "{} in flight", server.peak());
     running.kill();
 }
 
@@ -392,7 +400,8 @@ fn large_objects_alone_use_every_permit() {
     std::io::Write::write_all(&mut stdin, b"a\nb\nc\nd\n").unwrap();
     drop(stdin);
     server.wait_for_requests(12);
-    assert_eq!(server.peak(), 12);
+    // One whose answer is late may be asked for again.
+    assert!((12..=13).contains(&server.peak()), "{}", server.peak());
     running.kill();
 }
 

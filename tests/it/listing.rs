@@ -136,10 +136,10 @@ fn a_page_may_take_longer_than_an_object() {
     let gate = server.gate(LISTING);
     let (running, _stdin) = server
         .s3pull()
-        .args(["--prefix", "p/", "--timeout", "0.2", "-vv"])
+        .args(["--prefix", "p/", "--timeout", "1", "-vv"])
         .start();
     server.wait_for_requests(1);
-    std::thread::sleep(std::time::Duration::from_millis(600));
+    std::thread::sleep(std::time::Duration::from_millis(1_500));
     gate.open();
     let run = running.wait().expect(0);
     assert_eq!(server.n_requests(LISTING), 3);

@@ -200,13 +200,13 @@ fn rows_that_wait_for_a_path_are_not_tried_after_a_stop() {
     let server = Server::start();
     put_version(&server, "k", "v1", "first");
     let gate = server.gate("k");
-    let (running, mut stdin) = server.s3pull().args(["-j", "8", "-v"]).start();
+    let (mut running, mut stdin) = server.s3pull().args(["-j", "8", "-v"]).start();
     let list = "key,version_id\nk,v1\nk,v2\nk,v3\nk,v1\n";
     std::io::Write::write_all(&mut stdin, list.as_bytes()).unwrap();
     drop(stdin);
     server.wait_for_requests(1);
-    running.signal("TERM");
-    running.signal("TERM");
+    // What is running is given up after five seconds.
+    running.signal_and_wait("TERM");
     let run = running.wait().expect(143);
     let codes: Vec<_> = run.failed().into_iter().map(|(_, code)| code).collect();
     assert_eq!(

@@ -3,7 +3,7 @@
 
 #![cfg(unix)]
 
-use std::os::unix::fs::{PermissionsExt, symlink};
+use std::os::unix::fs::symlink;
 use std::path::Path;
 use std::process::{Command, Output};
 use std::time::{Duration, UNIX_EPOCH};
@@ -155,9 +155,14 @@ fn furnish(folder: &Path, command: &str) {
         ("ssh", "cat >/dev/null".to_owned()),
         ("jq", "cat".to_owned()),
     ] {
-        let path = folder.join("bin").join(name);
-        write(&format!("bin/{name}"), &format!("#!/bin/sh\n{script}\n"));
-        std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o755)).unwrap();
+        // By another process: a program that this one has open for writing may be open in a process that another test is just
+        // starting, and then it cannot be run.
+        let made = Command::new("sh")
+            .args(["-c", "printf '%s\\n' \"$1\" >\"$0\" && chmod +x \"$0\""])
+            .arg(folder.join("bin").join(name))
+            .arg(format!("#!/bin/sh\n{script}"))
+            .status();
+        assert!(made.unwrap().success());
     }
 }
 

@@ -3,7 +3,7 @@
 use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};
 
-use crate::harness::{BUCKET, Fault, RawServer, Reply, S3pull, Server, pattern};
+use crate::harness::{BUCKET, Fault, Gate, RawServer, Reply, S3pull, Server, pattern};
 
 const ODD_KEYS: [&str; 11] = [
     " ",
@@ -148,7 +148,7 @@ fn a_tunnel_is_opened_with_the_credentials_of_the_proxy() {
         S3pull::new()
             .args(["--bucket", BUCKET, "--endpoint-url", &server.url()])
             .file("ca.pem", &certificate)
-            .args(["--ca-bundle", "ca.pem"])
+            .args(["--ca-bundle", "ca.pem", "--connect-timeout", "60"])
             .env("HTTPS_PROXY", &format!("http://{user}@127.0.0.1:{port}"))
             .keys(["k"])
             .run()
@@ -234,6 +234,8 @@ fn what_fails_on_the_way_is_said_in_plain_words() {
                 url,
                 "--max-attempts",
                 "1",
+                "--connect-timeout",
+                "60",
             ])
             .keys(["k"])
             .run();
@@ -266,11 +268,14 @@ fn a_reply_that_is_refused_for_its_session_is_asked_for_again_once_for_all() {
     for key in &keys {
         server.script(key, [Fault::Region(301, "eu-west-1")]);
     }
-    server
-        .s3pull()
-        .args(["-j", "8", "--max-attempts", "1"])
-        .keys(keys.iter().map(String::as_str))
-        .run()
-        .expect(0);
-    assert_eq!(server.log().len(), 16);
+    // All are in flight before one is refused.
+    let gates: Vec<_> = keys.iter().map(|key| server.gate(key)).collect();
+    let run = server.s3pull().args(["-j", "8", "--max-attempts", "1"]);
+    let (running, mut list) = run.start();
+    writeln!(list, "{}", keys.join("\n")).unwrap();
+    drop(list);
+    server.wait_for_requests(8);
+    gates.iter().for_each(Gate::open);
+    let run = running.wait().expect(0);
+    run.expect_requests(server.log().len(), 16);
 }

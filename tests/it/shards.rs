@@ -78,7 +78,7 @@ fn runs_that_are_stopped_at_any_instant_end_as_one_without_a_break() {
                 .unwrap();
             let started = Instant::now();
             while server.n_requests(held) == n_requests {
-                assert!(started.elapsed() < Duration::from_mins(1), "{held}");
+                assert!(started.elapsed() < Duration::from_mins(3), "{held}");
                 std::thread::yield_now();
             }
             // While the writer is somewhere in what comes before.
@@ -123,7 +123,7 @@ fn rows_of_complete_shards_are_skipped_without_a_request() {
     // The shards before the one that is held up.
     let started = Instant::now();
     while !folder.path().join("t-002.tar").exists() {
-        assert!(started.elapsed() < Duration::from_mins(1));
+        assert!(started.elapsed() < Duration::from_mins(3));
         std::thread::yield_now();
     }
     running.kill();
@@ -134,13 +134,19 @@ fn rows_of_complete_shards_are_skipped_without_a_request() {
         .map(|n| names(&expected[&format!("t-{n:03}.tar")]).len())
         .sum();
     assert!(n_members > 5);
+    let skipped = &keys[..n_members];
+    let n_of_skipped = || {
+        skipped
+            .iter()
+            .map(|key| server.n_requests(key))
+            .sum::<usize>()
+    };
+    let n_before = n_of_skipped();
     let again = shards(&server, folder.path(), &keys).args(["--if-exists", "skip"]);
     let again = again.run().expect(0);
     let counts = format!("{} downloaded, {n_members} skipped", keys.len() - n_members);
     assert!(again.stderr.contains(&counts), "{counts}: {}", again.stderr);
-    // Once for the run without a break, and once by the one that was killed.
-    let skipped = &keys[..n_members];
-    assert!(skipped.iter().all(|key| server.n_requests(key) == 2));
+    assert_eq!(n_of_skipped(), n_before);
     assert!(files(folder.path()) == expected);
 
     // Then there is nothing to do, and no shard without a member.

@@ -2,7 +2,7 @@
 
 use std::process::Command;
 
-use crate::harness::{ACCESS_KEY, BUCKET, SECRET_KEY, Server};
+use crate::harness::{ACCESS_KEY, BUCKET, SECRET_KEY, Server, n_sent_again};
 
 /// The script of the README, with an array of 4 tasks, and with the names of this test.
 fn readme_script(out: &str) -> String {
@@ -61,7 +61,9 @@ fn an_array_of_4_tasks_downloads_every_key_once() {
     let n_clean = logs.matches(" downloaded, 0 skipped, 0 failed").count();
     assert_eq!(n_clean, 4, "{logs}");
     assert_eq!(std::fs::read_dir(out.join("data")).unwrap().count(), 4_000);
-    for key in &keys {
-        assert_eq!(server.n_requests(key), 1, "{key}");
-    }
+    // Each of them may send one again for being slow.
+    let most = 4_000 + n_sent_again(&logs);
+    let n_requests = server.log().len();
+    assert!((4_000..=most).contains(&n_requests), "{n_requests}: {logs}");
+    assert!(keys.iter().all(|key| server.n_requests(key) > 0));
 }

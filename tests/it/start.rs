@@ -277,7 +277,7 @@ fn a_service_of_credentials_that_never_ends_its_answer_is_given_up() {
         assert_refused(run, 3, "the AWS credentials could not be loaded");
     }
     assert!(
-        started.elapsed() < std::time::Duration::from_mins(1),
+        started.elapsed() < std::time::Duration::from_mins(5),
         "{:?}",
         started.elapsed()
     );

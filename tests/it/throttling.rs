@@ -14,6 +14,7 @@ fn a_server_that_takes_few_requests_at_once_seldom_has_to_refuse() {
     let keys = keys(1_500);
     server.put_patterns(keys.iter().map(String::as_str), 1_000);
     server.limit_to(12, Duration::from_millis(15));
+    server.refuse_one_first();
     let run = server
         .s3pull()
         .keys(keys.iter().map(String::as_str))
@@ -26,14 +27,9 @@ fn a_server_that_takes_few_requests_at_once_seldom_has_to_refuse() {
         "{}",
         run.stderr
     );
-    // The start is a guess too high; from then on one in twenty at most.
-    let n_later = server.n_refused().saturating_sub(64);
-    assert!(
-        n_later * 20 < server.log().len(),
-        "{} of {} refused",
-        server.n_refused(),
-        server.log().len()
-    );
+    // One in thirty is refused, most of them at the start, which is a guess too high; and one in three where nothing follows.
+    let (n_refused, n) = (server.n_refused(), server.log().len());
+    assert!(n_refused * 5 < n, "{n_refused} of {n} refused");
 }
 
 #[test]
@@ -61,11 +57,11 @@ fn a_storm_of_refusals_ends_with_every_object() {
     let server = Server::start();
     let keys = keys(60);
     server.put_patterns(keys.iter().map(String::as_str), 1_000);
-    // Nine of ten requests, for three seconds.
+    // Nine of ten requests, for two seconds.
     let (started, mut n) = (Instant::now(), 0);
     server.by_chance(move || {
         n += 1;
-        (started.elapsed() < Duration::from_secs(3) && n % 10 != 0)
+        (started.elapsed() < Duration::from_secs(2) && n % 10 != 0)
             .then_some(Fault::Status(503, "SlowDown"))
     });
     let run = server

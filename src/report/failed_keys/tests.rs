@@ -54,14 +54,16 @@ pub(super) const END: RecordEnd = RecordEnd {
 
 #[test]
 fn rows_that_were_rescued_are_where_that_was_told_and_no_error() {
-    let folder = tempfile::tempdir().unwrap();
-    let csv = with_row(folder.path());
-    let left = csv.rescue().unwrap().leave().unwrap();
-    assert_eq!(left, folder.path().join("f.csv.incomplete"));
-    let finished = csv.finish(END);
-    assert!(finished.error.is_none(), "{:?}", finished.error);
-    assert!(matches!(&finished.kept, Kept::Incomplete(path) if *path == left));
-    assert!(std::fs::read_to_string(left).unwrap().contains("\nk,b,"));
+    for is_complete in [true, false] {
+        let folder = tempfile::tempdir().unwrap();
+        let csv = with_row(folder.path());
+        let left = csv.rescue().unwrap().leave().unwrap();
+        assert_eq!(left, folder.path().join("f.csv.incomplete"));
+        let finished = csv.finish(RecordEnd { is_complete, ..END });
+        assert!(finished.error.is_none(), "{:?}", finished.error);
+        assert!(matches!(&finished.kept, Kept::Incomplete(path) if *path == left));
+        assert!(std::fs::read_to_string(left).unwrap().contains("\nk,b,"));
+    }
 }
 
 #[test]

@@ -368,9 +368,10 @@ impl Request {
         };
         let charge = match limit.failed(&failed, &asked, max_outage) {
             Ok(Charge::Object) => Charge::Object,
-            _ if self.is_server_there(&failed).await => Charge::Object,
-            Ok(Charge::Nobody) => Charge::Nobody,
-            Err(fatal) => return Err(Broken::Final(fatal)),
+            out => match self.ask_witness(&failed, round).await {
+                Some(charge) => charge,
+                None => out.map_err(Broken::Final)?,
+            },
         };
         match charge {
             Charge::Object => self.budget.charge(failed, round).map_err(Broken::Final),

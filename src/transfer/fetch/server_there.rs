@@ -6,11 +6,15 @@ use std::time::Instant;
 use super::request::Request;
 use crate::outcome::{Failure, Sign};
 use crate::s3::Method;
+use crate::transfer::limit::Charge;
+use crate::transfer::retry::Round;
+use crate::transfer::witness::Last;
 
 impl Request {
-    /// Whether the server answers, although this request and all others failed for some time. `false` as well where nothing is
-    /// known that it should answer.
-    pub(super) async fn is_server_there(&self, failure: &Failure) -> bool {
+    /// Finds out whether the server answers, although this request, of `round`, and all others failed for some time, and so who
+    /// pays for it: nobody if the server is back by now, and the object if it has been there all the time. `None` where it does
+    /// not answer, or nothing is known that it should answer.
+    pub(super) async fn ask_witness(&self, failure: &Failure, round: Round) -> Option<Charge> {
         let witness = &self.shared.witness;
         let is_certain = match failure.sign {
             Sign::NoConnection | Sign::NoCredentials | Sign::NoTrust => true,
@@ -18,16 +22,14 @@ impl Request {
                 false
             }
         };
-        let Some(entry) = witness.entry.get().filter(|_| !is_certain) else {
-            return false;
-        };
+        let entry = witness.entry.get().filter(|_| !is_certain)?;
         let failed = Instant::now();
-        let mut not_answered = witness.not_answered.lock().await;
-        if not_answered.is_some_and(|at| at >= failed) {
-            return false;
+        let mut last = witness.last.lock().await;
+        if matches!(*last, Last::NotAnswered(at) if at >= failed) {
+            return None;
         }
         if self.shared.limit.waiting().is_none() {
-            return true;
+            return Some(Charge::Nobody);
         }
         let request = Self {
             entry: Arc::clone(entry),
@@ -42,7 +44,16 @@ impl Request {
             Ok(_) => true,
             Err(error) => error.is_from_server(),
         };
-        *not_answered = (!is_there).then(Instant::now);
-        is_there
+        if !is_there {
+            *last = Last::NotAnswered(Instant::now());
+            return None;
+        }
+        let was_there = matches!(*last, Last::Answered(at) if at <= round.began());
+        *last = Last::Answered(Instant::now());
+        Some(if was_there {
+            Charge::Object
+        } else {
+            Charge::Nobody
+        })
     }
 }

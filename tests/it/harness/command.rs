@@ -189,6 +189,11 @@ impl Running {
     /// Sends a signal, and waits until the run says that it stops.
     pub fn signal_and_wait(&mut self, name: &str) {
         self.signal(name);
+        self.wait_until_stopping();
+    }
+
+    /// Waits until the run says that it stops.
+    pub fn wait_until_stopping(&mut self) {
         let stderr = self.child.stderr.as_mut().unwrap();
         let mut bytes = [0; 4096];
         while !String::from_utf8_lossy(&self.stderr).contains("stopping") {
@@ -271,6 +276,37 @@ impl Run {
         files
     }
 
+    /// Requests that were sent again because the first one was slow, as the run says. On a machine that stalls any may be.
+    pub fn n_sent_again(&self) -> usize {
+        n_sent_again(&self.stderr)
+    }
+
+    /// Fails the test unless `n_came`, requests that came in, are the `expected` ones, but for those that were sent again.
+    #[track_caller]
+    pub fn expect_requests(&self, n_came: usize, expected: usize) {
+        let most = expected + self.n_sent_again();
+        assert!(
+            (expected..=most).contains(&n_came),
+            "{n_came} requests in place of {expected}\nstderr:\n{}",
+            self.stderr
+        );
+    }
+
+    /// Whether the run came to an end by itself, with a record of its whole list. After a second signal it has less than a
+    /// second for that, for which the machine may be too slow.
+    pub fn has_ended_in_time(&self) -> bool {
+        let is_incomplete = self.stderr.contains("was not read to its end");
+        self.has_last_words() && self.stderr.contains("s3pull: stopped by ") && !is_incomplete
+    }
+
+    /// Whether the last event is there, if there are any.
+    pub fn has_last_words(&self) -> bool {
+        let mut events = self.stdout.lines().rev();
+        events
+            .next()
+            .is_none_or(|last| last.contains("\"type\":\"summary\""))
+    }
+
     /// The rows of the failed-keys CSV: key and error code.
     pub fn failed(&self) -> Vec<(String, String)> {
         let mut reader = csv::Reader::from_path(self.folder.join("s3pull-failed.csv")).unwrap();
@@ -282,6 +318,17 @@ impl Run {
         rows.sort();
         rows
     }
+}
+
+/// Requests that were sent again because the first one was slow, as the runs say whose stderr this is.
+pub fn n_sent_again(stderr: &str) -> usize {
+    let lines = stderr.lines();
+    let said = lines.filter_map(|line| {
+        line.split_once(" sent again because ")
+            .map(|(said, _)| said)
+    });
+    let numbers = said.map(|said| said.split(' ').nth(1).unwrap().replace(',', ""));
+    numbers.map(|number| number.parse::<usize>().unwrap()).sum()
 }
 
 fn collect(root: &Path, folder: &Path, files: &mut BTreeMap<String, Vec<u8>>) {

@@ -9,6 +9,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use http::{HeaderValue, Response, StatusCode};
 use http_body::{Body, Frame, SizeHint};
+use tokio::sync::Semaphore;
 
 use super::store::Object;
 
@@ -31,6 +32,8 @@ pub enum Fault {
     Cut(u64),
     /// The body goes silent after so many bytes.
     Stall(u64),
+    /// After so many bytes, or some more, the body goes on only once the gate is open.
+    Hold(u64, Gate),
     /// The body comes a byte at a time, this often.
     Trickle(Duration),
     /// This long before each piece of the body.
@@ -51,6 +54,46 @@ pub enum Fault {
     Edit(fn(&str) -> String),
     /// Another object is put under the key first.
     Replace(Box<Object>),
+}
+
+/// Requests, or a body, wait here until it is opened.
+#[derive(Debug, Clone)]
+pub struct Gate(Arc<Semaphore>);
+
+impl Gate {
+    pub fn closed() -> Self {
+        Self(Arc::new(Semaphore::new(0)))
+    }
+
+    pub fn open(&self) {
+        self.0.add_permits(1_000_000);
+    }
+
+    fn is_open(&self) -> bool {
+        self.0.available_permits() > 0
+    }
+
+    pub async fn pass(&self) {
+        let _permit = self.0.acquire().await;
+    }
+}
+
+/// The bytes of all bodies of a key.
+#[derive(Debug)]
+pub struct Flow {
+    /// How many were handed to connections.
+    pub n_sent: AtomicU64,
+    /// All bodies wait once it is as many.
+    pub dam: AtomicU64,
+}
+
+impl Default for Flow {
+    fn default() -> Self {
+        Self {
+            n_sent: AtomicU64::new(0),
+            dam: AtomicU64::new(u64::MAX),
+        }
+    }
 }
 
 /// How the body of an error goes on and on.
@@ -177,9 +220,11 @@ pub struct FaultyBody {
     n_sent: u64,
     pause: Option<Pin<Box<tokio::time::Sleep>>>,
     /// Of all requests for the key.
-    total: Arc<AtomicU64>,
-    /// Something to drop when the body is done with.
-    _guard: Option<Box<dyn Send + Sync>>,
+    flow: Arc<Flow>,
+    /// How many there are in all, if that is known.
+    length: Option<u64>,
+    /// Something to drop when the body is done with, which it is before its last byte can have been read.
+    guard: Option<Box<dyn Send + Sync>>,
 }
 
 impl FaultyBody {
@@ -197,13 +242,14 @@ impl FaultyBody {
             fault,
             n_sent: 0,
             pause: None,
-            total: Arc::default(),
-            _guard: guard,
+            flow: Arc::default(),
+            length: None,
+            guard,
         }
     }
 
-    pub fn counted(mut self, total: Arc<AtomicU64>) -> Self {
-        self.total = total;
+    pub fn counted(mut self, flow: Arc<Flow>, length: Option<u64>) -> Self {
+        (self.flow, self.length) = (flow, length);
         self
     }
 
@@ -213,6 +259,14 @@ impl FaultyBody {
 }
 
 impl FaultyBody {
+    fn must_wait(&self) -> bool {
+        let is_held = match &self.fault {
+            Some(Fault::Hold(limit, gate)) => self.n_sent >= *limit && !gate.is_open(),
+            _ => false,
+        };
+        is_held || self.flow.n_sent.load(SeqCst) >= self.flow.dam.load(SeqCst)
+    }
+
     /// A byte of nothing, each `interval`, for as long as it is wanted.
     fn trickle(
         &mut self,
@@ -242,6 +296,13 @@ impl Body for FaultyBody {
             }
             Some(Fault::Stall(limit)) if self.n_sent >= limit => return Poll::Pending,
             _ => {}
+        }
+        while self.must_wait() {
+            let pause = self
+                .pause
+                .get_or_insert_with(|| Box::pin(tokio::time::sleep(Duration::from_millis(2))));
+            ready!(pause.as_mut().poll(context));
+            self.pause = None;
         }
         if let Some(Fault::Trickle(interval)) = self.fault {
             return self.trickle(interval, context);
@@ -273,7 +334,10 @@ impl Body for FaultyBody {
             _ => {}
         }
         self.n_sent += data.len() as u64;
-        self.total.fetch_add(data.len() as u64, SeqCst);
+        self.flow.n_sent.fetch_add(data.len() as u64, SeqCst);
+        if self.length == Some(self.n_sent) {
+            self.guard = None;
+        }
         Poll::Ready(Some(Ok(Frame::data(data))))
     }
 

@@ -8,12 +8,12 @@ mod raw;
 mod server;
 mod store;
 
-pub use command::{Run, Running, S3pull};
+pub use command::{Run, Running, S3pull, n_sent_again};
 #[cfg(target_os = "linux")]
 pub use disk::{Mount, SmallDisk};
-pub use faults::{BadBody, Fault};
+pub use faults::{BadBody, Fault, Gate};
 pub use raw::{RawServer, Reply};
-pub use server::{Gate, Logged, Server};
+pub use server::{Logged, RefusingPort, Server};
 pub use store::{
     ACCESS_KEY, BUCKET, LISTING, Object, Quirks, SECRET_KEY, of_bucket, pattern, version_of,
 };
@@ -31,6 +31,13 @@ fn signing() -> &'static [&'static str] {
     } else {
         &[]
     }
+}
+
+/// Tries what a machine that stalls can spoil, such as an end within the second that a second signal leaves: one of several
+/// tries must come right.
+#[track_caller]
+pub fn sooner_or_later(mut comes_right: impl FnMut() -> bool) {
+    assert!((0..8).any(|_| comes_right()), "no try came right");
 }
 
 /// Says why a test tests nothing here.

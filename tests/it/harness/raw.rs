@@ -4,7 +4,7 @@ use std::io::{Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::SeqCst};
 use std::sync::{Arc, Mutex};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use super::command::S3pull;
 
@@ -118,7 +118,15 @@ impl RawServer {
                     continue;
                 }
                 let open = Arc::clone(&open);
+                let (most, n_closed) = (Arc::clone(&most), Arc::clone(&n_closed));
                 std::thread::spawn(move || {
+                    let started = Instant::now();
+                    while most.load(SeqCst) < usize::MAX
+                        && n_closed.load(SeqCst) == 0
+                        && started.elapsed() < Duration::from_mins(1)
+                    {
+                        std::thread::sleep(Duration::from_millis(2));
+                    }
                     // A client that goes away ends the connection.
                     let _ = serve(stream, &answer, &log);
                     drop(open);
@@ -139,7 +147,8 @@ impl RawServer {
         })
     }
 
-    /// More connections than `n` are closed at once.
+    /// More connections than `n` are closed at once. The first ones are served once one was closed, so that there is such a
+    /// limit however slow the client is.
     pub fn limit_connections_to(&self, n: usize) {
         self.max_connections.store(n, SeqCst);
     }

@@ -3,7 +3,7 @@
 
 use std::collections::{HashMap, VecDeque};
 use std::net::SocketAddr;
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering::SeqCst};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering::SeqCst};
 use std::sync::{Arc, Condvar, Mutex};
 use std::time::Duration;
 
@@ -12,15 +12,15 @@ use hyper::body::Incoming;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use s3s::auth::SimpleAuth;
 use s3s::service::{S3Service, S3ServiceBuilder};
-use tokio::net::TcpListener;
-use tokio::sync::{Semaphore, watch};
+use tokio::net::{TcpListener, TcpSocket};
+use tokio::sync::watch;
 
 use super::command::S3pull;
-use super::faults::{Fault, FaultyBody};
+use super::faults::{Fault, FaultyBody, Flow, Gate};
 use super::store::{ACCESS_KEY, Object, Quirks, SECRET_KEY, Store};
 
 /// How long a test waits for what must happen before it fails.
-const PATIENCE: Duration = Duration::from_mins(1);
+const PATIENCE: Duration = Duration::from_mins(3);
 
 /// A server on a port of its own, gone when dropped.
 pub struct Server {
@@ -35,18 +35,20 @@ struct State {
     store: &'static Store,
     service: S3Service,
     faults: Mutex<HashMap<String, VecDeque<Option<Fault>>>>,
-    gates: Mutex<HashMap<String, Arc<Semaphore>>>,
+    gates: Mutex<HashMap<String, Gate>>,
     log: Mutex<Vec<Logged>>,
     changed: Condvar,
     /// Bytes of bodies, by key.
-    sent: Mutex<HashMap<String, Arc<AtomicU64>>>,
+    flows: Mutex<HashMap<String, Arc<Flow>>>,
     /// More requests than this at once are answered with 503.
     capacity: AtomicUsize,
     /// How long each answer takes, in milliseconds.
     latency: AtomicU64,
     n_refused: AtomicUsize,
-    /// What every request for a part gets.
+    holds_until_refused: AtomicBool,
+    /// What every request for a part gets, and every other one.
     part_fault: Mutex<Option<Fault>>,
+    whole_fault: Mutex<Option<Fault>>,
     /// Chooses a fault for each request that is not scripted.
     chance: Mutex<Option<Chance>>,
     in_flight: AtomicUsize,
@@ -100,15 +102,6 @@ impl Logged {
     }
 }
 
-/// Requests for a key wait here until it is opened.
-pub struct Gate(Arc<Semaphore>);
-
-impl Gate {
-    pub fn open(&self) {
-        self.0.add_permits(1_000_000);
-    }
-}
-
 impl Server {
     pub fn start() -> Self {
         Self::start_with(None)
@@ -137,19 +130,20 @@ impl Server {
             gates: Mutex::default(),
             log: Mutex::default(),
             changed: Condvar::new(),
-            sent: Mutex::default(),
+            flows: Mutex::default(),
             capacity: AtomicUsize::new(usize::MAX),
             latency: AtomicU64::new(0),
             n_refused: AtomicUsize::new(0),
+            holds_until_refused: AtomicBool::new(false),
             part_fault: Mutex::default(),
+            whole_fault: Mutex::default(),
             chance: Mutex::default(),
             in_flight: AtomicUsize::new(0),
             peak: AtomicUsize::new(0),
             down_until: watch::Sender::new(None),
         });
-        let listener = runtime
-            .block_on(TcpListener::bind(("127.0.0.1", 0)))
-            .unwrap();
+        let address = SocketAddr::from(([127, 0, 0, 1], 0));
+        let listener = runtime.block_on(async { listening(bound(address)) });
         let address = listener.local_addr().unwrap();
         let scheme = if tls.is_some() { "https" } else { "http" };
         runtime.spawn(listen(listener, tls, Arc::clone(&state)));
@@ -182,7 +176,9 @@ impl Server {
         S3pull::shell(command).env("AWS_ENDPOINT_URL_S3", &self.url())
     }
 
-    pub fn put(&self, key: &str, object: Object) {
+    pub fn put(&self, key: &str, mut object: Object) {
+        // Once for all requests.
+        object.etag = Some(object.etag());
         self.state
             .store
             .objects
@@ -222,6 +218,11 @@ impl Server {
         *self.state.part_fault.lock().unwrap() = Some(fault);
     }
 
+    /// Every request for a whole object gets this fault.
+    pub fn spoil_wholes(&self, fault: Fault) {
+        *self.state.whole_fault.lock().unwrap() = Some(fault);
+    }
+
     /// The next `n` requests for `key` are served well.
     pub fn skip(&self, key: &str, n: usize) {
         self.state
@@ -240,13 +241,10 @@ impl Server {
 
     /// Holds every request for `key` before it is answered.
     pub fn gate(&self, key: &str) -> Gate {
-        let gate = Arc::new(Semaphore::new(0));
-        self.state
-            .gates
-            .lock()
-            .unwrap()
-            .insert(key.to_owned(), Arc::clone(&gate));
-        Gate(gate)
+        let gate = Gate::closed();
+        let mut gates = self.state.gates.lock().unwrap();
+        gates.insert(key.to_owned(), gate.clone());
+        gate
     }
 
     pub fn log(&self) -> Vec<Logged> {
@@ -266,27 +264,42 @@ impl Server {
 
     /// Waits until `n` requests came in since the start.
     pub fn wait_for_requests(&self, n: usize) {
+        self.wait_for_log(n, |_| true);
+    }
+
+    /// Waits until `n` requests for `key` came in since the start.
+    pub fn wait_for_requests_of(&self, key: &str, n: usize) {
+        self.wait_for_log(n, |logged| logged.key == key);
+    }
+
+    fn wait_for_log(&self, n: usize, counts: impl Fn(&Logged) -> bool) {
+        let count = |log: &[Logged]| log.iter().filter(|logged| counts(logged)).count();
         let log = self.state.log.lock().unwrap();
         let (log, timed_out) = self
             .state
             .changed
-            .wait_timeout_while(log, PATIENCE, |log| log.len() < n)
+            .wait_timeout_while(log, PATIENCE, |log| count(log) < n)
             .unwrap();
         assert!(
             !timed_out.timed_out(),
             "only {} of {n} requests came",
-            log.len()
+            count(&log)
         );
+    }
+
+    fn flow(&self, key: &str) -> Arc<Flow> {
+        let mut flows = self.state.flows.lock().unwrap();
+        Arc::clone(flows.entry(key.to_owned()).or_default())
+    }
+
+    /// Lets no more than about `n` bytes of `key`'s bodies out, in all: then they wait.
+    pub fn dam(&self, key: &str, n: u64) {
+        self.flow(key).dam.store(n, SeqCst);
     }
 
     /// Bytes of `key`'s bodies that were handed to connections, in all.
     pub fn bytes_sent(&self, key: &str) -> u64 {
-        self.state
-            .sent
-            .lock()
-            .unwrap()
-            .get(key)
-            .map_or(0, |sent| sent.load(SeqCst))
+        self.flow(key).n_sent.load(SeqCst)
     }
 
     /// Waits until `n` bytes of `key`'s bodies were handed to connections.
@@ -298,7 +311,7 @@ impl Server {
                 "only {} of {n} bytes went out",
                 self.bytes_sent(key)
             );
-            std::thread::yield_now();
+            std::thread::sleep(Duration::from_millis(1));
         }
     }
 
@@ -308,6 +321,11 @@ impl Server {
         self.state
             .latency
             .store(latency.as_millis().try_into().unwrap(), SeqCst);
+    }
+
+    /// Answers the first requests once one was refused, so that [`Server::limit_to`] is a limit however slow the client is.
+    pub fn refuse_one_first(&self) {
+        self.state.holds_until_refused.store(true, SeqCst);
     }
 
     /// Takes `rate` requests per second, with a burst of half a second's, and refuses more with 503.
@@ -348,10 +366,11 @@ impl Server {
         self.state.down_until.send_replace(Some(until));
     }
 
-    /// For `duration` from now on every request that is not scripted is answered with 503.
+    /// For `duration` from the next one on every request that is not scripted is answered with 503.
     pub fn refuse_for(&self, duration: Duration) {
-        let started = std::time::Instant::now();
+        let mut started = None;
         self.by_chance(move || {
+            let started = started.get_or_insert_with(std::time::Instant::now);
             (started.elapsed() < duration).then_some(Fault::Status(503, "SlowDown"))
         });
     }
@@ -375,34 +394,51 @@ impl Server {
 async fn listen(listener: TcpListener, tls: Option<tokio_rustls::TlsAcceptor>, state: Arc<State>) {
     let address = listener.local_addr().unwrap();
     let mut down_until = state.down_until.subscribe();
-    let mut listener = Some(listener);
+    let mut listener = listener;
     loop {
-        let listening = match listener.take() {
-            Some(listening) => listening,
-            None => bind_again(address).await,
-        };
         tokio::select! {
-            () = accept(&listening, tls.as_ref(), &state) => {}
+            () = accept(&listener, tls.as_ref(), &state) => {}
             _ = down_until.changed() => {}
         }
         let until = *down_until.borrow_and_update();
-        match until {
-            Some(until) => {
-                drop(listening);
-                tokio::time::sleep_until(until).await;
-            }
-            None => listener = Some(listening),
+        if let Some(until) = until {
+            // Bound before the other one is closed, so that no other test gets the port.
+            let port = bound(address);
+            drop(listener);
+            tokio::time::sleep_until(until).await;
+            listener = listening(port);
         }
     }
 }
 
-/// The port may be busy for a moment with connections that are on their way out.
-async fn bind_again(address: SocketAddr) -> TcpListener {
-    loop {
-        if let Ok(listener) = TcpListener::bind(address).await {
-            return listener;
-        }
-        tokio::time::sleep(Duration::from_millis(5)).await;
+/// A socket that refuses connections until it listens; another one may be bound to its port to take its place.
+fn bound(address: SocketAddr) -> TcpSocket {
+    let socket = TcpSocket::new_v4().unwrap();
+    #[cfg(unix)]
+    {
+        socket.set_reuseaddr(true).unwrap();
+        socket.set_reuseport(true).unwrap();
+    }
+    #[cfg(windows)]
+    socket.set_reuseaddr(true).unwrap();
+    socket.bind(address).unwrap();
+    socket
+}
+
+fn listening(socket: TcpSocket) -> TcpListener {
+    socket.listen(1024).unwrap()
+}
+
+/// A port at which nothing listens, and nothing else will for as long as this lives.
+pub struct RefusingPort(TcpSocket);
+
+impl RefusingPort {
+    pub fn new() -> Self {
+        Self(bound(SocketAddr::from(([127, 0, 0, 1], 0))))
+    }
+
+    pub fn url(&self) -> String {
+        format!("http://{}", self.0.local_addr().unwrap())
     }
 }
 
@@ -459,7 +495,7 @@ async fn answer(
     state.changed.notify_all();
     let gate = state.gates.lock().unwrap().get(&key).cloned();
     if let Some(gate) = gate {
-        let _permit = gate.acquire().await;
+        gate.pass().await;
     }
     let fault = state
         .faults
@@ -469,8 +505,12 @@ async fn answer(
         .and_then(VecDeque::pop_front)
         .flatten();
     let is_part = request.headers().contains_key(http::header::RANGE);
-    let of_part = || state.part_fault.lock().unwrap().clone();
-    let fault = fault.or_else(|| if is_part { of_part() } else { None });
+    let of_kind = if is_part {
+        &state.part_fault
+    } else {
+        &state.whole_fault
+    };
+    let fault = fault.or_else(|| of_kind.lock().unwrap().clone());
     let fault = fault.or_else(|| {
         state
             .chance
@@ -486,6 +526,9 @@ async fn answer(
         }
         fault => fault,
     };
+    if fault.is_none() && state.holds_until_refused.load(SeqCst) {
+        state.until_one_is_refused().await;
+    }
     let latency = state.latency.load(SeqCst);
     if fault.is_none() && latency > 0 {
         tokio::time::sleep(Duration::from_millis(latency)).await;
@@ -504,7 +547,7 @@ async fn answer(
             .unwrap()
             .insert(key.clone(), (**object).clone());
     }
-    let total = Arc::clone(state.sent.lock().unwrap().entry(key).or_default());
+    let flow = Arc::clone(state.flows.lock().unwrap().entry(key).or_default());
     let request = request.map(s3s::Body::from);
     let mut response = state
         .service
@@ -514,7 +557,19 @@ async fn answer(
     if let Some(fault) = &fault {
         response = fault.spoil(response).await;
     }
-    Ok(response.map(|body| FaultyBody::new(body, fault, Some(Box::new(guard))).counted(total)))
+    let length = response.headers().get(http::header::CONTENT_LENGTH);
+    let length = length.and_then(|length| length.to_str().ok()?.parse().ok());
+    Ok(response
+        .map(|body| FaultyBody::new(body, fault, Some(Box::new(guard))).counted(flow, length)))
+}
+
+impl State {
+    async fn until_one_is_refused(&self) {
+        let started = std::time::Instant::now();
+        while self.n_refused.load(SeqCst) == 0 && started.elapsed() < PATIENCE {
+            tokio::time::sleep(Duration::from_millis(2)).await;
+        }
+    }
 }
 
 /// Counts a request until its body was sent, and how many there were with it when it came.

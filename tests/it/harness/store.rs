@@ -106,22 +106,28 @@ impl Object {
         Some(base64_simd::STANDARD.encode_to_string(value))
     }
 
-    fn etag(&self) -> String {
+    pub fn etag(&self) -> String {
         self.etag
             .clone()
             .unwrap_or_else(|| format!("{:016x}-2", crc_fast::crc64_nvme(&self.body)))
     }
 }
 
-/// `length` bytes that depend on `seed` and on their offset, so that neither a shifted nor a swapped part can pass.
+/// `length` bytes that depend on `seed` and on their offset, so that neither a shifted nor a swapped part can pass: a block of
+/// which no two words are the same, again and again, with the number of each kibibyte at its start.
 pub fn pattern(seed: &str, length: usize) -> Vec<u8> {
+    const BLOCK: usize = 64 * 1024;
     let seed = crc_fast::crc64_nvme(seed.as_bytes());
-    let mut bytes = vec![0; length.next_multiple_of(8)];
-    for (n, word) in (0..).zip(bytes.chunks_exact_mut(8)) {
-        let value: u64 = (n ^ seed).wrapping_mul(0x9e37_79b9_7f4a_7c15);
-        word.copy_from_slice(&value.to_le_bytes());
+    let word = |n: u64| (n ^ seed).wrapping_mul(0x9e37_79b9_7f4a_7c15).to_le_bytes();
+    let first = length.min(BLOCK);
+    let mut bytes: Vec<_> = (0..).flat_map(word).take(first).collect();
+    bytes.reserve_exact(length - first);
+    while bytes.len() < length {
+        bytes.extend_from_within(..first.min(length - bytes.len()));
     }
-    bytes.truncate(length);
+    for (n, kibibyte) in (0..).zip(bytes.chunks_exact_mut(1024)) {
+        kibibyte[..8].copy_from_slice(&word(!n));
+    }
     bytes
 }
 

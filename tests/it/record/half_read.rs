@@ -3,7 +3,7 @@
 use std::io::Write;
 
 use super::{CSV, INCOMPLETE, PARTIAL, assert_says, csv_of, keys_in, last_event, with_open_list};
-use crate::harness::{Run, Server};
+use crate::harness::{Run, Server, sooner_or_later};
 
 #[test]
 fn a_record_of_half_a_list_replaces_nothing_and_is_left_beside_it() {
@@ -11,7 +11,7 @@ fn a_record_of_half_a_list_replaces_nothing_and_is_left_beside_it() {
     let at = |name: &str| folder.path().join(name);
     let old = csv_of(["of an earlier run"]);
     std::fs::write(at(CSV), &old).unwrap();
-    for (n_before, args) in [&["-q"] as &[_], &[], &["--json"]].into_iter().enumerate() {
+    let is_left_beside = |args: &[&str]| {
         let server = Server::start();
         let (running, stdin, _gate) = with_open_list(&server, folder.path(), args);
         running.signal("TERM");
@@ -19,8 +19,12 @@ fn a_record_of_half_a_list_replaces_nothing_and_is_left_beside_it() {
         let run = running.wait_with(stdin);
         assert!(matches!(run.code, Some(130 | 143)), "{:?}", run.code);
         assert_eq!(std::fs::read_to_string(at(CSV)).unwrap(), old);
+        // A process that the machine gave no time ends without a word on what follows.
+        if !run.stderr.contains("run the same command again") || !run.has_last_words() {
+            return false;
+        }
         // One of an earlier run is replaced.
-        assert_eq!(keys_in(&at(INCOMPLETE)), ["held"], "after {n_before} runs");
+        assert_eq!(keys_in(&at(INCOMPLETE)), ["held"]);
         assert_eq!(run.files().len(), 2, "{:?}", run.files().keys());
         assert_says(&run, "the key list was not read to its end");
         assert_says(&run, &format!("1 failed row in {INCOMPLETE}"));
@@ -32,11 +36,15 @@ fn a_record_of_half_a_list_replaces_nothing_and_is_left_beside_it() {
             assert_eq!(summary["list_complete"], false);
             assert_eq!(summary["failed_keys"], INCOMPLETE);
         }
+        true
+    };
+    for args in [&["-q"] as &[_], &[], &["--json"]] {
+        sooner_or_later(|| is_left_beside(args));
     }
 }
 
 /// A run whose list of `n` keys, the first of which is held, is also its CSV, and which two signals stop at once; `None` if
-/// the list was not recorded whole, and is still there.
+/// it had no time to record the list whole, which is still there.
 fn recorded_after_two_signals(n: usize) -> Option<Run> {
     let keys: Vec<_> = (0..n).map(|n| format!("k{n}")).collect();
     let list = csv_of(keys.iter().map(String::as_str));
@@ -44,18 +52,19 @@ fn recorded_after_two_signals(n: usize) -> Option<Run> {
     server.put_patterns(["k0"], 100);
     let _gate = server.gate("k0");
     let run = server.s3pull().file(CSV, &list);
-    let (running, _stdin) = run.args(["--keys", CSV, "-j", "1", "-q"]).start();
+    let (running, _stdin) = run.args(["--keys", CSV, "-j", "1"]).start();
     server.wait_for_requests(1);
     running.signal("INT");
     running.signal("TERM");
     let run = running.wait();
-    assert!(matches!(run.code, Some(130 | 143)), "{:?}", run.code);
+    let is_stopped = matches!(run.code, Some(130 | 143));
+    assert!(is_stopped, "{:?}: {}", run.code, run.stderr);
     if run.folder().join(INCOMPLETE).exists() {
         assert!(run.read(CSV) == list.as_bytes(), "the list was replaced");
         return None;
     }
     assert_eq!(keys_in(&run.folder().join(CSV)).len(), keys.len());
-    Some(run)
+    Some(run).filter(Run::has_ended_in_time)
 }
 
 #[test]
@@ -146,18 +155,24 @@ fn a_list_that_cannot_be_read_at_all_changes_nothing() {
 
 #[test]
 fn what_is_at_the_name_of_the_incomplete_record_and_is_not_one_stays() {
-    let folder = tempfile::tempdir().unwrap();
-    let at = |name: &str| folder.path().join(name);
-    let server = Server::start();
-    std::fs::write(at(INCOMPLETE), "a file of the user's").unwrap();
-    std::fs::create_dir(at("s3pull-failed.csv.incomplete-2")).unwrap();
-    let (running, stdin, _gate) = with_open_list(&server, folder.path(), &[]);
-    running.signal("TERM");
-    running.signal("INT");
-    let run = running.wait_with(stdin);
-    assert_eq!(run.read(INCOMPLETE), b"a file of the user's");
-    assert_eq!(keys_in(&at("s3pull-failed.csv.incomplete-3")), ["held"]);
-    assert_says(&run, "s3pull-failed.csv.incomplete-3");
+    sooner_or_later(|| {
+        let folder = tempfile::tempdir().unwrap();
+        let at = |name: &str| folder.path().join(name);
+        let server = Server::start();
+        std::fs::write(at(INCOMPLETE), "a file of the user's").unwrap();
+        std::fs::create_dir(at("s3pull-failed.csv.incomplete-2")).unwrap();
+        let (running, stdin, _gate) = with_open_list(&server, folder.path(), &[]);
+        running.signal("TERM");
+        running.signal("INT");
+        let run = running.wait_with(stdin);
+        assert_eq!(run.read(INCOMPLETE), b"a file of the user's");
+        let is_in_time = run.stderr.contains("s3pull: stopped by ");
+        if is_in_time {
+            assert_eq!(keys_in(&at("s3pull-failed.csv.incomplete-3")), ["held"]);
+            assert_says(&run, "s3pull-failed.csv.incomplete-3");
+        }
+        is_in_time
+    });
 }
 
 #[test]
@@ -184,7 +199,7 @@ fn each_row_outlives_the_process_as_soon_as_it_failed() {
         };
         let started = std::time::Instant::now();
         while !is_there() {
-            assert!(started.elapsed().as_secs() < 60, "{key} is not there");
+            assert!(started.elapsed().as_secs() < 180, "{key} is not there");
             std::thread::yield_now();
         }
     }

@@ -3,7 +3,7 @@
 use std::io::Write;
 
 use super::{assert_says, last_event};
-use crate::harness::{Fault, Server};
+use crate::harness::{Fault, Server, sooner_or_later};
 
 #[test]
 fn a_fatal_error_comes_first_and_alone() {
@@ -13,7 +13,9 @@ fn a_fatal_error_comes_first_and_alone() {
         server.script(key, [Fault::Status(404, "NoSuchBucket")]);
     }
     let run = server.s3pull().keys(keys.iter().map(String::as_str));
-    let run = run.args(["-j", "8"]).run().expect(3);
+    // A slow run would tell of its progress first.
+    let run = run.args(["-j", "8", "--progress", "none"]);
+    let run = run.run().expect(3);
     let lines: Vec<_> = run.stderr.lines().collect();
     assert!(
         lines[0].starts_with("s3pull: error: NoSuchBucket"),
@@ -39,23 +41,28 @@ fn a_fatal_error_comes_first_and_alone() {
 
 #[test]
 fn a_run_that_is_stopped_says_what_was_done_and_what_was_not() {
+    sooner_or_later(is_told_what_was_done_and_what_was_not);
+}
+
+fn is_told_what_was_done_and_what_was_not() -> bool {
     let server = Server::start();
     let folder = tempfile::tempdir().unwrap();
     server.put_patterns(["a", "held"], 100);
-    let gate = server.gate("held");
+    let _gate = server.gate("held");
     let (running, mut stdin) = server
         .s3pull()
         .within(folder.path())
         .args(["-j", "1", "--json"])
         .start();
-    stdin.write_all(b"a\nmissing\nheld\n").unwrap();
+    stdin.write_all(b"a\nmissing\nheld\nx\ny\n").unwrap();
+    drop(stdin);
     server.wait_for_requests(3);
     running.signal("INT");
     running.signal("TERM");
-    stdin.write_all(b"x\ny\n").unwrap();
-    drop(stdin);
     let run = running.wait();
-    drop(gate);
+    if !run.has_ended_in_time() {
+        return false;
+    }
     let by = if run.code == Some(130) {
         "Ctrl-C"
     } else {
@@ -76,6 +83,7 @@ fn a_run_that_is_stopped_says_what_was_done_and_what_was_not() {
         summary["errors"],
         serde_json::json!({"NoSuchKey": 1, "Interrupted": 1, "NotAttempted": 2})
     );
+    true
 }
 
 #[test]
