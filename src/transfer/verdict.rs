@@ -144,10 +144,9 @@ async fn has_checksum(
     Ok(match verifier.finish(n_bytes) {
         Ok(found) => Verdict::Same(found.checksums),
         // It had the right size before.
-        Err(mismatch) if mismatch.code == ErrorCode::IncompleteBody => Verdict::Different(format!(
-            "the file was changed while it was read: it had {}",
-            count(n_bytes, "byte")
-        )),
+        Err(mismatch) if mismatch.code == ErrorCode::IncompleteBody => {
+            Verdict::Different("the file was changed while it was read".to_owned())
+        }
         Err(mismatch) => Verdict::Different(mismatch.message),
     })
 }
