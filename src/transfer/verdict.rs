@@ -145,7 +145,8 @@ async fn has_checksum(
         Ok(found) => Verdict::Same(found.checksums),
         // It had the right size before.
         Err(mismatch) if mismatch.code == ErrorCode::IncompleteBody => Verdict::Different(format!(
-            "the file was changed while it was read: it had {n_bytes} bytes"
+            "the file was changed while it was read: it had {}",
+            count(n_bytes, "byte")
         )),
         Err(mismatch) => Verdict::Different(mismatch.message),
     })
