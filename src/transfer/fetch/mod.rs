@@ -17,7 +17,7 @@ use std::sync::Arc;
 
 use crate::meter::InFlightObject;
 use crate::outcome::{Class, ErrorCode, Failure};
-use crate::printable::count;
+use crate::printable::{count, number};
 use crate::row::Entry;
 use crate::s3::GetResponse;
 use crate::sink::files::LocalPath;
@@ -69,8 +69,9 @@ fn check_size(entry: &Entry, response: &GetResponse) -> Result<(), Failure> {
             ErrorCode::InvalidResponse,
             Class::Permanent,
             format!(
-                "the body was compressed on the way: it has {}, the list says {listed}",
-                count(length, "byte")
+                "the body was compressed on the way: it has {}, the list says {}",
+                count(length, "byte"),
+                number(listed)
             ),
         )),
         _ => Ok(()),
