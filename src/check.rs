@@ -5,9 +5,11 @@ use std::collections::HashSet;
 use anyhow::Context;
 use twox_hash::XxHash3_64;
 
+use crate::exit_code::ExitCode;
 use crate::report::Report;
 use crate::sink::door::Sink;
-use crate::transfer::{Finished, ListEnd, Observer, ObserverError};
+use crate::stop::Phase;
+use crate::transfer::{Finished, ListEnd, Observer, ObserverError, Shared};
 
 /// Tells the report of every row, and remembers the paths of the rows' files, by their hash.
 pub(crate) struct Remembering<'a> {
@@ -45,11 +47,31 @@ impl Observer for Remembering<'_> {
     }
 }
 
+/// The result of a check that came to the end of its list, with files that are of none of its rows, whose `paths` these are.
+pub(crate) fn with_extra(
+    exit: anyhow::Result<ExitCode>,
+    shared: &Shared,
+    paths: Option<&Paths>,
+    report: &mut Report,
+) -> anyhow::Result<ExitCode> {
+    let is_running = || shared.stop.phase() == Phase::Running;
+    match paths.filter(|_| is_running()) {
+        Some(paths) if exit.is_ok() => {
+            let n_extra = report_extra(&shared.sink, paths, report, is_running)?;
+            match exit {
+                Ok(ExitCode::Success) if n_extra > 0 => Ok(ExitCode::SomeKeysFailed),
+                exit => exit,
+            }
+        }
+        _ => exit,
+    }
+}
+
 /// Reports the files whose path is none of `paths`, and returns how many there are. `goes_on` is asked for each file.
 ///
 /// # Errors
 /// When a folder cannot be read.
-pub(crate) fn report_extra(
+fn report_extra(
     sink: &Sink,
     paths: &Paths,
     report: &mut Report,

@@ -1,9 +1,9 @@
 //! The resolved configuration: the command line, validated, with defaults filled in. All checks across options are here.
 
 mod bucket;
-mod done;
 mod error;
 mod output;
+mod own_files;
 mod sources;
 mod tar;
 
@@ -12,9 +12,9 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use bucket::checked_bucket;
-use done::done;
 pub use error::UsageError;
 use output::checked_output;
+pub(crate) use sources::instead_of_command;
 use sources::{listings, sources};
 use tar::{TarOptions, tar};
 
@@ -23,6 +23,7 @@ use crate::options::{
     ByteSize, Concurrency, DEFAULT_FAILED, DoneOptions, FailedName, IfExists, Job, ProgressMode,
     Verbosity,
 };
+use crate::printable::count;
 use crate::s3::{self, ConnectOptions, CustomerKey, Trust};
 use crate::sink::files::{PathRules, PathTemplate, TemplateError};
 use crate::source::Shard;
@@ -86,14 +87,18 @@ impl TryFrom<Cli> for Config {
         };
         let retry_command = cli.retry_command(&failed);
         let tar = tar(&cli)?;
-        let done = done(&cli, &failed)?;
+        let done = cli.done.file.clone().map(|path| DoneOptions {
+            path,
+            skips: cli.done.skips,
+        });
         let takes_note = done.is_some();
         let sources = sources(
-            cli.keys,
+            cli.keys.clone(),
             listings(&cli.prefix, bucket.as_deref())?,
-            cli.arguments,
+            cli.arguments.clone(),
             bucket.is_some(),
         )?;
+        own_files::check(&cli, &failed, tar.as_ref(), &sources)?;
         if let Some(url) = &cli.aws.endpoint_url {
             check_endpoint(url)?;
         }
@@ -200,7 +205,8 @@ fn checked_part_size(ByteSize(typed): ByteSize) -> Result<u64, UsageError> {
     const ALLOWED: std::ops::RangeInclusive<u64> = 1 << 20..=5 << 30;
     if !ALLOWED.contains(&typed) {
         return Err(UsageError(format!(
-            "`--part-size` of {typed} bytes is out of range: use 1MiB to 5GiB"
+            "`--part-size` of {} is out of range: use 1MiB to 5GiB",
+            count(typed, "byte")
         )));
     }
     Ok(typed)

@@ -13,7 +13,7 @@ use crate::meter::Meter;
 use crate::options::{IfExists, Job};
 use crate::report::{RecordPlace, Report};
 use crate::sink::door::Sink;
-use crate::sink::files::{OptionalStep, OutputFolder, PathRules};
+use crate::sink::files::{OnWarning, OptionalStep, OutputFolder, PathRules};
 use crate::sink::tar::{Archive, Ending, Tar};
 use crate::source::{ListOptions, Totals};
 use crate::stop::{Phase, Stop};
@@ -31,15 +31,11 @@ pub(crate) enum Destination {
 }
 
 impl Destination {
-    /// Opens what `config` names. None of the files at `place` or of the lists is replaced.
+    /// Opens what `config` names.
     ///
     /// # Errors
     /// When it cannot be written to.
-    pub(crate) fn open(
-        config: &Config,
-        place: &RecordPlace,
-        max_open_folders: usize,
-    ) -> anyhow::Result<Self> {
+    pub(crate) fn open(config: &Config, max_open_folders: usize) -> anyhow::Result<Self> {
         if let Some(tar) = &config.tar {
             return Ok(Self::Archive(Box::new(Archive::open(&tar.archive)?)));
         }
@@ -48,18 +44,25 @@ impl Destination {
                 .and_then(|output| tried(output, config.if_exists)),
             Job::Check(_) => OutputFolder::open_to_look(&config.output),
         };
-        let mut output = output.with_context(|| {
+        let output = output.with_context(|| {
             format!("cannot use the output folder `{}`", config.output.display())
         })?;
+        if config.sync {
+            output.prepare_sync();
+        }
+        Ok(Self::Folder(output))
+    }
+
+    /// Has no object replace the files at `place`, those of the lists, or others that the run writes itself.
+    pub(crate) fn keep_own_files(&mut self, config: &Config, place: &RecordPlace) {
+        let Self::Folder(output) = self else {
+            return;
+        };
         place.files().iter().for_each(|path| output.keep(path));
         config.list.files().for_each(|path| output.keep(path));
         config.done.iter().for_each(|done| output.keep(&done.path));
         let own = config.events.iter().chain(&config.log);
         own.for_each(|path| output.keep(path));
-        if config.sync {
-            output.prepare_sync();
-        }
-        Ok(Self::Folder(output))
     }
 
     /// Has warnings printed by `report`; `failed` is the failed-keys CSV.
@@ -100,6 +103,7 @@ impl Destination {
         config: &Config,
         meter: &Arc<Meter>,
         stop: &Arc<Stop>,
+        on_warning: OnWarning,
     ) -> anyhow::Result<Sink> {
         match self {
             Self::Folder(output) => Ok(Sink::new(output, config.if_exists, Arc::clone(meter))),
@@ -107,7 +111,7 @@ impl Destination {
                 let spool = config.tar.as_ref().and_then(|tar| tar.spool.clone());
                 let spool = spool.unwrap_or_else(std::env::temp_dir);
                 let (meter, stop) = (Arc::clone(meter), Arc::clone(stop));
-                let tar = Tar::start(*archive, spool, meter, stop);
+                let tar = Tar::start(*archive, spool, meter, stop, on_warning);
                 Ok(Sink::Tar(Arc::new(tar.context(
                     "cannot start the thread that writes the archive",
                 )?)))

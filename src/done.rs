@@ -7,11 +7,11 @@ use csv::{ByteRecord, ReaderBuilder};
 use memchr::memchr2_iter;
 use twox_hash::XxHash3_64;
 
-use crate::row::{Entry, LastModified, Place};
+use crate::row::{Entry, LastModified, Place, RowAlgorithm};
 use crate::sink::files::LocalPath;
 
-/// The columns, which key lists have too. The checksums are in the order of `RowAlgorithm::ALL`.
-pub(crate) const HEADER: [&str; 13] = [
+/// The columns, which key lists have too; those of checksums follow.
+const COLUMNS: [&str; 7] = [
     "key",
     "bucket",
     "version_id",
@@ -19,13 +19,10 @@ pub(crate) const HEADER: [&str; 13] = [
     "etag",
     "dest",
     "last_modified",
-    "md5",
-    "sha256",
-    "sha1",
-    "crc32",
-    "crc32c",
-    "crc64nvme",
 ];
+
+/// Columns of a row.
+const N_COLUMNS: usize = COLUMNS.len() + RowAlgorithm::ALL.len();
 
 /// An upper bound on the bytes of a row, whose texts are no longer than 16 KiB each.
 pub(crate) const MAX_ROW: u64 = 1 << 20;
@@ -33,9 +30,16 @@ pub(crate) const MAX_ROW: u64 = 1 << 20;
 /// Bytes that are read at once.
 const READ_SIZE: usize = 64 * 1024;
 
+/// The names of all columns.
+pub(crate) fn header() -> impl Iterator<Item = &'static str> {
+    COLUMNS
+        .into_iter()
+        .chain(RowAlgorithm::ALL.map(RowAlgorithm::name))
+}
+
 /// The first line of a done file.
 pub(crate) fn first_line() -> String {
-    HEADER.join(",") + "\n"
+    header().collect::<Vec<_>>().join(",") + "\n"
 }
 
 /// What the column `dest` says: the path of the file, which is a folder's if it ends in `/`.
@@ -191,7 +195,7 @@ impl LastRows {
 
 /// What the column `dest` says of a row that has all columns.
 fn dest(record: &ByteRecord) -> Option<&[u8]> {
-    let is_whole = record.len() == HEADER.len();
+    let is_whole = record.len() == N_COLUMNS;
     record.get(5).filter(|_| is_whole)
 }
 
@@ -204,7 +208,7 @@ fn reader<R: Read>(file: R) -> csv::Reader<R> {
 
 impl DoneRow {
     fn of(record: &ByteRecord) -> Option<Self> {
-        if record.len() != HEADER.len() {
+        if record.len() != N_COLUMNS {
             return None;
         }
         let text = |column: usize| std::str::from_utf8(&record[column]).ok();

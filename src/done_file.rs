@@ -7,26 +7,22 @@ use std::path::{Path, PathBuf};
 use anyhow::Context;
 
 use crate::config::Config;
-use crate::done::{DoneSet, LastRows, MAX_ROW, PathSet, dest_of, end_of_rows, first_line};
+use crate::done::{DoneSet, LastRows, MAX_ROW, PathSet, dest_of, end_of_rows, first_line, header};
 use crate::etag::ETag;
 use crate::options::{Check, CheckDepth, IfExists, Job};
 use crate::outcome::{Outcome, SkipReason};
 use crate::report::Report;
+use crate::report::whole_rows::WholeRows;
 use crate::row::{LastModified, RowAlgorithm, RowChecksum};
-use crate::sink::files::{UserFile, first_bytes, is_same_file};
+use crate::sink::files::{UserFile, first_bytes};
 use crate::source::ListSource;
 use crate::transfer::{Finished, ListEnd, Observer, ObserverError};
-
-/// The most bytes of rows that are kept in memory while the disk has no room for them.
-const MAX_WAITING: usize = 1 << 20;
 
 /// Why what is done cannot be noted where `--done` says.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum RefusedDone {
     #[error("`{}` exists and is not a done file, so nothing is added to it", .0.display())]
     Foreign(PathBuf),
-    #[error("`{}` is a key list of this run, so nothing is added to it", .0.display())]
-    List(PathBuf),
     #[error("`{}` is not a plain file, so it cannot be the done file", .0.display())]
     NotAFile(PathBuf),
 }
@@ -42,10 +38,9 @@ pub(crate) struct DoneFile {
     /// The run's only bucket; empty if each row names its own.
     bucket: String,
     file: File,
-    /// Bytes of the file, which ends in a whole row.
-    n_written: u64,
-    /// Rows that are still to be written.
-    waiting: Vec<u8>,
+    /// Where it is, if it was not there before.
+    made: Option<PathBuf>,
+    rows: WholeRows,
     /// Half a row that was cut off.
     has_lost_row: bool,
     /// What earlier runs noted, if files may be kept: nothing new is to be said of them.
@@ -63,16 +58,7 @@ impl DoneFile {
         };
         let path = &options.path;
         let target = target_of(path)?;
-        if config.list.files().any(|list| is_same_file(list, &target)) {
-            return Err(RefusedDone::List(path.clone()).into());
-        }
-        let opened = OpenOptions::new()
-            .read(true)
-            .write(true)
-            .create(true)
-            .truncate(false)
-            .open(&target);
-        let file = opened.with_context(|| cannot_write(path))?;
+        let (file, made) = open_or_make(&target).with_context(|| cannot_write(path))?;
         // On a file system without locks, it is up to the user not to run two at once with one done file.
         if let Err(TryLockError::WouldBlock) = file.try_lock() {
             anyhow::bail!(
@@ -85,8 +71,8 @@ impl DoneFile {
             path: path.clone(),
             bucket: bucket.unwrap_or_default().to_owned(),
             file,
-            n_written: 0,
-            waiting: Vec::new(),
+            made: made.then_some(target),
+            rows: WholeRows::default(),
             has_lost_row: false,
             known: PathSet::default(),
         };
@@ -107,8 +93,8 @@ impl DoneFile {
     fn read<T>(&self, read: impl FnOnce(io::Take<&File>) -> io::Result<T>) -> io::Result<T> {
         let mut file = &self.file;
         file.rewind()?;
-        let found = read(file.take(self.n_written))?;
-        file.seek(SeekFrom::Start(self.n_written))?;
+        let found = read(file.take(self.rows.n_written))?;
+        file.seek(SeekFrom::Start(self.rows.n_written))?;
         Ok(found)
     }
 
@@ -118,9 +104,12 @@ impl DoneFile {
         let mut file = &self.file;
         let n_bytes = file.metadata().with_context(|| cannot_read(path))?.len();
         if n_bytes == 0 {
-            self.waiting = first_line().into_bytes();
             let cannot = cannot_write(path);
-            return self.flush().context(cannot);
+            return self
+                .rows
+                .add(header())
+                .and_then(|()| self.flush())
+                .context(cannot);
         }
         check_beginning(file, path)?;
         let end = file
@@ -134,7 +123,7 @@ impl DoneFile {
             );
         }
         self.has_lost_row = end < n_bytes;
-        self.n_written = end;
+        self.rows.n_written = end;
         let cut = file.set_len(end);
         cut.and_then(|()| file.seek(SeekFrom::Start(end)))
             .with_context(|| cannot_write(path))?;
@@ -169,32 +158,21 @@ impl DoneFile {
         let Some(columns) = columns(finished, &self.bucket) else {
             return Ok(());
         };
-        if self.waiting.len() < MAX_WAITING {
-            // Its own buffer, whose usual size is that of many rows, is made for each.
-            let mut row = csv::WriterBuilder::new()
-                .buffer_capacity(512)
-                .from_writer(&mut self.waiting);
-            row.write_record(&columns)?;
-            row.flush()?;
+        // The run is ending by then, and what is not noted is downloaded again.
+        if !self.rows.are_too_many() {
+            self.rows.add(&columns)?;
         }
         self.flush()
     }
 
-    /// Writes the rows that wait. What cannot be written whole is cut off again.
+    /// Writes the rows that wait.
     fn flush(&mut self) -> io::Result<()> {
-        if self.waiting.is_empty() {
-            return Ok(());
-        }
         let mut file = &self.file;
-        if let Err(error) = file.write_all(&self.waiting) {
-            // Should that fail too, the next run cuts it off.
-            let _ = file.set_len(self.n_written);
-            let _ = file.seek(SeekFrom::Start(self.n_written));
-            return Err(error);
-        }
-        self.n_written += self.waiting.len() as u64;
-        self.waiting.clear();
-        Ok(())
+        let cut_at = |end| {
+            file.set_len(end)?;
+            (&self.file).seek(SeekFrom::Start(end)).map(drop)
+        };
+        self.rows.flush(|bytes| file.write_all(bytes), cut_at)
     }
 
     /// Writes what is left; `sync` has it on the disk.
@@ -205,6 +183,30 @@ impl DoneFile {
         let flushed = self.flush();
         let flushed = flushed.and_then(|()| if sync { self.file.sync_all() } else { Ok(()) });
         flushed.with_context(|| cannot_write(&self.path))
+    }
+}
+
+impl Drop for DoneFile {
+    /// Leaves nothing behind that has no row.
+    fn drop(&mut self) {
+        if let Some(made) = &self.made
+            && self.rows.n_written <= first_line().len() as u64
+        {
+            // It is no more than a header, which a later run goes on from.
+            let _ = std::fs::remove_file(made);
+        }
+    }
+}
+
+/// The file, and whether it was made.
+fn open_or_make(path: &Path) -> io::Result<(File, bool)> {
+    let mut options = OpenOptions::new();
+    options.read(true).write(true);
+    match options.clone().create_new(true).open(path) {
+        Err(error) if error.kind() == ErrorKind::AlreadyExists => {
+            options.open(path).map(|file| (file, false))
+        }
+        made => made.map(|file| (file, true)),
     }
 }
 

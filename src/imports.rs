@@ -37,7 +37,28 @@ const ROOMS: &[(&str, &[&str])] = &[
     ("rounds", &["done_file", "report", "source", "transfer"]),
     (
         "preparation",
-        &["config", "done_file", "report", "s3", "transfer"],
+        &[
+            "config",
+            "destination",
+            "done_file",
+            "report",
+            "s3",
+            "sink",
+            "source",
+            "transfer",
+        ],
+    ),
+    (
+        "run_end",
+        &[
+            "done_file",
+            "report",
+            "s3",
+            "signal",
+            "sink",
+            "source",
+            "transfer",
+        ],
     ),
     (
         "done_file",
@@ -69,7 +90,7 @@ fn imports() -> Imports {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
     let mut sources = BTreeMap::new();
     collect(&root, "", &mut sources);
-    for outside in ["build", "imports", "main", ""] {
+    for outside in ["build", "imports", "main", "wording", ""] {
         sources.remove(outside);
     }
     let modules: BTreeSet<_> = sources.keys().cloned().collect();

@@ -89,38 +89,37 @@ mod printable;
 pub mod report;
 mod rounds;
 mod row;
+mod run_end;
 mod s3;
 mod signal;
 mod sink;
 mod source;
 mod stop;
 mod transfer;
+#[cfg(test)]
+mod wording;
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context as _;
 use tokio::runtime::{Builder, Handle};
-use tokio::sync::{OnceCell, mpsc, oneshot};
+use tokio::sync::{OnceCell, mpsc};
 
 use config::Config;
 use deadline::Deadline;
-use destination::{Close, Destination, FolderToFill};
-use done_file::{DoneFile, RefusedDone};
+use destination::{Close, Destination};
+use done_file::DoneFile;
 use exit_code::ExitCode;
 use meter::Meter;
 pub use options::Job;
 use options::{Check, IfExtra, ProgressMode, Verbosity};
-use outcome::{Failure, Sign};
-use report::{RecordPlace, RefusedPlace, Report, RunEnd};
+use report::{RecordPlace, Report, RunEnd};
 use row::Row;
-use s3::ConnectError;
 use signal::{OnSignal, Stopped};
-use sink::files::OnWarning;
-use sink::tar::ArchiveError;
-use source::{ListError, ListOptions};
-use stop::{Phase, Stop};
-use transfer::{End, Getter, Rates, Shared, SourceRequests, Stragglers};
+use source::ListError;
+use stop::Stop;
+use transfer::{End, Getter, Rates, Shared, SourceRequests, Stragglers, Witness};
 
 /// Threads for file work: enough to keep a disk busy, and few enough not to block one another in one folder.
 const MAX_BLOCKING_THREADS: usize = 16;
@@ -145,8 +144,8 @@ pub fn run(mut config: Config, job: Job) -> ExitCode {
         }
     });
     ended.unwrap_or_else(|error| {
-        report::error(&error, hint(&error).as_deref());
-        exit_code_of(&error)
+        report::error(&error, run_end::hint(&error).as_deref());
+        run_end::exit_code_of(&error)
     })
 }
 
@@ -167,9 +166,11 @@ async fn download(config: Config, place: RecordPlace) -> anyhow::Result<ExitCode
     // The limit of open files is raised first, since the lists may be many.
     let budget = preparation::budget(config.concurrency);
     let lists = source::open(&config.list.sources)?;
+    let mut destination = Destination::open(&config, budget.max_open_folders)?;
+    // It may be in the output folder.
     let (mut done_file, done) = DoneFile::open(&config)?;
     let last_rows = done_file::last_rows(&config)?;
-    let destination = Destination::open(&config, &place, budget.max_open_folders)?;
+    destination.keep_own_files(&config, &place);
     let client = preparation::connect(&config).await?;
     let s3_options = config.s3.clone();
     let meter = Arc::new(Meter::default());
@@ -193,20 +194,22 @@ async fn download(config: Config, place: RecordPlace) -> anyhow::Result<ExitCode
     )?;
 
     let paths = destination.path_rules(config.paths.clone());
-    let sink = Arc::new(destination.begin(&config, &meter, &stop)?);
+    let sink = Arc::new(destination.begin(&config, &meter, &stop, report.on_warning())?);
     let to_fill = destination::folder_to_fill(&config, &paths);
     let options = Arc::new(config.list);
     if config.progress != ProgressMode::None || config.verbosity > Verbosity::Quiet {
         let (notes, warn) = (report.list_notes(), report.on_warning());
-        let counted = count_in_background(&options, to_fill, notes, warn);
+        let counted = preparation::count_in_background(&options, to_fill, notes, warn);
         // A list that is counted by then is told not to fit before the first request; none is waited for any longer.
         let _ = tokio::time::timeout(HEAD_START, counted).await;
     }
     let notes = report.list_notes();
+    let rates = Arc::new(Rates::new(config.transfer.rps, config.transfer.bwlimit));
     let requests = SourceRequests {
         client: OnceCell::new_with(client.clone()),
         options: s3_options,
         limit: limit.clone(),
+        rates: Arc::clone(&rates),
         max_attempts: config.transfer.max_attempts,
         max_outage: config.transfer.max_outage,
         on_request: report.on_request(),
@@ -223,10 +226,11 @@ async fn download(config: Config, place: RecordPlace) -> anyhow::Result<ExitCode
         last_rows,
         options: config.transfer,
         limit,
-        rates: Rates::new(config.transfer.rps, config.transfer.bwlimit),
+        rates,
         meter: Arc::clone(&meter),
         stop,
         stragglers: Stragglers::default(),
+        witness: Witness::default(),
         has_parts: true.into(),
         on_request: report.on_request(),
         on_step: report.on_step().map(Arc::new),
@@ -254,11 +258,11 @@ async fn download(config: Config, place: RecordPlace) -> anyhow::Result<ExitCode
     };
     let (exit_code, error) = match exit {
         Ok(exit_code) => (exit_code, None),
-        Err(error) => (exit_code_of(&error), Some(error)),
+        Err(error) => (run_end::exit_code_of(&error), Some(error)),
     };
     Ok(report.finish(&RunEnd {
         exit_code,
-        hint: error.as_ref().and_then(hint),
+        hint: error.as_ref().and_then(run_end::hint),
         error,
         stopped_by: signal.name(),
         notes,
@@ -282,134 +286,12 @@ async fn exit_of_rows(
     );
     if !is_extra_wanted {
         let end = rounds::download(shared, rows, report, done).await;
-        return exit(end, signal, &shared.meter);
+        return run_end::exit(end, signal, &shared.meter);
     }
     let mut observer = check::Remembering::new(report);
     let end = transfer::download_all(shared, rows, &mut observer).await;
     let paths = observer.into_paths();
     let is_whole = matches!(end, End::ListDone);
-    let exit = exit(end, signal, &shared.meter);
-    with_extra(exit, shared, is_whole.then_some(&paths), report)
-}
-
-/// The result of a check that came to the end of its list, with files that are of none of its rows, whose `paths` these are.
-fn with_extra(
-    exit: anyhow::Result<ExitCode>,
-    shared: &Shared,
-    paths: Option<&check::Paths>,
-    report: &mut Report,
-) -> anyhow::Result<ExitCode> {
-    let is_running = || shared.stop.phase() == Phase::Running;
-    match paths.filter(|_| is_running()) {
-        Some(paths) if exit.is_ok() => {
-            let n_extra = check::report_extra(&shared.sink, paths, report, is_running)?;
-            match exit {
-                Ok(ExitCode::Success) if n_extra > 0 => Ok(ExitCode::SomeKeysFailed),
-                exit => exit,
-            }
-        }
-        _ => exit,
-    }
-}
-
-/// Maps the end of the downloads to the result of the run.
-fn exit(end: End, signal: &Stopped, meter: &Meter) -> anyhow::Result<ExitCode> {
-    match end {
-        End::ListDone if signal.exit_code().is_some() => {
-            Ok(signal.exit_code().unwrap_or(ExitCode::Interrupted))
-        }
-        End::ListDone if meter.counts().n_failed > 0 => Ok(ExitCode::SomeKeysFailed),
-        End::ListDone => Ok(ExitCode::Success),
-        End::Fatal(failure) => Err(failure.into()),
-        End::TooManyFailures(n) => Err(anyhow::anyhow!(
-            "stopped after {n} failed {} (`--max-failures`)",
-            if n == 1 { "key" } else { "keys" }
-        )),
-        End::ListBroken(error) => Err(error.into()),
-        End::RecordFailed(error) => Err(error.into()),
-        End::Miscounted { n_read, n_ended } => Err(anyhow::anyhow!(
-            "a bug in s3pull, please report it: {n_read} rows were read, and {n_ended} of them ended"
-        )),
-        // A terminal that is gone causes both the error and the signal.
-        End::PrintFailed(error) => signal.exit_code().ok_or(error.into()),
-    }
-}
-
-/// The exit code for an error that ended the run.
-fn exit_code_of(error: &anyhow::Error) -> ExitCode {
-    let is_usage = error.downcast_ref().is_some_and(ListError::is_usage)
-        || error.downcast_ref().is_some_and(ArchiveError::is_usage)
-        || error.downcast_ref().is_some_and(ConnectError::is_usage);
-    if error.is::<RefusedPlace>() || error.is::<RefusedDone>() || is_usage {
-        ExitCode::Usage
-    } else {
-        ExitCode::Fatal
-    }
-}
-
-/// Counts the rows during the downloads, if the lists can be read twice, and warns if the objects do not fit on the disk.
-/// The receiver hears when that is done.
-fn count_in_background(
-    options: &Arc<ListOptions>,
-    to_fill: Option<FolderToFill>,
-    notes: report::ListNotes,
-    OnWarning(warn): OnWarning,
-) -> oneshot::Receiver<()> {
-    let options = Arc::clone(options);
-    let (done, is_done) = oneshot::channel();
-    std::thread::spawn(move || {
-        // A list that cannot be read is reported by the thread that reads it for the downloads.
-        if let Ok(Some(totals)) = source::count(&options) {
-            notes.totals(totals);
-            let warning = to_fill.and_then(|folder| folder.warning(&options, &totals));
-            if let Some(warning) = warning {
-                warn(&warning);
-            }
-        }
-        // The run may have ended meanwhile.
-        let _ = done.send(());
-    });
-    is_done
-}
-
-/// What to do about an error, if that is known.
-fn hint(error: &anyhow::Error) -> Option<String> {
-    let list_error = error.downcast_ref::<ListError>();
-    let of_list = list_error.and_then(ListError::failure);
-    let is_of_listing = list_error.is_some_and(ListError::is_of_listing);
-    if is_of_listing && of_list.is_some_and(|failure| failure.code.as_str() == "AccessDenied") {
-        return Some("listing needs the permission `s3:ListBucket`; with a key list, `s3:GetObject` is enough".to_owned());
-    }
-    if let Some(failure) = of_list.or_else(|| error.downcast_ref::<Failure>()) {
-        let hint = match failure.code.as_str() {
-            "NoSuchBucket" if list_error.is_none() || is_of_listing => Some(
-                "check `--bucket`, and the account and server that `--profile` and `--endpoint-url` name",
-            ),
-            "ExpiredToken" | "ExpiredTokenException" | "TokenRefreshRequired" => {
-                Some("sign in again, then run the same command")
-            }
-            "ConnectionFailed" if failure.sign == Sign::NoConnection => {
-                Some("check `--endpoint-url`, the proxy variables and the network")
-            }
-            "Http407" => Some(
-                "give the proxy's user and password in its variable: `http://user:password@host:port`",
-            ),
-            "InvalidAccessKeyId"
-            | "SignatureDoesNotMatch"
-            | "InvalidToken"
-            | "Unauthorized"
-            | "Http401" => Some(
-                "check the credentials in the environment, or name a profile with `--profile NAME`",
-            ),
-            _ => None,
-        };
-        return hint.map(str::to_owned);
-    }
-    if let Some(refused) = error.downcast_ref::<RefusedPlace>() {
-        return Some(refused.hint());
-    }
-    if error.is::<RefusedDone>() {
-        return Some(RefusedDone::HINT.to_owned());
-    }
-    error.downcast_ref::<ConnectError>()?.hint()
+    let exit = run_end::exit(end, signal, &shared.meter);
+    check::with_extra(exit, shared, is_whole.then_some(&paths), report)
 }

@@ -299,7 +299,7 @@ pub(crate) fn cpu_time() -> Option<Duration> {
 }
 
 #[cfg(not(unix))]
-pub fn cpu_time() -> Option<Duration> {
+pub(crate) fn cpu_time() -> Option<Duration> {
     None
 }
 

@@ -174,6 +174,10 @@ pub enum Sign {
     NoCredentials,
     /// The server at the other end is not the one that was meant: its certificate is not trusted, or it speaks no TLS.
     NoTrust,
+    /// The answer is that of something on the way, such as a proxy, or a network that one has to sign in to.
+    Elsewhere,
+    /// The server, or something before it, closed a new connection without an answer, as one does that takes no more of them.
+    NotTaken,
     /// It gives no parts of objects, or not by what it says of this one: the whole object can still be had.
     NoParts,
     /// It names another ETag for a part than for the whole: the object was replaced, or the server has its own idea of

@@ -1,14 +1,21 @@
-//! What a run has before it starts: how much may be under way at once, the client, and warnings of its options.
+//! What a run has before it starts: how much may be under way at once, the client, warnings of its options, and the size of
+//! what it has to do.
 
 use std::num::NonZeroUsize;
+use std::sync::Arc;
+
+use tokio::sync::oneshot;
 
 use crate::config::Config;
+use crate::destination::FolderToFill;
 use crate::done_file::DoneFile;
 use crate::memory;
 use crate::open_files::{self, Budget};
 use crate::options::{Check, CheckDepth, Concurrency, Job, MAX_AUTO_CONCURRENCY};
-use crate::report::Report;
+use crate::report::{ListNotes, Report};
 use crate::s3::{self, Trust};
+use crate::sink::files::OnWarning;
+use crate::source::{self, ListOptions};
 use crate::transfer::Limit;
 
 /// Files that are looked at at once in a run that makes no request: enough for threads to have the next one at hand.
@@ -71,6 +78,31 @@ pub(crate) async fn connect(config: &Config) -> anyhow::Result<Option<s3::Client
     }
     let client = s3::Client::connect(config.s3.clone()).await?;
     Ok(Some(client))
+}
+
+/// Counts the rows during the downloads, if the lists can be read twice, and warns if the objects do not fit on the disk.
+/// The receiver hears when that is done.
+pub(crate) fn count_in_background(
+    options: &Arc<ListOptions>,
+    to_fill: Option<FolderToFill>,
+    notes: ListNotes,
+    OnWarning(warn): OnWarning,
+) -> oneshot::Receiver<()> {
+    let options = Arc::clone(options);
+    let (done, is_done) = oneshot::channel();
+    std::thread::spawn(move || {
+        // A list that cannot be read is reported by the thread that reads it for the downloads.
+        if let Ok(Some(totals)) = source::count(&options) {
+            notes.totals(totals);
+            let warning = to_fill.and_then(|folder| folder.warning(&options, &totals));
+            if let Some(warning) = warning {
+                warn(&warning);
+            }
+        }
+        // The run may have ended meanwhile.
+        let _ = done.send(());
+    });
+    is_done
 }
 
 #[cfg(test)]

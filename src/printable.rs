@@ -1,4 +1,4 @@
-//! Makes text from outside, such as keys and server messages, safe to print, and sizes readable. Pure.
+//! Makes text from outside, such as keys and server messages, safe to print, and numbers readable. Pure.
 
 use std::borrow::Cow;
 
@@ -28,6 +28,24 @@ fn is_unprintable(c: char) -> bool {
     c.is_control() || is_bidi || matches!(c, '\u{2028}' | '\u{2029}')
 }
 
+/// `1,234 objects`, `1 object`
+pub(crate) fn count(n: u64, noun: &str) -> String {
+    format!("{} {noun}{}", number(n), if n == 1 { "" } else { "s" })
+}
+
+/// `1,234,567`
+pub(crate) fn number(n: u64) -> String {
+    let digits = n.to_string();
+    let mut grouped = String::with_capacity(digits.len() + digits.len() / 3);
+    for (i, digit) in digits.chars().enumerate() {
+        if i > 0 && (digits.len() - i).is_multiple_of(3) {
+            grouped.push(',');
+        }
+        grouped.push(digit);
+    }
+    grouped
+}
+
 /// `512 B`, `1.5 MiB`
 pub(crate) fn bytes(n: u64) -> String {
     const UNITS: [&str; 6] = ["KiB", "MiB", "GiB", "TiB", "PiB", "EiB"];
@@ -54,6 +72,16 @@ pub(crate) fn room(free: u64, needed: u64) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn numbers_read_well() {
+        assert_eq!(
+            [0, 999, 1_000, 1_234_567].map(number),
+            ["0", "999", "1,000", "1,234,567"]
+        );
+        assert_eq!(count(1, "object"), "1 object");
+        assert_eq!(count(1_000, "object"), "1,000 objects");
+    }
 
     #[test]
     fn sizes_read_well() {

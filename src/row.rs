@@ -13,6 +13,7 @@ use time::format_description::well_known::Rfc3339;
 
 use crate::etag::ETag;
 use crate::outcome::{Class, ErrorCode, Failure, Outcome, SkipReason};
+use crate::printable::{count, number};
 pub(crate) use checksums::{RowAlgorithm, RowChecksum};
 
 /// Most bytes of a column other than the key: more than S3 or a file system accepts, and few enough for the failed-keys CSV
@@ -21,6 +22,12 @@ pub(crate) const MAX_COLUMN: usize = 16 * 1024;
 
 /// The longest key that S3 can hold, in bytes of UTF-8 (S3 user guide, "Naming Amazon S3 objects").
 pub(crate) const MAX_KEY: usize = 1024;
+
+/// What is wrong with a key of `length` bytes.
+pub(crate) fn too_long(length: usize) -> String {
+    let (length, most) = (count(length as u64, "byte"), number(MAX_KEY as u64));
+    format!("the key has {length}, S3 allows {most}")
+}
 
 /// One row of the lists.
 #[derive(Debug)]

@@ -12,8 +12,10 @@ pub struct DoneArgs {
     /// CSV of the keys that were downloaded or kept
     ///
     /// Rows are added as their objects are done, with the checksums of the bytes. It is a key list too, for `check
-    /// --offline` or for a later run. Nothing is added to a file that is not such a CSV. With `--if-exists`, this takes 8
-    /// bytes of memory per row of the file.
+    /// --offline` or for a later run. Nothing is added to a file that is not such a CSV. Rows are only ever added: an object
+    /// that is downloaded or verified again has another row, and the last one of its file counts. So with repeated runs the
+    /// file grows by what they download; `--skip-done`, `--if-exists` or a new file for each run keeps it small. With
+    /// `--if-exists`, this takes 8 bytes of memory per row of the file.
     #[arg(id = "done", long = "done", value_name = "FILE", hide_short_help = true, help_heading = REPORT)]
     pub file: Option<PathBuf>,
 

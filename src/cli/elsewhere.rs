@@ -17,7 +17,11 @@ const WORDS: &[(&[&str], &str)] = &[
             "--parallelism",
             "--max-concurrent-requests",
             "--multi-thread-streams",
+            "--max-connection-per-server",
+            "--max-concurrent-downloads",
+            "--split",
             "-P",
+            "-x",
         ],
         "`--concurrency N` sets the number of GETs in flight",
     ),
@@ -48,7 +52,9 @@ const WORDS: &[(&[&str], &str)] = &[
             "--no-overwrite",
             "--ignore-existing",
             "--skip-existing",
+            "--continue-at",
             "-c",
+            "-C",
         ],
         "`--if-exists skip` keeps the files that exist; large objects are resumed in any case",
     ),
@@ -61,7 +67,13 @@ const WORDS: &[(&[&str], &str)] = &[
         "`--if-exists overwrite` is the default",
     ),
     (
-        &["--update", "--if-source-newer", "-u"],
+        &[
+            "--update",
+            "--if-source-newer",
+            "--timestamping",
+            "-u",
+            "-N",
+        ],
         "`--if-exists newer` replaces files whose object is newer",
     ),
     (
@@ -69,7 +81,7 @@ const WORDS: &[(&[&str], &str)] = &[
         "`--if-exists changed` compares size and time",
     ),
     (
-        &["--checksum", "--checksums"],
+        &["--checksum", "--checksums", "--checksum-mode"],
         "`--if-exists verify` compares the content of files that exist; downloads are always verified",
     ),
     (
@@ -95,6 +107,7 @@ const WORDS: &[(&[&str], &str)] = &[
             "--no-check-certificate",
             "--skip-verify",
             "--no-ssl-verify",
+            "--cacert",
         ],
         "`--ca-bundle FILE` trusts a server's own certificate; `--no-verify-ssl` checks none",
     ),
@@ -106,6 +119,8 @@ const WORDS: &[(&[&str], &str)] = &[
             "--max-retries",
             "--low-level-retries",
             "--tries",
+            "--max-tries",
+            "-t",
         ],
         "`--max-attempts N` sets the number of attempts per object",
     ),
@@ -137,7 +152,7 @@ const WORDS: &[(&[&str], &str)] = &[
         "`--output DIR` names the folder for the files",
     ),
     (
-        &["--endpoint", "--host", "--url", "--server"],
+        &["--endpoint", "--host", "--url", "--server", "--s3-endpoint"],
         "`--endpoint-url URL` names the server",
     ),
     (
@@ -148,6 +163,38 @@ const WORDS: &[(&[&str], &str)] = &[
             "--s3-chunk-size",
         ],
         "`--part-size SIZE` sets the size of parts",
+    ),
+    (
+        &["--tpslimit", "--wait", "--requests-per-second"],
+        "`--rps N` limits the requests per second",
+    ),
+    (
+        &["--cli-read-timeout", "--read-timeout", "--speed-time"],
+        "`--timeout S` is the longest time without data",
+    ),
+    (
+        &["--cli-connect-timeout"],
+        "`--connect-timeout S` limits connecting",
+    ),
+    (
+        &["--flatten", "--no-directories"],
+        "`--path '{name}'` leaves out the folders",
+    ),
+    (
+        &["--cut-dirs"],
+        "`--strip-prefix PREFIX` leaves out folders of the key",
+    ),
+    (
+        &["--debug", "--log-level"],
+        "`-vv`, which is `--verbose` twice, prints each request",
+    ),
+    (
+        &["--source-region"],
+        "`--region REGION` is that of the bucket, and is found without it",
+    ),
+    (
+        &["--max-items", "--limit"],
+        "a shorter list, as in `head -n 100 LIST | s3pull`, or `--shard K/N` takes fewer rows",
     ),
     (&["--silent", "-s"], "`--quiet` prints only errors"),
     (

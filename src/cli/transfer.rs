@@ -111,6 +111,8 @@ pub struct Transfer {
     pub bwlimit: Option<ByteRate>,
 
     /// Send at most N requests per second
+    ///
+    /// Those for lists in S3 and for pages of a listing count too.
     #[arg(
         long,
         value_name = "N", value_parser = parse_count::<NonZeroU32>,

@@ -1,7 +1,7 @@
 //! The bucket as people write it.
 
 use super::error::UsageError;
-use crate::source::list::bucket::has_characters_of_a_name;
+use crate::source::list::bucket::{has_characters_of_a_name, is_bucket_name, split_uri};
 
 /// Accepts `b`, `s3://b`, `s3://b/` or an access point ARN.
 pub(super) fn checked_bucket(typed: &str) -> Result<String, UsageError> {
@@ -13,10 +13,11 @@ pub(super) fn checked_bucket(typed: &str) -> Result<String, UsageError> {
             typed.escape_debug()
         )));
     }
-    if name.starts_with("arn:") {
+    let split = split_uri(name);
+    if name.starts_with("arn:") && split.is_none() && is_bucket_name(name) {
         return Ok(name.to_owned());
     }
-    if let Some((bucket, prefix)) = name.split_once('/') {
+    if let Some((bucket, prefix)) = split {
         return Err(UsageError(format!(
             "`--bucket {typed}` contains more than a bucket name: use `--bucket {bucket}`, and `--key-prefix {prefix}/` if the keys of the list lack it"
         )));
@@ -74,11 +75,16 @@ mod tests {
             message.contains("`--bucket b`") && message.contains("`--key-prefix photos/2024/`"),
             "{message}"
         );
+        let arn = "arn:aws:s3:eu-west-1:123456789012:accesspoint/mine";
+        let message = checked_bucket(&format!("{arn}/photos"))
+            .unwrap_err()
+            .to_string();
+        assert!(message.contains(&format!("`--bucket {arn}`")), "{message}");
     }
 
     #[test]
     fn invalid_bucket_names_are_refused() {
-        for typed in ["", "s3://", "a b", "b\n", "ü"] {
+        for typed in ["", "s3://", "a b", "b\n", "ü", "arn:a b"] {
             assert!(checked_bucket(typed).is_err(), "{typed:?}");
         }
     }

@@ -4,8 +4,8 @@ use std::io::{BufRead, IsTerminal};
 use std::path::PathBuf;
 
 use super::error::UsageError;
-use crate::source::list::bucket::is_bucket_name;
-use crate::source::list::url;
+use crate::source::list::bucket::{is_bucket_name, split_uri};
+use crate::source::list::{columns, url};
 use crate::source::{ListSource, Listing, RemoteList};
 
 /// What `--prefix` asks for.
@@ -23,7 +23,7 @@ pub(super) fn listings(typed: &[String], bucket: Option<&str>) -> Result<Vec<Lis
                 prefix: typed.clone(),
             });
         };
-        let (of_uri, prefix) = uri.split_once('/').unwrap_or((uri, ""));
+        let (of_uri, prefix) = split_uri(uri).unwrap_or((uri, ""));
         if !is_bucket_name(of_uri) {
             return Err(UsageError(format!(
                 "`--prefix {}` is not `s3://bucket/prefix`",
@@ -66,9 +66,16 @@ pub(super) fn sources(
         ));
     }
     sources.extend(listings.into_iter().map(ListSource::Prefix));
-    let is_uri = |key: &String| key.starts_with("s3://") || url::parse(key).is_some();
+    let is_uri = |key: &String| columns::is_uri(key) || url::parse(key).is_some();
     if !has_bucket && let Some(key) = keys.iter().find(|key| !is_uri(key)) {
         return Err(without_bucket(key, &keys));
+    }
+    if let Some(uri) = keys.iter().find(|key| is_bucket_uri(key)) {
+        let shown = uri.trim_end_matches('/').escape_debug();
+        return Err(UsageError(format!(
+            "`{}` names no key: `--prefix {shown}/` downloads the whole bucket",
+            uri.escape_debug()
+        )));
     }
     // A key may have such a name, but does not stand before URIs then.
     if let [word, rest @ ..] = &keys[..]
@@ -103,6 +110,17 @@ pub(super) fn sources(
     Ok(sources)
 }
 
+/// Whether a key is the URI of a whole bucket.
+fn is_bucket_uri(key: &str) -> bool {
+    let name = key.strip_prefix("s3://");
+    let bucket = name.map(|name| match split_uri(name) {
+        Some((bucket, "")) => bucket,
+        Some(_) => "",
+        None => name,
+    });
+    bucket.is_some_and(is_bucket_name)
+}
+
 /// The list that `--keys` names.
 fn list(path: PathBuf) -> Result<ListSource, UsageError> {
     let Some(text) = path.as_os_str().to_str() else {
@@ -115,6 +133,10 @@ fn list(path: PathBuf) -> Result<ListSource, UsageError> {
         Some(list) => Ok(ListSource::Remote(list)),
         None if text.starts_with("s3://") => Err(UsageError(format!(
             "`--keys {}` is neither `s3://bucket/key` nor the folder of an inventory, `s3://bucket/folder/`",
+            text.escape_debug()
+        ))),
+        None if url::is_url(text) && !path.exists() => Err(UsageError(format!(
+            "`--keys {0}` is neither a file nor in S3: use `curl -fsS {0} | s3pull …`",
             text.escape_debug()
         ))),
         None => Ok(ListSource::File(path)),
@@ -131,6 +153,11 @@ fn without_bucket(key: &str, keys: &[String]) -> UsageError {
     {
         return no_command(key, advice);
     }
+    if url::is_url(key) {
+        return UsageError(format!(
+            "`{shown}` is not the URL of an object that tells its bucket: use `--bucket BUCKET` with its key, and `--endpoint-url URL` for another server than AWS"
+        ));
+    }
     UsageError(format!(
         "the key `{shown}` names no bucket: use `--bucket BUCKET`, or write `s3://BUCKET/{shown}`"
     ))
@@ -142,7 +169,7 @@ fn no_command(word: &str, advice: &str) -> UsageError {
 }
 
 /// What to do instead of a command that other tools have.
-fn instead_of_command(word: &str) -> Option<&'static str> {
+pub(crate) fn instead_of_command(word: &str) -> Option<&'static str> {
     Some(match word {
         "cat" | "copy" | "cp" | "download" | "get" | "pull" | "run" => {
             "name the objects as in `s3pull s3://bucket/key -o DIR`, or use `--prefix s3://bucket/prefix`"
@@ -151,6 +178,8 @@ fn instead_of_command(word: &str) -> Option<&'static str> {
             "use `s3pull --prefix s3://bucket/prefix -o DIR --if-exists changed`"
         }
         "du" | "find" | "list" | "ls" => "use `s3pull --prefix s3://bucket/prefix --dry-run`",
+        "help" => "`s3pull --help` describes its options",
+        "version" => "`s3pull --version` prints it",
         "delete" | "mb" | "mv" | "put" | "rb" | "rm" | "upload" => "it only downloads",
         _ => return None,
     })

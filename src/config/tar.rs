@@ -30,6 +30,18 @@ pub(super) fn tar(cli: &Cli) -> Result<Option<TarOptions>, UsageError> {
             "`--tar -` writes an archive to stdout, which is a terminal: use a pipe (`| tar -x`), or `--tar FILE`".into(),
         ));
     }
+    let is_compressed = path.extension().is_some_and(|ending| {
+        let endings = ["gz", "tgz", "zst", "tzst", "xz", "txz", "bz2", "zip"];
+        endings
+            .iter()
+            .any(|known| ending.eq_ignore_ascii_case(known))
+    });
+    if is_compressed {
+        return Err(UsageError(format!(
+            "`--tar {0}`: archives are not compressed: use `--tar - | gzip > {0}`, or another name",
+            path.to_string_lossy().escape_debug()
+        )));
+    }
     let archive = ArchiveOptions {
         path: path.clone(),
         shards: shards(cli, &path.to_string_lossy())?,

@@ -20,7 +20,7 @@ use crate::s3;
 use crate::sink::files::{FileThere, LocalPath, PathRules, Preview};
 use crate::sink::planned::{Planned, Seen};
 use crate::source;
-use crate::transfer::{Limit, SourceRequests};
+use crate::transfer::{Limit, Rates, SourceRequests};
 use report::{DryRunEnd, DryRunReport};
 use space::growth;
 pub(crate) use space::shortage;
@@ -33,7 +33,7 @@ pub(crate) fn run(config: Config) -> anyhow::Result<ExitCode> {
     let lists = source::open(&config.list.sources)?;
     let done = config.done.iter().map(|done| done.path.as_path());
     let kept = config.list.files().chain([config.failed.as_path()]);
-    let kept = kept.chain(done);
+    let kept = kept.chain(done).chain(config.events.as_deref());
     let preview = Preview::open(&config.output, kept)
         .with_context(|| format!("cannot use the output folder `{}`", config.output.display()))?;
     let mut check = Check {
@@ -87,6 +87,7 @@ async fn requests(config: &Config) -> anyhow::Result<SourceRequests> {
         client: OnceCell::new_with(client),
         options: config.s3.clone(),
         limit: Limit::fixed(NonZeroUsize::MIN),
+        rates: Arc::new(Rates::new(config.transfer.rps, None)),
         max_attempts: config.transfer.max_attempts,
         max_outage: config.transfer.max_outage,
         on_request: None,

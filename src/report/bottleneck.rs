@@ -263,7 +263,7 @@ mod tests {
     }
 
     #[test]
-    fn answers_that_queue_are_the_server_s_and_no_reason_for_more_at_once() {
+    fn answers_that_queue_on_the_server_are_not_a_reason_for_more_at_once() {
         let mut queued = measured(90, 5, 5);
         queued.first_byte.shortest = Duration::from_millis(20);
         assert_eq!(bottleneck(&queued), Some(Bottleneck::Server));

@@ -22,7 +22,7 @@ use crate::etag::ETag;
 use crate::meter::Counts;
 use crate::outcome::{Failure, Outcome, SkipReason, Verification};
 use crate::row::{Entry, Place};
-use crate::sink::files::{LocalPath, UserFile, first_bytes, is_same_file, open_stream};
+use crate::sink::files::{LocalPath, UserFile, first_bytes, open_stream};
 use crate::source::{ListOptions, ListSource};
 use crate::transfer::Finished;
 
@@ -41,7 +41,7 @@ pub(crate) struct Events {
     line: Vec<u8>,
 }
 
-/// What became of a row, or would.
+/// The event for one row.
 #[derive(Serialize)]
 struct ObjectEvent<'a> {
     r#type: &'static str,
@@ -120,7 +120,7 @@ impl Events {
         let (stderr, patience) = (stderr.clone(), patience.clone());
         let lines = match &config.events {
             Some(path) => {
-                let file = open_file(path, &config.list)?;
+                let file = open_file(path)?;
                 Lines::stream("the file of `--events`", file, stderr, patience)
             }
             None if config.json => Lines::stdout(stderr, patience),
@@ -350,15 +350,12 @@ fn print(lines: &mut Lines, line: &mut Vec<u8>, event: &impl Serialize) -> io::R
     lines.print(line)
 }
 
-fn open_file(path: &Path, list: &ListOptions) -> anyhow::Result<File> {
+fn open_file(path: &Path) -> anyhow::Result<File> {
     let cannot = || format!("cannot write events to `{}`", path.display());
     let file = match UserFile::at(path).with_context(cannot)? {
         UserFile::Stream => open_stream(path),
         UserFile::InTheWay(kind) => Err(io::Error::other(format!("it is a {kind}"))),
         UserFile::File(target) => {
-            if list.files().any(|list| is_same_file(list, &target)) {
-                return Err(RefusedPlace::ListAsEvents(path.to_owned()).into());
-            }
             if !is_free_or_of_events(&target).with_context(cannot)? {
                 return Err(RefusedPlace::ForeignEvents(path.to_owned()).into());
             }

@@ -27,7 +27,8 @@ use crate::sink::files::{PartialFile, UserFile, open_stream};
 use crate::source::ListOptions;
 use crate::transfer::Finished;
 
-pub(super) const HEADER: [&str; 19] = [
+/// The columns, which those of checksums follow.
+pub(super) const COLUMNS: [&str; 13] = [
     "key",
     "bucket",
     "version_id",
@@ -41,13 +42,14 @@ pub(super) const HEADER: [&str; 19] = [
     "dest",
     "source",
     "last_modified",
-    "md5",
-    "sha256",
-    "sha1",
-    "crc32",
-    "crc32c",
-    "crc64nvme",
 ];
+
+/// The names of all columns.
+pub(super) fn header() -> impl Iterator<Item = &'static str> {
+    COLUMNS
+        .into_iter()
+        .chain(RowAlgorithm::ALL.map(RowAlgorithm::name))
+}
 
 /// Bytes of a list's name in the CSV.
 const MAX_SOURCE: usize = 4096;
@@ -83,9 +85,6 @@ impl Rescue {
         left
     }
 }
-
-/// The most bytes of rows that are kept in memory while the disk has no room for them.
-const MAX_WAITING: usize = 1 << 20;
 
 /// How the run ended, as far as it matters for its record.
 #[derive(Debug, Clone, Copy)]
@@ -215,7 +214,7 @@ impl FailedKeys {
     /// [`is_lost`](Self::is_lost) says otherwise.
     pub fn record(&mut self, finished: &Finished, failure: &Failure) -> io::Result<()> {
         if self.n_rows == 0 {
-            self.writer.add(HEADER)?;
+            self.writer.rows.add(header())?;
         }
         self.n_rows += 1;
         self.n_may_pass += u64::from(may_pass(failure.code.as_str(), failure.status));
@@ -234,7 +233,6 @@ impl FailedKeys {
             .last_modified
             .map(|time| time.to_string())
             .unwrap_or_default();
-        // In the order of the header, which is that of `RowAlgorithm::ALL`.
         let checksums = RowAlgorithm::ALL.map(|algorithm| {
             let checksum = finished.entry.checksum(algorithm);
             checksum.map(ToString::to_string).unwrap_or_default()
@@ -255,7 +253,7 @@ impl FailedKeys {
             &last_modified,
         ];
         let checksums = checksums.iter().map(String::as_str);
-        self.writer.add(columns.into_iter().chain(checksums))?;
+        self.writer.rows.add(columns.into_iter().chain(checksums))?;
         self.writer.n_rows_waiting += 1;
         self.writer.flush()
     }
@@ -263,8 +261,8 @@ impl FailedKeys {
     /// Whether rows are gone that could not be written: a stream took a part of them, or too many wait.
     pub fn is_lost(&self) -> bool {
         match self.writer.output {
-            Output::Stream(_) | Output::Lines(_) => !self.writer.waiting.is_empty(),
-            Output::File(_) => self.writer.waiting.len() > MAX_WAITING,
+            Output::Stream(_) | Output::Lines(_) => self.writer.rows.n_waiting() > 0,
+            Output::File(_) => self.writer.rows.are_too_many(),
         }
     }
 
@@ -339,13 +337,13 @@ impl FailedKeys {
         let header = if has_rows {
             Ok(())
         } else {
-            self.writer.add(HEADER)
+            self.writer.rows.add(header())
         };
         // Partial files that were in its way are gone by now.
         let written = header.and_then(|()| self.writer.flush());
         let written = written.and_then(|()| match &self.writer.output {
             Output::File(file) => {
-                file.cut_at(self.writer.n_written)?;
+                file.cut_at(self.writer.rows.n_written)?;
                 if sync { file.sync() } else { Ok(()) }
             }
             Output::Stream(_) | Output::Lines(_) => Ok(()),

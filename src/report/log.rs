@@ -11,7 +11,7 @@ use time::format_description::well_known::Rfc3339;
 
 use super::record_place::RefusedPlace;
 use crate::config::Config;
-use crate::sink::files::{UserFile, first_bytes, is_same_file, open_stream};
+use crate::sink::files::{UserFile, first_bytes, open_stream};
 
 /// What every log begins with.
 const BEGINNING: &[u8] = b"s3pull: ";
@@ -29,9 +29,6 @@ pub(super) fn open(config: &Config) -> anyhow::Result<Option<File>> {
         UserFile::Stream => open_stream(path),
         UserFile::InTheWay(kind) => Err(io::Error::other(format!("it is a {kind}"))),
         UserFile::File(target) => {
-            if config.list.files().any(|list| is_same_file(list, &target)) {
-                return Err(RefusedPlace::ListAsLog(path.clone()).into());
-            }
             if !is_free_or_log(&target).with_context(cannot)? {
                 return Err(RefusedPlace::ForeignLog(path.clone()).into());
             }

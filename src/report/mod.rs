@@ -29,6 +29,7 @@ mod status;
 mod summary;
 mod tally;
 pub(crate) mod text;
+pub(crate) mod whole_rows;
 
 use std::collections::BTreeMap;
 use std::io;
@@ -290,7 +291,9 @@ impl Report {
             printable(failure.code.as_str()),
             printable(&failure.message)
         ));
-        let is_missing = failure.status == Some(404) || failure.code == ErrorCode::UnsafeKey;
+        // Who may not list a bucket is told 403 of keys that do not exist.
+        let is_missing =
+            matches!(failure.status, Some(403 | 404)) || failure.code == ErrorCode::UnsafeKey;
         let list = self.lists.get(finished.place.list);
         let is_typed = matches!(list, Some(ListSource::Arguments(_)));
         let key = &finished.entry.key;

@@ -5,6 +5,7 @@ use std::io::{self, Write};
 use std::sync::Arc;
 
 use super::lines::Lines;
+use super::whole_rows::WholeRows;
 use crate::sink::files::PartialFile;
 
 /// Bytes of room on the disk that are taken ahead: of some ten thousand rows.
@@ -21,11 +22,8 @@ pub(super) enum Output {
 /// Writes whole rows, and keeps those for which there is no room at the moment.
 pub(super) struct RowWriter {
     pub(super) output: Output,
-    /// Bytes of the file, which ends in a whole row.
-    pub(super) n_written: u64,
+    pub(super) rows: WholeRows,
     pub(super) n_rows_written: u64,
-    /// Rows that are still to be written.
-    pub(super) waiting: Vec<u8>,
     pub(super) n_rows_waiting: u64,
     /// Bytes of the file for which there is room on the disk.
     n_reserved: u64,
@@ -35,9 +33,8 @@ impl RowWriter {
     pub(super) fn new(output: Output) -> Self {
         let mut writer = Self {
             output,
-            n_written: 0,
+            rows: WholeRows::default(),
             n_rows_written: 0,
-            waiting: Vec::new(),
             n_rows_waiting: 0,
             n_reserved: 0,
         };
@@ -45,39 +42,23 @@ impl RowWriter {
         writer
     }
 
-    /// Adds a row, which may wait for [`flush`](Self::flush).
-    pub(super) fn add<'a>(&mut self, columns: impl IntoIterator<Item = &'a str>) -> io::Result<()> {
-        // Its own buffer, whose usual size is that of many rows, is made for each.
-        let mut row = csv::WriterBuilder::new()
-            .buffer_capacity(512)
-            .from_writer(&mut self.waiting);
-        row.write_record(columns)?;
-        row.flush()
-    }
-
-    /// Writes the rows that wait. What cannot be written whole is cut off again, so that what is added later does not
-    /// join half a row.
+    /// Writes the rows that wait.
     pub(super) fn flush(&mut self) -> io::Result<()> {
-        if self.waiting.is_empty() {
+        if self.rows.n_waiting() == 0 {
             return Ok(());
         }
         self.reserve();
         match &mut self.output {
-            Output::File(file) => {
-                let end = self.n_written;
-                if let Err(error) = file.append(&self.waiting) {
-                    // Should that fail too, what is written next covers it.
-                    let _ = file.cut_at(end);
-                    return Err(error);
-                }
-            }
-            Output::Stream(stream) => stream.write_all(&self.waiting)?,
-            Output::Lines(lines) => lines.print(&self.waiting)?,
+            Output::File(file) => self
+                .rows
+                .flush(|bytes| file.append(bytes), |end| file.cut_at(end))?,
+            Output::Stream(stream) => self
+                .rows
+                .flush(|bytes| stream.write_all(bytes), |_| Ok(()))?,
+            Output::Lines(lines) => self.rows.flush(|bytes| lines.print(bytes), |_| Ok(()))?,
         }
-        self.n_written += self.waiting.len() as u64;
         self.n_rows_written += self.n_rows_waiting;
         self.n_rows_waiting = 0;
-        self.waiting.clear();
         Ok(())
     }
 
@@ -86,8 +67,9 @@ impl RowWriter {
         let Output::File(file) = &self.output else {
             return;
         };
-        if self.n_written + self.waiting.len() as u64 + ROOM / 2 > self.n_reserved {
-            let wanted = self.n_written + self.waiting.len() as u64 + ROOM;
+        let end = self.rows.n_written + self.rows.n_waiting() as u64;
+        if end + ROOM / 2 > self.n_reserved {
+            let wanted = end + ROOM;
             // What cannot be had is not asked for again with each row.
             self.n_reserved = wanted;
             file.reserve(wanted);

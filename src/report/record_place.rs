@@ -26,12 +26,8 @@ pub enum RefusedPlace {
     Foreign(PathBuf),
     #[error("`{}` exists and is not a file of events, so it is not replaced", .0.display())]
     ForeignEvents(PathBuf),
-    #[error("`{}` is a key list of this run, so events are not written to it", .0.display())]
-    ListAsEvents(PathBuf),
     #[error("`{}` exists and is not a log of s3pull, so nothing is added to it", .0.display())]
     ForeignLog(PathBuf),
-    #[error("`{}` is a key list of this run, so no log is added to it", .0.display())]
-    ListAsLog(PathBuf),
     #[error("`{}` cannot be read again, so that no row in it can be tried again (`--retry-failed`)", .0.display())]
     NotReadAgain(PathBuf),
     #[error("`{}` is a {kind}, so the failed-keys CSV cannot be written there", .path.display())]
@@ -55,10 +51,10 @@ impl RefusedPlace {
             Self::Foreign(_) => {
                 "`--failed` names the file to write; to retry failed keys, give the CSV as `--keys`"
             }
-            Self::ForeignEvents(_) | Self::ListAsEvents(_) => {
+            Self::ForeignEvents(_) => {
                 "`--events` names the file to write: name another, or remove this one"
             }
-            Self::ForeignLog(_) | Self::ListAsLog(_) => {
+            Self::ForeignLog(_) => {
                 "`--log` names the file that lines are added to: name another, or remove this one"
             }
             Self::NotReadAgain(_) => {

@@ -16,7 +16,8 @@ const MAX_LARGE: usize = 3;
 /// Before this much time, nothing can be said about the rest.
 const MIN_ELAPSED: Duration = Duration::from_secs(2);
 
-/// How many parts of the line are worth more than a longer text about trouble: how far it is, bytes and rate.
+/// How many parts of the line are worth more than a longer text about retries: how far it is, bytes and rate. While nothing
+/// gets through, its cause is worth more than all but the first of them.
 const MAIN_PARTS: usize = 3;
 
 /// `45 %, 1.2 of 3.0 GiB, 120.0 MiB/s, 3m 05s left, 32 in flight, 2 failed, 1,234 of 5,000 objects, 2m 10s elapsed`, with
@@ -24,6 +25,7 @@ const MAIN_PARTS: usize = 3;
 /// room for its first part.
 pub(super) fn status(look: &Look, rate: &Rate, width: usize) -> String {
     let parts = parts(look, rate);
+    let n_main = if look.outage.is_some() { 1 } else { MAIN_PARTS };
     let mut line = None;
     for trouble in trouble(look) {
         let reserved = if trouble.is_empty() {
@@ -34,7 +36,7 @@ pub(super) fn status(look: &Look, rate: &Rate, width: usize) -> String {
         let n_parts = n_fitting(&parts, width.saturating_sub(reserved));
         let mut shown = parts[..n_parts].to_vec();
         shown.extend(Some(trouble).filter(|trouble| !trouble.is_empty()));
-        let is_enough = n_parts >= MAIN_PARTS.min(parts.len());
+        let is_enough = n_parts >= n_main.min(parts.len());
         line = Some(shown.join(", "));
         if is_enough {
             break;
@@ -87,13 +89,15 @@ fn parts(look: &Look, rate: &Rate) -> Vec<String> {
         Some(all) => Some(of_bytes(here, all.max(here))),
         None => (here > 0).then(|| bytes(here)),
     };
-    let left = time_left(look, rate).filter(|_| look.elapsed >= MIN_ELAPSED);
+    // A rate, and what follows from it, are of the time before an outage.
+    let is_under_way = look.outage.is_none();
+    let left = time_left(look, rate).filter(|_| is_under_way && look.elapsed >= MIN_ELAPSED);
     let parts = [
         Some(first),
         bytes_here,
-        (counts.bytes > 0).then(|| format!("{}/s", bytes(rate.current()))),
+        (is_under_way && counts.bytes > 0).then(|| format!("{}/s", bytes(rate.current()))),
         left.map(|left| format!("{} left", whole_duration(left))),
-        Some(format!("{} in flight", number(look.n_in_flight))),
+        is_under_way.then(|| format!("{} in flight", number(look.n_in_flight))),
         (counts.n_failed > 0).then(|| format!("{} failed", number(counts.n_failed))),
         count,
         Some(format!("{} elapsed", whole_duration(look.elapsed))),

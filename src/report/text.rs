@@ -5,8 +5,8 @@ use std::path::Path;
 use std::time::Duration;
 
 use crate::exit_code::ExitCode;
-pub(crate) use crate::printable::bytes;
 use crate::printable::printable;
+pub(crate) use crate::printable::{bytes, count, number};
 use crate::row::Place;
 use crate::source::ListSource;
 use crate::stop::GRACE;
@@ -34,24 +34,6 @@ pub(crate) fn row_name(key: &str, place: Place, lists: &[ListSource]) -> String 
         }
         _ => format!("line {}", place.line),
     }
-}
-
-/// `1,234 objects`, `1 object`
-pub(crate) fn count(n: u64, noun: &str) -> String {
-    format!("{} {noun}{}", number(n), if n == 1 { "" } else { "s" })
-}
-
-/// `1,234,567`
-pub(crate) fn number(n: u64) -> String {
-    let digits = n.to_string();
-    let mut grouped = String::with_capacity(digits.len() + digits.len() / 3);
-    for (i, digit) in digits.chars().enumerate() {
-        if i > 0 && (digits.len() - i).is_multiple_of(3) {
-            grouped.push(',');
-        }
-        grouped.push(digit);
-    }
-    grouped
 }
 
 /// `4 ms`, `0.42 s`, `12.3 s`, `2m 05s`, `3h 02m`
@@ -185,16 +167,6 @@ mod tests {
         ] {
             assert_eq!(shown(output, path, is_folder), expected);
         }
-    }
-
-    #[test]
-    fn numbers_read_well() {
-        assert_eq!(
-            [0, 999, 1_000, 1_234_567].map(number),
-            ["0", "999", "1,000", "1,234,567"]
-        );
-        assert_eq!(count(1, "object"), "1 object");
-        assert_eq!(count(1_000, "object"), "1,000 objects");
     }
 
     #[test]

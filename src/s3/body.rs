@@ -9,6 +9,7 @@ use hyper::body::Incoming;
 use super::causes::one_line;
 use super::error::GetError;
 use crate::outcome::ErrorCode;
+use crate::printable::count;
 
 /// A body that delivers fewer bytes than this within the timeout counts as stalled.
 const MIN_BYTES: u64 = 1024;
@@ -30,6 +31,8 @@ pub(crate) struct Body {
 #[derive(Debug)]
 enum Stream {
     Network(Incoming),
+    /// Already read.
+    Read(Option<Bytes>),
     #[cfg(test)]
     Scripted(std::collections::VecDeque<Step>),
 }
@@ -53,6 +56,7 @@ impl Stream {
                 let next = next_data(incoming).await?;
                 Some(next.map_err(|error| broken(one_line(&error))))
             }
+            Self::Read(bytes) => bytes.take().map(Ok),
             #[cfg(test)]
             Self::Scripted(steps) => match steps.pop_front()? {
                 Step::Bytes(bytes) => Some(Ok(bytes)),
@@ -84,8 +88,17 @@ impl Body {
     }
 
     pub(super) fn new(incoming: Incoming, timeout: Duration) -> Self {
+        Self::of(Stream::Network(incoming), timeout)
+    }
+
+    /// One that was read already.
+    pub(super) fn read(bytes: Vec<u8>, timeout: Duration) -> Self {
+        Self::of(Stream::Read(Some(bytes.into())), timeout)
+    }
+
+    fn of(stream: Stream, timeout: Duration) -> Self {
         Self {
-            stream: Stream::Network(incoming),
+            stream,
             timeout,
             waited: Duration::ZERO,
             n_bytes: 0,
@@ -114,8 +127,8 @@ impl Body {
         }
         if self.n_bytes < MIN_BYTES {
             let message = format!(
-                "only {} bytes of the body in {} s",
-                self.n_bytes,
+                "only {} of the body in {} s",
+                count(self.n_bytes, "byte"),
                 self.waited.as_secs_f64()
             );
             return Err(GetError::transient(ErrorCode::Timeout, message));
@@ -142,7 +155,7 @@ async fn next_data(incoming: &mut Incoming) -> Option<Result<Bytes, hyper::Error
 /// Why a small body could not be read.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum SmallBodyError {
-    #[error("the body has more than {MAX_SMALL_BODY} bytes")]
+    #[error("the body has more than {}", count(MAX_SMALL_BODY as u64, "byte"))]
     TooLarge,
     #[error("the body did not end within {} s", .0.as_secs_f64())]
     Timeout(Duration),

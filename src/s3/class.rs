@@ -70,8 +70,10 @@ const BY_CODE: &[(Class, &[&str])] = &[
     ),
 ];
 
-/// The class of a reply: by its code if that is listed, else by its status.
+/// The class of a reply: by its code if that is listed, else by its status. S3 hands on errors of other services, whose name
+/// is put before the code (`KMS.ThrottlingException`).
 pub(crate) fn classify(code: Option<&str>, status: u16) -> Class {
+    let code = code.map(|code| code.rsplit_once('.').map_or(code, |(_, code)| code));
     let by_code = code.and_then(|code| BY_CODE.iter().find(|(_, codes)| codes.contains(&code)));
     if let Some((class, _)) = by_code {
         return *class;
@@ -82,7 +84,8 @@ pub(crate) fn classify(code: Option<&str>, status: u16) -> Class {
         429 | 503 => Class::Throttled,
         // 501 and 505 mean that the server never can, not that it cannot now.
         501 | 505 => Class::Permanent,
-        408 | 500..=599 => Class::Transient,
+        // Too Early (RFC 8470) asks for the same request once more.
+        408 | 425 | 500..=599 => Class::Transient,
         _ => Class::Permanent,
     }
 }
@@ -138,6 +141,8 @@ mod tests {
                 Class::Fatal,
             ),
             (Some("InvalidBucketName"), 400, Class::Fatal),
+            (Some("KMS.ThrottlingException"), 400, Class::Throttled),
+            (Some("KMS.DisabledException"), 400, Class::Permanent),
             (Some("NeverSeenBefore"), 400, Class::Permanent),
             (Some("NeverSeenBefore"), 502, Class::Transient),
             (None, 301, Class::Permanent),
@@ -149,6 +154,7 @@ mod tests {
             (None, 405, Class::Permanent),
             (None, 500, Class::Transient),
             (None, 408, Class::Transient),
+            (None, 425, Class::Transient),
             (None, 429, Class::Throttled),
             (None, 501, Class::Permanent),
             (None, 503, Class::Throttled),

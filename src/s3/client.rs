@@ -10,14 +10,16 @@ use aws_config::timeout::TimeoutConfig;
 use aws_config::{AppName, BehaviorVersion, SdkConfig};
 use aws_sdk_s3::config::{Region, ResponseChecksumValidation};
 use http::StatusCode;
-use hyper::body::Body as _;
+use hyper::body::{Body as _, Incoming};
 use percent_encoding::{NON_ALPHANUMERIC, percent_decode_str, utf8_percent_encode};
 
 use super::account::profile::Profile;
 use super::account::{endpoint, region};
-use super::body::{Body, read_beginning};
+use super::body::{Body, MAX_SMALL_BODY, read_beginning, read_bounded};
 use super::buckets::Buckets;
+use super::doubt::Doubt;
 use super::error::GetError;
+use super::error_body::is_error;
 use super::get::{GetRequest, GetResponse, Method};
 use super::http::opening::Opening;
 use super::http::pool::Pool;
@@ -29,6 +31,7 @@ use super::refusal::Asked;
 use super::reply::Framing;
 use super::session::Session;
 use super::sessions::Sessions;
+use crate::outcome::ErrorCode;
 
 /// The most corrections per request. A server that causes more is leading the client in circles.
 pub(super) const MAX_CORRECTIONS: u32 = 4;
@@ -100,6 +103,10 @@ impl Client {
         let (timeout, is_of_system) = (options.timeout, options.trust == Trust::System);
         let sessions =
             Sessions::new(options, http.clone(), profile, sdk_config, url, region).await?;
+        let url = sessions.current().url();
+        if let Some(problem) = http.pool.proxy_problem(&url) {
+            return Err(ConnectError::Proxy(problem.to_owned()));
+        }
         if sessions.current().is_https && is_of_system {
             tls::check_environment()?;
         }
@@ -144,6 +151,9 @@ impl Client {
             let Some(lesson) = error.lesson() else {
                 return Err(error);
             };
+            if lesson.was_closed_idle && request.has_failed {
+                return Err(error);
+            }
             n_corrections += 1;
             if n_corrections > MAX_CORRECTIONS || !sessions.has_learned(&session, lesson).await? {
                 return Err(error);
@@ -167,13 +177,26 @@ impl Client {
         let reply = reply.map_err(|error| GetError::of_transport(&error))?;
         let (head, body) = reply.into_parts();
         if head.status.is_success() {
+            let length = body.size_hint().exact();
             let framing = match get.method {
-                Method::Get => Framing::of(&head, body.size_hint().exact()),
+                Method::Get => Framing::of(&head, length),
                 Method::Head => Framing::of_absent(&head),
+            };
+            let body = match Doubt::of(&head) {
+                Some(Doubt::Page) => {
+                    let is_known_as_s3 = self.0.is_known_as_s3.load(Relaxed);
+                    return Err(GetError::of_page(&session.server, is_known_as_s3));
+                }
+                Some(Doubt::Error) if get.method == Method::Get && length.is_some_and(is_small) => {
+                    // Boxed, since such replies are rare.
+                    let reading = Box::pin(self.unless_error(session, get, &head, body));
+                    Body::read(reading.await?, *timeout)
+                }
+                _ => Body::new(body, *timeout),
             };
             let response = GetResponse::read(&head, framing, get.part.as_ref())?;
             self.0.is_known_as_s3.store(true, Relaxed);
-            return Ok(response.with(Body::new(body, *timeout)));
+            return Ok(response.with(body));
         }
         // A 304 has no body.
         let error_body = if head.status == StatusCode::NOT_MODIFIED {
@@ -184,6 +207,23 @@ impl Client {
         Err(self.refusal(session, get.part.is_some(), &head, &error_body))
     }
 
+    /// The body of a reply with the status of success, unless it is an S3 error.
+    async fn unless_error(
+        &self,
+        session: &Session,
+        get: &GetRequest<'_>,
+        head: &http::response::Parts,
+        body: Incoming,
+    ) -> Result<Vec<u8>, GetError> {
+        let read = read_bounded(body, self.0.timeout).await;
+        let bytes = read
+            .map_err(|error| GetError::transient(ErrorCode::IncompleteBody, error.to_string()))?;
+        if is_error(&bytes) {
+            return Err(self.refusal(session, get.part.is_some(), head, &bytes));
+        }
+        Ok(bytes)
+    }
+
     /// What a reply with an error's status means.
     pub(super) fn refusal(
         &self,
@@ -192,11 +232,7 @@ impl Client {
         head: &http::response::Parts,
         body: &[u8],
     ) -> GetError {
-        let scheme = if session.is_https { "https" } else { "http" };
-        let url = format!("{scheme}://{}", session.server)
-            .parse()
-            .unwrap_or_default();
-        let proxy = self.0.pool.proxy_of(&url);
+        let proxy = self.0.pool.proxy_of(&session.url());
         let asked = Asked {
             is_part,
             server: &session.server,
@@ -233,6 +269,11 @@ impl Client {
         error.mask(&secrets);
         error
     }
+}
+
+/// Whether a body of this length may be an error's.
+fn is_small(length: u64) -> bool {
+    length <= MAX_SMALL_BODY as u64
 }
 
 /// The AWS configuration, with everything disabled that this program does itself: retries, timeouts of a body, checksums.

@@ -95,6 +95,11 @@ impl GetError {
         self.status == Some(304)
     }
 
+    /// Whether the server itself answered, though not with what was asked for: it is there, and works.
+    pub(crate) fn is_from_server(&self) -> bool {
+        self.status.is_some_and(|status| status < 500) && self.sign != Sign::Elsewhere
+    }
+
     pub(super) fn lesson(&self) -> Option<&Lesson> {
         self.lesson.as_deref()
     }
@@ -111,6 +116,7 @@ impl GetError {
                     let mut refused =
                         Self::new(class, ErrorCode::S3(format!("Http{status}")), message);
                     refused.status = Some(status);
+                    refused.sign = Sign::Elsewhere;
                     return refused;
                 }
                 ConnectProblem::NoTrust => {
@@ -127,15 +133,27 @@ impl GetError {
             },
             TransportError::AnswerTimeout(_) => ErrorCode::Timeout,
             TransportError::Broken(_) => ErrorCode::ConnectionFailed,
+            TransportError::NotTaken(_) => {
+                let mut error = Self::transient(ErrorCode::ConnectionFailed, message);
+                error.sign = Sign::NotTaken;
+                return error;
+            }
+            TransportError::ClosedIdle(_) => {
+                let lesson = Lesson {
+                    was_closed_idle: true,
+                    ..Lesson::default()
+                };
+                return Self::transient(ErrorCode::ConnectionFailed, message)
+                    .with_lesson(Some(lesson));
+            }
             TransportError::NotHttp(_) => ErrorCode::InvalidResponse,
             TransportError::ManyHeaders => {
-                let mut error = Self::transient(ErrorCode::InvalidResponse, message);
                 let lesson = Lesson {
                     was_head_too_large: true,
                     ..Lesson::default()
                 };
-                error.lesson = Some(Box::new(lesson));
-                return error;
+                return Self::transient(ErrorCode::InvalidResponse, message)
+                    .with_lesson(Some(lesson));
             }
         };
         Self::transient(code, message)

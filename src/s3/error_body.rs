@@ -42,6 +42,11 @@ impl ErrorBody {
     }
 }
 
+/// Whether the bytes are an S3 error with a code.
+pub(super) fn is_error(bytes: &[u8]) -> bool {
+    ErrorBody::parse(bytes).is_some_and(|body| body.code.is_some())
+}
+
 /// The text, cut after at most `max` bytes with a mark that it was cut.
 pub(super) fn cut(text: &str, max: usize) -> String {
     let mut cut = text.to_owned();

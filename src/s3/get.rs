@@ -56,6 +56,8 @@ pub(crate) struct GetRequest<'a> {
     pub if_modified_since: Option<SystemTime>,
     /// `None` for the whole object.
     pub part: Option<Part<'a>>,
+    /// Whether the object has failed before: then it may be its requests that have connections closed.
+    pub has_failed: bool,
 }
 
 /// A range of an object that an earlier answer described.
@@ -83,6 +85,8 @@ pub(crate) struct GetResponse<B = Body> {
     pub checksum: Option<Checksum>,
     /// The whole object's MD5, if its ETag may be one.
     pub md5: Option<[u8; 16]>,
+    /// Whether the bytes are encoded, by what the answer says: they are stored so, or were compressed on the way.
+    pub is_encoded: bool,
     /// How the object is described; `None` for a part of it.
     pub description: Option<Box<Description>>,
     /// Whether the end of the connection marks the end of the body, so that only `checksum` tells a whole body from a
@@ -100,6 +104,7 @@ impl GetResponse<()> {
             last_modified: self.last_modified,
             checksum: self.checksum,
             md5: self.md5,
+            is_encoded: self.is_encoded,
             description: self.description,
             ends_with_connection: self.ends_with_connection,
             body,

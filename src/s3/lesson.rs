@@ -20,6 +20,8 @@ pub(super) struct Lesson {
     pub are_credentials_expired: bool,
     /// Replies with as many headers are accepted from now on.
     pub was_head_too_large: bool,
+    /// A connection that had served before was closed, most likely while the request was on its way.
+    pub was_closed_idle: bool,
 }
 
 impl Lesson {
@@ -60,6 +62,7 @@ impl Lesson {
             time,
             are_credentials_expired,
             was_head_too_large: false,
+            was_closed_idle: false,
         };
         (lesson != Self::default()).then_some(lesson)
     }

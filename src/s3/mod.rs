@@ -10,6 +10,7 @@ mod class;
 mod client;
 mod customer_key;
 mod date;
+mod doubt;
 mod error;
 mod error_body;
 mod get;
@@ -44,7 +45,7 @@ pub(crate) use options::{ConnectError, ConnectOptions};
 
 /// Reads bytes as a reply to a GET of an object, and of a part of it, for fuzzing. The first line is the status, each line
 /// after it up to an empty one is a header, and the rest is the body.
-#[cfg(fuzzing)]
+#[cfg(any(fuzzing, test))]
 pub(crate) fn read_reply(bytes: &[u8]) {
     let (mut head, ()) = ::http::Response::new(()).into_parts();
     let mut rest = bytes;
@@ -66,6 +67,7 @@ pub(crate) fn read_reply(bytes: &[u8]) {
             }
         }
     }
+    let _ = doubt::Doubt::of(&head);
     let part = Part {
         range: 5..10,
         etag: &crate::etag::ETag::of_header("\"e\""),
@@ -84,5 +86,53 @@ pub(crate) fn read_reply(bytes: &[u8]) {
             is_known_as_s3: false,
         };
         let _ = GetError::of_reply(&head, rest, &asked);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::read_reply;
+
+    proptest! {
+        #[test]
+        fn no_bytes_as_a_reply_panic(bytes in proptest::collection::vec(any::<u8>(), 0..300)) {
+            read_reply(&bytes);
+        }
+
+        #[test]
+        fn no_status_headers_and_body_together_panic(
+            status in 100_u16..1000,
+            fields in proptest::collection::vec((
+                prop::sample::select(vec![
+                    "etag", "date", "location", "retry-after", "content-range", "last-modified",
+                    "content-type", "content-encoding", "transfer-encoding", "x-amz-request-id",
+                    "x-amz-bucket-region", "x-amz-checksum-sha256", "x-amz-meta-a",
+                ]),
+                prop_oneof![
+                    prop::sample::select(vec![
+                        "\"e\"", "Sun, 06 Nov 1994 08:49:37 GMT", "http://a.example/", "5",
+                        "bytes 5-9/20", "text/html", "application/xml", "gzip, chunked", "us-east-1",
+                    ]).prop_map(str::to_owned),
+                    "[ -~]{0,30}",
+                ],
+            ), 0..8),
+            body in proptest::collection::vec(
+                prop_oneof![
+                    prop::sample::select(vec![
+                        "<Error>", "<Code>", "SlowDown", "</Code>", "<Message>", "<Region>", "eu-west-1",
+                        "<Endpoint>", "<ServerTime>", "1994-11-06T08:49:37Z", "<![CDATA[", "&#x41;",
+                    ]).prop_map(str::to_owned),
+                    "[ -~]{0,10}",
+                ],
+                0..12,
+            ),
+        ) {
+            let lines = fields.iter().map(|(name, value)| format!("{name}:{value}\n"));
+            let head = lines.collect::<Vec<_>>().concat();
+            let reply = format!("{status}\n{head}\n{}", body.concat());
+            read_reply(reply.as_bytes());
+        }
     }
 }

@@ -92,6 +92,9 @@ pub(crate) enum ConnectError {
         "`--sse-c-key` needs a server that is reached by https, and the endpoint URL begins with `http://`: a key is never sent unencrypted"
     )]
     CustomerKeyWithoutTls,
+    /// What is wrong with a proxy.
+    #[error("{0}")]
+    Proxy(String),
     #[error(transparent)]
     Trust(#[from] TrustError),
 }
@@ -126,6 +129,9 @@ impl ConnectError {
             Self::Region { .. } => "give a region such as `--region eu-west-1`, or leave it out",
             Self::Endpoint(_) => {
                 "it comes from `--endpoint-url`, AWS_ENDPOINT_URL_S3, AWS_ENDPOINT_URL or the profile's `endpoint_url`"
+            }
+            Self::Proxy(_) => {
+                "set the variable as `http://HOST:PORT`, or exempt the server with NO_PROXY"
             }
             Self::Trust(TrustError::Variable { .. }) => {
                 "correct the variable or unset it, or give `--ca-bundle FILE`"

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use http::response::Parts;
-use http::{Uri, header};
+use http::{StatusCode, Uri, header};
 
 use super::class::classify;
 use super::date;
@@ -11,7 +11,7 @@ use super::error::{GetError, changed};
 use super::error_body::{ErrorBody, cut};
 use super::headers::text;
 use super::lesson::Lesson;
-use crate::outcome::{ErrorCode, Sign};
+use crate::outcome::{Class, ErrorCode, Sign};
 
 /// The most bytes of a redirect's target or a request ID that are shown.
 const MAX_TARGET: usize = 256;
@@ -64,12 +64,35 @@ impl GetError {
         error.request_id = header("x-amz-request-id").map(|id| cut(id, MAX_TARGET));
         error.retry_after = retry_after(head);
         error.last_modified = header("last-modified").and_then(date::parse);
+        // A server of S3 does not redirect like that: it is a network that one has to sign in to again.
+        let is_sent_away = matches!(status, 302 | 303 | 307) && is_other_host(head, asked.server);
+        if asked.is_known_as_s3 && !is_of_s3 && is_sent_away {
+            (error.class, error.sign) = (Class::Transient, Sign::Elsewhere);
+        }
         // Ranges or conditions on them are not implemented: the server did send the whole object.
         if asked.is_part && status == 501 {
             error.sign = Sign::NoParts;
         }
         error.is_of_s3 = is_of_s3;
         error
+    }
+}
+
+impl GetError {
+    /// The error of a reply with a web page in place of the object. It comes from something on the way if the server is known
+    /// to be one of S3, and may else be all that it ever sends.
+    pub(super) fn of_page(server: &str, is_known_as_s3: bool) -> Self {
+        let message = format!(
+            "`{server}` answered with a web page in place of the object: check `--endpoint-url`, and whether this network wants you to sign in"
+        );
+        let class = if is_known_as_s3 {
+            Class::Transient
+        } else {
+            Class::Permanent
+        };
+        let mut error = Self::new(class, ErrorCode::InvalidResponse, message);
+        error.sign = Sign::Elsewhere;
+        error.with_status(StatusCode::OK)
     }
 }
 
@@ -89,6 +112,15 @@ fn without_s3_error(status: u16, is_s3: bool, asked: &Asked<'_>) -> String {
     }
 }
 
+/// Whether a redirect points to another host than that of `server`, which is `host:port`.
+fn is_other_host(head: &Parts, server: &str) -> bool {
+    let location = head.headers.get(header::LOCATION).and_then(text);
+    let uri = location.and_then(|location| location.parse::<Uri>().ok());
+    let host = uri.as_ref().and_then(Uri::host);
+    let own = server.rsplit_once(':').map_or(server, |(own, _)| own);
+    host.is_some_and(|host| !host.eq_ignore_ascii_case(own))
+}
+
 /// Where a redirect points: scheme and host only, since the rest may hold a signature.
 fn target(head: &Parts, body: &ErrorBody) -> Option<String> {
     let location = head.headers.get(header::LOCATION).and_then(text);
@@ -106,12 +138,17 @@ fn target(head: &Parts, body: &ErrorBody) -> Option<String> {
     is_plain.then(|| cut(&target, MAX_TARGET))
 }
 
-/// The wait from `x-amz-retry-after` in milliseconds or `Retry-After` in seconds. The latter's form with a date is ignored:
-/// it is meant for longer waits than are made here.
+/// The wait from `x-amz-retry-after` in milliseconds, or `Retry-After` in seconds or as a time by the server's clock.
 fn retry_after(head: &Parts) -> Option<Duration> {
-    let number = |name: &str| head.headers.get(name).and_then(text)?.parse().ok();
+    let header = |name: &str| head.headers.get(name).and_then(text);
+    let number = |name: &str| header(name)?.parse().ok();
     let of_aws = number("x-amz-retry-after").map(Duration::from_millis);
-    of_aws.or_else(|| number("retry-after").map(Duration::from_secs))
+    let in_seconds = || number("retry-after").map(Duration::from_secs);
+    let until = || {
+        let time = |name: &str| date::parse(header(name)?);
+        time("retry-after")?.duration_since(time("date")?).ok()
+    };
+    of_aws.or_else(in_seconds).or_else(until)
 }
 
 #[cfg(test)]
@@ -119,7 +156,6 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::outcome::Class;
 
     const ASKED: Asked<'static> = Asked {
         is_part: false,
@@ -163,6 +199,26 @@ mod tests {
         assert!(told.ends_with("(it redirects to `b.example`)"), "{told}");
         assert!(!message(&[("location", "/elsewhere")], "").contains("redirects"));
         assert!(!of_reply(404, &signed, "").message.contains("redirects"));
+    }
+
+    #[test]
+    fn a_redirect_without_any_sign_of_s3_is_not_of_a_server_that_is_known() {
+        let known = Asked {
+            is_known_as_s3: true,
+            ..ASKED
+        };
+        let page = [("location", "http://login.example/")];
+        let of = |headers: &[(&str, &str)], asked| {
+            let error = GetError::of_reply(&head(302, headers), b"<html>", asked);
+            (error.class, error.sign)
+        };
+        let elsewhere = (Class::Transient, Sign::Elsewhere);
+        assert_eq!(of(&page, &known), elsewhere);
+        assert_ne!(of(&page, &ASKED), elsewhere);
+        assert_ne!(of(&[page[0], ("x-amz-request-id", "1")], &known), elsewhere);
+        for location in ["/k/", "https://S3.example/k/"] {
+            assert_ne!(of(&[("location", location)], &known), elsewhere);
+        }
     }
 
     #[test]
@@ -238,10 +294,14 @@ mod tests {
             wait(&[("retry-after", " 2 ")]),
             Some(Duration::from_secs(2))
         );
+        let until = ("retry-after", "Sun, 06 Nov 1994 08:49:37 GMT");
+        let now = |date| wait(&[until, ("date", date)]);
         assert_eq!(
-            wait(&[("retry-after", "Sun, 06 Nov 1994 08:49:37 GMT")]),
-            None
+            now("Sun, 06 Nov 1994 08:49:30 GMT"),
+            Some(Duration::from_secs(7))
         );
+        assert_eq!(now("Sun, 06 Nov 1994 08:49:38 GMT"), None);
+        assert_eq!(wait(&[until]), None);
     }
 
     proptest! {

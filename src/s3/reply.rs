@@ -3,8 +3,9 @@
 #[cfg(test)]
 mod tests;
 
-use http::StatusCode;
+use http::header::TRANSFER_ENCODING;
 use http::response::Parts;
+use http::{HeaderMap, StatusCode};
 
 use super::date;
 use super::error::{GetError, changed};
@@ -14,6 +15,7 @@ use super::headers::{
 };
 use crate::etag::ETag;
 use crate::outcome::{Class, ErrorCode};
+use crate::printable::{self, count};
 
 /// What marks the end of a body.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -29,16 +31,19 @@ pub(super) enum Framing {
 impl Framing {
     /// `length` is the body's length by the rules of HTTP.
     pub(super) fn of(head: &Parts, length: Option<u64>) -> Self {
-        let is_chunked = || head.headers.contains_key(http::header::TRANSFER_ENCODING);
+        // Of several codings, the last one frames the body (RFC 9112, 6.3): after any other than `chunked` nothing but the
+        // end of the connection ends it.
+        let ends_in_chunked = || {
+            let last = transfer_codings(&head.headers).next_back();
+            last.is_some_and(|last| last.eq_ignore_ascii_case("chunked"))
+        };
         match length {
             Some(length) => Self::Counted(length),
-            None if is_chunked() => Self::Chunked,
+            None if ends_in_chunked() => Self::Chunked,
             None => Self::Connection,
         }
     }
-}
 
-impl Framing {
     /// The length of a body that is not sent: that of a HEAD.
     pub(super) fn of_absent(head: &Parts) -> Self {
         let length = head.headers.get(http::header::CONTENT_LENGTH);
@@ -63,6 +68,7 @@ impl GetResponse<()> {
             Framing::Chunked | Framing::Connection => None,
         };
         let etag = headers.etag.map(ETag::of_header);
+        check_codings(head)?;
         match part {
             Some(part) => check_part(head.status, &headers, etag.as_ref(), length, part)?,
             None => check_whole(head.status, &headers, length)?,
@@ -70,6 +76,7 @@ impl GetResponse<()> {
         let response = Self {
             length,
             md5: md5_of(&headers, etag.as_ref()),
+            is_encoded: encoding(&headers).is_some(),
             etag,
             version_id: headers.version_id.map(str::to_owned),
             last_modified: headers.last_modified.and_then(date::parse),
@@ -156,9 +163,9 @@ fn check_part(
     }
     if size.is_some_and(|size| size != part.size) {
         return Err(changed(format!(
-            "it had {} bytes, and has {}",
-            part.size,
-            size.unwrap_or_default()
+            "it had {}, and has {}",
+            count(part.size, "byte"),
+            printable::number(size.unwrap_or_default())
         )));
     }
     // Without an ETag, the time and the size must show that it is the same object.
@@ -167,7 +174,9 @@ fn check_part(
         return Err(invalid(status, message).without_parts());
     }
     if range != part.range || length.is_some_and(|length| length != range.end - range.start) {
-        let stated = length.map_or_else(String::new, |length| format!(" in {length} bytes"));
+        let stated = length.map_or_else(String::new, |length| {
+            format!(" in {}", count(length, "byte"))
+        });
         let message = format!(
             "asked for the bytes {}-{}, got {}-{}{stated}",
             part.range.start,
@@ -178,6 +187,25 @@ fn check_part(
         return Err(invalid(status, message));
     }
     Ok(())
+}
+
+/// The codings that the body is sent in, in the order in which they were applied.
+fn transfer_codings(headers: &HeaderMap) -> impl DoubleEndedIterator<Item = &str> {
+    let values = headers.get_all(TRANSFER_ENCODING).into_iter();
+    let codings = values.flat_map(|value| value.to_str().unwrap_or("?").split(','));
+    codings.map(str::trim)
+}
+
+/// Checks that no coding but HTTP's own framing has changed the body, since no other one is undone here.
+fn check_codings(head: &Parts) -> Result<(), GetError> {
+    let is_framing = |coding: &&str| {
+        let known = ["chunked", "identity", ""];
+        known.iter().any(|known| coding.eq_ignore_ascii_case(known))
+    };
+    match transfer_codings(&head.headers).find(|coding| !is_framing(coding)) {
+        None => Ok(()),
+        Some(coding) => Err(compressed("Transfer-Encoding", coding)),
+    }
 }
 
 /// Checks that the body can be trusted to be the object although there is no checksum.
@@ -193,19 +221,26 @@ fn check_body(
     }
     // S3 states the length of what it stores. A gateway that compresses does not know the length beforehand, or weakens
     // the ETag.
-    let encoding = headers.content_encoding.filter(|encoding| {
-        encoding
-            .split(',')
-            .any(|one| !["identity", "aws-chunked", ""].contains(&one.trim()))
-    });
     let is_weak = etag.is_some_and(ETag::is_weak);
-    if let Some(encoding) = encoding.filter(|_| framing == Framing::Chunked || is_weak) {
-        let message =
-            format!("the body was compressed on the way (`Content-Encoding: {encoding}`)");
-        let changed = GetError::new(Class::Permanent, ErrorCode::InvalidResponse, message);
-        return Err(changed.with_status(StatusCode::OK));
+    if let Some(encoding) = encoding(headers).filter(|_| framing == Framing::Chunked || is_weak) {
+        return Err(compressed("Content-Encoding", encoding));
     }
     Ok(())
+}
+
+/// What the bytes are encoded with, beside what HTTP itself needs.
+fn encoding<'a>(headers: &Headers<'a>) -> Option<&'a str> {
+    let is_real = |one: &str| !["identity", "aws-chunked", ""].contains(&one.trim());
+    headers
+        .content_encoding
+        .filter(|encoding| encoding.split(',').any(is_real))
+}
+
+fn compressed(header: &str, coding: &str) -> GetError {
+    let coding = coding.escape_debug();
+    let message = format!("the body was compressed on the way (`{header}: {coding}`)");
+    let changed = GetError::new(Class::Permanent, ErrorCode::InvalidResponse, message);
+    changed.with_status(StatusCode::OK)
 }
 
 fn invalid(status: StatusCode, message: impl Into<String>) -> GetError {

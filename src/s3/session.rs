@@ -113,6 +113,13 @@ impl Session {
         })
     }
 
+    /// Where requests go to.
+    pub(super) fn url(&self) -> http::Uri {
+        let scheme = if self.is_https { "https" } else { "http" };
+        let url = format!("{scheme}://{}", self.server);
+        url.parse().unwrap_or_default()
+    }
+
     /// The time by the server's clock, in seconds since 1970.
     pub(super) fn now(&self) -> u64 {
         seconds(SystemTime::now()).saturating_add_signed(self.facts.clock)

@@ -289,7 +289,7 @@ impl Sessions {
         used: &Session,
         lesson: &Lesson,
     ) -> Result<bool, GetError> {
-        if lesson.was_head_too_large {
+        if lesson.was_head_too_large || lesson.was_closed_idle {
             return Ok(true);
         }
         if let Some(region) = lesson

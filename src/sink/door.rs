@@ -7,7 +7,8 @@ use bytes::Bytes;
 
 use super::files::{DonePart, Identity, LocalError, LocalPath, OutputFolder};
 use super::gathered::{Gathered, Pieces};
-use super::tar::{self, NoTurn, Tar, TarParts, TarStream, Turn};
+use super::tar::parts::TarParts;
+use super::tar::{self, NoTurn, Tar, TarStream, Turn};
 use super::{Admission, FileParts, FileSink, FileStream, There};
 use crate::meter::Meter;
 use crate::options::IfExists;

@@ -9,6 +9,7 @@ use bytes::{Buf, Bytes};
 use tokio::sync::mpsc;
 
 use crate::outcome::Failure;
+use crate::source::list::bucket::split_uri;
 
 /// A list in S3.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -21,7 +22,7 @@ pub struct RemoteList {
 impl RemoteList {
     /// Parses `s3://bucket/key` and `s3://bucket/folder/`; `None` for any other text.
     pub fn parse(text: &str) -> Option<Self> {
-        let (bucket, key) = text.strip_prefix("s3://")?.split_once('/')?;
+        let (bucket, key) = split_uri(text.strip_prefix("s3://")?)?;
         (!bucket.is_empty()).then(|| Self {
             bucket: bucket.to_owned(),
             key: key.to_owned(),

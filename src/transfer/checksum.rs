@@ -8,6 +8,7 @@ use sha2::{Digest, Sha256};
 use super::fetch::plan::Plan;
 use crate::options::VerifyMode;
 use crate::outcome::{Class, ErrorCode, Failure, Verification};
+use crate::printable::{count, number};
 use crate::row::{RowAlgorithm, RowChecksum};
 use crate::s3::{Checksum, ChecksumAlgorithm, GetResponse};
 
@@ -51,10 +52,14 @@ impl Expected {
             .checksum
             .clone()
             .filter(|_| mode != VerifyMode::Off);
-        // With a checksum of S3's the MD5 would tell nothing more: where they disagree, the ETag is not an MD5.
-        let md5 = response
-            .md5
-            .filter(|_| mode == VerifyMode::Etag && checksum.is_none());
+        // With a checksum of S3's the MD5 would tell nothing more: where they disagree, the ETag is not an MD5. Without one it
+        // tells whether a body was compressed on the way.
+        let wants_md5 = match mode {
+            VerifyMode::Etag => true,
+            VerifyMode::Auto => response.is_encoded,
+            VerifyMode::Off => false,
+        };
+        let md5 = response.md5.filter(|_| wants_md5 && checksum.is_none());
         let row = if mode == VerifyMode::Off { &[] } else { row };
         Self {
             checksum,
@@ -281,7 +286,8 @@ impl Verifier {
     pub(super) fn finish(self, n_bytes: u64) -> Result<Verified, Failure> {
         let Self { expected, hashers } = self;
         if let Some(size) = expected.size.filter(|&size| size != n_bytes) {
-            let message = format!("the body has {n_bytes} bytes, the object {size}");
+            let (body, object) = (count(n_bytes, "byte"), number(size));
+            let message = format!("the body has {body}, the object {object}");
             return Err(Failure::new(
                 ErrorCode::IncompleteBody,
                 Class::Transient,

@@ -56,7 +56,7 @@ async fn list(
     };
     loop {
         let page = page(requests, listing, &mut progress).await;
-        let page = page.map(|Page { rows, next }| {
+        let page = page.map(|Page { rows, next, .. }| {
             progress.token = next;
             ListedPage {
                 rows,

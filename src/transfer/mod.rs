@@ -20,6 +20,7 @@ mod task;
 #[cfg(test)]
 mod tests;
 mod verdict;
+mod witness;
 
 pub(crate) use limit::{Found, Limit, OnStep, Step, Throttling, WhyNotMore};
 pub(crate) use observer::{End, Finished, ListEnd, Observer, ObserverError};
@@ -28,3 +29,4 @@ pub(crate) use run::download_all;
 pub(crate) use shared::{Getter, OnRequest, RequestNote, Shared, TransferOptions};
 pub(crate) use source_requests::SourceRequests;
 pub(crate) use stragglers::Stragglers;
+pub(crate) use witness::Witness;

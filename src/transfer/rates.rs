@@ -45,6 +45,15 @@ impl Rates {
         }
     }
 
+    /// Waits until one more request of a source may be sent. It is none of those that the run makes use of, so that its wait is
+    /// not measured.
+    pub(crate) async fn source_request(&self) {
+        if let Some(pacer) = &self.requests {
+            let wait = pacer.take(|schedule, now| schedule.begin(now, 1));
+            tokio::time::sleep(wait).await;
+        }
+    }
+
     /// Waits until the `n` bytes that were received are within the limit; returns how long that took.
     pub(crate) async fn received(&self, n: usize) -> Duration {
         match &self.bytes {
@@ -74,13 +83,18 @@ impl Pacer {
         }
     }
 
+    /// Takes a place on the schedule; returns how long it is until then.
+    fn take(&self, place: impl FnOnce(&mut Schedule, Duration) -> Duration) -> Duration {
+        let now = self.started.elapsed();
+        place(&mut lock(&self.schedule), now).saturating_sub(now)
+    }
+
     async fn wait(
         &self,
         place: impl FnOnce(&mut Schedule, Duration) -> Duration,
         waits: &LimitWaits,
     ) -> Duration {
-        let now = self.started.elapsed();
-        let wait = place(&mut lock(&self.schedule), now).saturating_sub(now);
+        let wait = self.take(place);
         if !wait.is_zero() {
             let _waiting = waits.begin(Instant::now());
             tokio::time::sleep(wait).await;

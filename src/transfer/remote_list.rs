@@ -114,6 +114,7 @@ async fn answer(
         version_id: None,
         if_modified_since: None,
         part: part.filter(|part| part.range.start > 0),
+        has_failed: false,
     };
     let client = requests.client().await?;
     fetched.n_requests += 1;

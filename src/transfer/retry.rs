@@ -326,6 +326,51 @@ mod tests {
     }
 
     #[test]
+    fn no_request_begins_before_the_server_wants_it() {
+        let budget = Budget::new(3);
+        let failure = Failure {
+            retry_after: Some(CAP),
+            ..failure(Class::Throttled)
+        };
+        budget.charge(failure, round(&budget)).unwrap();
+        assert!(budget.begin().is_none());
+    }
+
+    #[tokio::test]
+    async fn requests_begin_again_after_the_backoff() {
+        let budget = Budget::new(10);
+        for _ in 0..5 {
+            charge(&budget, Class::Transient).unwrap();
+            budget.ready().await;
+            assert!(budget.begin().is_some());
+            budget.progressed();
+        }
+        assert_eq!(budget.n_failed(), 5);
+    }
+
+    #[test]
+    fn a_request_whose_answer_is_still_good_is_charged_for_what_comes_next() {
+        let budget = Budget::new(10);
+        let together = round(&budget);
+        for _ in 0..2 {
+            budget.charge(failure(Class::Transient), together).unwrap();
+        }
+        budget
+            .charge(failure(Class::Transient), budget.renewed(together))
+            .unwrap();
+        assert_eq!(budget.n_failed(), 2);
+    }
+
+    #[test]
+    fn waits_for_other_files_are_counted_until_there_is_progress() {
+        let budget = Budget::new(3);
+        let waited = || budget.waited_for_files();
+        assert_eq!([waited(), waited(), waited()], [1, 2, 3]);
+        budget.progressed();
+        assert_eq!(waited(), 1);
+    }
+
+    #[test]
     fn jitter_is_full() {
         assert_eq!(delay(Class::Transient, 3, 0.0), Duration::ZERO);
         assert_eq!(delay(Class::Transient, 3, 0.5), Duration::from_millis(200));

@@ -15,6 +15,7 @@ use super::shared::Shared;
 use super::task::{self, Ended};
 use crate::options::Job;
 use crate::outcome::{Failure, Outcome};
+use crate::printable::count;
 use crate::row::Row;
 use crate::source::ListError;
 use crate::stop::{Phase, Stop};
@@ -153,9 +154,10 @@ fn must_end(shared: &Shared, failure: &Failure, n_failures: u64) -> Option<End> 
         .is_some_and(|max| n_failures >= max.get())
         && shared.stop.phase() == Phase::Running
     {
-        shared
-            .stop
-            .because(format!("the run ended early: {n_failures} keys had failed"));
+        shared.stop.because(format!(
+            "the run ended early: {} had failed",
+            count(n_failures, "key")
+        ));
         shared.stop.wind_down();
         return Some(End::TooManyFailures(n_failures));
     }

@@ -10,6 +10,7 @@ use std::time::Duration;
 use super::limit::{Limit, OnStep};
 use super::rates::Rates;
 use super::stragglers::Stragglers;
+use super::witness::Witness;
 use crate::done::{DoneSet, LastRows};
 use crate::meter::Meter;
 use crate::options::{Job, VerifyMode};
@@ -63,10 +64,11 @@ pub(crate) struct Shared {
     pub last_rows: Vec<LastRows>,
     pub options: TransferOptions,
     pub limit: Limit,
-    pub rates: Rates,
+    pub rates: Arc<Rates>,
     pub meter: Arc<Meter>,
     pub stop: Arc<Stop>,
     pub stragglers: Stragglers,
+    pub witness: Witness,
     /// Whether the server gives parts of objects: large ones are streamed once it was seen not to.
     pub has_parts: AtomicBool,
     /// Is told of every request that was answered, or failed.

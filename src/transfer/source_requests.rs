@@ -8,7 +8,8 @@ use std::time::{Duration, Instant};
 use tokio::runtime::Handle;
 use tokio::sync::OnceCell;
 
-use super::limit::{Charge, Limit, Permit};
+use super::limit::{Asked, Charge, Limit, Permit};
+use super::rates::Rates;
 use super::retry::{Budget, Round};
 use super::shared::{OnRequest, RequestNote};
 use crate::open_files;
@@ -23,6 +24,8 @@ pub(crate) struct SourceRequests {
     pub client: OnceCell<Client>,
     pub options: ConnectOptions,
     pub limit: Limit,
+    /// The limits of the user, which hold for these requests and those of objects together.
+    pub rates: Arc<Rates>,
     pub max_attempts: NonZeroU32,
     /// How long nothing may get through before the run ends.
     pub max_outage: Duration,
@@ -56,6 +59,7 @@ impl SourceRequests {
     pub(super) async fn begin(&self, budget: &Budget) -> (Permit, Round) {
         loop {
             budget.ready().await;
+            self.rates.source_request().await;
             let permit = self.limit.aside().await;
             if let Some(round) = budget.begin() {
                 return (permit, round);
@@ -86,7 +90,7 @@ impl SourceRequests {
     pub(super) fn refused(permit: Permit, error: GetError) -> Failure {
         if error.class == Class::Throttled {
             permit.throttled();
-        } else if error.status.is_some_and(|status| status < 500) {
+        } else if error.is_from_server() {
             permit.refused();
         }
         drop(permit);
@@ -111,10 +115,12 @@ impl SourceRequests {
             tokio::time::sleep(open_files::WAIT).await;
             return Ok(());
         }
-        match self
-            .limit
-            .failed(&failure, name, round.began(), self.max_outage)?
-        {
+        let asked = Asked {
+            key: name,
+            began: round.began(),
+            can_ask_for_another: false,
+        };
+        match self.limit.failed(&failure, &asked, self.max_outage)? {
             Charge::Nobody => Ok(()),
             Charge::Object => budget.charge(failure, round),
         }

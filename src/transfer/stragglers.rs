@@ -70,7 +70,7 @@ pub(super) fn is_far_behind(n_bytes: u64, n_left: u64, elapsed: Duration, typica
     let pace = n_bytes / elapsed;
     let takes_long =
         elapsed >= MIN_LATE.as_secs_f64() && elapsed * typical > late * (n_bytes + n_left);
-    takes_long && pace * late < typical && n_left > pace * MIN_LATE.as_secs_f64()
+    takes_long && n_left > pace * MIN_LATE.as_secs_f64()
 }
 
 #[cfg(test)]
@@ -98,6 +98,12 @@ mod tests {
         let stragglers = Stragglers::default();
         stragglers.answered(Duration::MAX);
         assert_eq!(stragglers.patience(), None, "the list is not over");
+        let few = Stragglers::default();
+        for millis in [10, 3_000, 3_000] {
+            few.answered(Duration::from_millis(millis));
+        }
+        few.list_is_over();
+        assert!(few.patience().unwrap() >= Duration::from_secs(12));
     }
 
     #[test]
@@ -105,6 +111,7 @@ mod tests {
         const MIB: u64 = 1024 * 1024;
         let seconds = Duration::from_secs;
         assert!(is_far_behind(MIB / 5, 7 * MIB, seconds(4), 1e7));
+        assert!(is_far_behind(MIB, MIB / 2, seconds(10), 1e6));
         assert!(is_far_behind(0, MIB, seconds(2), 1e7), "nothing came yet");
         assert!(!is_far_behind(0, MIB, seconds(2), 1e6), "it may still come");
         assert!(

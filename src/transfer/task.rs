@@ -23,7 +23,7 @@ use crate::stop::Phase;
 /// A row that ended.
 pub(super) struct Ended {
     pub finished: Finished,
-    /// Whether its path was its own, and is free again.
+    /// Whether this row held the claim on its path, which can now be released.
     pub has_path: bool,
     /// As [`RowEnd`] has it.
     pub turn: Option<Turn>,

@@ -8,7 +8,7 @@ use bytes::Bytes;
 use tokio::sync::Semaphore;
 
 use super::{
-    End, Finished, Getter, Limit, ListEnd, Observer, ObserverError, Rates, Shared, Stragglers,
+    End, Finished, Getter, Limit, ListEnd, Observer, ObserverError, Shared, Stragglers,
     TransferOptions, download_all, object,
 };
 use crate::etag::ETag;
@@ -91,6 +91,7 @@ impl Script {
             last_modified: None,
             checksum: None,
             md5: None,
+            is_encoded: false,
             description: None,
             ends_with_connection: false,
             body: Body::scripted(steps.unwrap_or_else(|| vec![Step::Bytes(bytes)])),
@@ -134,10 +135,11 @@ fn rig(
             n_rounds: 0,
         },
         limit: Limit::fixed(concurrency.try_into().unwrap()),
-        rates: Rates::default(),
+        rates: Arc::default(),
         meter,
         stop: Arc::default(),
         stragglers: Stragglers::default(),
+        witness: super::Witness::default(),
         has_parts: true.into(),
         on_request: None,
         on_step: None,
@@ -228,6 +230,30 @@ async fn a_broken_body_goes_on_at_the_missing_byte() {
     assert_eq!(attempts(&rig.download().await), 2);
     rig.has(&object);
     assert_eq!(rig.ranges(), [None, Some(100..PART as u64)]);
+}
+
+#[tokio::test]
+async fn a_mib_is_progress_and_less_is_not() {
+    const MIB: usize = 1024 * PART;
+    let object = object_of(6 * 1024, 1);
+    for (step, arrives) in [(MIB, true), (MIB / 4, false)] {
+        let answered = object.clone();
+        let mut rig = rig(1, move |_, range| {
+            let start = range.map_or(0, |range| usize::try_from(range.start).unwrap());
+            let end = answered.len().min(start + step);
+            let begun = vec![Step::Bytes(answered.slice(start..end)), Step::Break];
+            Reply::Object(answered.clone(), Some(begun))
+        });
+        let shared = Arc::get_mut(&mut rig.shared).unwrap();
+        shared.options.multipart_threshold = u64::MAX;
+        let outcome = rig.download().await;
+        if arrives {
+            assert_eq!(attempts(&outcome), 6);
+            rig.has(&object);
+        } else {
+            assert_eq!(code(&outcome), ErrorCode::IncompleteBody);
+        }
+    }
 }
 
 #[tokio::test]

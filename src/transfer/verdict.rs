@@ -10,7 +10,8 @@ use super::fetch::{Request, interrupted};
 use super::shared::{Broken, Shared};
 use crate::etag::ETag;
 use crate::options::{Job, VerifyMode};
-use crate::outcome::Failure;
+use crate::outcome::{ErrorCode, Failure};
+use crate::printable::{count, number};
 use crate::row::{Entry, LastModified, RowChecksum};
 use crate::sink::files::LocalPath;
 use crate::stop::Phase;
@@ -109,7 +110,8 @@ pub(super) async fn verdict_of_row(
 
 /// `the file has 5 bytes, the list says 7`
 pub(super) fn other_size(size: u64, stated: u64, by: &str) -> String {
-    format!("the file has {size} bytes, {by} says {stated}")
+    let (size, stated) = (count(size, "byte"), number(stated));
+    format!("the file has {size}, {by} says {stated}")
 }
 
 /// `the file is of 2024-01-02T03:04:05Z, S3 says 2024-01-02T03:04:06Z`
@@ -141,6 +143,10 @@ async fn has_checksum(
     let (verifier, n_bytes) = read(shared, path, verifier, Verifier::update).await?;
     Ok(match verifier.finish(n_bytes) {
         Ok(found) => Verdict::Same(found.checksums),
+        // It had the right size before.
+        Err(mismatch) if mismatch.code == ErrorCode::IncompleteBody => Verdict::Different(format!(
+            "the file was changed while it was read: it had {n_bytes} bytes"
+        )),
         Err(mismatch) => Verdict::Different(mismatch.message),
     })
 }

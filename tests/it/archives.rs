@@ -4,7 +4,11 @@ use std::collections::BTreeSet;
 use std::io::Read;
 use std::path::Path;
 use std::process::Command;
+#[cfg(unix)]
+use std::time::Duration;
 
+#[cfg(target_os = "linux")]
+use crate::harness::SmallDisk;
 use crate::harness::{Fault, Gate, Object, Run, S3pull, Server, pattern, skipped, sooner_or_later};
 
 const MIB: usize = 1024 * 1024;
@@ -121,7 +125,10 @@ fn an_archive_on_stdout_is_the_same_as_in_a_file() {
         .expect(0);
     assert!(run.read("a.tar") == piped.read("out.tar"));
     let events = String::from_utf8(piped.read("events")).unwrap();
-    assert_eq!(events.lines().count(), objects.len() + 1);
+    // A slow run tells of its progress too.
+    let is_of_progress = |line: &&str| line.contains("\"type\":\"progress\"");
+    let n_events = events.lines().filter(|line| !is_of_progress(line)).count();
+    assert_eq!(n_events, objects.len() + 1);
 }
 
 #[test]
@@ -540,4 +547,192 @@ fn an_archive_goes_to_a_device_and_a_spool_that_takes_no_file_ends_the_run() {
         run.files().keys().collect::<Vec<_>>(),
         ["s3pull-failed.csv"]
     );
+}
+
+#[test]
+fn an_index_has_the_name_of_neither_an_archive_nor_another_index() {
+    let server = Server::start();
+    server.put_patterns(["a", "b"], 1000);
+    for (tar, archives, indexes) in [
+        ("x.csv", &["x.csv"][..], &["x.csv.csv"][..]),
+        ("x", &["x"], &["x.csv"]),
+        ("x.TAR", &["x.TAR"], &["x.csv"]),
+        ("x.%03d", &["x.000", "x.001"], &["x.000.csv", "x.001.csv"]),
+    ] {
+        let run = server.s3pull().keys(["a", "b"]);
+        let mut run = run.args(["--tar", tar, "--tar-index"]);
+        if archives.len() > 1 {
+            run = run.args(["--tar-count", "1"]);
+        }
+        let run = run.run().expect(0);
+        let found: Vec<_> = archives
+            .iter()
+            .flat_map(|name| names(&run.read(name)))
+            .collect();
+        assert_eq!(found, ["a", "b"], "{tar}");
+        for name in indexes {
+            assert!(run.read(name).starts_with(b"path,offset,"), "{name}");
+        }
+        assert_eq!(run.files().len(), archives.len() + indexes.len());
+    }
+}
+
+#[test]
+fn what_came_to_the_path_of_an_archive_or_its_index_during_the_run_stays() {
+    let server = Server::start();
+    server.put_patterns(["a", "held"], 1000);
+    for (name, left) in [
+        (
+            "x.tar",
+            "the archive is whole, and was left as `x.tar.incomplete`",
+        ),
+        (
+            "x.csv",
+            "the archive is incomplete, and was left as `x.tar.incomplete`",
+        ),
+    ] {
+        let n_before = server.log().len();
+        let gate = server.gate("held");
+        let run = server.s3pull().args(["--tar", "x.tar", "--tar-index"]);
+        let (running, _stdin) = run.args(["a", "held"]).start();
+        server.wait_for_requests(n_before + 2);
+        std::fs::write(running.folder().join(name), "mine").unwrap();
+        gate.open();
+        let run = running.wait().expect(3);
+        assert_eq!(run.read(name), b"mine");
+        let said = format!("`{name}` was put there meanwhile");
+        assert!(run.stderr.contains(&said), "{}", run.stderr);
+        assert!(run.stderr.contains(left), "{}", run.stderr);
+        let mut archive = run.read("x.tar.incomplete");
+        archive.truncate(2 * 1536);
+        assert_eq!(names(&archive), ["a", "held"]);
+    }
+}
+
+#[test]
+fn a_shard_that_cannot_be_begun_ends_the_run_with_its_cause() {
+    let server = Server::start();
+    server.put_patterns(["a", "b"], 1000);
+    let run = server.s3pull().file("x-1", "mine").keys(["a", "b"]);
+    let run = run.args(["--tar", "x-%d", "--tar-count", "1"]);
+    let run = run.run().expect(3);
+    assert!(
+        run.stderr
+            .contains("error: WriteFailed: `x-1` exists and is not a tar archive"),
+        "{}",
+        run.stderr
+    );
+    // The shard before it is whole.
+    assert!(!run.stderr.contains("incomplete"), "{}", run.stderr);
+    assert_eq!(names(&run.read("x-0")), ["a"]);
+    assert_eq!(run.read("x-1"), b"mine");
+    assert_eq!(run.failed(), [("b".to_owned(), "WriteFailed".to_owned())]);
+}
+
+#[test]
+fn what_an_earlier_run_left_is_not_written_to_under_its_other_names() {
+    let server = Server::start();
+    server.put_patterns(["a", "b"], 1000);
+    let index = ["--tar-index", "--tar"];
+    let run = server.s3pull().args(index).args(["x.tar", "a"]);
+    let run = run.run().expect(0);
+    let at = |name: &str| run.folder().join(name);
+    for (kept, partial) in [("x.tar", "y.tar.incomplete"), ("x.csv", "y.csv.incomplete")] {
+        std::fs::hard_link(at(kept), at(partial)).unwrap();
+    }
+    let before = (run.read("x.tar"), run.read("x.csv"));
+    let again = server.s3pull().again(&run).args(index).args(["y.tar", "b"]);
+    again.run().expect(0);
+    assert!((run.read("x.tar"), run.read("x.csv")) == before);
+    assert_eq!(names(&run.read("y.tar")), ["b"]);
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn an_archive_on_a_full_disk_ends_in_its_last_whole_member_and_tar_fails_on_it() {
+    let server = Server::start();
+    let keys: Vec<_> = (0..100).map(|n| format!("k{n}")).collect();
+    // In the second case the disk is full where a member ends, so that there is no room for a header.
+    for size in [10_000, 4096 - 512] {
+        server.put_patterns(keys.iter().map(String::as_str), size);
+        let Some(disk) = SmallDisk::of("128k") else {
+            return;
+        };
+        let run = server.s3pull().keys(keys.iter().map(String::as_str));
+        let tar = disk.at("x.tar");
+        let run = run.args(["-j", "1", "--events", "events", "--tar"]);
+        let run = run.arg(tar.as_os_str()).run().expect(3);
+        assert!(
+            run.stderr
+                .contains("error: DiskFull: cannot write the archive"),
+            "{}",
+            run.stderr
+        );
+        assert!(run.stderr.contains("x.tar.incomplete`"), "{}", run.stderr);
+        let partial = disk.at("x.tar.incomplete");
+        let archive = std::fs::read(&partial).unwrap();
+        assert!(!tar.exists() && !archive.is_empty());
+        let member = size.next_multiple_of(512) + 512;
+        // Each member that is there counts as downloaded, and every other row is in the CSV.
+        let events = String::from_utf8(run.read("events")).unwrap();
+        let n_downloaded = events.matches("\"status\":\"downloaded\"").count();
+        assert_eq!(run.failed().len() + n_downloaded, keys.len());
+        let n_members = (archive.len() + 1) / member;
+        assert_eq!(n_members, n_downloaded, "{}", archive.len());
+        for (n, key) in keys.iter().take(n_members).enumerate() {
+            let content =
+                &archive[n * member + 512..][..size.min(archive.len() - n * member - 512)];
+            assert!(pattern(key, size).starts_with(content), "{key}");
+        }
+        assert_broken(&run, partial.to_str().unwrap());
+    }
+}
+
+/// The same holds for a file, should its disk hang.
+#[cfg(unix)]
+#[test]
+fn a_pipe_that_nobody_reads_does_not_hold_up_the_end_after_a_signal() {
+    let server = Server::start();
+    let keys: Vec<_> = (0..40).map(|n| format!("k{n}")).collect();
+    server.put_patterns(keys.iter().map(String::as_str), 400_000);
+    for signals in [&["TERM"][..], &["TERM", "INT"]] {
+        let folder = tempfile::tempdir().unwrap();
+        let pipe = folder.path().join("pipe");
+        assert!(
+            Command::new("mkfifo")
+                .arg(&pipe)
+                .status()
+                .unwrap()
+                .success()
+        );
+        // As it is for reading and writing, opening it does not wait for the run.
+        let mut reader = std::fs::File::options();
+        let reader = reader.read(true).write(true).open(&pipe).unwrap();
+        let n_before = server.log().len();
+        let run = server.s3pull().within(folder.path());
+        let run = run.args(["-j", "4", "--tar", "pipe"]);
+        let (mut running, mut stdin) = run.start();
+        std::io::Write::write_all(&mut stdin, (keys.join("\n") + "\n").as_bytes()).unwrap();
+        drop(stdin);
+        server.wait_for_requests(n_before + 4);
+        running.signal_and_wait(signals[0]);
+        if let Some(second) = signals.get(1) {
+            running.signal(second);
+        }
+        let (ended, has_ended) = std::sync::mpsc::channel::<()>();
+        let closing = std::thread::spawn(move || {
+            // Should the run wait for its reader after all, this ends it.
+            let _ = has_ended.recv_timeout(Duration::from_mins(2));
+            drop(reader);
+        });
+        let run = running.wait();
+        drop(ended);
+        closing.join().unwrap();
+        assert!(matches!(run.code, Some(130 | 143)), "{:?}", run.code);
+        assert!(!run.stderr.contains("Broken pipe"), "{}", run.stderr);
+        if signals.len() == 1 {
+            assert_eq!(run.failed().len(), keys.len(), "{}", run.stderr);
+            assert!(run.stderr.contains("took nothing more"), "{}", run.stderr);
+        }
+    }
 }

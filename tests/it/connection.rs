@@ -8,7 +8,9 @@ use std::time::Instant;
 
 #[cfg(target_os = "linux")]
 use crate::harness::Running;
-use crate::harness::{BUCKET, Fault, Gate, Logged, S3pull, Server, pattern, sooner_or_later};
+use crate::harness::{
+    BUCKET, Fault, Gate, Logged, RawServer, Reply, S3pull, Server, pattern, sooner_or_later,
+};
 
 #[test]
 fn a_wrong_region_is_corrected_once_for_the_whole_run() {
@@ -259,6 +261,44 @@ fn plain_requests_go_through_a_proxy_by_their_whole_url() {
         .keys(["k"])
         .run();
     direct.expect(0);
+}
+
+#[test]
+fn a_proxy_is_taken_as_people_write_it() {
+    let server = Server::start();
+    server.put_patterns(["k"], 100);
+    let proxy = format!(" http://me@corp:p@ss@127.0.0.1:{}/\n", server.port());
+    S3pull::new()
+        .args(["--bucket", BUCKET, "--endpoint-url", "http://s3.invalid"])
+        .env("HTTP_PROXY", "")
+        .env("http_proxy", &proxy)
+        .keys(["k"])
+        .run()
+        .expect(0);
+    let request = &server.log()[0];
+    // `me@corp:p@ss`
+    assert_eq!(
+        request.headers["proxy-authorization"],
+        "Basic bWVAY29ycDpwQHNz"
+    );
+}
+
+#[test]
+fn a_proxy_that_refuses_the_server_ends_the_run_once() {
+    let proxy = RawServer::start(|_| Reply::new("403 Forbidden", "<html></html>"));
+    let run = S3pull::new()
+        .args(["--bucket", BUCKET, "--endpoint-url", "https://s3.invalid"])
+        .env(
+            "HTTPS_PROXY",
+            &format!("http://user:hidden@127.0.0.1:{}", proxy.port()),
+        )
+        .keys(["a", "b", "c"])
+        .run()
+        .expect(3);
+    let told = "does not connect to `s3.invalid:443` (status 403)";
+    assert!(run.stderr.contains(told), "{}", run.stderr);
+    assert!(!run.stderr.contains("hidden"), "{}", run.stderr);
+    assert_eq!(run.failed().len(), 3);
 }
 
 #[test]

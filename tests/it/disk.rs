@@ -198,6 +198,26 @@ fn a_full_disk_ends_the_run() {
 }
 
 #[test]
+fn a_disk_without_inodes_is_not_said_to_lack_room() {
+    let server = Server::start();
+    let keys: Vec<_> = (0..10).map(|n| n.to_string()).collect();
+    server.put_patterns(keys.iter().map(String::as_str), 10);
+    let Some(disk) = SmallDisk::of("8m,nr_inodes=4") else {
+        return;
+    };
+    let run = disk.s3pull(&server).args(["-j", "1"]);
+    let run = run.keys(keys.iter().map(String::as_str)).run().expect(3);
+    assert!(
+        run.stderr
+            .contains("s3pull: error: DiskFull: the disk takes no more files: cannot create"),
+        "{}",
+        run.stderr
+    );
+    assert!(!run.stderr.contains(" free"), "{}", run.stderr);
+    assert!(run.failed().iter().any(|(_, code)| code == "NotAttempted"));
+}
+
+#[test]
 fn a_large_object_that_does_not_fit_is_known_before_it_is_fetched_and_fails_alone() {
     let server = Server::start();
     server.put_patterns(["large"], 40_000_000);

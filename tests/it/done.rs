@@ -4,6 +4,8 @@ use std::collections::BTreeMap;
 use std::io::Write as _;
 use std::time::{Duration, Instant};
 
+#[cfg(target_os = "linux")]
+use crate::harness::SmallDisk;
 use crate::harness::{Fault, Object, Run, S3pull, Server, pattern};
 
 const HEADER: &str =
@@ -382,4 +384,52 @@ fn a_row_that_comes_right_in_a_later_round_is_noted() {
     run.expect_requests(server.n_requests("k"), 2);
     let rows = noted(&run, "done.csv");
     assert_eq!(rows.keys().collect::<Vec<_>>(), ["k", "other"]);
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn a_done_file_on_a_full_disk_ends_the_run_and_a_later_one_goes_on_from_its_last_row() {
+    let server = Server::start();
+    let keys: Vec<_> = (0..100).map(|n| format!("k{n}")).collect();
+    server.put_patterns(keys.iter().map(String::as_str), 100);
+    let Some(disk) = SmallDisk::of("4k") else {
+        return;
+    };
+    let run = || {
+        let run = server.s3pull().keys(keys.iter().map(String::as_str));
+        let run = run.args(["-j", "2", "--skip-done", "--done"]);
+        run.arg(disk.at("done.csv").as_os_str())
+    };
+    let first = run().arg("-oout").run().expect(3);
+    let said = format!(
+        "cannot write the done file `{}`",
+        disk.at("done.csv").display()
+    );
+    assert!(first.stderr.contains(&said), "{}", first.stderr);
+    assert!(first.stderr.contains("No space left"), "{}", first.stderr);
+    let files = first.files();
+    let has_file = |key: &str| files.contains_key(&format!("out/{key}"));
+    let failed: Vec<_> = first.failed().into_iter().map(|(key, _)| key).collect();
+    // Each row is a file or in the CSV.
+    assert!(keys.iter().all(|key| has_file(key) != failed.contains(key)));
+    let rows = || {
+        let csv = std::fs::read_to_string(disk.at("done.csv")).unwrap();
+        assert!(csv.starts_with(HEADER) && csv.ends_with('\n'), "{csv}");
+        let keys = csv
+            .lines()
+            .skip(1)
+            .map(|row| row.split(',').next().unwrap());
+        keys.map(str::to_owned).collect::<Vec<_>>()
+    };
+    let noted = rows();
+    assert!(!noted.is_empty() && noted.iter().all(|key| has_file(key)));
+    disk.mount.remount("size=1m");
+    let second = run().again(&first).arg("-oout").run().expect(0);
+    let skipped = format!("{} skipped", noted.len());
+    assert!(second.stderr.contains(&skipped), "{}", second.stderr);
+    let mut all = rows();
+    all.sort();
+    let mut expected = keys.clone();
+    expected.sort();
+    assert_eq!(all, expected);
 }

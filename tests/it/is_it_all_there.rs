@@ -167,7 +167,7 @@ fn what_a_check_finds_wrong_goes_straight_into_a_download() {
     for said in [
         "s3pull: checked: 1 right, 5 wrong\n",
         "changed: Different: crc64nvme of the bytes is `",
-        "short: Different: the file has 5 bytes, S3 says 1000",
+        "short: Different: the file has 5 bytes, S3 says 1,000",
         "d/missing: Missing: there is no file `d/missing`",
         "  s3pull --bucket bucket --output out --keys s3pull-failed.csv",
     ] {

@@ -115,7 +115,7 @@ fn shards_divide_a_listing() {
 }
 
 #[test]
-fn a_page_s_objects_are_fetched_while_the_next_page_hangs() {
+fn objects_of_a_page_are_fetched_while_the_next_page_hangs() {
     let server = server(&SEVEN);
     server.skip(LISTING, 1);
     server.script(LISTING, [Fault::Hang]);
@@ -190,6 +190,14 @@ fn a_bad_page_is_asked_for_again_and_never_shortens_the_listing() {
         (
             "another prefix",
             Fault::Edit(|body| body.replace("p/5", "q/5")),
+        ),
+        (
+            "keys that are kept back",
+            Fault::Edit(|body| {
+                let folded = "<CommonPrefixes><Prefix>p/x/</Prefix></CommonPrefixes><IsTruncated>";
+                body.replace("<IsTruncated>", folded)
+                    .replace("<KeyCount>3", "<KeyCount>4")
+            }),
         ),
         ("an error", Fault::Status(200, "InternalError")),
         ("a web page", Fault::Html(200)),
@@ -427,7 +435,7 @@ fn an_endless_page_fills_no_memory() {
     let args = ["--prefix", "p/", "--max-attempts", "1"];
     let run = server.s3pull().args(args).run().expect(3);
     assert!(
-        run.stderr.contains("more than 16777216 bytes"),
+        run.stderr.contains("more than 16,777,216 bytes"),
         "{}",
         run.stderr
     );

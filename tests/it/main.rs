@@ -34,6 +34,7 @@ mod log;
 mod manners;
 mod memory;
 mod outages;
+mod own_files;
 mod paths;
 mod rates;
 mod readme;

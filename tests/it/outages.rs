@@ -76,6 +76,24 @@ fn an_object_outlasts_a_second_of_refusals() {
 }
 
 #[test]
+fn an_object_alone_outlasts_refusals_that_its_attempts_do_not() {
+    // Seven attempts last for some fifteen seconds, or less, which the refusals may well do too.
+    let server = server();
+    server.dam("k", 20 * MIB as u64);
+    let (running, mut stdin) = in_parts(&server, "16")
+        .args(["--max-attempts", "7"])
+        .start();
+    std::io::Write::write_all(&mut stdin, b"k\n").unwrap();
+    drop(stdin);
+    server.wait_for_bytes("k", 20 * MIB as u64);
+    server.refuse_for(Duration::from_secs(12));
+    server.break_connections();
+    server.dam("k", u64::MAX);
+    let run = running.wait().expect(0);
+    assert!(run.read("k") == pattern("k", N_PARTS * MIB));
+}
+
+#[test]
 fn an_object_outlasts_a_server_that_takes_few_requests_at_once() {
     let server = server();
     server.limit_to(16, Duration::from_millis(20));
@@ -131,6 +149,29 @@ fn an_outage_of_the_run_is_charged_to_no_key() {
         // One at a time tries: no storm of requests meanwhile.
         assert!(server.log().len() < 500, "{} requests", server.log().len());
     }
+}
+
+#[test]
+fn objects_that_always_fail_are_not_taken_for_an_outage_when_all_others_are_done() {
+    let server = Server::start();
+    server.put_patterns(["a", "b", "c", "d"], 100);
+    for key in ["c", "d"] {
+        let faults = std::iter::repeat_n(Fault::Status(500, "InternalError"), 100);
+        server.script(key, faults);
+    }
+    let run = server
+        .s3pull()
+        .args(["-j", "2", "--max-attempts", "7", "--max-outage", "5"])
+        .keys(["a", "b", "c", "d"])
+        .run()
+        .expect(1);
+    let mut failed = run.failed();
+    failed.sort();
+    let code = "InternalError".to_owned();
+    assert_eq!(
+        failed,
+        [("c".to_owned(), code.clone()), ("d".to_owned(), code)]
+    );
 }
 
 #[test]

@@ -3,7 +3,7 @@
 use std::io::Write;
 use std::time::{Duration, Instant};
 
-use crate::harness::{Run, Server, pattern, sooner_or_later};
+use crate::harness::{LISTING, Quirks, Run, Server, pattern, sooner_or_later};
 
 /// How long downloading them took, at least.
 fn took(server: &Server, args: &[&str], keys: &[&str], length: usize) -> (Duration, Run) {
@@ -29,6 +29,32 @@ fn requests_are_spread_over_time() {
     // Ten intervals, less what may be made up for.
     assert!(time >= Duration::from_millis(950), "{time:?}");
     run.expect_requests(server.log().len(), keys.len());
+}
+
+#[test]
+fn pages_of_a_listing_are_requests_too() {
+    let server = Server::start();
+    server.put_patterns(["a", "b", "c", "d", "e", "f"], 10);
+    server.quirks(Quirks {
+        page_size: 1,
+        ..Quirks::default()
+    });
+    let started = Instant::now();
+    let run = server
+        .s3pull()
+        .args(["--prefix", "", "--rps", "10", "-j", "32"]);
+    run.run().expect(0);
+    // Six pages and six objects have eleven intervals, less what may be made up for.
+    let time = started.elapsed();
+    assert!(time >= Duration::from_millis(1_050), "{time:?}");
+    let started = Instant::now();
+    let run = server
+        .s3pull()
+        .args(["--prefix", "", "--rps", "10", "--dry-run"]);
+    run.run().expect(0);
+    let time = started.elapsed();
+    assert!(time >= Duration::from_millis(450), "{time:?}");
+    assert_eq!(server.n_requests(LISTING), 12);
 }
 
 #[test]

@@ -103,7 +103,7 @@ fn only_success_that_is_the_object_is_success() {
     });
     // CRC-32 of the body.
     assert_downloads(|| Reply::raw("200 OK\nx-amz-checksum-crc32: NhCmhg==", HELLO));
-    let replies: [fn() -> Reply; 8] = [
+    let replies: [fn() -> Reply; 10] = [
         || Reply::new("206 Partial\nContent-Range: bytes 0-4/9", HELLO),
         || Reply::new("206 Partial\nContent-Range: bytes 1-5/6", HELLO),
         || Reply::new("206 Partial", HELLO),
@@ -112,6 +112,13 @@ fn only_success_that_is_the_object_is_success() {
         || Reply::new("203 Non-Authoritative", HELLO),
         // Nothing says whether this is all.
         || Reply::raw("200 OK", HELLO),
+        || Reply::raw("200 OK\nTransfer-Encoding: identity", HELLO),
+        || {
+            Reply::raw(
+                "200 OK\nTransfer-Encoding: gzip, chunked",
+                "5\r\nhello\r\n0\r\n\r\n",
+            )
+        },
         || {
             Reply::raw(
                 "200 OK\nTransfer-Encoding: chunked\nContent-Encoding: gzip",
@@ -231,6 +238,70 @@ fn a_server_that_is_not_s3_is_called_so() {
         .run()
         .expect(1);
     assert!(!run.stderr.contains("does not look like"), "{}", run.stderr);
+}
+
+const PAGE: &str = "200 OK\nContent-Type: text/html; charset=utf-8";
+
+#[test]
+fn a_web_page_in_place_of_the_first_object_ends_the_run() {
+    let server = RawServer::start(|_| Reply::new(PAGE, "<html>Sign in</html>"));
+    let run = server.s3pull().keys(["a", "b", "c"]).run().expect(3);
+    assert!(run.stderr.contains("a web page in place"), "{}", run.stderr);
+    assert_eq!(run.failed().len(), 3);
+    assert!(!run.folder().join("a").exists());
+}
+
+#[test]
+fn a_web_page_in_place_of_a_later_object_is_waited_out() {
+    let replies: [fn() -> Reply; 2] = [
+        || Reply::new(PAGE, "<html>Sign in</html>"),
+        || Reply::new("302 Found\nLocation: http://login.example/", ""),
+    ];
+    for page in replies {
+        let mut turn = 0;
+        let server = RawServer::start(move |_| {
+            turn += 1;
+            if (2..5).contains(&turn) {
+                page()
+            } else {
+                hello("\nx-amz-request-id: 1")
+            }
+        });
+        let run = server
+            .s3pull()
+            .args(["-j", "1", "--max-attempts", "1"])
+            .keys(["a", "b", "c"])
+            .run()
+            .expect(0);
+        for key in ["a", "b", "c"] {
+            assert_eq!(run.read(key), HELLO.as_bytes());
+        }
+    }
+}
+
+#[test]
+fn pages_and_documents_that_are_objects_are_downloaded() {
+    assert_downloads(|| Reply::new(&format!("{PAGE}\nETag: \"e\""), HELLO));
+    assert_downloads(|| {
+        Reply::new(
+            &format!("{PAGE}\nLast-Modified: Sun, 06 Nov 1994 08:49:37 GMT"),
+            HELLO,
+        )
+    });
+    assert_downloads(|| Reply::new("200 OK\nContent-Type: application/xml", HELLO));
+}
+
+#[test]
+fn an_error_with_the_status_of_success_is_an_error() {
+    assert_fails(
+        || {
+            Reply::new(
+                "200 OK\nContent-Type: application/xml\nx-amz-request-id: 1",
+                "<?xml version=\"1.0\"?><Error><Code>InternalError</Code></Error>",
+            )
+        },
+        "InternalError",
+    );
 }
 
 #[test]
@@ -376,4 +447,92 @@ fn an_object_whose_etag_serves_for_no_part_comes_as_a_whole() {
         );
         assert_eq!(server.log().len(), 1, "{etag}");
     }
+}
+
+#[test]
+fn a_connection_that_is_closed_under_the_next_request_costs_no_attempt() {
+    // Each connection serves once, and closes when it is asked again.
+    let mut turn = 0;
+    let server = RawServer::start(move |_| {
+        turn += 1;
+        if turn % 2 == 1 {
+            hello("")
+        } else {
+            Reply::nothing()
+        }
+    });
+    let run = server
+        .s3pull()
+        .args(["-j", "1", "--max-attempts", "1"])
+        .keys(["a", "b", "c"])
+        .run()
+        .expect(0);
+    for key in ["a", "b", "c"] {
+        assert_eq!(run.read(key), HELLO.as_bytes());
+    }
+}
+
+#[test]
+fn a_new_connection_that_is_closed_without_an_answer_costs_an_attempt() {
+    let server = RawServer::start(|_| Reply::nothing());
+    let run = server
+        .s3pull()
+        .args(["-j", "1", "--max-attempts", "2"])
+        .keys(["k"])
+        .run()
+        .expect(1);
+    let code = "ConnectionFailed".to_owned();
+    assert_eq!(run.failed(), [("k".to_owned(), code)]);
+    assert_eq!(server.log().len(), 2);
+}
+
+#[test]
+fn a_body_that_was_compressed_on_the_way_is_told_by_its_etag_or_the_list() {
+    // The MD5 of the body.
+    let other = "200 OK\nContent-Encoding: gzip\nETag: \"00000000000000000000000000000000\"";
+    assert_downloads(|| {
+        Reply::new(
+            "200 OK\nContent-Encoding: gzip\nETag: \"5d41402abc4b2a76b9719d911017c592\"",
+            HELLO,
+        )
+    });
+    let assert_refused = |head: &str, list: &str, code: &str| {
+        let head = head.to_owned();
+        let server = RawServer::start(move |_| Reply::new(&head, HELLO));
+        let run = server.s3pull().stdin(list).run().expect(1);
+        assert_eq!(run.failed(), [("k".to_owned(), code.to_owned())]);
+        assert!(!run.folder().join("k").exists());
+    };
+    assert_refused(other, "k\n", "ChecksumMismatch");
+    let opaque = "200 OK\nContent-Encoding: gzip\nETag: \"e-2\"";
+    assert_refused(opaque, "key,size,etag\nk,99,e-2\n", "InvalidResponse");
+    // The list is of an older object, or the object is stored so.
+    for list in ["key,size\nk,99\n", "key,size,etag\nk,5,e-2\n"] {
+        let server = RawServer::start(move |_| Reply::new(opaque, HELLO));
+        server.s3pull().stdin(list).run().expect(0);
+    }
+}
+
+#[test]
+fn an_object_of_which_each_replica_states_something_else_comes_as_one_stream() {
+    let body = crate::harness::pattern("k", 3 << 20);
+    let mut turn = 0;
+    let server = RawServer::start(move |head| {
+        turn += 1;
+        let etag = format!("\"{}\"", turn % 3);
+        let head = head.to_lowercase();
+        let asked = head.split_once("if-match: ").map(|(_, rest)| rest);
+        match asked.map(|asked| asked.starts_with(&etag)) {
+            None => Reply::new(&format!("200 OK\nETag: {etag}"), &body),
+            Some(false) => Reply::error(412, "PreconditionFailed"),
+            Some(true) => Reply::error(500, "InternalError"),
+        }
+    });
+    let run = server
+        .s3pull()
+        .args(["--multipart-threshold", "1MiB", "--part-size", "1MiB"])
+        .keys(["k"])
+        .run()
+        .expect(0);
+    assert!(run.read("k") == crate::harness::pattern("k", 3 << 20));
 }

@@ -46,6 +46,30 @@ fn an_endpoint_that_is_not_a_url_is_refused_wherever_it_comes_from() {
 }
 
 #[test]
+fn a_proxy_that_cannot_be_used_is_refused_unless_it_is_not_needed() {
+    let server = Server::start();
+    server.put_patterns(["k"], 100);
+    for (proxy, told) in [
+        (
+            "socks5://user:hidden@127.0.0.1:1",
+            "`socks5` proxies are not",
+        ),
+        ("https://user:hidden@127.0.0.1:1", "`https` proxies are not"),
+        (
+            "http://user:hidden@127.0.0.1:port",
+            "is not the URL of a proxy",
+        ),
+    ] {
+        let with_proxy = || server.s3pull().env("ALL_PROXY", proxy);
+        let run = assert_refused(with_proxy(), 3, told);
+        assert!(run.stderr.contains("in ALL_PROXY cannot"), "{}", run.stderr);
+        assert!(!run.stderr.contains("hidden"), "{}", run.stderr);
+        let exempt = with_proxy().env("NO_PROXY", "localhost");
+        exempt.keys(["k"]).run().expect(0);
+    }
+}
+
+#[test]
 fn a_region_that_cannot_be_one_is_refused() {
     for region in [" ", "eu west", "eu-west-1\n", "a.b/"] {
         let bucket = || S3pull::new().args(["--bucket", BUCKET]);

@@ -29,8 +29,19 @@ fn wrong_usage_exits_2_and_names_the_option() {
 
 #[test]
 fn options_of_other_tools_lead_to_ours_and_numbers_below_one_are_refused() {
-    let cases: [(&[&str], &str); 12] = [
+    let cases: [(&[&str], &str); 17] = [
         (&["--threads", "8"], "--concurrency"),
+        (&["-x", "16"], "--concurrency"),
+        (&["--flatten"], "`--path '{name}'`"),
+        (
+            &["s3://b/"],
+            "`--prefix s3://b/` downloads the whole bucket",
+        ),
+        (
+            &["-k", "https://host/list.txt"],
+            "`curl -fsS https://host/list.txt | s3pull …`",
+        ),
+        (&["--tar", "a.tar.gz"], "`--tar - | gzip > a.tar.gz`"),
         (&["--files-from=keys.txt"], "--keys"),
         (&["--recursive"], "--prefix"),
         (&["--continue"], "--if-exists skip"),
@@ -52,6 +63,10 @@ fn options_of_other_tools_lead_to_ours_and_numbers_below_one_are_refused() {
             run.stderr
         );
     }
+    let url = S3pull::new().arg("http://host/b/k").run().expect(2);
+    assert!(url.stderr.contains("--endpoint-url"), "{}", url.stderr);
+    let help = S3pull::new().arg("help").run().expect(2);
+    assert!(help.stderr.contains("`s3pull --help`"), "{}", help.stderr);
     let unknown = S3pull::new().args(["-bb", "--frobnicate"]).run().expect(2);
     assert!(!unknown.stderr.contains("as a value"), "{}", unknown.stderr);
     let similar = S3pull::new().args(["-bb", "--concurency"]).run().expect(2);

@@ -13,7 +13,7 @@ use bytes::Bytes;
 use csv::StringRecord;
 use tokio::sync::mpsc;
 
-use super::{FailedKeys, HEADER, Mark};
+use super::{COLUMNS, FailedKeys, Mark, header};
 use crate::etag::ETag;
 use crate::report::may_pass::may_pass;
 use crate::report::record_file::Output;
@@ -43,10 +43,10 @@ impl FailedKeys {
         let Output::File(file) = &self.writer.output else {
             return Ok(None);
         };
-        if self.n_may_pass == 0 || !self.writer.waiting.is_empty() {
+        if self.n_may_pass == 0 || !self.writer.rows.n_waiting() == 0 {
             return Ok(None);
         }
-        let end = self.writer.n_written;
+        let end = self.writer.rows.n_written;
         let mut copy = csv::Writer::from_writer(tempfile::tempfile()?);
         let mut n_rows = 0;
         for row in rows(file, end).into_records() {
@@ -88,7 +88,7 @@ impl FailedKeys {
             return Ok(());
         };
         let mut copy = csv::Writer::from_writer(tempfile::tempfile()?);
-        copy.write_record(HEADER)?;
+        copy.write_record(header())?;
         let (mut n_seen, mut n_kept) = (0, 0);
         for row in rows(file, self.mark.end).into_records() {
             let row = row?;
@@ -107,7 +107,7 @@ impl FailedKeys {
         let mut added = Span {
             file,
             position: self.mark.end,
-            end: self.writer.n_written,
+            end: self.writer.rows.n_written,
         };
         io::copy(&mut added, &mut copy)?;
         let n_rows = n_kept + self.n_rows - self.mark.n_rows;
@@ -119,7 +119,7 @@ impl FailedKeys {
             overwrite(file, &mut copy)
         };
         self.is_being_written_anew.store(false, SeqCst);
-        self.writer.n_written = written?;
+        self.writer.rows.n_written = written?;
         self.writer.n_rows_written = n_rows;
         self.n_rows = n_rows;
         Ok(())
@@ -181,7 +181,7 @@ impl Read for Span<'_> {
     }
 }
 
-/// Columns of the CSV that are read here, by their place in [`HEADER`].
+/// Columns of the CSV that are read here, by their place in [`COLUMNS`].
 #[derive(Debug, Clone, Copy)]
 enum Column {
     Key = 0,
@@ -195,9 +195,6 @@ enum Column {
     Source = 11,
     LastModified = 12,
 }
-
-/// The first of the columns of checksums, which are in the order of [`RowAlgorithm::ALL`].
-const CHECKSUMS: usize = 13;
 
 /// Makes rows of those in the CSV.
 struct RowReader {
@@ -235,7 +232,7 @@ impl RowReader {
         let bucket = text(Column::Bucket);
         let checksums = RowAlgorithm::ALL
             .into_iter()
-            .zip(row.iter().skip(CHECKSUMS));
+            .zip(row.iter().skip(COLUMNS.len()));
         let entry = Entry {
             key: text(Column::Key).to_owned(),
             bucket: (bucket != self.bucket).then(|| Arc::from(bucket)),

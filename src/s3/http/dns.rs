@@ -23,6 +23,10 @@ use crate::locks::lock;
 /// for seconds and hold other addresses each time.
 const LIFETIME: Duration = Duration::from_secs(10);
 
+/// Addresses of a family that one connection tries. They share its time limit, so that with more of them, too little would be
+/// left for each; and the next connection begins with another one.
+const MAX_PER_FAMILY: usize = 2;
+
 /// A resolver whose clones share their look-ups.
 #[derive(Clone, Default)]
 pub(crate) struct CachingResolver {
@@ -72,14 +76,16 @@ impl CachingResolver {
 /// Asks the system on a separate thread, since the threads for file work may all be busy when a name is needed.
 fn start_lookup(host: String) -> Addresses {
     let (sender, receiver) = oneshot::channel();
-    std::thread::spawn(move || {
+    let look_up = move || {
         let found = (host.as_str(), 0)
             .to_socket_addrs()
             .map(Iterator::collect::<Arc<[_]>>);
         // The receiver may have timed out.
         let _ = sender.send(found);
-    });
+    };
+    let started = std::thread::Builder::new().spawn(look_up);
     let found = async move {
+        started.map_err(Arc::new)?;
         match receiver.await {
             Ok(Ok(addresses)) => Ok(addresses),
             Ok(Err(error)) => Err(Arc::new(error)),
@@ -123,7 +129,8 @@ fn rotated(addresses: &[SocketAddr], turn: usize) -> Vec<SocketAddr> {
         .partition(|address| address.is_ipv4() == first.is_ipv4());
     let shift = turn % preferred.len();
     preferred.rotate_left(shift);
-    preferred.extend(others);
+    preferred.truncate(MAX_PER_FAMILY);
+    preferred.extend(others.into_iter().take(MAX_PER_FAMILY));
     preferred
 }
 
@@ -141,6 +148,8 @@ mod tests {
         );
         assert_eq!(rotated(&addresses, 2)[0], addresses[0]);
         assert!(rotated(&[], 3).is_empty());
+        let many: Vec<_> = (1..9).map(|n| ([10, 0, 0, n], 0).into()).collect();
+        assert_eq!(rotated(&many, 7), [many[7], many[0]]);
     }
 
     #[tokio::test]

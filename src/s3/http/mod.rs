@@ -5,5 +5,7 @@ pub(super) mod dns;
 pub(super) mod opening;
 pub(super) mod pool;
 pub(super) mod proxy;
+mod proxy_url;
 pub(super) mod sdk;
+mod stream;
 pub(super) mod tls;

@@ -25,7 +25,7 @@ impl Default for Opening {
 }
 
 impl Opening {
-    /// How many there are.
+    /// Connections that are being opened now.
     pub(crate) fn n(&self) -> usize {
         self.n.load(Relaxed)
     }

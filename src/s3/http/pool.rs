@@ -24,7 +24,8 @@ use tower_service::Service;
 use super::address::host_and_port;
 use super::dns::{CachingResolver, NotResolved};
 use super::opening::Opening;
-use super::proxy::{BoxError, Proxies, ProxyConnector, ProxyRefusal, Stream};
+use super::proxy::{BoxError, Proxies, ProxyConnector, ProxyRefusal};
+use super::stream::{Served, Stream};
 use super::tls::Tls;
 use crate::open_files;
 use crate::s3::causes::{find_cause, one_line};
@@ -49,6 +50,13 @@ pub(crate) enum TransportError {
     /// The connection broke before the reply's head had arrived.
     #[error("{0}")]
     Broken(String),
+    /// The same for one on which nothing had arrived yet.
+    #[error("{0}")]
+    NotTaken(String),
+    /// The same for one that had been kept since an earlier reply. Servers close those that are idle, or have served often, and
+    /// need not say so: the same request can be sent again, as other clients do.
+    #[error("{0}")]
+    ClosedIdle(String),
     /// The bytes received are not the head of an HTTP reply.
     #[error("the answer is not valid HTTP: {0}")]
     NotHttp(String),
@@ -100,6 +108,8 @@ impl Pool {
         tcp.enforce_http(false);
         tcp.set_nodelay(true);
         tcp.set_keepalive(Some(TCP_KEEPALIVE));
+        // It is divided among the addresses of a name, so that one that does not answer leaves time for the next.
+        tcp.set_connect_timeout(Some(connect_timeout));
         let proxies = Proxies::from_env();
         let connector = TimedConnector {
             inner: ProxyConnector::new(tcp, proxies.clone()),
@@ -151,15 +161,31 @@ impl Pool {
         };
         let sent = tokio::time::timeout(timeout, client.request(request));
         let error = match sent.await {
-            Ok(Ok(response)) => return Ok(response),
+            Ok(Ok(response)) => {
+                if let Some(served) = response.extensions().get::<Served>() {
+                    served.note();
+                }
+                return Ok(response);
+            }
             Ok(Err(error)) => error,
             Err(_) => return Err(TransportError::AnswerTimeout(timeout)),
         };
         if let Some(failure) = find_cause::<ConnectFailure>(&error) {
             return Err(TransportError::Connect(failure.clone()));
         }
-        if !find_cause::<hyper::Error>(&error).is_some_and(hyper::Error::is_parse) {
-            return Err(TransportError::Broken(one_line(&error)));
+        // The wrapper around it says nothing of use.
+        let cause = find_cause::<hyper::Error>(&error);
+        let why = cause.map_or_else(|| one_line(&error), |cause| one_line(cause));
+        if !cause.is_some_and(hyper::Error::is_parse) {
+            let mut extras = http::Extensions::new();
+            if let Some(connection) = error.connect_info() {
+                connection.get_extras(&mut extras);
+            }
+            return Err(match extras.get::<Served>().map(Served::has_served) {
+                Some(true) => TransportError::ClosedIdle(why),
+                Some(false) => TransportError::NotTaken(why),
+                None => TransportError::Broken(why),
+            });
         }
         // hyper's client does not say what it failed to parse. Too many headers is the only cause that is not the server's
         // fault.
@@ -167,12 +193,17 @@ impl Pool {
             self.has_seen_many_headers.store(true, Relaxed);
             return Err(TransportError::ManyHeaders);
         }
-        Err(TransportError::NotHttp(one_line(&error)))
+        Err(TransportError::NotHttp(why))
     }
 
     /// Counts the connections that are being opened.
     pub(crate) fn opening(&self) -> &Opening {
         &self.opening
+    }
+
+    /// What is wrong with the proxy that serves `url`, if there is one that cannot be used.
+    pub(crate) fn proxy_problem(&self, url: &Uri) -> Option<&str> {
+        self.proxies.problem(url)
     }
 
     /// The proxy that serves `url`, as `host:port`.
@@ -244,6 +275,10 @@ fn failure(url: &Uri, proxy: Option<String>, error: &BoxError) -> ConnectFailure
         let proxy = proxy.unwrap_or_default();
         match refusal.status {
             407 => format!("the proxy `{proxy}` refuses its credentials (status 407)"),
+            400..500 => format!(
+                "the proxy `{proxy}` does not connect to `{server}` (status {}): have it allowed there, or exempt it with NO_PROXY",
+                refusal.status
+            ),
             status => {
                 format!("the proxy `{proxy}` does not connect to `{server}` (status {status})")
             }

@@ -1,12 +1,11 @@
 //! Connections through an HTTP proxy, as `HTTP_PROXY`, `HTTPS_PROXY`, `ALL_PROXY` and `NO_PROXY` say.
 
-use std::io;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use http::{HeaderValue, Uri};
-use hyper_util::client::legacy::connect::{Connected, Connection, HttpConnector};
+use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::client::proxy::matcher::{Intercept, Matcher};
 use hyper_util::rt::TokioIo;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -15,6 +14,8 @@ use tower_service::Service;
 
 use super::address::host_and_port;
 use super::dns::CachingResolver;
+use super::proxy_url::normal;
+use super::stream::{Served, Stream};
 
 pub(crate) type BoxError = Box<dyn std::error::Error + Send + Sync>;
 
@@ -40,23 +41,62 @@ pub(crate) struct ProxyRefusal {
 
 /// Which proxy, if any, serves a URL.
 #[derive(Clone)]
-pub(crate) struct Proxies(Option<Arc<Matcher>>);
+pub(crate) struct Proxies(Option<Arc<Rules>>);
+
+struct Rules {
+    matcher: Matcher,
+    /// What is wrong with the proxy for `http` URLs, and with that for `https` ones.
+    problems: [Option<String>; 2],
+}
+
+/// Stands for a proxy that cannot be used, so that the matcher says what it would serve.
+const STAND_IN: &str = "http://unusable.invalid";
 
 impl Proxies {
     pub(crate) fn from_env() -> Self {
-        let variable = |name| std::env::var(name).ok().filter(|value| !value.is_empty());
-        let is_set = VARIABLES
-            .iter()
-            .any(|name| std::env::var_os(name).is_some_and(|value| !value.is_empty()));
+        let variable = |name: &'static str| {
+            let value = std::env::var(name).ok();
+            Some((name, value.filter(|value| !value.trim().is_empty())?))
+        };
+        // Whoever asks a CGI program for something chooses its `HTTP_PROXY`.
+        let is_cgi = std::env::var_os("REQUEST_METHOD").is_some();
+        let first = |names: [&'static str; 4]| names.into_iter().find_map(variable);
+        let values = [
+            first(["HTTP_PROXY", "http_proxy", "ALL_PROXY", "all_proxy"]),
+            first(["HTTPS_PROXY", "https_proxy", "ALL_PROXY", "all_proxy"]),
+        ];
         let except = variable("NO_PROXY").or_else(|| variable("no_proxy"));
+        let except = except.map_or_else(String::new, |(_, rules)| rules);
         // The matcher applies `*` to names only, not to addresses.
-        let is_none_used =
-            except.is_some_and(|rules| rules.split(',').any(|rule| rule.trim() == "*"));
-        Self((is_set && !is_none_used).then(|| Arc::new(Matcher::from_env())))
+        let is_none_used = except.split(',').any(|rule| rule.trim() == "*");
+        if is_cgi || is_none_used || values.iter().all(Option::is_none) {
+            return Self(None);
+        }
+        let mut problems = [None, None];
+        let mut urls = [String::new(), String::new()];
+        for (n, value) in values.into_iter().enumerate() {
+            let Some((name, value)) = value else { continue };
+            urls[n] = normal(&value).unwrap_or_else(|why| {
+                problems[n] = Some(format!("the proxy in {name} cannot be used: {why}"));
+                STAND_IN.to_owned()
+            });
+        }
+        let [http, https] = urls;
+        let matcher = Matcher::builder().http(http).https(https).no(except);
+        let matcher = matcher.build();
+        Self(Some(Arc::new(Rules { matcher, problems })))
     }
 
     fn intercept(&self, url: &Uri) -> Option<Intercept> {
-        self.0.as_ref()?.intercept(url)
+        self.0.as_ref()?.matcher.intercept(url)
+    }
+
+    /// What is wrong with the proxy that serves `url`, if there is one that cannot be used.
+    pub(crate) fn problem(&self, url: &Uri) -> Option<&str> {
+        let rules = self.0.as_ref()?;
+        rules.matcher.intercept(url)?;
+        let is_https = url.scheme_str() == Some("https");
+        rules.problems[usize::from(is_https)].as_deref()
     }
 
     /// The `Proxy-Authorization` for a plain HTTP request; for https it is sent when the tunnel is opened.
@@ -118,15 +158,13 @@ impl Service<Uri> for ProxyConnector {
                 Ok(Stream {
                     io: connecting.await?,
                     is_proxied: false,
+                    served: Served::default(),
                 })
             });
         };
-        if proxy.uri().scheme_str() != Some("http") {
-            let message = format!(
-                "the proxy `{}` is not an `http://` proxy",
-                host_and_port(proxy.uri())
-            );
-            return Box::pin(async { Err(message.into()) });
+        if let Some(problem) = self.proxies.problem(&url) {
+            let problem = problem.to_owned();
+            return Box::pin(async { Err(problem.into()) });
         }
         let connecting = self.tcp.call(proxy.uri().clone());
         Box::pin(async move {
@@ -135,6 +173,7 @@ impl Service<Uri> for ProxyConnector {
                 return Ok(Stream {
                     io,
                     is_proxied: true,
+                    served: Served::default(),
                 });
             }
             let io = io.into_inner();
@@ -142,6 +181,7 @@ impl Service<Uri> for ProxyConnector {
             Ok(Stream {
                 io: TokioIo::new(io),
                 is_proxied: false,
+                served: Served::default(),
             })
         })
     }
@@ -181,58 +221,6 @@ fn status_of(reply: &[u8]) -> Option<u16> {
     let line = reply.strip_prefix(b"HTTP/1.")?;
     let status = line.get(2..5)?;
     std::str::from_utf8(status).ok()?.parse().ok()
-}
-
-/// A TCP stream that knows whether requests on it must name the whole URL, as a proxy needs.
-pub(crate) struct Stream {
-    io: TokioIo<TcpStream>,
-    is_proxied: bool,
-}
-
-impl Connection for Stream {
-    fn connected(&self) -> Connected {
-        self.io.connected().proxy(self.is_proxied)
-    }
-}
-
-impl hyper::rt::Read for Stream {
-    fn poll_read(
-        mut self: Pin<&mut Self>,
-        context: &mut Context<'_>,
-        buffer: hyper::rt::ReadBufCursor<'_>,
-    ) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.io).poll_read(context, buffer)
-    }
-}
-
-impl hyper::rt::Write for Stream {
-    fn poll_write(
-        mut self: Pin<&mut Self>,
-        context: &mut Context<'_>,
-        bytes: &[u8],
-    ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.io).poll_write(context, bytes)
-    }
-
-    fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.io).poll_flush(context)
-    }
-
-    fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.io).poll_shutdown(context)
-    }
-
-    fn is_write_vectored(&self) -> bool {
-        self.io.is_write_vectored()
-    }
-
-    fn poll_write_vectored(
-        mut self: Pin<&mut Self>,
-        context: &mut Context<'_>,
-        slices: &[io::IoSlice<'_>],
-    ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.io).poll_write_vectored(context, slices)
-    }
 }
 
 #[cfg(test)]

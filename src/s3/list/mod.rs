@@ -24,6 +24,7 @@ use super::error::GetError;
 use super::options::is_directory_bucket;
 use super::session::Session;
 use crate::outcome::ErrorCode;
+use crate::printable::count;
 
 /// The longest silence before a page, or within it, where `--timeout` is not longer. S3 passes over deleted versions before
 /// it answers, which has been seen to take two minutes.
@@ -119,7 +120,8 @@ async fn whole(body: Incoming, silence: Duration) -> Result<Vec<u8>, GetError> {
     let mut read = Vec::new();
     while let Some(bytes) = body.next().await? {
         if read.len() + bytes.len() > MAX_PAGE {
-            let message = format!("a page of the listing has more than {MAX_PAGE} bytes");
+            let most = count(MAX_PAGE as u64, "byte");
+            let message = format!("a page of the listing has more than {most}");
             return Err(GetError::transient(ErrorCode::InvalidResponse, message));
         }
         read.extend_from_slice(&bytes);

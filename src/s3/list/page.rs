@@ -10,7 +10,8 @@ use quick_xml::events::{BytesRef, BytesStart, Event};
 
 use crate::etag::ETag;
 use crate::outcome::ErrorCode;
-use crate::row::{Entry, LastModified, MAX_KEY, UnusableRow};
+use crate::printable::count;
+use crate::row::{Entry, LastModified, MAX_KEY, UnusableRow, too_long};
 use crate::s3::date;
 
 /// The most bytes of a key that are shown in a message.
@@ -26,6 +27,8 @@ pub(crate) struct Page {
     pub rows: Vec<Result<Entry, UnusableRow>>,
     /// What the next page is asked for with; `None` if this is the last one.
     pub next: Option<String>,
+    /// What keys begin with that are not among the rows: only a page that was asked for so should hold any back.
+    pub folded: Option<String>,
 }
 
 /// What is wrong with a page, so that nothing in it can be relied on.
@@ -61,13 +64,16 @@ impl Page {
         let body = std::str::from_utf8(body).map_err(|_| PageFault::from("it is not UTF-8"))?;
         let listed = Listed::read(body)?;
         let is_truncated = match listed.is_truncated.as_deref().map(str::trim) {
-            Some("true" | "True") => true,
-            Some("false" | "False") => false,
+            Some(text) if text.eq_ignore_ascii_case("true") => true,
+            Some(text) if text.eq_ignore_ascii_case("false") => false,
             _ => return Err("it does not say whether it is the last one (`IsTruncated`)".into()),
         };
+        let n_folded = listed.folded().count();
+        let folded = listed.folded().next().map(str::to_owned);
         let next = listed.token.filter(|token| !token.is_empty());
         if let Some(length) = next.as_ref().map(String::len).filter(|&n| n > MAX_TOKEN) {
-            return Err(format!("its `NextContinuationToken` has {length} bytes").into());
+            let length = count(length as u64, "byte");
+            return Err(format!("its `NextContinuationToken` has {length}").into());
         }
         match (is_truncated, &next) {
             (true, None) => {
@@ -78,14 +84,15 @@ impl Page {
             }
             _ => {}
         }
-        if let Some(count) = &listed.key_count {
-            let n_listed = listed.contents.len() + listed.n_prefixes;
-            let n_stated = count.trim().parse().ok();
+        if let Some(stated) = &listed.key_count {
+            let n_listed = listed.contents.len() + n_folded;
+            let n_stated = stated.trim().parse().ok();
             // Some servers always state 0 (SeaweedFS issue 1741).
             if n_stated != Some(n_listed) && n_stated != Some(0) {
                 return Err(format!(
-                    "it has {n_listed} keys, and says that it has {} (`KeyCount`)",
-                    shown(count)
+                    "it has {}, and says that it has {} (`KeyCount`)",
+                    count(n_listed as u64, "key"),
+                    shown(stated)
                 )
                 .into());
             }
@@ -100,7 +107,7 @@ impl Page {
             .into_iter()
             .map(|contents| contents.row(prefix, is_encoded))
             .collect::<Result<_, _>>()?;
-        Ok(Self { rows, next })
+        Ok(Self { rows, next, folded })
     }
 }
 
@@ -122,7 +129,16 @@ struct Listed {
     token: Option<String>,
     encoding: Option<String>,
     contents: Vec<Contents>,
-    n_prefixes: usize,
+    /// The text of each common prefix.
+    prefixes: Vec<Option<String>>,
+}
+
+/// What the innermost element of the second level is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Within {
+    Object,
+    CommonPrefix,
+    Other,
 }
 
 /// An object of a page.
@@ -138,8 +154,8 @@ impl Listed {
     fn read(body: &str) -> Result<Self, PageFault> {
         let mut listed = Self::default();
         let mut reader = Reader::from_str(body);
-        // Elements that are open, and whether the innermost `Contents` is among them.
-        let (mut depth, mut is_object, mut is_over) = (0_usize, false, false);
+        // Elements that are open, and which one is on the second level.
+        let (mut depth, mut within, mut is_over) = (0_usize, Within::Other, false);
         // The text of the element that is being read, if it matters.
         let mut text: Option<String> = None;
         loop {
@@ -154,17 +170,10 @@ impl Listed {
                     depth += 1;
                     match depth {
                         1 => check_root(&tag)?,
-                        2 => match name(&tag) {
-                            b"Contents" => {
-                                is_object = true;
-                                listed.contents.push(Contents::default());
-                            }
-                            b"CommonPrefixes" => listed.n_prefixes += 1,
-                            _ => {}
-                        },
+                        2 => within = listed.begin(name(&tag)),
                         _ => {}
                     }
-                    let matters = listed.place(depth, is_object, name(&tag)).is_some();
+                    let matters = listed.place(depth, within, name(&tag)).is_some();
                     if text.is_some() {
                         return Err("an element stands within a text".into());
                     }
@@ -176,24 +185,25 @@ impl Listed {
                 Event::Empty(tag) => {
                     match depth {
                         0 => return Err("it is empty".into()),
-                        1 if name(&tag) == b"Contents" => {
-                            listed.contents.push(Contents::default());
+                        1 => {
+                            listed.begin(name(&tag));
                         }
-                        1 if name(&tag) == b"CommonPrefixes" => listed.n_prefixes += 1,
                         _ => {}
                     }
-                    if let Some(place) = listed.place(depth + 1, is_object, name(&tag)) {
+                    if let Some(place) = listed.place(depth + 1, within, name(&tag)) {
                         fill(place, String::new(), name(&tag))?;
                     }
                 }
                 Event::End(tag) => {
                     let local = tag.local_name();
                     if let Some(text) = text.take()
-                        && let Some(place) = listed.place(depth, is_object, local.as_ref())
+                        && let Some(place) = listed.place(depth, within, local.as_ref())
                     {
                         fill(place, text, local.as_ref())?;
                     }
-                    is_object &= depth > 2;
+                    if depth == 2 {
+                        within = Within::Other;
+                    }
                     depth -= 1;
                     is_over = depth == 0;
                 }
@@ -223,14 +233,36 @@ impl Listed {
         }
     }
 
+    /// Takes note of an element of the second level.
+    fn begin(&mut self, name: &[u8]) -> Within {
+        match name {
+            b"Contents" => {
+                self.contents.push(Contents::default());
+                Within::Object
+            }
+            b"CommonPrefixes" => {
+                self.prefixes.push(None);
+                Within::CommonPrefix
+            }
+            _ => Within::Other,
+        }
+    }
+
+    /// The common prefixes; some servers write an empty one.
+    fn folded(&self) -> impl Iterator<Item = &str> {
+        let texts = self.prefixes.iter().flatten().map(String::as_str);
+        texts.filter(|text| !text.is_empty())
+    }
+
     /// Where the text of the element `name` at `depth` belongs, if it matters.
-    fn place(&mut self, depth: usize, is_object: bool, name: &[u8]) -> Option<&mut Option<String>> {
+    fn place(&mut self, depth: usize, within: Within, name: &[u8]) -> Option<&mut Option<String>> {
         match (depth, name) {
             (2, b"IsTruncated") => Some(&mut self.is_truncated),
             (2, b"KeyCount") => Some(&mut self.key_count),
             (2, b"NextContinuationToken") => Some(&mut self.token),
             (2, b"EncodingType") => Some(&mut self.encoding),
-            (3, name) if is_object => {
+            (3, b"Prefix") if within == Within::CommonPrefix => self.prefixes.last_mut(),
+            (3, name) if within == Within::Object => {
                 let contents = self.contents.last_mut()?;
                 match name {
                     b"Key" => Some(&mut contents.key),
@@ -285,11 +317,10 @@ impl Contents {
             ..Entry::default()
         };
         if length > MAX_KEY {
-            let message = format!("the key has {length} bytes, S3 allows {MAX_KEY}");
             return Ok(Err(UnusableRow::failed(
                 entry,
                 ErrorCode::InvalidKey,
-                message,
+                too_long(length),
             )));
         }
         Ok(Ok(entry))

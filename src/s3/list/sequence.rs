@@ -4,6 +4,11 @@
 //! the order of their bytes, so that a key which is not past the one before it shows that. Directory buckets have no order.
 
 use super::page::{Page, PageFault};
+use crate::printable::number;
+
+/// The most pages in a row without a key. S3 passes over deleted versions for up to two minutes before it answers with such a
+/// page, so that a server with that many has no end.
+const MAX_EMPTY: u64 = 10_000;
 
 /// What is known from the pages so far.
 #[derive(Debug)]
@@ -14,6 +19,8 @@ pub(crate) struct Sequence {
     /// however many there are (R. P. Brent, 1980).
     remembered: Option<String>,
     n_pages: u64,
+    /// Pages without a key since the last one that had some.
+    n_empty: u64,
 }
 
 /// The orders that all keys so far are in.
@@ -37,6 +44,7 @@ impl Sequence {
             last_key: None,
             remembered: None,
             n_pages: 0,
+            n_empty: 0,
         }
     }
 
@@ -60,10 +68,27 @@ impl Sequence {
             }
             last = Some(&entry.key);
         }
+        if let (false, Some(folded)) = (self.order.is_free, &page.folded) {
+            return Err(format!(
+                "it keeps back the keys below `{}` (`CommonPrefixes`), though no `delimiter` was sent",
+                folded.escape_debug()
+            )
+            .into());
+        }
+        let n_empty = if page.rows.is_empty() {
+            self.n_empty + 1
+        } else {
+            0
+        };
+        if n_empty > MAX_EMPTY {
+            let most = number(MAX_EMPTY);
+            return Err(format!("{most} pages before it had no key either").into());
+        }
         if page.next.is_some() && page.next == self.remembered {
             return Err("it leads back to an earlier page (`NextContinuationToken`)".into());
         }
         let last = last.map(str::to_owned);
+        self.n_empty = n_empty;
         self.n_pages += 1;
         if self.n_pages.is_power_of_two() {
             self.remembered.clone_from(&page.next);
@@ -105,6 +130,7 @@ mod tests {
         Page {
             rows: keys.iter().map(entry).map(Ok).collect(),
             next: next.map(str::to_owned),
+            folded: None,
         }
     }
 
@@ -140,10 +166,34 @@ mod tests {
             });
             assert!(found.is_some_and(|n| n <= 3 * n_tokens + 3), "{found:?}");
         }
+    }
+
+    #[test]
+    fn many_pages_without_a_key_are_taken_and_endless_ones_are_not() {
         let mut sequence = Sequence::new(true);
-        for n in 0..1_000_u32 {
-            let accepted = sequence.accept(&page(&[], Some(&n.to_string())));
-            assert_eq!(accepted, Ok(()));
+        let mut accept = |n: u64, keys: &[&str]| sequence.accept(&page(keys, Some(&n.to_string())));
+        for n in 0..MAX_EMPTY {
+            assert_eq!(accept(n, &[]), Ok(()));
         }
+        // Keys begin the count anew.
+        assert_eq!(accept(MAX_EMPTY, &["a"]), Ok(()));
+        for n in 1..=MAX_EMPTY {
+            assert_eq!(accept(MAX_EMPTY + n, &[]), Ok(()));
+        }
+        let fault = accept(3 * MAX_EMPTY, &[]).unwrap_err().to_string();
+        assert!(fault.contains("10,000 pages"), "{fault}");
+        assert_eq!(accept(3 * MAX_EMPTY, &["b"]), Ok(()));
+    }
+
+    #[test]
+    fn a_page_that_keeps_keys_back_is_refused_where_keys_are_in_order() {
+        let folded = Page {
+            folded: Some("p/".to_owned()),
+            ..page(&["a"], None)
+        };
+        let fault = Sequence::new(true).accept(&folded).unwrap_err();
+        assert!(fault.to_string().contains("below `p/`"), "{fault}");
+        // Directory buckets tell so of uploads that are not finished.
+        assert_eq!(Sequence::new(false).accept(&folded), Ok(()));
     }
 }

@@ -223,8 +223,39 @@ fn a_body_without_an_end_needs_a_checksum() {
         read(200, &[("etag", "\"e\"")]).unwrap_err().code,
         ErrorCode::InvalidResponse
     );
-    let verified = read(200, &[("x-amz-checksum-crc32", "AAAAAQ==")]).unwrap();
+    let crc32 = ("x-amz-checksum-crc32", "AAAAAQ==");
+    let verified = read(200, &[crc32]).unwrap();
     assert!(verified.ends_with_connection && verified.length.is_none());
+    // Only `chunked`, applied last, is an end.
+    let coding = |value| ("transfer-encoding", value);
+    let without_end: [&[(&str, &str)]; 4] = [
+        &[coding("identity")],
+        &[coding("chunked, identity")],
+        &[coding("chunked"), coding("identity")],
+        &[coding("")],
+    ];
+    for headers in without_end {
+        assert!(read(200, headers).is_err(), "{headers:?}");
+        let verified = read(200, &[headers, &[crc32]].concat()).unwrap();
+        assert!(verified.ends_with_connection, "{headers:?}");
+    }
+    for value in ["Chunked", "identity, chunked", " chunked "] {
+        let read = read(200, &[coding(value)]).unwrap();
+        assert!(!read.ends_with_connection, "{value}");
+    }
+}
+
+#[test]
+fn a_body_in_a_coding_that_is_not_undone_is_not_the_object() {
+    let checksum = ("x-amz-checksum-crc32", "AAAAAQ==");
+    for value in ["gzip, chunked", "gzip", "x", "chunked, deflate, chunked"] {
+        let error = read(200, &[("transfer-encoding", value), checksum]).unwrap_err();
+        assert_eq!(
+            (error.code, error.class),
+            (ErrorCode::InvalidResponse, Class::Permanent),
+            "{value}"
+        );
+    }
 }
 
 #[test]
@@ -322,5 +353,46 @@ proptest! {
         for part in [None, Some(&part)] {
             let _ = GetResponse::read(&head, framing, part);
         }
+    }
+
+    #[test]
+    fn only_what_is_known_to_be_whole_is_taken_for_an_object(
+        status in prop::sample::select(vec![200_u16, 204, 206]),
+        length in proptest::option::of(0_u64..4),
+        fields in proptest::collection::vec(prop::sample::select(vec![
+            ("content-range", "bytes 0-2/3"),
+            ("content-range", "bytes 0-2/*"),
+            ("content-range", "bytes 1-2/3"),
+            ("transfer-encoding", "chunked"),
+            ("transfer-encoding", "identity"),
+            ("transfer-encoding", "gzip, chunked"),
+            ("transfer-encoding", "chunked,"),
+            ("content-encoding", "gzip"),
+            ("etag", "\"e\""),
+            ("etag", "W/\"e\""),
+            ("x-amz-checksum-crc32", "AAAAAA=="),
+            ("x-amz-checksum-crc32", "AAAAAA==-2"),
+            ("x-amz-checksum-type", "COMPOSITE"),
+        ]), 0..6),
+    ) {
+        let (mut head, ()) = http::Response::new(()).into_parts();
+        head.status = StatusCode::from_u16(status).unwrap();
+        for (name, value) in &fields {
+            head.headers.append(*name, HeaderValue::from_static(value));
+        }
+        let Ok(response) = GetResponse::read(&head, Framing::of(&head, length), None) else {
+            return Ok(());
+        };
+        let has = |field| fields.contains(&field);
+        let range = fields.iter().find(|(name, _)| *name == "content-range");
+        prop_assert!(status != 204 && (status == 200 || range.is_some()));
+        prop_assert!(range.is_none_or(|(_, range)| *range == "bytes 0-2/3"));
+        prop_assert!(range.is_none() || length.is_none_or(|length| length == 3));
+        prop_assert!(!has(("transfer-encoding", "gzip, chunked")));
+        // Its end is known by HTTP, or by a checksum.
+        let last = fields.iter().rfind(|(name, _)| *name == "transfer-encoding");
+        let has_end = length.is_some() || last == Some(&("transfer-encoding", "chunked"));
+        prop_assert_eq!(response.ends_with_connection, !has_end);
+        prop_assert!(has_end || response.checksum.is_some());
     }
 }

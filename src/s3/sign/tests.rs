@@ -56,6 +56,7 @@ pub(super) fn whole(key: &str) -> GetRequest<'_> {
         version_id: None,
         if_modified_since: None,
         part: None,
+        has_failed: false,
     }
 }
 
@@ -282,6 +283,7 @@ async fn keys_versions_and_conditions_are_written_as_the_sdk_does() {
             size: 20,
             last_modified: None,
         }),
+        has_failed: false,
     };
     compare(&config, &place, &get).await;
     let headers = our_request(&config, &place, &get)

@@ -49,7 +49,7 @@ pub(super) fn is_ahead(changed: SystemTime, folder: &Dir) -> bool {
     probe(folder).is_ok_and(|present| changed > present)
 }
 
-/// Whether a file was changed for the last time before the run, beyond doubt.
+/// Whether the last change of a file was certainly before the run.
 pub(super) fn is_before(changed: SystemTime, run_start: SystemTime) -> bool {
     let since_1970 = changed.duration_since(UNIX_EPOCH).unwrap_or_default();
     let cut_off = match since_1970.subsec_nanos() {

@@ -27,6 +27,14 @@ pub enum LocalError {
         needed: Option<u64>,
     },
     #[error(
+        "the disk takes no more files: cannot {action} `{path}`: {source}, since all its inodes are in use; remove files, then try the failed rows again"
+    )]
+    NoInodes {
+        action: &'static str,
+        path: String,
+        source: io::Error,
+    },
+    #[error(
         "the disk quota is used up: cannot {action} `{path}`: {source}; make room within it, then try the failed rows again"
     )]
     Quota {
@@ -105,6 +113,13 @@ impl LocalError {
                     source,
                 }
             }
+            ErrorKind::StorageFull if takes_a_name(action) && sys::has_no_inodes(folder) => {
+                Self::NoInodes {
+                    action,
+                    path: shown.to_string(),
+                    source,
+                }
+            }
             ErrorKind::QuotaExceeded => Self::Quota {
                 action,
                 path: shown.to_string(),
@@ -175,7 +190,7 @@ impl LocalError {
     fn meaning(&self) -> (ErrorCode, Class) {
         match self {
             Self::Conflict(_) => (ErrorCode::PathConflict, Class::Permanent),
-            Self::Full { .. } => (ErrorCode::DiskFull, Class::Fatal),
+            Self::Full { .. } | Self::NoInodes { .. } => (ErrorCode::DiskFull, Class::Fatal),
             // A smaller object, or one of another folder's project, may still fit.
             Self::Quota { .. } => (ErrorCode::DiskFull, Class::Permanent),
             // Other folders have room.

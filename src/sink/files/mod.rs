@@ -38,5 +38,8 @@ pub(crate) use path::{LocalPath, PathRules};
 pub(crate) use preview::Preview;
 pub(in crate::sink) use sys::{read_exact_at, write_at};
 pub(crate) use there::{FileThere, SizeInRow};
-pub(crate) use user_file::{UserFile, first_bytes, is_same_file, open_stream, stdout};
+pub(crate) use user_file::{
+    UserFile, first_bytes, is_of_one_name, is_one_file, is_same_file, is_stdin, is_stdout,
+    open_stream, stdout,
+};
 pub(crate) use warnings::{OnWarning, OptionalStep};

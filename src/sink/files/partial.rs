@@ -365,6 +365,7 @@ fn without_action(error: LocalError) -> io::Error {
         LocalError::Io { source, .. }
         | LocalError::Full { source, .. }
         | LocalError::Quota { source, .. }
+        | LocalError::NoInodes { source, .. }
         | LocalError::FolderFull { source, .. }
         | LocalError::Gone { source, .. } => source,
         LocalError::NotPutInPlace { error, .. } => without_action(*error),

@@ -6,12 +6,13 @@ use std::path::{Path, PathBuf};
 use crc_fast::{CrcAlgorithm, Digest};
 
 use super::complete::Complete;
-use super::file::{ArchiveError, ArchiveFile};
+use super::file::{ArchiveError, ArchiveFile, with_suffix};
 use super::header::{BLOCK, Kind, header, padding};
-use super::index::Index;
+use super::index::{Index, index_of};
 use super::order::{Content, Ending, Member, Next, Order};
 use super::shards::{ShardRules, Shards};
 use crate::outcome::{Class, ErrorCode, Failure};
+use crate::sink::files::UserFile;
 
 /// What an archive is to be.
 #[derive(Debug, Clone)]
@@ -25,6 +26,33 @@ pub struct ArchiveOptions {
     pub sync: bool,
     /// Whether the shards that an earlier run completed are left as they are.
     pub keeps_complete: bool,
+}
+
+impl ArchiveOptions {
+    /// The names that the archive, or its first shard, has before it is whole and then; none for a stream.
+    pub(crate) fn names(&self) -> Vec<PathBuf> {
+        let target = self.target().into_iter();
+        target.flat_map(|path| [with_suffix(&path), path]).collect()
+    }
+
+    /// The same of its index, if it is to have one.
+    pub(crate) fn names_of_index(&self) -> Vec<PathBuf> {
+        let target = self.target().filter(|_| self.has_index).into_iter();
+        let index = target.map(|path| index_of(&path));
+        index.flat_map(|path| [with_suffix(&path), path]).collect()
+    }
+
+    fn target(&self) -> Option<PathBuf> {
+        let shards = self.shards.as_ref();
+        let path = shards.map_or_else(|| self.path.clone(), |rules| rules.pattern.path(0));
+        if path.as_os_str() == "-" {
+            return None;
+        }
+        match UserFile::at(&path) {
+            Ok(UserFile::File(target)) => Some(target),
+            _ => None,
+        }
+    }
 }
 
 /// An archive that is being written.
@@ -105,7 +133,7 @@ impl Archive {
         let mut in_shard = Vec::new();
         for member in members {
             let head = header(member.path.as_str(), member.kind, member.modified);
-            let size = size_of(&member);
+            let size = member.n_bytes();
             let n_bytes = head.len() as u64 + size.next_multiple_of(BLOCK as u64);
             let is_next = self
                 .shards
@@ -113,7 +141,11 @@ impl Archive {
                 .is_some_and(|shards| shards.add(member.path.as_str(), n_bytes));
             if is_next {
                 self.write_together(std::mem::take(&mut in_shard))?;
-                self.next_shard()?;
+                if let Err(error) = self.next_shard() {
+                    // The run learns from it why it ends.
+                    let _ = member.written.send(Err(failure(&error)));
+                    return Err(error);
+                }
             }
             in_shard.push((member, head));
         }
@@ -122,8 +154,12 @@ impl Archive {
 
     /// Writes members with as few calls as their contents allow, and tells them.
     fn write_together(&mut self, members: Vec<(Member, Vec<u8>)>) -> Result<(), ArchiveError> {
+        let n_whole = self.file.n_bytes();
         let written = self.write_all(&members);
-        let result = written.map_err(|error| self.file.failed(error));
+        let result = written.map_err(|error| {
+            self.file.break_off(n_whole);
+            self.file.failed(error)
+        });
         for (member, _) in members {
             let told = match &result {
                 Ok(()) => Ok(()),
@@ -139,7 +175,7 @@ impl Archive {
         let mut slices = Vec::new();
         let mut offset = self.file.n_bytes();
         for (member, head) in members {
-            let size = size_of(member);
+            let size = member.n_bytes();
             offset += head.len() as u64;
             slices.push(IoSlice::new(head));
             let mut crc = None;
@@ -186,7 +222,7 @@ impl Archive {
     /// Ends the file so that readers fail on it. Without a member, nothing is left.
     fn end_incomplete(&mut self) -> io::Result<()> {
         if self.file.n_bytes() == 0 {
-            self.index.take().map_or(Ok(()), Index::discard)?;
+            self.index = None;
         }
         self.file.end_incomplete()
     }
@@ -199,9 +235,12 @@ impl Archive {
             self.end_incomplete()
         } else {
             let indexed = self.index.take().map_or(Ok(()), Index::finish);
+            if indexed.is_err() {
+                self.file.break_off(self.file.n_bytes());
+            }
             indexed.and_then(|()| self.file.end_whole(self.sync))
         };
-        ended.map_err(|error| self.file.failed(error))
+        ended.map_err(|error| self.file.not_ended(error))
     }
 }
 
@@ -213,14 +252,6 @@ fn open(path: &Path, has_index: bool) -> Result<(ArchiveFile, Option<Index>), Ar
         None => return Err(ArchiveError::NoIndex(path.to_owned())),
     };
     Ok((file, index))
-}
-
-/// Bytes of the content.
-fn size_of(member: &Member) -> u64 {
-    match member.kind {
-        Kind::File(size) => size,
-        Kind::Folder => 0,
-    }
 }
 
 /// What a failure to write the archive means for a row: no other row can be written either.

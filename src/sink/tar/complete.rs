@@ -8,6 +8,7 @@ use std::path::Path;
 use twox_hash::XxHash3_64;
 
 use super::header::{BLOCK, END};
+use super::index::index_of;
 use super::shards::Pattern;
 use crate::outcome::{Class, ErrorCode, Failure};
 use crate::row::Entry;
@@ -50,7 +51,7 @@ impl Complete {
     pub(crate) fn find(pattern: &Pattern, has_index: bool) -> Self {
         let is_complete = |n: &u64| {
             let path = pattern.path(*n);
-            let has_its_index = !has_index || path.with_extension("csv").is_file();
+            let has_its_index = !has_index || index_of(&path).is_file();
             has_its_index && is_ended(&path).is_ok_and(|is_ended| is_ended)
         };
         Self {
@@ -116,6 +117,10 @@ fn hash_of(path: &LocalPath) -> u64 {
 
 /// Whether an archive with members is there, and ends as one that is whole.
 fn is_ended(path: &Path) -> io::Result<bool> {
+    // A named pipe would be waited for.
+    if !path.metadata()?.is_file() {
+        return Ok(false);
+    }
     let file = File::open(path)?;
     let n_bytes = file.metadata()?.len();
     let end = END.len() as u64;
@@ -334,5 +339,15 @@ mod tests {
         std::fs::write(folder.path().join("0.tar"), archive).unwrap();
         let mut complete = find(folder.path());
         assert_eq!(meet(&mut complete, "a", None), None);
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn a_named_pipe_is_not_a_shard_and_not_waited_for() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut mkfifo = std::process::Command::new("mkfifo");
+        let made = mkfifo.arg(folder.path().join("0.tar")).status();
+        assert!(made.unwrap().success());
+        assert_eq!(find(folder.path()).n_shards(), 0);
     }
 }

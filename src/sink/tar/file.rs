@@ -1,11 +1,11 @@
 //! The file or the stream of an archive.
 
 use std::fs::{File, OpenOptions, TryLockError};
-use std::io::{self, ErrorKind, IoSlice, Write};
+use std::io::{self, ErrorKind, IoSlice, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 
 use super::header::{END, incomplete};
-use crate::sink::files::{UserFile, first_bytes, open_stream, stdout};
+use crate::sink::files::{UserFile, first_bytes, is_of_one_name, open_stream, stdout};
 
 /// Bytes from which a tar archive is known, and what stands there.
 const MAGIC_AT: usize = 257;
@@ -23,6 +23,8 @@ pub(crate) enum ArchiveError {
     InTheWay { path: PathBuf, kind: &'static str },
     #[error("a bug in s3pull, please report it: the thread that writes the archive broke off")]
     Broken,
+    #[error("the archive is incomplete: it took nothing more when the run was stopped")]
+    Stalled,
     #[error("the archive `{}` is not a file, so it has no index", .0.display())]
     NoIndex(PathBuf),
     #[error("`{}` exists and is not the index of an archive, so it is not replaced", .0.display())]
@@ -40,7 +42,7 @@ impl ArchiveError {
             Self::Foreign(_) | Self::ForeignIndex(_) | Self::NoIndex(_) | Self::InTheWay { .. } => {
                 true
             }
-            Self::InUse(_) | Self::Io { .. } | Self::Broken => false,
+            Self::InUse(_) | Self::Io { .. } | Self::Broken | Self::Stalled => false,
         }
     }
 }
@@ -62,6 +64,18 @@ pub(super) struct ArchiveFile {
     place: Place,
     file: File,
     n_bytes: u64,
+    state: State,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum State {
+    Open,
+    /// It takes no more.
+    Broken,
+    /// Its end is written.
+    Whole,
+    /// It has its name too.
+    Named,
 }
 
 impl ArchiveFile {
@@ -95,12 +109,7 @@ impl ArchiveFile {
                 return Err(ArchiveError::Foreign(path.clone()));
             }
         }
-        let file = OpenOptions::new()
-            .write(true)
-            .create(true)
-            .truncate(false)
-            .open(&partial)
-            .map_err(failed)?;
+        let file = open_partial(&partial).map_err(failed)?;
         // On a file system without locks, it is up to the user not to run two at once with one archive.
         if let Err(TryLockError::WouldBlock) = file.try_lock() {
             return Err(ArchiveError::InUse(path.to_owned()));
@@ -115,6 +124,7 @@ impl ArchiveFile {
             place,
             file,
             n_bytes: 0,
+            state: State::Open,
         }
     }
 
@@ -168,24 +178,30 @@ impl ArchiveFile {
         match self.file.write_all(&END) {
             // A reader may close the pipe when it has seen the last member.
             Err(error) if error.kind() == ErrorKind::BrokenPipe => {}
-            written => written?,
+            Err(error) => {
+                self.break_off(self.n_bytes);
+                return Err(error);
+            }
+            Ok(()) => {}
         }
+        self.state = State::Whole;
         if let Place::File { partial, target } = &self.place {
             if sync {
                 self.file.sync_all()?;
             }
-            std::fs::rename(partial, target)?;
+            put(partial, target)?;
         }
+        self.state = State::Named;
         Ok(())
     }
 
-    /// Ends an archive in a way on which readers fail. One without a member is removed.
+    /// Ends an archive in a way on which readers fail. Of one without a member nothing is left.
     ///
     /// # Errors
     /// When the system refuses.
     pub(super) fn end_incomplete(&mut self) -> io::Result<()> {
         match &self.place {
-            Place::File { partial, .. } if self.n_bytes == 0 => std::fs::remove_file(partial),
+            Place::File { .. } if self.n_bytes == 0 => Ok(()),
             _ => match self.file.write_all(&incomplete()) {
                 Err(error) if error.kind() == ErrorKind::BrokenPipe => Ok(()),
                 written => written,
@@ -193,17 +209,55 @@ impl ArchiveFile {
         }
     }
 
-    /// What is to be said of an archive that is not finished.
+    /// Ends an archive that takes no more, such as one on a full disk: it is cut off after the `n_whole` bytes of its whole
+    /// members, and readers fail on what is left. A stream ends where it is.
+    pub(super) fn break_off(&mut self, n_whole: u64) {
+        self.state = State::Broken;
+        if matches!(self.place, Place::Stream) {
+            return;
+        }
+        self.n_bytes = n_whole;
+        if n_whole == 0 {
+            return;
+        }
+        let cut = self.file.set_len(n_whole);
+        let cut = cut.and_then(|()| self.file.seek(SeekFrom::Start(n_whole)));
+        if cut
+            .and_then(|_| self.file.write_all(&incomplete()))
+            .is_err()
+        {
+            // Where there is not even room for a header, readers miss the last byte of a block.
+            let _ = self.file.set_len(n_whole - 1);
+        }
+    }
+
+    /// What is to be said of an archive that does not have its name.
     pub(super) fn left(&self) -> Option<String> {
+        let state = match self.state {
+            State::Named => return None,
+            State::Whole => "whole",
+            State::Open | State::Broken => "incomplete",
+        };
         match &self.place {
-            Place::Stream => Some("the archive is incomplete: `tar` fails at its end".to_owned()),
+            Place::Stream if self.state == State::Open => {
+                Some("the archive is incomplete: `tar` fails at its end".to_owned())
+            }
+            Place::Stream => Some(format!("the archive is {state}")),
             Place::File { .. } if self.n_bytes == 0 => None,
             Place::File { partial, .. } => {
                 let partial = partial.display();
                 Some(format!(
-                    "the archive is incomplete, and was left as `{partial}`"
+                    "the archive is {state}, and was left as `{partial}`"
                 ))
             }
+        }
+    }
+
+    /// The error of an archive that could not be ended, and where it is.
+    pub(super) fn not_ended(&self, error: io::Error) -> ArchiveError {
+        match self.left() {
+            Some(left) => self.failed(io::Error::new(error.kind(), format!("{error}; {left}"))),
+            None => self.failed(error),
         }
     }
 
@@ -213,6 +267,43 @@ impl ArchiveFile {
             error,
         }
     }
+}
+
+impl Drop for ArchiveFile {
+    /// Leaves nothing behind that has no member.
+    fn drop(&mut self) {
+        if let Place::File { partial, .. } = &self.place
+            && self.n_bytes == 0
+            && self.state != State::Named
+        {
+            // It is empty, and the next run takes it.
+            let _ = std::fs::remove_file(partial);
+        }
+    }
+}
+
+/// Opens what an earlier run left of an archive, or makes it.
+fn open_partial(path: &Path) -> io::Result<File> {
+    let mut options = OpenOptions::new();
+    options.write(true).create(true).truncate(false);
+    let file = options.open(path)?;
+    if is_of_one_name(&file)? {
+        return Ok(file);
+    }
+    // What its other names stand for stays as it is.
+    std::fs::remove_file(path)?;
+    options.open(path)
+}
+
+/// Gives an archive its name, unless something else has it by now.
+fn put(partial: &Path, target: &Path) -> io::Result<()> {
+    if !is_free_or_tar(target)? {
+        let target = target.display();
+        return Err(io::Error::other(format!(
+            "`{target}` was put there meanwhile and is not an archive, so it is not replaced"
+        )));
+    }
+    std::fs::rename(partial, target)
 }
 
 fn write_all(file: &mut File, slices: &mut [IoSlice<'_>]) -> io::Result<()> {

@@ -1,4 +1,4 @@
-//! The header blocks of a member: ustar, with pax records only for a path or a size that does not fit. Pure.
+//! The header blocks of a member: ustar, with pax records only for a path, a size or a time that does not fit. Pure.
 //!
 //! The fields are written here, since the `tar` crate rewrites names and puts large sizes into ustar in a form that is not
 //! ustar's. Names are UTF-8 in the fields themselves, which GNU tar, bsdtar and Python read.
@@ -27,10 +27,10 @@ pub(crate) enum Kind {
     Folder,
 }
 
-/// The header of the member `path`. A folder's path has no trailing `/` here. Times before 1970 count as 1970.
+/// The header of the member `path`. A folder's path has no trailing `/` here.
 pub(super) fn header(path: &str, kind: Kind, modified: Option<SystemTime>) -> Vec<u8> {
-    let since_1970 = modified.and_then(|time| time.duration_since(UNIX_EPOCH).ok());
-    let seconds = since_1970.map_or(0, |since| since.as_secs()).min(MAX_OCTAL);
+    let time = modified.map_or(0, seconds_since_1970);
+    let seconds = u64::try_from(time).unwrap_or_default().min(MAX_OCTAL);
     let (path, mode, flag, size) = match kind {
         Kind::File(size) => (path.to_owned(), 0o644, b'0', size),
         Kind::Folder => (format!("{path}/"), 0o755, b'5', 0),
@@ -42,6 +42,9 @@ pub(super) fn header(path: &str, kind: Kind, modified: Option<SystemTime>) -> Ve
     }
     if size > MAX_OCTAL {
         record(&mut records, "size", &size.to_string());
+    }
+    if i64::try_from(seconds) != Ok(time) {
+        record(&mut records, "mtime", &time.to_string());
     }
     let mut blocks = Vec::with_capacity(BLOCK);
     if !records.is_empty() {
@@ -56,6 +59,18 @@ pub(super) fn header(path: &str, kind: Kind, modified: Option<SystemTime>) -> Ve
     let size = if size > MAX_OCTAL { 0 } else { size };
     blocks.extend(block(name, mode, flag, size, seconds));
     blocks
+}
+
+/// Whole seconds, rounded down; negative before 1970.
+fn seconds_since_1970(time: SystemTime) -> i64 {
+    match time.duration_since(UNIX_EPOCH) {
+        Ok(since) => i64::try_from(since.as_secs()).unwrap_or(i64::MAX),
+        Err(before) => {
+            let before = before.duration();
+            let seconds = before.as_secs() + u64::from(before.subsec_nanos() > 0);
+            i64::try_from(seconds).map_or(i64::MIN, |seconds| -seconds)
+        }
+    }
 }
 
 /// The header of a member whose content never comes: readers fail on it, whereas they accept an archive that is cut off
@@ -204,11 +219,28 @@ mod tests {
     }
 
     #[test]
-    fn times_are_whole_seconds_from_1970_on() {
-        let time = |modified| read(&header("a", Kind::File(0), modified)).2;
-        assert_eq!(time(None), 0);
-        assert_eq!(time(Some(UNIX_EPOCH - Duration::from_secs(9))), 0);
-        assert_eq!(time(Some(UNIX_EPOCH + Duration::from_millis(1999))), 1);
+    fn times_are_whole_seconds_and_those_that_do_not_fit_stand_in_a_record() {
+        let time = |modified| {
+            let header = header("a", Kind::File(0), modified);
+            let mut archive = tar::Archive::new(header.as_slice());
+            let mut entry = archive.entries().unwrap().next().unwrap().unwrap();
+            let records = entry.pax_extensions().unwrap();
+            let record = records.and_then(|mut records| {
+                let record = records.next().unwrap().unwrap();
+                (record.key() == Ok("mtime")).then(|| record.value().unwrap().to_owned())
+            });
+            (entry.header().mtime().unwrap(), record)
+        };
+        let before = |duration| time(Some(UNIX_EPOCH - duration));
+        let after = |duration| time(Some(UNIX_EPOCH + duration));
+        assert_eq!(time(None), (0, None));
+        assert_eq!(after(Duration::from_millis(1999)), (1, None));
+        assert_eq!(after(Duration::from_secs(MAX_OCTAL)), (MAX_OCTAL, None));
+        let late = after(Duration::from_secs(MAX_OCTAL + 1));
+        assert_eq!(late, (MAX_OCTAL, Some("8589934592".to_owned())));
+        assert_eq!(before(Duration::from_secs(9)), (0, Some("-9".to_owned())));
+        let half = before(Duration::from_millis(500));
+        assert_eq!(half, (0, Some("-1".to_owned())));
     }
 
     #[test]

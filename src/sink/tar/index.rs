@@ -15,15 +15,31 @@ pub(super) struct Index {
     writer: csv::Writer<BufWriter<File>>,
     partial: PathBuf,
     target: PathBuf,
+    /// Whether it is worth keeping: it has a file, or its name.
+    is_kept: bool,
+}
+
+/// The index of an archive: `a.csv` for `a.tar`, and else the archive's name with `.csv` behind it, so that no two archives
+/// have one.
+pub(super) fn index_of(archive: &Path) -> PathBuf {
+    let is_tar = archive
+        .extension()
+        .is_some_and(|extension| extension.eq_ignore_ascii_case("tar"));
+    if is_tar {
+        return archive.with_extension("csv");
+    }
+    let mut name = archive.file_name().unwrap_or_default().to_owned();
+    name.push(".csv");
+    archive.with_file_name(name)
 }
 
 impl Index {
-    /// Begins the index of `archive`: `a.csv` for `a.tar`.
+    /// Begins the index of `archive`.
     ///
     /// # Errors
     /// When another file has its name, or the file system refuses.
     pub(super) fn create(archive: &Path) -> Result<Self, ArchiveError> {
-        let target = archive.with_extension("csv");
+        let target = index_of(archive);
         let partial = with_suffix(&target);
         for path in [&target, &partial] {
             let is_free = is_free_or_index(path);
@@ -39,12 +55,19 @@ impl Index {
     }
 
     fn begin(partial: PathBuf, target: PathBuf) -> io::Result<Self> {
-        let mut writer = csv::Writer::from_writer(BufWriter::new(File::create(&partial)?));
+        // What an earlier run left is not written to: it may have another name, too.
+        match std::fs::remove_file(&partial) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+            _ => {}
+        }
+        let file = File::create_new(&partial)?;
+        let mut writer = csv::Writer::from_writer(BufWriter::new(file));
         writer.write_record(HEADER)?;
         Ok(Self {
             writer,
             partial,
             target,
+            is_kept: false,
         })
     }
 
@@ -53,26 +76,37 @@ impl Index {
     /// # Errors
     /// When the file system refuses.
     pub(super) fn add(&mut self, path: &str, offset: u64, size: u64, crc: u64) -> io::Result<()> {
+        self.is_kept = true;
         let crc = base64_simd::STANDARD.encode_to_string(crc.to_be_bytes());
         let (offset, size) = (offset.to_string(), size.to_string());
         Ok(self.writer.write_record([path, &offset, &size, &crc])?)
     }
 
-    /// Removes what is written of it.
-    ///
-    /// # Errors
-    /// When the file system refuses.
-    pub(super) fn discard(self) -> io::Result<()> {
-        std::fs::remove_file(&self.partial)
-    }
-
     /// Gives the index its name.
     ///
     /// # Errors
-    /// When the file system refuses.
+    /// When the file system refuses, or something else has its name by now.
     pub(super) fn finish(mut self) -> io::Result<()> {
         self.writer.flush()?;
-        std::fs::rename(&self.partial, &self.target)
+        if !is_free_or_index(&self.target)? {
+            let target = self.target.display();
+            return Err(io::Error::other(format!(
+                "`{target}` was put there meanwhile and is not an index, so it is not replaced"
+            )));
+        }
+        std::fs::rename(&self.partial, &self.target)?;
+        self.is_kept = true;
+        Ok(())
+    }
+}
+
+impl Drop for Index {
+    /// Leaves nothing behind that has no file.
+    fn drop(&mut self) {
+        if !self.is_kept {
+            // It is empty but for its header, and the next run takes it.
+            let _ = std::fs::remove_file(&self.partial);
+        }
     }
 }
 

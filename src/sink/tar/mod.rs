@@ -11,9 +11,11 @@ mod file;
 mod header;
 mod index;
 mod order;
+pub(crate) mod parts;
 mod room;
 pub(crate) mod shards;
 mod spool;
+mod watch;
 
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
@@ -23,13 +25,13 @@ use std::time::{Duration, SystemTime};
 use bytes::Bytes;
 use tokio::sync::oneshot;
 
-use super::gathered::{AllGathered, Gathered, Pieces};
+use super::gathered::{AllGathered, Gathered};
 use super::planned::{Planned, Seen};
 use crate::locks::lock;
 use crate::meter::{Meter, Wait};
 use crate::outcome::{Class, ErrorCode, Failure, SkipReason};
 use crate::row::Entry;
-use crate::sink::files::LocalPath;
+use crate::sink::files::{LocalPath, OnWarning};
 use crate::stop::{Phase, Stop};
 pub(crate) use ahead::Ahead;
 pub(crate) use archive::{Archive, ArchiveOptions};
@@ -40,6 +42,7 @@ pub(crate) use order::Ending;
 use order::{Content, Member, Order};
 use room::MAX_IN_MEMORY;
 use spool::Spool;
+use watch::Watch;
 
 /// Rows that are read ahead per GET in flight, so that one slow object does not stop the others.
 pub(crate) const ROWS_PER_PERMIT: usize = 4;
@@ -62,6 +65,7 @@ pub(crate) struct Tar {
     meter: Arc<Meter>,
     stop: Arc<Stop>,
     writer: Mutex<Option<Writer>>,
+    watch: Watch,
 }
 
 /// The thread that writes the archive, and what it says at its end.
@@ -89,15 +93,20 @@ pub(crate) enum NoTurn {
 }
 
 impl Tar {
-    /// Starts the thread that writes `archive`. Objects that do not wait in memory wait in the folder `spool`.
+    /// Starts the thread that writes `archive`. Objects that do not wait in memory wait in the folder `spool`. `on_warning`
+    /// is told when the archive takes nothing.
     ///
     /// # Errors
     /// When the system gives no thread.
+    ///
+    /// # Panics
+    /// Outside a runtime.
     pub(crate) fn start(
         mut archive: Archive,
         spool: PathBuf,
         meter: Arc<Meter>,
         stop: Arc<Stop>,
+        on_warning: OnWarning,
     ) -> std::io::Result<Self> {
         let order = Arc::new(Order::default());
         let complete = Mutex::new(archive.take_complete());
@@ -110,6 +119,7 @@ impl Tar {
                 let _ = sender.send(archive.write(&closing.0));
             })?;
         Ok(Self {
+            watch: Watch::start(Arc::clone(&order), Arc::clone(&stop), on_warning),
             order,
             memory: AllGathered::default(),
             gathered: AllGathered::default(),
@@ -181,25 +191,6 @@ impl Tar {
         }
     }
 
-    /// Begins an object of `size` bytes whose parts come in any order.
-    ///
-    /// # Errors
-    /// When the spool's folder takes no file.
-    pub(crate) async fn parts(
-        self: &Arc<Self>,
-        path: &Arc<LocalPath>,
-        size: u64,
-    ) -> Result<TarParts, Failure> {
-        let folder = self.spool.clone();
-        let spool = blocking(&self.meter, move || Spool::create(&folder)).await?;
-        Ok(TarParts {
-            tar: Arc::clone(self),
-            path: Arc::clone(path),
-            spool: Arc::new(spool),
-            size,
-        })
-    }
-
     /// How long later members were ready, and only the one whose turn it was was not.
     pub(crate) fn waited_for_head(&self) -> Duration {
         self.order.waited_for_head()
@@ -219,7 +210,14 @@ impl Tar {
         let Some(Writer { thread, ended }) = lock(&self.writer).take() else {
             return Ok(None);
         };
-        let ended = ended.await.unwrap_or(Err(ArchiveError::Broken));
+        let ended = tokio::select! {
+            biased;
+            ended = ended => ended.unwrap_or(Err(ArchiveError::Broken)),
+            () = self.watch.has_given_up() => match ending {
+                Ending::Whole => Err(ArchiveError::Stalled),
+                Ending::Incomplete => Ok(Some(ArchiveError::Stalled.to_string())),
+            },
+        };
         drop(thread);
         ended
     }
@@ -252,12 +250,22 @@ impl Tar {
             written = &mut is_written => return written.unwrap_or_else(|_| Err(gone())),
             () = self.stop.reached(Phase::GivingUp) => {}
         }
-        if submitted.take_back() {
+        let given_up = || {
             let message = "given up because the run was stopped";
-            let code = ErrorCode::Interrupted;
-            return Err(Failure::new(code, Class::Permanent, message));
+            Err(Failure::new(
+                ErrorCode::Interrupted,
+                Class::Permanent,
+                message,
+            ))
+        };
+        if submitted.take_back() {
+            return given_up();
         }
-        is_written.await.unwrap_or_else(|_| Err(gone()))
+        tokio::select! {
+            biased;
+            written = is_written => written.unwrap_or_else(|_| Err(gone())),
+            () = self.watch.has_given_up() => given_up(),
+        }
     }
 }
 
@@ -364,66 +372,6 @@ impl TarStream {
             kind,
             modified,
             content,
-        };
-        self.tar.commit(turn, member).await
-    }
-}
-
-/// Takes an object whose parts come in any order.
-#[derive(Debug, Clone)]
-pub(crate) struct TarParts {
-    tar: Arc<Tar>,
-    path: Arc<LocalPath>,
-    spool: Arc<Spool>,
-    /// Bytes of the object.
-    size: u64,
-}
-
-impl TarParts {
-    /// Where the bytes of a part are gathered until they are written.
-    pub(crate) fn gather(&self) -> Gathered {
-        Gathered::new(&self.tar.gathered)
-    }
-
-    /// Writes `pieces` at `offset`.
-    ///
-    /// # Errors
-    /// When the spool cannot be written.
-    pub(crate) async fn write(&self, pieces: Pieces, offset: u64) -> Result<(), Failure> {
-        let spool = Arc::clone(&self.spool);
-        blocking(&self.tar.meter, move || spool.write_at(&pieces, offset)).await
-    }
-
-    /// Hands the first `size` bytes to `digest`, in order, and returns it.
-    ///
-    /// # Errors
-    /// When the spool cannot be read.
-    pub(crate) async fn read_back<D: Send + 'static>(
-        &self,
-        size: u64,
-        mut digest: D,
-        update: fn(&mut D, &[u8]),
-    ) -> Result<D, Failure> {
-        let spool = Arc::clone(&self.spool);
-        blocking(&self.tar.meter, move || {
-            spool.for_each_chunk(size, |bytes| update(&mut digest, bytes))?;
-            Ok(digest)
-        })
-        .await
-    }
-
-    /// # Errors
-    /// When the archive cannot be written, or the run gives up what waits.
-    pub(crate) async fn commit(
-        self,
-        modified: Option<SystemTime>,
-        turn: Option<Turn>,
-    ) -> Result<(), Failure> {
-        let member = Unwritten {
-            path: self.path,
-            kind: Kind::File(self.size),
-            modified,
-            content: Content::Spool(self.spool),
         };
         self.tar.commit(turn, member).await
     }

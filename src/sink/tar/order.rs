@@ -18,6 +18,9 @@ use crate::sink::gathered::Pieces;
 /// Bytes of contents that are written with one call, where the members are small.
 const BATCH: usize = 1024 * 1024;
 
+/// How long an archive that takes nothing is waited for without a word.
+const PATIENCE: Duration = Duration::from_secs(5);
+
 /// A complete and verified object.
 #[derive(Debug)]
 pub(crate) struct Member {
@@ -36,6 +39,14 @@ pub(crate) enum Content {
 }
 
 impl Member {
+    /// Bytes of the content.
+    pub(super) fn n_bytes(&self) -> u64 {
+        match self.kind {
+            Kind::File(size) => size,
+            Kind::Folder => 0,
+        }
+    }
+
     fn n_in_memory(&self) -> usize {
         match &self.content {
             Content::Memory(pieces) => pieces.iter().map(Bytes::len).sum(),
@@ -79,6 +90,8 @@ struct State {
     ending: Option<Ending>,
     /// Why nothing can be written any more.
     broken: Option<Failure>,
+    /// Since when these bytes are being written.
+    writing: Option<(Instant, u64)>,
     waited_for_head: Duration,
 }
 
@@ -133,6 +146,7 @@ impl Order {
     /// Waits for the members whose turn it is, or the end.
     pub(crate) fn next(&self) -> Next {
         let mut state = lock(&self.state);
+        state.writing = None;
         loop {
             let turn = state.next;
             let members = state.take_ready();
@@ -140,6 +154,8 @@ impl Order {
                 self.room.wake();
             }
             if !members.is_empty() {
+                let n_bytes = members.iter().map(Member::n_bytes).sum();
+                state.writing = Some((Instant::now(), n_bytes));
                 return Next::Write(members);
             }
             if let Some(ending) = state.ending {
@@ -152,6 +168,13 @@ impl Order {
                 state.waited_for_head += started.elapsed();
             }
         }
+    }
+
+    /// Whether what is being written takes longer than [`PATIENCE`] and a second per MiB.
+    pub(crate) fn is_stalled(&self) -> bool {
+        lock(&self.state).writing.is_some_and(|(since, n_bytes)| {
+            since.elapsed() > PATIENCE + Duration::from_secs(n_bytes >> 20)
+        })
     }
 
     /// Whether it is the turn of row `n`.

@@ -86,10 +86,27 @@ fn layout(sample: &Sample<'_>) -> Layout {
         return Layout::Other;
     }
     match (row.len() > MAX_KEY, rows.next().is_some(), sample.is_final) {
+        (false, false, true) if is_key_and_value(row) => Layout::Other,
         (true, _, _) | (false, false, true) => Layout::Keys,
         (false, true, _) => Layout::Other,
         (false, false, false) => Layout::Undecided,
     }
+}
+
+/// Whether a row is one key with its size or time, as `--query 'Contents[].[Key,Size]'` prints the only object.
+fn is_key_and_value(row: &[u8]) -> bool {
+    let columns: Vec<_> = row.split(|&byte| byte == b'\t').collect();
+    let is_number = |column: &[u8]| !column.is_empty() && column.iter().all(u8::is_ascii_digit);
+    match columns[..] {
+        [key, value] => !is_number(key) && (is_number(value) || is_time(value)),
+        _ => false,
+    }
+}
+
+fn is_time(column: &[u8]) -> bool {
+    column
+        .get(..19)
+        .is_some_and(|time| has_shape(time, b"dddd-dd-ddTdd:dd:dd"))
 }
 
 /// Whether a row has nothing but values that are missing or a flag, and perhaps the prefix that was listed before the last one.
@@ -183,11 +200,6 @@ impl<'a> Object<'a> {
             };
             key_from += 1;
         }
-        let is_time = |column: &[u8]| {
-            column
-                .get(..19)
-                .is_some_and(|time| has_shape(time, b"dddd-dd-ddTdd:dd:dd"))
-        };
         let time_at = columns.iter().rposition(|column| is_time(column))?;
         if time_at <= key_from {
             return None;
@@ -276,6 +288,8 @@ mod tests {
     fn several_lines_with_tabs_may_be_anything() {
         let list = b"a\t15\nb\t16\n";
         assert_eq!(rows(list, "auto", ""), keys(&["a\t15", "b\t16"]));
+        assert_eq!(rows(b"a\t15\n", "auto", ""), keys(&["a\t15"]));
+        assert_eq!(rows(b"14\t15\n", "auto", ""), keys(&["14", "15"]));
         assert_eq!(rows(b"a\nb\tc\n", "auto", ""), keys(&["a", "b\tc"]));
     }
 

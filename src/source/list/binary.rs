@@ -85,6 +85,41 @@ const MAGIC: &[(&[u8], NotAList)] = &[
         },
     ),
     (
+        b"\x93NUMPY",
+        NotAList {
+            what: "an array of NumPy",
+            cure: "write it as text: `numpy.savetxt('keys.txt', keys, fmt='%s')`",
+        },
+    ),
+    (
+        b"\x89HDF\r\n\x1a\n",
+        NotAList {
+            what: "HDF5",
+            cure: "write the keys as CSV or JSON lines",
+        },
+    ),
+    (
+        b"ARROW1\0\0",
+        NotAList {
+            what: "Arrow (Feather)",
+            cure: "write the keys as CSV or JSON lines",
+        },
+    ),
+    (
+        b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1",
+        NotAList {
+            what: "a document of Excel or Word",
+            cure: "save it as CSV",
+        },
+    ),
+    (
+        b"%PDF-",
+        NotAList {
+            what: "a PDF",
+            cure: "give a list of keys as text",
+        },
+    ),
+    (
         b"\x7fELF",
         NotAList {
             what: "a program",

@@ -136,8 +136,19 @@ pub(crate) fn is_bucket_name(name: &str) -> bool {
     }
 }
 
+/// Splits what follows the scheme of a URI into bucket and key. The ARN of an access point has a `/` of its own.
+pub(crate) fn split_uri(text: &str) -> Option<(&str, &str)> {
+    const ACCESS_POINT: &str = "accesspoint/";
+    let is_arn = text.starts_with("arn:");
+    let access_point = text.find(ACCESS_POINT).filter(|_| is_arn);
+    let name_from = access_point.map_or(0, |at| at + ACCESS_POINT.len());
+    let end = name_from + text[name_from..].find('/')?;
+    Some((&text[..end], &text[end + 1..]))
+}
+
 #[cfg(test)]
 mod tests {
+    use super::split_uri;
     use crate::outcome::Outcome;
     use crate::source::testing::{options, parsed};
     use crate::source::{ListError, ListOptions};
@@ -198,6 +209,33 @@ mod tests {
         assert_eq!(
             rows("key,bucket\nk,\nl,b\n", "csv").unwrap(),
             pairs([("", "InvalidRow"), ("b", "l")])
+        );
+    }
+
+    #[test]
+    fn the_slash_of_an_access_point_is_part_of_its_name() {
+        let arn = "arn:aws:s3:eu-west-1:123456789012:accesspoint";
+        let outpost = "arn:aws:s3-outposts:eu-west-1:123456789012:outpost/op-1/accesspoint/p";
+        for (uri, expected) in [
+            ("b/k/l".to_owned(), Some(("b".to_owned(), "k/l"))),
+            (
+                "b/accesspoint/p/k".to_owned(),
+                Some(("b".to_owned(), "accesspoint/p/k")),
+            ),
+            ("b".to_owned(), None),
+            (format!("{arn}/p/k/l"), Some((format!("{arn}/p"), "k/l"))),
+            (format!("{arn}:p/k"), Some((format!("{arn}:p"), "k"))),
+            (format!("{arn}/p"), None),
+            (format!("{outpost}/k"), Some((outpost.to_owned(), "k"))),
+        ] {
+            let expected = expected
+                .as_ref()
+                .map(|(bucket, key)| (bucket.as_str(), *key));
+            assert_eq!(split_uri(&uri), expected, "{uri}");
+        }
+        assert_eq!(
+            rows(&format!("s3://{arn}/p/k\n"), "lines").unwrap(),
+            pairs([(&format!("{arn}/p"), "k")])
         );
     }
 

@@ -2,7 +2,7 @@
 
 use std::str::FromStr;
 
-use super::bucket::Buckets;
+use super::bucket::{Buckets, split_uri};
 use super::findings::{Bad, Findings};
 pub(crate) use super::names::Columns;
 use super::names::positions;
@@ -10,8 +10,9 @@ use super::size;
 use super::url;
 use crate::etag::ETag;
 use crate::outcome::{ErrorCode, SkipReason};
+use crate::printable::count;
 use crate::row::{
-    Entry, LastModified, MAX_COLUMN, MAX_KEY, RowAlgorithm, RowChecksum, UnusableRow,
+    Entry, LastModified, MAX_COLUMN, MAX_KEY, RowAlgorithm, RowChecksum, UnusableRow, too_long,
 };
 
 /// The value of a column. An empty text counts as a missing column.
@@ -103,7 +104,7 @@ impl KeyRules<'_> {
             prefix: "",
             ..*self
         };
-        match uri.split_once('/') {
+        match split_uri(uri) {
             Some((bucket, key)) if !bucket.is_empty() => whole.entry(&Columns {
                 key: Value::Text(key),
                 bucket: Value::Text(bucket),
@@ -138,7 +139,7 @@ impl KeyRules<'_> {
             return Err(UnusableRow::invalid("the key is empty").without_key(entry, ""));
         }
         if length > MAX_KEY {
-            let message = format!("the key has {length} bytes, S3 allows {MAX_KEY}");
+            let message = too_long(length);
             return Err(UnusableRow::failed(entry, ErrorCode::InvalidKey, message));
         }
         let columns = [
@@ -156,7 +157,10 @@ impl KeyRules<'_> {
             if matches!(value, Value::Odd(_) | Value::Flag(_)) {
                 return Some(format!("its `{name}` is not a text"));
             }
-            (length > MAX_COLUMN).then(|| format!("its `{name}` has more than {MAX_COLUMN} bytes"))
+            (length > MAX_COLUMN).then(|| {
+                let most = count(MAX_COLUMN as u64, "byte");
+                format!("its `{name}` has more than {most}")
+            })
         });
         match unusable {
             Some(message) => Err(UnusableRow::invalid(message).of_entry(entry)),
@@ -240,10 +244,15 @@ impl KeyRules<'_> {
     }
 }
 
-/// What follows `s3://`, or `gs://`, as Google's tools write it.
+/// What follows `s3://`, or `gs://`, as Google's tools write it, or `s3a://`, as Hadoop and Spark do.
 fn without_scheme(text: &str) -> Option<&str> {
-    text.strip_prefix("s3://")
-        .or_else(|| text.strip_prefix("gs://"))
+    let schemes = ["s3://", "gs://", "s3a://"];
+    schemes.iter().find_map(|scheme| text.strip_prefix(*scheme))
+}
+
+/// Whether `text` begins like the URI of an object.
+pub(crate) fn is_uri(text: &str) -> bool {
+    without_scheme(text).is_some()
 }
 
 /// What a listing says besides the name.

@@ -1,7 +1,7 @@
 //! Recognises compressed lists by their first bytes, whatever their name, and decompresses them.
 
 use std::fmt;
-use std::io::{self, BufReader, Read};
+use std::io::{self, BufReader, ErrorKind, Read};
 
 use flate2::bufread::MultiGzDecoder;
 
@@ -29,8 +29,28 @@ impl Compression {
     pub fn decoder<'a>(self, input: impl Read + 'a) -> io::Result<Box<dyn Read + 'a>> {
         let input = BufReader::with_capacity(super::format::READ_SIZE, input);
         Ok(match self {
-            Self::Gzip => Box::new(MultiGzDecoder::new(input)),
-            Self::Zstd => Box::new(zstd::Decoder::with_buffer(input)?),
+            Self::Gzip => Box::new(Decoder(self, MultiGzDecoder::new(input))),
+            Self::Zstd => Box::new(Decoder(self, zstd::Decoder::with_buffer(input)?)),
+        })
+    }
+}
+
+/// Says what is wrong with the data where the library only names the kind of the error.
+struct Decoder<R>(Compression, R);
+
+impl<R: Read> Read for Decoder<R> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let Self(compression, input) = self;
+        input.read(buffer).map_err(|error| match error.kind() {
+            ErrorKind::UnexpectedEof => io::Error::new(
+                ErrorKind::UnexpectedEof,
+                format!("its {compression} data is cut off: copy the list again"),
+            ),
+            kind @ (ErrorKind::InvalidInput | ErrorKind::InvalidData) => io::Error::new(
+                kind,
+                format!("its {compression} data is damaged ({error}): copy the list again"),
+            ),
+            _ => error,
         })
     }
 }
@@ -78,6 +98,9 @@ mod tests {
             .collect();
         for whole in [gzip(&list), zstd::encode_all(&list[..], 0).unwrap()] {
             let message = failure(&whole[..whole.len() - 9], "auto");
+            assert!(message.contains("data is cut off"), "{message}");
+            let garbage = [&whole[..], b"garbage"].concat();
+            let message = failure(&garbage, "auto");
             assert!(message.contains("cannot read the key list"), "{message}");
         }
     }

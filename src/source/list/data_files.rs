@@ -9,6 +9,7 @@ use std::path::PathBuf;
 use md5::{Digest, Md5};
 
 use super::format::{Fetch, ListProblem};
+use crate::printable::{count, number};
 use crate::source::remote::RemoteList;
 
 /// Data files that are open at a time: the one that is read, and the next ones, whose answers are then there when their turn
@@ -107,7 +108,8 @@ impl OpenDataFile {
     fn check_end(&mut self) -> io::Result<()> {
         if self.n_read < self.size {
             let (n_read, size) = (self.n_read, self.size);
-            return Err(self.is_not(&format!("has {n_read} bytes, but the manifest says {size}")));
+            let [n_read, size] = [count(n_read, "byte"), number(size)];
+            return Err(self.is_not(&format!("has {n_read}, but the manifest says {size}")));
         }
         // Once is enough: the end may be read several times.
         if let Some((md5, wanted)) = self.md5.take()
@@ -131,10 +133,8 @@ impl Read for OpenDataFile {
         }
         self.n_read += n as u64;
         if self.n_read > self.size {
-            let size = self.size;
-            return Err(self.is_not(&format!(
-                "has more than the {size} bytes that the manifest says"
-            )));
+            let size = count(self.size, "byte");
+            return Err(self.is_not(&format!("has more than the {size} that the manifest says")));
         }
         if let Some((md5, _)) = &mut self.md5 {
             md5.update(&buffer[..n]);

@@ -4,6 +4,8 @@ use super::binary::{self, Binary};
 use super::compression::Compression;
 use super::foreign;
 use super::format::{Format, ListProblem};
+use super::lines;
+use super::not_keys::{self, NotKeys};
 use super::sample::{LineEnding, Recognised, Sample, line_ending};
 
 const BOM: &[u8] = b"\xef\xbb\xbf";
@@ -135,6 +137,15 @@ pub(crate) fn detect(
             .map(|format| (*format, (format.recognise)(&sample)))
             .find(|(_, recognised)| *recognised != Recognised::No),
     };
+    if let (None, Some((format, Recognised::Yes(_)))) = (known.asked, recognised)
+        && format.name == lines::FORMAT.name
+    {
+        match not_keys::what(&sample) {
+            NotKeys::Yes(what) => return Err(ListProblem::NotKeys(what)),
+            NotKeys::Undecided => return Ok(None),
+            NotKeys::No => {}
+        }
+    }
     match recognised {
         Some((format, Recognised::Yes(reason))) => Ok(Some(Detected::List(DetectedFormat {
             format,

@@ -3,6 +3,7 @@
 use std::cell::{Cell, RefCell};
 
 use super::url;
+use crate::printable::count;
 
 /// An optional value of a row that cannot be read, and is ignored.
 #[derive(Debug, Clone, Copy)]
@@ -52,7 +53,7 @@ impl Odd {
     const ALL: [Self; 4] = [Self::Tab, Self::None, Self::Url, Self::Folder];
 
     fn of(row: &[u8]) -> Option<Self> {
-        if row == b"None" {
+        if row == b"None" || row == b"null" {
             Some(Self::None)
         } else if row.starts_with(b"http")
             && row
@@ -75,13 +76,13 @@ impl Odd {
                 "with a TAB, which is taken as a part of the key: a table needs a header with `key`, and `aws s3api --output text` needs `--query 'Contents[].[Key]'`"
             }
             Self::None => {
-                "that is `None`, which `aws … --output text` prints where there is nothing: it is taken as a key"
+                "of `None` or `null`, which `aws … --output text` and `jq` print where there is nothing: it is taken as a key"
             }
             Self::Url => {
-                "that is a URL of an unknown host, which is taken as a key: write `s3://bucket/key`"
+                "with a URL of an unknown host, which is taken as a key: write `s3://bucket/key`"
             }
             Self::Folder => {
-                "that is a folder of `gsutil ls -r`, which is taken as a key: list with `gsutil ls 'gs://bucket/**'`"
+                "with a folder of `gsutil ls -r`, which is taken as a key: list with `gsutil ls 'gs://bucket/**'`"
             }
         }
     }
@@ -96,6 +97,7 @@ pub struct Findings {
     odd: [Cell<u64>; 4],
     is_relative: Cell<bool>,
     is_encoded_after_all: Cell<bool>,
+    n_decoded: Cell<u64>,
     is_truncated: Cell<bool>,
     is_last_line_open: Cell<bool>,
 }
@@ -134,6 +136,11 @@ impl Findings {
         self.is_encoded_after_all.set(true);
     }
 
+    /// Counts a key that was another one before it was decoded, because its listing says that keys are encoded.
+    pub fn decoded(&self) {
+        self.n_decoded.set(self.n_decoded.get() + 1);
+    }
+
     /// Counts a value that cannot be read.
     pub fn bad(&self, kind: Bad, text: &str) {
         let [size, time, checksum] = &self.bad;
@@ -164,10 +171,8 @@ impl Findings {
         let mut warnings = Vec::new();
         let n_folders = self.n_folders.get();
         if n_folders > 0 {
-            let (folders, their) = match n_folders {
-                1 => ("1 folder".to_owned(), "its"),
-                n => (format!("{n} folders"), "their"),
-            };
+            let folders = count(n_folders, "folder");
+            let their = if n_folders == 1 { "its" } else { "their" };
             warnings.push(format!(
                 "the key list {list} names {folders}, and {their} objects are not downloaded: make the list with `aws s3 ls --recursive`, or `s5cmd ls` with a `*` at the end"
             ));
@@ -191,26 +196,28 @@ impl Findings {
                 "the keys of the key list {list} are URL-encoded (`EncodingType`), which it says only after them: list again without `--encoding-type url`, or pass the list as a file"
             ));
         }
+        if self.n_decoded.get() > 0 {
+            let keys = count(self.n_decoded.get(), "key");
+            warnings.push(format!(
+                "{keys} with `+` or `%` in the key list {list} were URL-decoded, since it says `EncodingType`: `aws s3api --no-paginate` says so of plain keys, too; if it made the list, list again without that option"
+            ));
+        }
         if self.is_relative.get() {
             warnings.push(format!(
                 "the key list {list} is of `mc ls --json`, whose keys lack what was listed: if that is more than the bucket, add it with `--key-prefix`"
             ));
         }
-        for (odd, count) in Odd::ALL.into_iter().zip(&self.odd) {
-            let n = count.get();
+        for (odd, n) in Odd::ALL.into_iter().zip(&self.odd) {
+            let n = n.get();
             if n > 0 {
-                let rows = if n == 1 { "row" } else { "rows" };
-                warnings.push(format!(
-                    "the key list {list} has {n} {rows} {}",
-                    odd.described()
-                ));
+                let (rows, odd) = (count(n, "row"), odd.described());
+                warnings.push(format!("the key list {list} has {rows} {odd}"));
             }
         }
         for (kind, values) in Bad::ALL.into_iter().zip(&self.bad) {
             let rows = match values.n.get() {
                 0 => continue,
-                1 => "1 row".to_owned(),
-                n => format!("{n} rows"),
+                n => count(n, "row"),
             };
             let described = kind.described(&values.first.borrow());
             warnings.push(format!("{rows} of the key list {list} with {described}"));

@@ -14,7 +14,7 @@ const YAML: NotAList = NotAList {
     cure: "use `--output json`, or `aws s3 ls --recursive`",
 };
 const XML: NotAList = NotAList {
-    what: "XML, as a bucket is listed by its URL",
+    what: "XML, with which a bucket's URL answers",
     cure: "have s3pull list the bucket with `--prefix PREFIX`",
 };
 const WEB_PAGE: NotAList = NotAList {
@@ -38,6 +38,48 @@ const REPORT: NotAList = NotAList {
     what: "the manifest of a report of S3 Batch Operations",
     cure: "give the CSV files that it names, with `--keys-format inventory` and its `ReportSchema` as `--keys-columns`",
 };
+const XML_ERROR: NotAList = NotAList {
+    what: "the XML of an error, not a listing",
+    cure: "see what it says, or have s3pull list the bucket with `--prefix PREFIX`",
+};
+const RCLONE_JSON: NotAList = NotAList {
+    what: "the output of `rclone lsjson`, whose paths lack what was listed",
+    cure: RCLONE.cure,
+};
+const GCLOUD_JSON: NotAList = NotAList {
+    what: "JSON of `gcloud storage`",
+    cure: "use `gcloud storage ls --long 'gs://BUCKET/**'`",
+};
+const EVENTS: NotAList = NotAList {
+    what: "event notifications of S3, whose keys are URL-encoded",
+    cure: "`jq -r '.Records[].s3 | [.bucket.name, .object.key] | @csv' LIST | s3pull --keys-format inventory …` reads them",
+};
+const EVENT_BRIDGE: NotAList = NotAList {
+    what: "events of EventBridge",
+    cure: "`jq -c '.detail | {bucket: .bucket.name, key: .object.key}' LIST | s3pull …` reads them",
+};
+const CLOUD_TRAIL: NotAList = NotAList {
+    what: "a log of CloudTrail",
+    cure: "`jq -c '.Records[].requestParameters | select(.key) | {bucket: .bucketName, key}' LIST | s3pull …` reads it",
+};
+
+/// Members that only these have, and what such JSON is.
+const JSON: [(&[&str], NotAList); 7] = [
+    (&["\"Report_CSV_"], REPORT),
+    (&["\"Path\"", "\"IsDir\"", "\"ModTime\""], RCLONE_JSON),
+    (&["\"cloud_object\""], GCLOUD_JSON),
+    (&["\"storage_url\"", "\"md5_hash\""], GCLOUD_JSON),
+    (&["\"Records\"", "\"aws:s3\""], EVENTS),
+    (&["\"detail-type\"", "\"aws.s3\""], EVENT_BRIDGE),
+    (
+        &[
+            "\"Records\"",
+            "\"s3.amazonaws.com\"",
+            "\"requestParameters\"",
+        ],
+        CLOUD_TRAIL,
+    ),
+];
 
 /// What the list is, if its first row says that it is one of these.
 pub(super) fn what(sample: &Sample<'_>) -> Option<NotAList> {
@@ -48,6 +90,8 @@ pub(super) fn what(sample: &Sample<'_>) -> Option<NotAList> {
     };
     if starts_with(b"<!doctype html") || starts_with(b"<html") {
         Some(WEB_PAGE)
+    } else if starts_with(b"<Error>") {
+        Some(XML_ERROR)
     } else if starts_with(b"<?xml ") || starts_with(b"<ListBucketResult") {
         Some(XML)
     } else if row.len() >= 16 && row.iter().all(|&byte| byte == b'-') {
@@ -63,8 +107,13 @@ pub(super) fn what(sample: &Sample<'_>) -> Option<NotAList> {
         Some(RCLONE)
     } else if is_of_python(row) {
         Some(PYTHON)
-    } else if row.starts_with(b"{") && contains(sample.text, b"\"Report_CSV_") {
-        Some(REPORT)
+    } else if b"{[".contains(row.first().unwrap_or(&0)) && sample.key_column.is_none() {
+        let has = |members: &[&str]| {
+            let mut members = members.iter();
+            members.all(|member| contains(sample.text, member.as_bytes()))
+        };
+        let found = JSON.iter().find(|(members, _)| has(members));
+        found.map(|(_, what)| *what)
     } else {
         None
     }
@@ -125,6 +174,30 @@ mod tests {
             (
                 "{\"Format\":\"Report_CSV_20180820\",\"Results\":[]}",
                 "--keys-columns",
+            ),
+            (
+                "<Error><Code>AccessDenied</Code></Error>",
+                "XML of an error",
+            ),
+            (
+                "[\n{\"Path\":\"a\",\"Name\":\"a\",\"Size\":1,\"ModTime\":\"x\",\"IsDir\":false}\n]\n",
+                "`rclone lsf",
+            ),
+            (
+                "[{\"type\":\"cloud_object\",\"url\":\"gs://b/a#1\"}]",
+                "`gcloud storage ls --long",
+            ),
+            (
+                "{\"Records\":[{\"eventSource\":\"aws:s3\",\"s3\":{\"object\":{\"key\":\"a\"}}}]}\n",
+                "--keys-format inventory",
+            ),
+            (
+                "{\n  \"detail-type\": \"Object Created\",\n  \"source\": \"aws.s3\"\n}\n",
+                "EventBridge",
+            ),
+            (
+                "{\"Records\":[{\"eventSource\":\"s3.amazonaws.com\",\"requestParameters\":{\"key\":\"a\"}}]}",
+                "CloudTrail",
             ),
         ] {
             let message = failure(list.as_bytes(), "auto");

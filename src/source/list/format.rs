@@ -7,6 +7,7 @@ use super::binary::NotAList;
 use super::columns::{InventoryColumns, KeyRules};
 use super::sample::{LineEnding, Recognised, Sample};
 use crate::outcome::Failure;
+use crate::printable::count;
 use crate::row::{Entry, UnusableRow};
 use crate::source::prefix::{Listing, Pages};
 use crate::source::remote::RemoteList;
@@ -72,13 +73,19 @@ pub enum ListProblem {
     Utf16,
     #[error("it is {}: {}", .0.what, .0.cure)]
     NotAList(NotAList),
+    #[error("it looks like {}: {} (`--keys-format lines` takes each line for a key)", .0.what, .0.cure)]
+    NotKeys(NotAList),
     #[error("it is compressed twice: decompress it once first")]
     CompressedTwice,
-    #[error("its CSV header has no `{wanted}` column, only {found}")]
+    #[error(
+        "its CSV header has no `{wanted}` column, only {found}: `--key-column NAME` names the one with the key"
+    )]
     NoKeyColumn { wanted: String, found: String },
-    #[error("the record after line {line} has more than {max} bytes: is a quote not closed?")]
+    #[error("the record after line {line} has more than {}: is a quote not closed?", count(*max as u64, "byte"))]
     LongRecord { line: u64, max: usize },
-    #[error("more than {max} bytes after row {row} contain no other row")]
+    #[error("the record on line {line} has a quote that is not closed: rows may be missing")]
+    OpenQuote { line: u64 },
+    #[error("more than {} after row {row} contain no other row", count(*max as u64, "byte"))]
     LongValue { row: u64, max: usize },
     #[error("it is not JSON: {0}")]
     NotJson(serde_json::Error),

@@ -13,7 +13,7 @@ use ::csv::ByteRecord;
 
 use super::columns::{Columns, InventoryColumns, KeyRules, Value, skip_reason};
 use super::compression::Compression;
-use super::csv;
+use super::csv::{self, RecordFault};
 use super::data_files;
 #[cfg(feature = "parquet")]
 use super::data_files::Place;
@@ -43,8 +43,12 @@ fn columns_of_batch_operations(first: &ByteRecord) -> Result<InventoryColumns, L
         2 => {}
         3 if is_version(&first[2]) => {}
         n => {
+            let columns = match n {
+                1 => "1 column has no name".to_owned(),
+                n => format!("{n} columns have no names"),
+            };
             return Err(ListProblem::Unreadable(format!(
-                "its {n} columns have no names: pass the `fileSchema` of its manifest to `--keys-columns`, such as `Bucket, Key, Size`"
+                "its {columns}: pass the `fileSchema` of its manifest to `--keys-columns`, such as `Bucket, Key, Size`"
             )));
         }
     }
@@ -149,13 +153,17 @@ fn read_data(
     n_rows: &mut u64,
     emit: Emit<'_>,
 ) -> Result<(), ListProblem> {
-    csv::for_each_record(input, b',', |_, record| {
+    csv::for_each_record(input, b',', |_, record, fault| {
         let columns = match &mut columns {
             Some(columns) => columns,
             unknown => unknown.insert(columns_of_batch_operations(record)?),
         };
         *n_rows += 1;
-        emit(*n_rows, entry(record, columns, keys));
+        let row = match fault {
+            Some(fault @ RecordFault::Quote) => Err(csv::unusable(record, b',', fault.described())),
+            Some(RecordFault::NoLineEnd) | None => entry(record, columns, keys),
+        };
+        emit(*n_rows, row);
         Ok(())
     })
 }
@@ -225,6 +233,14 @@ mod tests {
                 .unwrap_err()
                 .starts_with("4: WrongBucket")
         );
+    }
+
+    #[test]
+    fn text_behind_a_closed_quote_fails_its_row() {
+        let found = rows(b"b,\"a\"x\nb,k\n", "inventory", "");
+        let message = found[0].as_ref().unwrap_err();
+        assert!(message.contains("written twice"), "{message}");
+        assert_eq!(found[1], Ok("k".to_owned()));
     }
 
     #[test]

@@ -3,6 +3,7 @@
 //! `VersionId`.
 
 mod layout;
+mod mc;
 mod members;
 mod scalar;
 
@@ -15,7 +16,7 @@ use serde::de::{DeserializeSeed, Deserializer, IgnoredAny, MapAccess, SeqAccess,
 use serde_json::error::Category;
 
 use super::columns::{self, Columns, KeyRules, excerpt};
-use super::encoding::decoded;
+use super::encoding::{decoded, is_plain};
 use super::format::{Emit, Format, List, ListProblem};
 use super::lines;
 use super::row_limit::RowLimit;
@@ -24,6 +25,7 @@ use crate::outcome::SkipReason;
 use crate::row::{Entry, UnusableRow};
 pub(super) use layout::is_unfinished;
 use layout::{Layout, layout};
+use mc::OfMc;
 use members::{Member, Members};
 use scalar::Scalar;
 
@@ -102,6 +104,19 @@ fn says_url(bytes: &[u8]) -> bool {
     })
 }
 
+/// Whether the keys of a page are plain, whatever `EncodingType` says. botocore asks for encoded keys, decodes them, and leaves
+/// the element in its answer (`handlers.py`, `decode_list_object`); a key that no encoder writes shows that too.
+fn has_plain_keys(bytes: &[u8]) -> bool {
+    let is_plain_key = |at: usize| {
+        let rest = bytes[at + b"\"Key\"".len()..].trim_ascii_start();
+        let value = rest.strip_prefix(b":").unwrap_or_default();
+        let mut values = serde_json::Deserializer::from_slice(value).into_iter::<String>();
+        matches!(values.next(), Some(Ok(key)) if is_plain(&key))
+    };
+    memchr::memmem::find(bytes, b"\"ResponseMetadata\"").is_some()
+        || memchr::memmem::find_iter(bytes, b"\"Key\"").any(is_plain_key)
+}
+
 /// The kind of the elements in an array of a listing.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Section {
@@ -109,6 +124,8 @@ enum Section {
     /// `Versions`, of which only the latest are downloaded, as for an inventory.
     Versions,
     DeleteMarkers,
+    /// Common prefixes, whose objects are not in the listing.
+    Folders,
 }
 
 /// Emits and counts rows as they are found.
@@ -123,12 +140,16 @@ struct Rows<'a> {
     members: Members<'a>,
     /// Whether `EncodingType` says so. It stands after the keys, and is looked for ahead.
     is_url_encoded: bool,
+    /// Whether the keys are plain all the same.
+    is_plain: bool,
 }
 
 impl<'a> Rows<'a> {
     fn new(keys: KeyRules<'a>, start: Sample<'a>, emit: Emit<'a>) -> Self {
+        let is_plain = has_plain_keys(start.text);
         Self {
-            is_url_encoded: says_url(start.text) || says_url(start.end),
+            is_url_encoded: !is_plain && (says_url(start.text) || says_url(start.end)),
+            is_plain,
             members: Members::new(start.key_column),
             keys,
             emit,
@@ -143,6 +164,14 @@ impl<'a> Rows<'a> {
         self.count += 1;
         self.since_row.set(0);
         (self.emit)(self.line.unwrap_or(self.count), entry);
+    }
+
+    fn push_without_key(&mut self) {
+        let message = match self.members.key_column {
+            Some(name) => format!("the object has no member `{}`", name.escape_debug()),
+            None => "the object has no member `Key` or `key`: `--key-column NAME` names another one, and `jq` takes out one that is within another".to_owned(),
+        };
+        self.push(Err(UnusableRow::invalid(message)));
     }
 
     fn push_invalid(&mut self, what: &str) {
@@ -246,6 +275,7 @@ impl<'de> Visitor<'de> for Value<'_, '_> {
                 "Contents" => Some(Section::Objects),
                 "Versions" => Some(Section::Versions),
                 "DeleteMarkers" => Some(Section::DeleteMarkers),
+                "CommonPrefixes" => Some(Section::Folders),
                 _ => None,
             };
             if let Some(section) = section.filter(|_| self.may_hold_rows) {
@@ -258,10 +288,11 @@ impl<'de> Visitor<'de> for Value<'_, '_> {
             let member = match name.text() {
                 "EncodingType" if self.may_hold_rows => {
                     let value: Scalar<'_> = members.next_value()?;
-                    if value.text() == "url" && !self.rows.is_url_encoded && self.rows.count > 0 {
+                    let is_encoded = value.text() == "url" && !self.rows.is_plain;
+                    if is_encoded && !self.rows.is_url_encoded && self.rows.count > 0 {
                         self.rows.keys.findings.encoded_after_all();
                     }
-                    self.rows.is_url_encoded |= value.text() == "url";
+                    self.rows.is_url_encoded |= is_encoded;
                     object.is_listing = true;
                     continue;
                 }
@@ -273,11 +304,11 @@ impl<'de> Visitor<'de> for Value<'_, '_> {
                     object.is_listing = true;
                     continue;
                 }
-                "type" => Some(&mut object.kind),
-                "status" => Some(&mut object.status),
-                "url" => Some(&mut object.url),
+                "type" => Some(&mut object.of_mc.kind),
+                "status" => Some(&mut object.of_mc.status),
+                "url" => Some(&mut object.of_mc.url),
                 name => match self.rows.members.find(name) {
-                    Some(Member::KeyOrUri) => Some(&mut object.key_or_uri),
+                    Some(Member::KeyOrUri(rank)) => object.key_or_uri(rank),
                     Some(Member::Column(column)) => Some(object.columns.get_mut(column)),
                     None => None,
                 },
@@ -306,18 +337,28 @@ struct Object<'de> {
     columns: Columns<Scalar<'de>>,
     /// The member `key`, in which s5cmd prints URIs, or the one that `--key-column` names.
     key_or_uri: Scalar<'de>,
-    /// The member `type`.
-    kind: Scalar<'de>,
-    /// The members `status` and `url` of mc.
-    status: Scalar<'de>,
-    url: Scalar<'de>,
+    /// How good the name of that member is: 0 is the best.
+    key_rank: Option<usize>,
+    of_mc: OfMc<'de>,
     is_listing: bool,
+}
+
+impl<'de> Object<'de> {
+    /// Where the value of a member goes that may be the key; `None` if one with a better name was there.
+    fn key_or_uri(&mut self, rank: usize) -> Option<&mut Scalar<'de>> {
+        if self.key_rank.is_some_and(|best| best < rank) {
+            return None;
+        }
+        self.key_rank = Some(rank);
+        Some(&mut self.key_or_uri)
+    }
 }
 
 impl Object<'_> {
     fn push_to(&self, rows: &mut Rows<'_>) {
         // s5cmd and mc print these types for a common prefix.
-        let is_folder = matches!(self.kind.text(), "directory" | "folder");
+        let is_folder = rows.section == Section::Folders
+            || matches!(self.of_mc.kind.text(), "directory" | "folder");
         let has_key = !self.columns.key.text().is_empty() || !self.key_or_uri.text().is_empty();
         if is_folder {
             return rows.keys.findings.folder();
@@ -326,65 +367,51 @@ impl Object<'_> {
             return;
         }
         if !has_key {
-            return rows.push_invalid("an object");
+            return rows.push_without_key();
         }
-        let skipped = match (rows.section, &self.columns.is_latest) {
-            (Section::DeleteMarkers, _) => Some(SkipReason::DeleteMarker),
-            (Section::Versions, Scalar::False) => Some(SkipReason::OldVersion),
-            (Section::Objects | Section::Versions, _) => None,
+        let columns = self.columns.each_ref().map(Scalar::value);
+        let skipped = match rows.section {
+            Section::DeleteMarkers => Some(SkipReason::DeleteMarker),
+            Section::Objects | Section::Versions | Section::Folders => {
+                columns::skip_reason(&columns)
+            }
         };
-        let entry = self.entry(rows);
+        let entry = self.entry(rows, &columns);
         rows.push(match (entry, skipped) {
             (Ok(entry), Some(reason)) => Err(UnusableRow::skipped(entry, reason)),
             (entry, _) => entry,
         });
     }
 
-    fn entry(&self, rows: &Rows<'_>) -> Result<Entry, UnusableRow> {
+    fn entry(
+        &self,
+        rows: &Rows<'_>,
+        columns: &Columns<columns::Value<'_>>,
+    ) -> Result<Entry, UnusableRow> {
         let keys = rows.keys;
-        let columns = self.columns.each_ref().map(Scalar::value);
-        if !columns.key.text().is_empty() {
-            if !rows.is_url_encoded {
-                return keys.entry(&columns);
+        let written = columns.key.text();
+        if !written.is_empty() {
+            if !rows.is_url_encoded || is_plain(written) {
+                return keys.entry(columns);
             }
-            return match decoded(columns.key.text()) {
-                Ok(key) => keys.entry(&Columns {
-                    key: columns::Value::Text(&key),
-                    ..columns
-                }),
-                Err(undecodable) => Err(undecodable.without_key(keys.read(&columns), "")),
+            let key = match decoded(written) {
+                Ok(key) => key,
+                Err(undecodable) => return Err(undecodable.without_key(keys.read(columns), "")),
             };
-        }
-        let key = self.key_or_uri.text();
-        // mc writes the status of each row, and keys below what was listed, which its URL says since 2021 (`cmd/ls.go`).
-        if self.status.text() == "success" && !self.kind.text().is_empty() {
-            let Some((bucket, folder)) = folder_of_url(self.url.text(), keys.bucket.only) else {
-                keys.findings.relative();
-                return keys.entry(&Columns {
-                    key: columns::Value::Text(key),
-                    ..columns
-                });
-            };
-            let whole = KeyRules { prefix: "", ..keys };
-            return whole.entry(&Columns {
-                key: columns::Value::Text(&format!("{folder}{key}")),
-                bucket: columns::Value::Text(bucket),
-                ..columns
+            if key != written {
+                keys.findings.decoded();
+            }
+            return keys.entry(&Columns {
+                key: columns::Value::Text(&key),
+                ..*columns
             });
         }
-        keys.uri_or(key, &columns)
+        let key = self.key_or_uri.text();
+        match self.of_mc.entry(key, columns, keys) {
+            Some(entry) => entry,
+            None => keys.uri_or(key, columns),
+        }
     }
-}
-
-/// The bucket of the URL that mc listed, which is the run's `only` one if there is such, and the part of the keys that mc
-/// leaves out: up to the last `/`.
-fn folder_of_url<'a>(url: &'a str, only: Option<&str>) -> Option<(&'a str, &'a str)> {
-    let (_, rest) = url.split_once("://")?;
-    let (_, path) = rest.split_once('/')?;
-    let (bucket, below) = path.split_once('/').unwrap_or((path, ""));
-    let folder = below.rfind('/').map_or("", |end| &below[..=end]);
-    only.is_none_or(|only| bucket == only)
-        .then_some((bucket, folder))
 }
 
 #[cfg(test)]

@@ -4,6 +4,7 @@ use std::io::{self, BufRead, Read};
 
 use super::format::{Emit, Format, List, ListProblem};
 use super::sample::{LineEnding, Recognised};
+use crate::printable::count;
 use crate::row::UnusableRow;
 
 pub(super) static FORMAT: Format = Format {
@@ -58,7 +59,10 @@ pub(super) fn for_each(
         if buffer.len() == max && buffer.last() != Some(&end) {
             // Such a line is refused, so its own end does not matter.
             input.skip_until(end)?;
-            let message = format!("the row has more than {max} bytes, so it is not a key");
+            let bytes = count(max as u64, "byte");
+            let message = format!(
+                "the row has more than {bytes}, so it is not a key: each stands on a line of its own"
+            );
             each(number, Err(UnusableRow::invalid(message)));
             continue;
         }

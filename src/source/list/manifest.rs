@@ -8,6 +8,7 @@ use serde::Deserialize;
 
 use super::data_files::{DataFile, Place};
 use super::format::ListProblem;
+use crate::printable::{count, number};
 use crate::row::{RowAlgorithm, RowChecksum};
 use crate::source::remote::RemoteList;
 
@@ -116,9 +117,10 @@ impl NamedFile {
             let length = path.metadata()?.len();
             if length != self.size {
                 return Err(ListProblem::Unreadable(format!(
-                    "its data file `{}` has {length} bytes, but the manifest says {}",
+                    "its data file `{}` has {}, but the manifest says {}",
                     path.display(),
-                    self.size
+                    count(length, "byte"),
+                    number(self.size)
                 )));
             }
         }

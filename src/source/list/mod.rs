@@ -20,9 +20,11 @@ mod lines;
 pub(crate) mod listing;
 mod manifest;
 mod names;
+mod not_keys;
 pub(crate) mod null;
 #[cfg(feature = "parquet")]
 mod parquet;
+mod quotes;
 mod row_limit;
 mod s5cmd_ls;
 mod s5cmd_run;

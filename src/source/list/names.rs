@@ -1,5 +1,5 @@
-//! The columns of a table, and their names: those of our own tables, of S3 Inventory, Athena, boto3, pandas and checksum tools, in any case, and
-//! with or without `_`, `-` and blanks.
+//! The columns of a table, and their names: those of our own tables, of S3 Inventory, Athena, boto3, pandas and checksum
+//! tools, in any case, and with or without `_`, `-` and blanks.
 
 use crate::row::RowAlgorithm;
 
@@ -151,6 +151,14 @@ fn simple(name: &str) -> impl Iterator<Item = char> {
     name.chars().filter(matters).map(|c| c.to_ascii_lowercase())
 }
 
+/// Whether a column of this name holds paths or URIs, some of which may be keys.
+pub(super) fn is_path(name: &str) -> bool {
+    const NAMES: [&str; 10] = [
+        "uri", "s3uri", "url", "s3url", "path", "s3path", "filepath", "filename", "file", "object",
+    ];
+    NAMES.iter().any(|known| known.chars().eq(simple(name)))
+}
+
 /// The column that `name` names, and how good the name is: 0 is the best.
 pub(super) fn column_named(name: &str) -> Option<(Column, usize)> {
     NAMES.iter().find_map(|(column, names)| {
@@ -220,7 +228,7 @@ mod tests {
     }
 
     #[test]
-    fn the_best_name_counts_and_the_key_s_column_can_be_named() {
+    fn the_best_name_counts_and_the_column_of_the_key_can_be_named() {
         let names = ["object_key", "size", "Key", "Size", "File Name"];
         let found = positions(&names, None);
         assert_eq!((found.key, found.size), (Some(2), Some(1)));

@@ -36,6 +36,9 @@ fn parse(line: &[u8]) -> Option<Line<'_>> {
             && let Some(name) = rest.strip_prefix(b"  ")
         {
             let size = std::str::from_utf8(column).ok()?.parse().ok();
+            if has_version(name) {
+                return None;
+            }
             return match column {
                 b"DIR" => Some(Line::Folder),
                 _ if has_date => Some(Line::Object {
@@ -51,6 +54,15 @@ fn parse(line: &[u8]) -> Option<Line<'_>> {
         }
     }
     None
+}
+
+/// Whether a version stands behind the name, which `--all-versions` pads with blanks to 50 characters, so that the name of one
+/// with blanks cannot be told.
+fn has_version(name: &[u8]) -> bool {
+    let Some(blank) = memchr::memrchr(b' ', name) else {
+        return false;
+    };
+    blank >= 50 && name[..=blank].ends_with(b"   ") && blank + 1 < name.len()
 }
 
 /// Splits off the next column; the rest starts with the space after it.
@@ -168,6 +180,7 @@ mod tests {
             "2024/01/02 03:04:05  s3://bucket",
             "2024-01-02 03:04:05                12  aws",
             "2024/01/02 03:04:05                12 one-blank",
+            "2024/01/02 03:04:05                12  a.txt                                              3HL4kqtJlcpXroDTDmJ",
             "2024/01/02 03:04:05                12",
             "                                   12  no-date",
             "",

@@ -7,6 +7,7 @@
 //! destination, which is a folder then. It is the key without what comes before the last `/` ahead of the `*`, or with `--flatten` its
 //! last part (`command/cp.go`, `prepareLocalDestination`; `storage/url/url.go`, `parseBatch`).
 
+use super::bucket::split_uri;
 use super::columns::{Columns, KeyRules, Value, excerpt, utf8};
 use super::format::{Asks, Emit, Format, List, ListProblem};
 use super::lines;
@@ -228,10 +229,7 @@ fn command<'a>(line: &'a [u8], keys: KeyRules<'_>) -> Result<Command<'a>, Unusab
     let [source, dest] = operands[..] else {
         return Err(not_a_download("`cp` needs a source and a destination"));
     };
-    let Some((bucket, key)) = source
-        .strip_prefix("s3://")
-        .and_then(|uri| uri.split_once('/'))
-    else {
+    let Some((bucket, key)) = source.strip_prefix("s3://").and_then(split_uri) else {
         return Err(not_a_download("its source is not `s3://bucket/key`"));
     };
     if dest.starts_with("s3://") {

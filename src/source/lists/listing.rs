@@ -42,6 +42,8 @@ pub(super) fn read(
     if read.is_ok() && n_rows == 0 {
         let cure = if listing.prefix.contains(['*', '?']) {
             "a prefix is not a pattern: use a shorter one with `--include`"
+        } else if listing.prefix.starts_with('/') {
+            "keys hardly begin with `/`: leave it out"
         } else {
             "check the bucket and the prefix"
         };

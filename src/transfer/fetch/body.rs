@@ -7,11 +7,13 @@ use std::time::Duration;
 
 use bytes::{Buf, Bytes};
 
+use super::held::Held;
 use super::lanes::Lane;
-use super::request::{Held, Request};
+use super::request::Request;
 use super::version::ObjectVersion;
 use crate::meter::Wait;
 use crate::outcome::{Class, ErrorCode, Failure, Sign};
+use crate::printable::count;
 use crate::s3::{Body, GetError, GetResponse};
 use crate::transfer::retry::{PROGRESS, Round};
 use crate::transfer::shared::Broken;
@@ -138,6 +140,11 @@ impl Reader {
         self.is_stale = true;
     }
 
+    /// Whether it ends before `position`.
+    pub(super) fn ends_before(&self, position: u64) -> bool {
+        self.end.is_some_and(|end| end < position)
+    }
+
     /// The next bytes, none of them at or behind `limit`; `None` at the end.
     pub(super) async fn next_before(&mut self, limit: u64) -> Result<Option<Bytes>, Broken> {
         if self.left_over.is_empty() {
@@ -182,7 +189,7 @@ impl Reader {
                     Failure::new(
                         ErrorCode::IncompleteBody,
                         Class::Transient,
-                        format!("the body ended {missing} bytes early"),
+                        format!("the body ended {} early", count(missing, "byte")),
                     )
                 }
                 Err(failure) => failure,

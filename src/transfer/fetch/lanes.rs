@@ -8,7 +8,7 @@ use std::time::Instant;
 
 use tokio::sync::Notify;
 
-use super::request::Held;
+use super::held::Held;
 use crate::locks::lock;
 use crate::transfer::stragglers::is_far_behind;
 

@@ -2,11 +2,14 @@
 
 mod body;
 mod fetched;
+mod held;
 mod keep;
+mod known;
 mod lanes;
 mod parts;
 pub(super) mod plan;
 mod request;
+mod server_there;
 mod version;
 mod whole;
 
@@ -33,6 +36,7 @@ pub(super) async fn fetch(
     let asking = Box::pin(request.whole());
     let (response, held) = request.unless_given_up(asking).await?;
     check_etag(&request.entry, &response)?;
+    check_size(&request.entry, &response)?;
     request.note(&response);
     if let Some(ahead) = &request.ahead {
         ahead.has_size(response.length);
@@ -51,6 +55,24 @@ pub(super) async fn fetch(
     }
     let streaming = whole::fetch(request, path, received, response, held);
     request.unless_given_up(streaming).await
+}
+
+/// Whether the answer may hold the object as it is stored: one that is encoded, and has another size than the list says of
+/// the same ETag, was compressed on the way.
+fn check_size(entry: &Entry, response: &GetResponse) -> Result<(), Failure> {
+    let is_meant = entry.etag.as_ref().zip(response.etag.as_ref());
+    let is_meant = is_meant.is_some_and(|(listed, etag)| listed.names_the_same(etag));
+    let is_in_doubt = response.is_encoded && response.checksum.is_none() && is_meant;
+    match (entry.size, response.length) {
+        (Some(listed), Some(length)) if is_in_doubt && listed != length => Err(Failure::new(
+            ErrorCode::InvalidResponse,
+            Class::Permanent,
+            format!(
+                "the body was compressed on the way: it has {length} bytes, the list says {listed}"
+            ),
+        )),
+        _ => Ok(()),
+    }
 }
 
 /// Whether it is the object that the list means, where the list says so much.

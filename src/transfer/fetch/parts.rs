@@ -15,9 +15,10 @@ use tokio_util::sync::CancellationToken;
 
 use super::body::Reader;
 use super::fetched::{Fetched, info};
+use super::held::Held;
 use super::lanes::{Lane, Lanes};
 use super::plan::{Front, Parts, Plan};
-use super::request::{Held, Request, interrupted};
+use super::request::{Request, interrupted};
 use super::version::ObjectVersion;
 use crate::locks::lock;
 use crate::meter::InFlightObject;
@@ -205,9 +206,13 @@ async fn from_the_front(
     }
     let (mut index, mut next) = (0, first);
     loop {
+        // Help for a part before this one has brought its rest alone, as others had asked for the parts behind it.
+        let range = object.plan.range(index);
+        let is_too_short = reader.ends_before(range.end);
         match next {
+            Front::Take if is_too_short => return Err(Broken::WithoutParts),
+            Front::Skip if is_too_short => {}
             Front::Take => {
-                let range = object.plan.range(index);
                 reader.watch(object.lanes.begin(index, &range), range.end);
                 let taken = object.take_part(index, &mut reader).await;
                 object.lanes.end(index, taken.is_ok());

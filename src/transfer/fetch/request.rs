@@ -5,11 +5,10 @@ use std::sync::atomic::Ordering::Relaxed;
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::{Duration, Instant, SystemTime};
 
-use tokio::sync::OnceCell;
-
+use super::held::Held;
 use super::keep::Keep;
+use super::known::Known;
 use super::version::ObjectVersion;
-use crate::etag::ETag;
 use crate::locks::lock;
 use crate::meter::Wait;
 use crate::open_files;
@@ -18,7 +17,7 @@ use crate::row::Entry;
 use crate::s3::{GetError, GetRequest, GetResponse, Method, Part, Purpose};
 use crate::sink::tar::Ahead;
 use crate::stop::Phase;
-use crate::transfer::limit::{Attempt, Charge, Permit};
+use crate::transfer::limit::{Asked, Attempt, Charge, Permit};
 use crate::transfer::retry::{Budget, Round};
 use crate::transfer::shared::{Broken, OnRequest, RequestNote, Shared};
 use crate::transfer::stragglers::MIN_LATE;
@@ -35,30 +34,6 @@ pub(crate) struct Request {
     pub known: Arc<Mutex<Known>>,
     /// A member's place in an archive, ahead of which only so much is fetched.
     pub ahead: Option<Arc<Ahead>>,
-}
-
-/// What attempts at an object showed.
-#[derive(Debug, Default)]
-pub(crate) struct Known {
-    /// ETag, size and time as the last whole answer stated them.
-    stated: Option<(Option<ETag>, Option<u64>, Option<SystemTime>)>,
-    /// A part's answer spoke of another object.
-    is_doubted: bool,
-    /// It has to be fetched as one stream.
-    without_parts: bool,
-    /// Whether the object was really replaced, once a part's answer spoke of another one. All parts of an attempt share it.
-    is_replaced: Arc<OnceCell<bool>>,
-    /// The answer that showed this. The next attempt reads it.
-    in_hand: Option<Box<(GetResponse, Held)>>,
-    /// It is not newer than the file that is there, and not the same.
-    is_older: bool,
-}
-
-/// A permit, and the round of the request that is sent under it: requests that got theirs together are together.
-#[derive(Debug)]
-pub(crate) struct Held {
-    pub permit: Permit,
-    pub round: Round,
 }
 
 impl Request {
@@ -165,24 +140,14 @@ impl Request {
         }
     }
 
-    /// Takes note of what a whole answer, which begins an attempt, states of the object. One that states the same as
-    /// before, although a part's answer spoke of another object, comes from a server whose parts cannot be relied on.
+    /// Takes note of what a whole answer, which begins an attempt, states of the object.
     pub(crate) fn note(&self, response: &GetResponse) {
-        let stated = (
-            response.etag.clone(),
-            response.length,
-            response.last_modified,
-        );
-        let mut known = self.known();
-        let is_same = known.stated.as_ref() == Some(&stated);
-        known.without_parts |= is_same && std::mem::take(&mut known.is_doubted);
-        known.stated = Some(stated);
-        known.is_replaced = Arc::default();
+        self.known().note(response);
     }
 
     /// Bytes of the object, as the last whole answer stated them.
     pub(crate) fn size(&self) -> Option<u64> {
-        self.known().stated.as_ref()?.1
+        self.known().size()
     }
 
     /// A part's answer spoke of another object.
@@ -215,7 +180,9 @@ impl Request {
         let Ok(response) = Box::pin(self.send(None, &held.permit)).await else {
             return true;
         };
-        let is_same = ObjectVersion::of(&response).as_ref() == Some(version);
+        // One that was stated before is that of another replica: no object comes back once it is replaced.
+        let is_same = ObjectVersion::of(&response).as_ref() == Some(version)
+            || self.known().has_stated(&response);
         if !is_same {
             self.known().in_hand = Some(Box::new((response, held)));
         }
@@ -322,7 +289,7 @@ impl Request {
         self.send_as(Method::Get, part, permit).await
     }
 
-    async fn send_as(
+    pub(super) async fn send_as(
         &self,
         method: Method,
         part: Option<Part<'_>>,
@@ -340,6 +307,7 @@ impl Request {
             version_id,
             if_modified_since: self.if_modified_since().filter(|_| part.is_none()),
             part,
+            has_failed: self.budget.n_failed() > 0,
         };
         let answer = {
             let _waiting = self.shared.meter.waiting(Wait::FirstByte);
@@ -356,13 +324,15 @@ impl Request {
         }
         match &answer {
             Ok(_) => {
+                self.shared.witness.note(&self.entry);
                 self.shared.stragglers.answered(started.elapsed());
                 permit.answered(started.elapsed());
             }
             Err(error) if error.is_not_modified() => permit.answered(started.elapsed()),
             Err(error) if error.class.is_throttling() => permit.throttled(),
+            Err(error) if takes_no_more(error) => permit.not_taken(started),
             // Not what was asked for, but the server is there.
-            Err(error) if error.status.is_some_and(|status| status < 500) => permit.refused(),
+            Err(error) if error.is_from_server() => permit.refused(),
             Err(_) => {}
         }
         answer
@@ -391,12 +361,27 @@ impl Request {
             return Ok(());
         }
         let (limit, max_outage) = (&self.shared.limit, self.shared.options.max_outage);
-        match limit.failed(&failed, &self.entry.key, round.began(), max_outage) {
-            Ok(Charge::Nobody) => Ok(()),
-            Ok(Charge::Object) => self.budget.charge(failed, round).map_err(Broken::Final),
-            Err(fatal) => Err(Broken::Final(fatal)),
+        let asked = Asked {
+            key: &self.entry.key,
+            began: round.began(),
+            can_ask_for_another: self.shared.witness.is_some(),
+        };
+        let charge = match limit.failed(&failed, &asked, max_outage) {
+            Ok(Charge::Object) => Charge::Object,
+            _ if self.is_server_there(&failed).await => Charge::Object,
+            Ok(Charge::Nobody) => Charge::Nobody,
+            Err(fatal) => return Err(Broken::Final(fatal)),
+        };
+        match charge {
+            Charge::Object => self.budget.charge(failed, round).map_err(Broken::Final),
+            Charge::Nobody => Ok(()),
         }
     }
+}
+
+/// Whether a server with a limit of connections would refuse one more like this.
+fn takes_no_more(error: &GetError) -> bool {
+    matches!(error.sign, Sign::NotTaken | Sign::NoConnection)
 }
 
 /// The first good one of two answers, or else the first one's error; with whether it is the second one's.

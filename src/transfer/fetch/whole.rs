@@ -4,7 +4,8 @@ use std::sync::Arc;
 
 use super::body::Reader;
 use super::fetched::{Fetched, info};
-use super::request::{Held, Request};
+use super::held::Held;
+use super::request::Request;
 use crate::meter::InFlightObject;
 use crate::outcome::{Class, ErrorCode, Failure, Verification};
 use crate::s3::GetResponse;

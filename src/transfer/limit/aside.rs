@@ -5,6 +5,11 @@ use super::permits::Holder;
 use super::{Limit, Permit};
 
 impl Limit {
+    /// At once, for a request that finds out whether the server is there.
+    pub fn beside(&self) -> Permit {
+        Permit::new(&self.0, Holder::Aside, &self.0.state().governor)
+    }
+
     /// Waits while nothing gets through, and in time where requests start at an interval.
     pub async fn aside(&self) -> Permit {
         let attempt = self.unless_out().await;

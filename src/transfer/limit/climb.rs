@@ -184,8 +184,8 @@ impl Climb {
             if let Some(window) = self.yielding.read(reading, held.n_permits) {
                 self.remember(&window);
             }
-            // Not a climb: doubling runs into the same limit again.
-            let beyond = held.refused_at + held.refused_at / 4 + 1;
+            // Not a climb: doubling runs into the same limit again. Few permits show too little to hold a number by.
+            let beyond = (held.refused_at + held.refused_at / 4 + 1).max(START);
             let is_lifted =
                 held.n_permits >= beyond.min(self.ceiling) && reading.now - self.refused_at >= CALM;
             return is_lifted

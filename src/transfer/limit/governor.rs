@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use super::climb::{Climb, Held};
 use super::found::Found;
-use super::outage::{Charge, Outage, Turn, Waiting};
+use super::outage::{Asked, Charge, Outage, Turn, Waiting};
 use super::pace::{Pace, Throttling};
 use super::reading::{Reading, float, whole};
 use crate::outcome::Failure;
@@ -318,14 +318,12 @@ impl Governor {
     pub fn failed(
         &mut self,
         failure: &Failure,
-        key: &str,
-        began: Instant,
+        asked: &Asked<'_>,
         good_at: Option<Instant>,
         now: Instant,
         max_outage: Duration,
     ) -> Result<Charge, Failure> {
-        self.outage
-            .failed(failure, key, began, good_at, now, max_outage)
+        self.outage.failed(failure, asked, good_at, now, max_outage)
     }
 }
 

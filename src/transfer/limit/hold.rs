@@ -248,7 +248,8 @@ impl Hold {
             } else {
                 whole(float(self.base) / STEP).min(self.base.saturating_sub(1))
             };
-            if n < FLOOR {
+            // A server that refused may have left fewer; from there it goes up like from anywhere.
+            if n < FLOOR && !is_up {
                 continue;
             }
             self.probe = Some(Probe {

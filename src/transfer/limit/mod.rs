@@ -36,9 +36,9 @@ use crate::outcome::Failure;
 pub(crate) use found::{Found, WhyNotMore};
 use governor::Governor;
 pub(crate) use governor::Step;
-pub(super) use outage::Charge;
 use outage::Turn;
 pub(super) use outage::Waiting;
+pub(super) use outage::{Asked, Charge};
 pub(crate) use pace::Throttling;
 pub(super) use permits::{Attempt, Claim, Permit};
 use permits::{Holder, Shared, State};
@@ -214,16 +214,14 @@ impl Limit {
         }
     }
 
-    /// Decides who pays for a request that failed without an answer of use, and began at `began`: its object, or nobody,
-    /// since nothing gets through.
+    /// Decides who pays for a request that failed without an answer of use: its object, or nobody, since nothing gets through.
     ///
     /// # Errors
     /// The failure, as the end of the run, once the outage has lasted for longer than `max_outage`.
     pub fn failed(
         &self,
         failure: &Failure,
-        key: &str,
-        began: Instant,
+        asked: &Asked<'_>,
         max_outage: Duration,
     ) -> Result<Charge, Failure> {
         let good_at = match self.0.good_at.load(SeqCst) {
@@ -233,7 +231,7 @@ impl Limit {
         let charge = {
             let mut state = self.0.state();
             let governor = &mut state.governor;
-            let charge = governor.failed(failure, key, began, good_at, Instant::now(), max_outage);
+            let charge = governor.failed(failure, asked, good_at, Instant::now(), max_outage);
             self.0.copy(governor);
             charge
         };
@@ -259,7 +257,7 @@ impl Limit {
         self.0.state().governor.n_permits()
     }
 
-    /// How many there are.
+    /// GETs in flight now.
     pub fn n_in_use(&self) -> usize {
         self.0.state().governor.n_held()
     }

@@ -5,9 +5,10 @@
 //! than the user allows ends the run.
 //!
 //! A failure is the outage's where nothing was answered since its request began, and either no connection could be made,
-//! or keys have failed like that for some time, more than one of them: a key whose requests alone fail is charged for them,
-//! and a storm of resets is over sooner where every key tries by itself. Before the first answer of the
-//! run a name that cannot be resolved or a port that refuses is most likely a typing error, and ends the run soon.
+//! or requests have failed like that for some time: a storm of resets is over sooner where every key tries by itself. Of
+//! more than one key, or while an object is known that was answered well: whoever fails asks for that one, and where it is
+//! answered, the outage is over and the keys are charged. A key whose requests alone fail before anything was answered is
+//! charged for them. Before the first answer of the run a name that cannot be resolved or a port that refuses is most likely a typing error, and ends the run soon.
 
 use std::time::{Duration, Instant};
 
@@ -53,6 +54,15 @@ pub enum Charge {
     Nobody,
 }
 
+/// A request that failed.
+#[derive(Debug, Clone, Copy)]
+pub struct Asked<'a> {
+    pub key: &'a str,
+    pub began: Instant,
+    /// Whether whoever asked can ask for an object that was answered well, and so find out whether the server is there.
+    pub can_ask_for_another: bool,
+}
+
 /// Whether a request may start.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Turn {
@@ -83,20 +93,25 @@ impl Outage {
         })
     }
 
-    /// A request for `key` that began at `began` failed; the last good answer came at `good_at`.
+    /// A request failed; the last good answer came at `good_at`.
     ///
     /// # Errors
     /// The failure, as the end of the run, once nothing has got through for `max_outage`.
     pub(super) fn failed(
         &mut self,
         failure: &Failure,
-        key: &str,
-        began: Instant,
+        asked: &Asked<'_>,
         good_at: Option<Instant>,
         now: Instant,
         max_outage: Duration,
     ) -> Result<Charge, Failure> {
-        if failure.sign == Sign::NoTrust && good_at.is_none() {
+        let began = asked.began;
+        let is_meant_for_all = match failure.sign {
+            Sign::NoTrust => true,
+            Sign::Elsewhere => !failure.class.may_pass(),
+            _ => false,
+        };
+        if is_meant_for_all && good_at.is_none() {
             return Err(Failure {
                 class: Class::Fatal,
                 ..failure.clone()
@@ -109,11 +124,9 @@ impl Outage {
             return Ok(Charge::Object);
         }
         let is_unreachable = failure.sign == Sign::NoConnection;
+        let is_certain = is_unreachable || failure.sign == Sign::Elsewhere || has_no_credentials;
         if self.out.is_none() {
-            if !is_unreachable
-                && !has_no_credentials
-                && !self.is_suspected(key, began, good_at, now)
-            {
+            if !is_certain && !self.is_suspected(asked, good_at, now) {
                 return Ok(Charge::Object);
             }
             self.out = Some(Out {
@@ -152,24 +165,18 @@ impl Outage {
         Ok(Charge::Nobody)
     }
 
-    /// Whether keys, more than one, have failed for some time with nothing answered.
-    fn is_suspected(
-        &mut self,
-        key: &str,
-        began: Instant,
-        good_at: Option<Instant>,
-        now: Instant,
-    ) -> bool {
+    /// Whether requests, not for one unknown key alone, have failed for some time with nothing answered.
+    fn is_suspected(&mut self, asked: &Asked<'_>, good_at: Option<Instant>, now: Instant) -> bool {
         let is_outdated = |suspicion: &Suspicion| good_at.is_some_and(|at| at >= suspicion.since);
         if self.suspicion.as_ref().is_some_and(is_outdated) {
             self.suspicion = None;
         }
         let suspicion = self.suspicion.get_or_insert_with(|| Suspicion {
-            since: began,
-            key: key.to_owned(),
+            since: asked.began,
+            key: asked.key.to_owned(),
             has_company: false,
         });
-        suspicion.has_company |= suspicion.key != key;
+        suspicion.has_company |= suspicion.key != asked.key || asked.can_ask_for_another;
         suspicion.has_company && now.saturating_duration_since(suspicion.since) >= SUSPICION
     }
 
@@ -204,13 +211,15 @@ impl Outage {
     }
 }
 
-/// Whether the server may just not be there: no answer of HTTP, or one of its 5xx.
+/// Whether the server may just not be there: no answer of HTTP, one of its 5xx, or one that is not the server's.
 fn may_be_of_an_outage(failure: &Failure) -> bool {
     let is_silence = matches!(
         failure.code,
         ErrorCode::ConnectionFailed | ErrorCode::Timeout | ErrorCode::IncompleteBody
     );
-    failure.class.may_pass() && (failure.status.is_some_and(|status| status >= 500) || is_silence)
+    let is_of_5xx = failure.status.is_some_and(|status| status >= 500);
+    let is_elsewhere = failure.sign == Sign::Elsewhere;
+    failure.class.may_pass() && (is_of_5xx || is_silence || is_elsewhere)
 }
 
 #[cfg(test)]
@@ -218,6 +227,14 @@ mod tests {
     use super::*;
 
     const HOUR: Duration = Duration::from_hours(1);
+
+    fn of(key: &str, began: Instant) -> Asked<'_> {
+        Asked {
+            key,
+            began,
+            can_ask_for_another: false,
+        }
+    }
 
     fn refused() -> Failure {
         Failure {
@@ -239,7 +256,7 @@ mod tests {
         let at = |seconds| start + Duration::from_secs(seconds);
         let mut outage = Outage::default();
         let failed = |outage: &mut Outage, key, began, now| {
-            outage.failed(&refused(), key, at(began), Some(at(1)), at(now), HOUR)
+            outage.failed(&refused(), &of(key, at(began)), Some(at(1)), at(now), HOUR)
         };
         // One began before the last answer: it is that object's.
         assert_eq!(failed(&mut outage, "a", 0, 2).unwrap(), Charge::Object);
@@ -263,7 +280,7 @@ mod tests {
         let max = Duration::from_mins(5);
         let mut outage = Outage::default();
         let mut failed =
-            |began, now| outage.failed(&failure, "a", at(began), Some(at(9)), at(now), max);
+            |began, now| outage.failed(&failure, &of("a", at(began)), Some(at(9)), at(now), max);
         assert_eq!(failed(0, 10).unwrap(), Charge::Nobody);
         assert_eq!(failed(11, 300).unwrap(), Charge::Nobody);
         assert_eq!(failed(301, 310).unwrap_err().class, Class::Fatal);
@@ -278,7 +295,7 @@ mod tests {
         let failed = |outage: &mut Outage, key, failure: &Failure, good_at: Option<u64>, now| {
             let good_at = good_at.map(at);
             outage
-                .failed(failure, key, at(now), good_at, at(now), HOUR)
+                .failed(failure, &of(key, at(now)), good_at, at(now), HOUR)
                 .unwrap()
         };
         let mut outage = Outage::default();
@@ -309,12 +326,62 @@ mod tests {
     }
 
     #[test]
+    fn what_answers_in_place_of_the_server_is_an_outage_at_once_and_the_end_at_the_start() {
+        let start = Instant::now();
+        let at = |seconds| start + Duration::from_secs(seconds);
+        let failed = |class, good_at: Option<u64>| {
+            let page = Failure {
+                sign: Sign::Elsewhere,
+                ..status(302, class)
+            };
+            let mut outage = Outage::default();
+            let asked = of("a", at(2));
+            let charge = outage.failed(&page, &asked, good_at.map(at), at(2), HOUR);
+            charge.map_err(|failure| failure.class)
+        };
+        assert_eq!(failed(Class::Transient, Some(1)), Ok(Charge::Nobody));
+        assert_eq!(failed(Class::Transient, None), Ok(Charge::Nobody));
+        assert_eq!(failed(Class::Permanent, None), Err(Class::Fatal));
+        assert_eq!(failed(Class::Permanent, Some(1)), Ok(Charge::Object));
+    }
+
+    #[test]
+    fn a_key_that_fails_alone_is_not_charged_while_another_object_can_be_asked_for() {
+        let start = Instant::now();
+        let at = |seconds| start + Duration::from_secs(seconds);
+        let unavailable = status(502, Class::Transient);
+        let failed = |outage: &mut Outage, good_at, now, can_ask_for_another| {
+            let asked = Asked {
+                can_ask_for_another,
+                ..of("a", at(now))
+            };
+            outage
+                .failed(&unavailable, &asked, Some(at(good_at)), at(now), HOUR)
+                .unwrap()
+        };
+        let mut outage = Outage::default();
+        for now in [1, 2, 3] {
+            let charge = failed(&mut outage, 0, now, false);
+            assert_eq!(charge, Charge::Object);
+        }
+        assert_eq!(failed(&mut outage, 0, 4, true), Charge::Nobody);
+        assert!(outage.is_out());
+        // The other object was answered: this key is charged, for some time at least.
+        outage.end();
+        for now in [6, 7] {
+            let charge = failed(&mut outage, 5, now, true);
+            assert_eq!(charge, Charge::Object);
+        }
+        assert_eq!(failed(&mut outage, 5, 8, true), Charge::Nobody);
+    }
+
+    #[test]
     fn one_request_at_a_time_tries_less_and_less_often() {
         let before = Instant::now();
         let start = before + Duration::from_secs(1);
         let mut outage = Outage::default();
         outage
-            .failed(&refused(), "a", start, Some(before), start, HOUR)
+            .failed(&refused(), &of("a", start), Some(before), start, HOUR)
             .unwrap();
         let (mut now, mut n_tries) = (start, 0);
         while now < start + Duration::from_mins(10) {
@@ -337,7 +404,8 @@ mod tests {
         let at = |seconds| start + Duration::from_secs(seconds);
         let max = Duration::from_mins(5);
         let mut outage = Outage::default();
-        let mut failed = |now| outage.failed(&refused(), "a", at(now), Some(start), at(now), max);
+        let mut failed =
+            |now| outage.failed(&refused(), &of("a", at(now)), Some(start), at(now), max);
         assert!(failed(1).is_ok() && failed(299).is_ok());
         let fatal = failed(302).unwrap_err();
         assert_eq!(fatal.class, Class::Fatal);
@@ -348,7 +416,7 @@ mod tests {
         );
         // A server that was never reached is not waited for that long.
         let mut outage = Outage::default();
-        let mut failed = |now| outage.failed(&refused(), "a", at(now), None, at(now), max);
+        let mut failed = |now| outage.failed(&refused(), &of("a", at(now)), None, at(now), max);
         assert!(failed(0).is_ok() && failed(6).is_err());
     }
 }

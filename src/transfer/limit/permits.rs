@@ -216,6 +216,15 @@ impl Permit {
         self.shared.reached();
     }
 
+    /// The server did not take a new connection for a request that began at `began`. If it answered others meanwhile, it has
+    /// as many as it takes.
+    pub fn not_taken(&self, began: Instant) {
+        let began = began.saturating_duration_since(self.shared.started);
+        if u128::from(self.shared.good_at.load(SeqCst)) > began.as_nanos() {
+            self.throttled();
+        }
+    }
+
     /// The server asked for fewer requests.
     pub fn throttled(&self) {
         let n_answered = self.shared.n_answered.load(SeqCst);

@@ -109,7 +109,12 @@ async fn after_an_outage_the_permits_grow_back() {
         sign: Sign::NoConnection,
         ..Failure::new(ErrorCode::ConnectionFailed, Class::Transient, "refused")
     };
-    let charge = limit.failed(&refused, "k", Instant::now(), Duration::from_mins(5));
+    let asked = Asked {
+        key: "k",
+        began: Instant::now(),
+        can_ask_for_another: false,
+    };
+    let charge = limit.failed(&refused, &asked, Duration::from_mins(5));
     assert_eq!(charge.unwrap(), Charge::Nobody);
     let attempt = limit.unless_out().await;
     assert!(limit.may_start(&attempt) && !limit.may_start(&Attempt::default()));

@@ -2,9 +2,9 @@
 
 use std::io::{Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
-use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::SeqCst};
 use std::sync::{Arc, Mutex};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use super::command::S3pull;
 
@@ -52,6 +52,14 @@ impl Reply {
         }
     }
 
+    /// Not even a head: the connection is closed.
+    pub fn nothing() -> Self {
+        Self {
+            bytes: Vec::new(),
+            then: Then::Close,
+        }
+    }
+
     pub fn error(status: u16, code: &str) -> Self {
         let body = format!("<Error><Code>{code}</Code><Message>scripted</Message></Error>");
         Self::new(&format!("{status} Error"), body)
@@ -73,6 +81,10 @@ pub struct RawServer {
     address: SocketAddr,
     log: Arc<Mutex<Vec<String>>>,
     is_over: Arc<AtomicBool>,
+    /// More connections than this are closed at once.
+    max_connections: Arc<AtomicUsize>,
+    /// How many were.
+    n_closed: Arc<AtomicUsize>,
 }
 
 type Answer = dyn FnMut(&str) -> Reply + Send;
@@ -88,7 +100,12 @@ impl RawServer {
             address,
             log: Arc::clone(&log),
             is_over: Arc::clone(&is_over),
+            max_connections: Arc::new(AtomicUsize::new(usize::MAX)),
+            n_closed: Arc::default(),
         };
+        let n_closed = Arc::clone(&server.n_closed);
+        let most = Arc::clone(&server.max_connections);
+        let open = Arc::new(());
         std::thread::spawn(move || {
             for stream in listener.incoming() {
                 if is_over.load(SeqCst) {
@@ -96,9 +113,23 @@ impl RawServer {
                 }
                 let (answer, log) = (Arc::clone(&answer), Arc::clone(&log));
                 let Ok(stream) = stream else { continue };
+                if Arc::strong_count(&open) > most.load(SeqCst) {
+                    n_closed.fetch_add(1, SeqCst);
+                    continue;
+                }
+                let open = Arc::clone(&open);
+                let (most, n_closed) = (Arc::clone(&most), Arc::clone(&n_closed));
                 std::thread::spawn(move || {
+                    let started = Instant::now();
+                    while most.load(SeqCst) < usize::MAX
+                        && n_closed.load(SeqCst) == 0
+                        && started.elapsed() < Duration::from_mins(1)
+                    {
+                        std::thread::sleep(Duration::from_millis(2));
+                    }
                     // A client that goes away ends the connection.
                     let _ = serve(stream, &answer, &log);
+                    drop(open);
                 });
             }
         });
@@ -114,6 +145,17 @@ impl RawServer {
             turn += 1;
             reply()
         })
+    }
+
+    /// More connections than `n` are closed at once. The first ones are served once one was closed, so that there is such a
+    /// limit however slow the client is.
+    pub fn limit_connections_to(&self, n: usize) {
+        self.max_connections.store(n, SeqCst);
+    }
+
+    /// Connections that were closed at once.
+    pub fn n_closed(&self) -> usize {
+        self.n_closed.load(SeqCst)
     }
 
     pub fn url(&self) -> String {

@@ -3,7 +3,7 @@
 use std::io::Write;
 
 use super::{CSV, INCOMPLETE, PARTIAL, assert_says, csv_of, keys_in, last_event, with_open_list};
-use crate::harness::{Server, sooner_or_later};
+use crate::harness::{Run, Server, sooner_or_later};
 
 #[test]
 fn a_record_of_half_a_list_replaces_nothing_and_is_left_beside_it() {
@@ -43,18 +43,16 @@ fn a_record_of_half_a_list_replaces_nothing_and_is_left_beside_it() {
     }
 }
 
-#[test]
-fn a_list_that_is_also_the_csv_survives_two_signals() {
-    let keys: Vec<_> = (0..400_000).map(|n| format!("k{n}")).collect();
+/// A run whose list of `n` keys, the first of which is held, is also its CSV, and which two signals stop at once; `None` if
+/// it had no time to record the list whole, which is still there.
+fn recorded_after_two_signals(n: usize) -> Option<Run> {
+    let keys: Vec<_> = (0..n).map(|n| format!("k{n}")).collect();
     let list = csv_of(keys.iter().map(String::as_str));
     let server = Server::start();
     server.put_patterns(["k0"], 100);
     let _gate = server.gate("k0");
-    let (running, _stdin) = server
-        .s3pull()
-        .file(CSV, &list)
-        .args(["--keys", CSV, "-j", "1", "-q"])
-        .start();
+    let run = server.s3pull().file(CSV, &list);
+    let (running, _stdin) = run.args(["--keys", CSV, "-j", "1"]).start();
     server.wait_for_requests(1);
     running.signal("INT");
     running.signal("TERM");
@@ -63,39 +61,24 @@ fn a_list_that_is_also_the_csv_survives_two_signals() {
     assert!(is_stopped, "{:?}: {}", run.code, run.stderr);
     if run.folder().join(INCOMPLETE).exists() {
         assert!(run.read(CSV) == list.as_bytes(), "the list was replaced");
-    } else {
-        assert_eq!(keys_in(&run.folder().join(CSV)).len(), keys.len());
+        return None;
     }
+    assert_eq!(keys_in(&run.folder().join(CSV)).len(), keys.len());
+    Some(run).filter(Run::has_ended_in_time)
+}
+
+#[test]
+fn a_list_that_is_also_the_csv_survives_two_signals() {
+    // Whether all of it is read in time depends on the machine.
+    recorded_after_two_signals(400_000);
 }
 
 /// How soon the machine lets it is not to be foreseen, so that one of several runs is enough.
 #[test]
 fn a_short_list_is_recorded_whole_after_two_signals() {
-    let server = Server::start();
-    server.put_patterns(["k0"], 100);
-    let keys: Vec<_> = (0..2_000).map(|n| format!("k{n}")).collect();
-    let list = csv_of(keys.iter().map(String::as_str));
-    let is_recorded = |n_before: usize| {
-        let _gate = server.gate("k0");
-        let run = server.s3pull().file(CSV, &list);
-        let (running, _stdin) = run.args(["--keys", CSV, "-j", "1"]).start();
-        server.wait_for_requests(n_before + 1);
-        running.signal("INT");
-        running.signal("TERM");
-        let run = running.wait();
-        assert!(matches!(run.code, Some(130 | 143)), "{:?}", run.code);
-        if run.folder().join(INCOMPLETE).exists() {
-            assert!(run.read(CSV) == list.as_bytes(), "the list was replaced");
-            return false;
-        }
-        let is_in_time = run.has_ended_in_time();
-        if is_in_time {
-            assert_eq!(run.failed().len(), 2_000);
-            assert_eq!(run.files().len(), 1, "{:?}", run.files().keys());
-        }
-        is_in_time
-    };
-    assert!((0..10).any(is_recorded), "no list was read to its end");
+    let run = (0..10).find_map(|_| recorded_after_two_signals(2_000));
+    let run = run.expect("no list was read to its end");
+    assert_eq!(run.files().len(), 1, "{:?}", run.files().keys());
 }
 
 #[cfg(unix)]

@@ -13,7 +13,9 @@ fn a_fatal_error_comes_first_and_alone() {
         server.script(key, [Fault::Status(404, "NoSuchBucket")]);
     }
     let run = server.s3pull().keys(keys.iter().map(String::as_str));
-    let run = run.args(["-j", "8"]).run().expect(3);
+    // A slow run would tell of its progress first.
+    let run = run.args(["-j", "8", "--progress", "none"]);
+    let run = run.run().expect(3);
     let lines: Vec<_> = run.stderr.lines().collect();
     assert!(
         lines[0].starts_with("s3pull: error: NoSuchBucket"),

@@ -75,6 +75,7 @@ fn what_is_odd_and_yet_clear_is_read() {
             .replace("<Key>", "<s3:Key>")
             .replace("</Key>", "</s3:Key>"),
         plain.replace("false", " false "),
+        plain.replace("false", "FALSE"),
         plain.replace(
             LAST,
             &format!("{LAST}<NextContinuationToken/><KeyCount>0</KeyCount>"),
@@ -177,7 +178,7 @@ fn a_page_that_contradicts_itself_is_refused() {
                 "<IsTruncated>true</IsTruncated><NextContinuationToken>{}</NextContinuationToken>{two}",
                 "t".repeat(10_000)
             )),
-            "`NextContinuationToken` has 10000 bytes",
+            "`NextContinuationToken` has 10,000 bytes",
         ),
         (page(&format!("{LAST}{LAST}{two}")), "twice"),
         (page(&format!("{LAST}{}", object(""))), "without a key"),
@@ -222,6 +223,20 @@ fn a_page_that_contradicts_itself_is_refused() {
         object("a")
     );
     assert_eq!(read(&page(&folded), ""), Ok(vec!["a".to_owned()]));
+    let read_folded = |body: &str| Page::read(body.as_bytes(), "").unwrap().folded;
+    assert_eq!(read_folded(&page(&folded)).as_deref(), Some("p/"));
+    // Some servers write an empty one.
+    for empty in [
+        "<CommonPrefixes/>",
+        "<CommonPrefixes></CommonPrefixes>",
+        "<CommonPrefixes><Prefix/></CommonPrefixes>",
+    ] {
+        let body = page(&format!(
+            "{LAST}<KeyCount>1</KeyCount>{}{empty}",
+            object("a")
+        ));
+        assert_eq!(read_folded(&body), None, "{empty}");
+    }
 }
 
 #[test]

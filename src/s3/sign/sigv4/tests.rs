@@ -98,6 +98,7 @@ fn signatures_are_those_of_the_crate() {
                     version_id,
                     if_modified_since,
                     part,
+                    has_failed: false,
                 };
                 assert_signed_alike(&template(authority), service, &get);
             }

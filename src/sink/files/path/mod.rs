@@ -10,6 +10,7 @@ pub(super) mod template;
 use std::fmt;
 
 use crate::options::UnsafeKeys;
+use crate::printable::count;
 use crate::row::Entry;
 use encode::encode;
 use name::{NameLimit, Platform, fault, is_plain};
@@ -184,8 +185,10 @@ fn check_segment(segment: &str, platform: Platform, limit: NameLimit) -> Result<
     let limit = limit.bytes();
     if segment.len() > limit {
         let length = segment.len();
-        let message =
-            format!("a segment has {length} bytes, the file system takes names of {limit}");
+        let message = format!(
+            "a segment has {}, the file system takes names of {limit}",
+            count(length as u64, "byte")
+        );
         return Err(UnsafeKey(message));
     }
     match fault(segment, platform) {

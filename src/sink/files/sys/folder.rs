@@ -221,6 +221,18 @@ pub(crate) fn free_bytes(_: &Dir) -> Option<u64> {
     None
 }
 
+/// Whether the folder's file system takes no more files, however many bytes are free. Some have no such limit, and say 0 for
+/// both numbers.
+#[cfg(unix)]
+pub(crate) fn has_no_inodes(folder: &Dir) -> bool {
+    rustix::fs::fstatvfs(folder).is_ok_and(|state| state.f_files > 0 && state.f_favail == 0)
+}
+
+#[cfg(not(unix))]
+pub(crate) fn has_no_inodes(_: &Dir) -> bool {
+    false
+}
+
 /// Whether a folder that took no name is full itself: that is so if its file system is ext4, whose folders hold some
 /// ten million names unless it has the feature `large_dir`, and has room otherwise. (A full disk is the same error.)
 #[cfg(target_os = "linux")]

@@ -12,10 +12,11 @@ pub(crate) use file::{
     read_exact_at, set_length, set_times, stat, sync, write_at,
 };
 pub(super) use folder::{
-    FLUSHES_ALL, KEEPS_NAMES_OF_REMOVED, flush, free_bytes, is_index_full, is_like_new, is_loop,
-    is_still_named, kind, make_folder, metadata, name_limit, open, open_folder, open_to_read,
-    probe, remove, rename, rename_to_free, symlink_metadata,
+    FLUSHES_ALL, KEEPS_NAMES_OF_REMOVED, flush, free_bytes, has_no_inodes, is_index_full,
+    is_like_new, is_loop, is_still_named, kind, make_folder, metadata, name_limit, open,
+    open_folder, open_to_read, probe, remove, rename, rename_to_free, symlink_metadata,
 };
 pub(crate) use named::{
-    has_same_number, in_the_way, is_standard_stream, look_at, open_stream, stdout,
+    has_same_number, in_the_way, is_standard_stream, is_stdin, is_stdout, look_at, open_stream,
+    stdout,
 };

@@ -92,6 +92,40 @@ pub(crate) fn stdout() -> io::Result<File> {
     Ok(io::stdout().as_handle().try_clone_to_owned()?.into())
 }
 
+/// Whether `path` leads to the file that stdin is redirected from.
+#[cfg(unix)]
+pub(crate) fn is_stdin(path: &Path) -> bool {
+    use std::os::fd::AsFd;
+    is_open_as(io::stdin().as_fd(), path)
+}
+
+#[cfg(not(unix))]
+pub(crate) fn is_stdin(_: &Path) -> bool {
+    false
+}
+
+/// Whether `path` leads to where stdout goes, unless that is a device, such as a terminal.
+#[cfg(unix)]
+pub(crate) fn is_stdout(path: &Path) -> bool {
+    use std::os::fd::AsFd;
+    is_open_as(io::stdout().as_fd(), path)
+}
+
+#[cfg(not(unix))]
+pub(crate) fn is_stdout(_: &Path) -> bool {
+    false
+}
+
+#[cfg(unix)]
+fn is_open_as(stream: std::os::fd::BorrowedFd<'_>, path: &Path) -> bool {
+    use std::os::unix::fs::FileTypeExt;
+    let stream = stream.try_clone_to_owned().map(File::from);
+    let (Ok(open), Ok(there)) = (stream.and_then(|file| file.metadata()), path.metadata()) else {
+        return false;
+    };
+    number(&open) == number(&there) && !open.file_type().is_char_device()
+}
+
 /// Whether stdout or stderr is what `metadata` describes.
 #[cfg(unix)]
 pub(crate) fn is_standard_stream(metadata: &Metadata) -> bool {

@@ -119,10 +119,74 @@ fn a_lone_header_counts_if_it_is_quoted_or_the_list_is_called_a_csv() {
     assert_eq!(rows(b"\"key\"\n\"a b\"\n", "auto", ""), keys(&["a b"]));
     assert_eq!(rows(b"key\na\n", "auto", ""), keys(&["key", "a"]));
     assert_eq!(rows(b"key\na\n", "csv", ""), keys(&["a"]));
+    // These are JSON, as `jq` prints it, and no table.
+    assert_eq!(rows(b"\"a\"\n\"b\"\n", "auto", ""), keys(&["a", "b"]));
+}
+
+#[test]
+fn columns_that_are_not_those_of_the_header_are_no_key() {
+    let failed = |list: &str, format: &str, said: &str| {
+        let found = rows(list.as_bytes(), format, "");
+        let message = found[0].as_ref().unwrap_err();
+        assert!(
+            message.starts_with("2: InvalidRow: ") && message.contains(said),
+            "{list}: {message}"
+        );
+        assert_eq!(found[1..], [Ok("k".to_owned())], "{list}");
+    };
+    for (list, said) in [
+        // A key with a comma.
+        (
+            "key,size\na,b.txt,12\nk,1\n",
+            "has 3 columns, and the header 2: put a text with `,`",
+        ),
+        ("key;size\na;b.txt;12\nk;1\n", "a text with `;`"),
+        // What R's `write.table` prints: no name for the first column.
+        ("key\tsize\n1\ta.txt\t12\nk\t1\n", "a text with a TAB"),
+        // Spark's quotes.
+        ("key,size\n\"a\\\"b\",12\nk,1\n", "written twice"),
+        ("key,size\n\"a\" ,12\nk,1\n", "`a ,12`"),
+    ] {
+        failed(list, "auto", said);
+    }
+    // Columns without a name may be empty.
+    let list = b"key,size\na,1,\nb,2,,\nc\n";
+    assert_eq!(rows(list, "auto", "").len(), 3);
+    assert!(rows(list, "auto", "").iter().all(Result::is_ok));
+}
+
+#[test]
+fn a_header_that_comes_again_is_no_row() {
+    let list = "\u{feff}key,size\na,1\n\u{feff}key,size\nb,2\nkey,size\n";
     assert_eq!(
-        rows(b"\"a\"\n\"b\"\n", "auto", ""),
-        keys(&["\"a\"", "\"b\""])
+        rows(list.as_bytes(), "auto", ""),
+        [Ok("a".to_owned()), Ok("b".to_owned())]
     );
+    let names = rows(b"key,size\nkey,1\n", "auto", "");
+    assert_eq!(names, [Ok("key".to_owned())]);
+}
+
+#[test]
+fn a_table_that_is_cut_off_is_told_from_a_whole_one() {
+    let message = failure(b"key,size\na,1\n\"b,2\nc,3\n", "auto");
+    assert!(
+        message.contains("line 3") && message.contains("not closed"),
+        "{message}"
+    );
+    let message = failure(b"key,size\na,1\n\"b", "auto");
+    assert!(message.contains("not closed"), "{message}");
+    let cut = rows(b"key,size\na,1\nb", "auto", "");
+    let message = cut[1].as_ref().unwrap_err();
+    assert!(message.contains("ends within the row: `b`"), "{message}");
+    for whole in [
+        &b"key,size\na,1\nb,"[..],
+        b"key\na\nb",
+        // All rows are as short.
+        b"key,size\na\nb",
+        b"key,size\na,1\nb\n",
+    ] {
+        assert!(rows(whole, "csv", "").iter().all(Result::is_ok));
+    }
 }
 
 #[test]
@@ -144,7 +208,7 @@ fn checksums_are_read_from_hex_and_base64() {
 }
 
 #[test]
-fn versions_of_an_inventory_s_table_are_read_like_the_inventory() {
+fn versions_in_the_table_of_an_inventory_are_read_like_the_inventory() {
     let list = b"key,version_id,is_latest,is_delete_marker\na,v2,true,false\na,v1,False,false\ngone,v3,true,TRUE\n";
     assert_eq!(
         rows(list, "auto", ""),

@@ -3,6 +3,8 @@
 use serde::de::IgnoredAny;
 use serde_json::error::Category;
 
+use crate::source::list::listing;
+use crate::source::list::names::column_named;
 use crate::source::list::sample::{Recognised, Sample};
 
 /// Whether `text` starts like an array or an object: a bracket or brace, and a character that may follow it.
@@ -29,11 +31,28 @@ fn looks_like_json(text: &[u8]) -> bool {
 }
 
 pub(super) fn recognise(sample: &Sample<'_>) -> Recognised {
+    if !looks_like_json(sample.text) {
+        return recognise_texts(sample);
+    }
     match layout(sample) {
-        _ if !looks_like_json(sample.text) => Recognised::No,
         None => Recognised::Undecided,
         Some(_) => Recognised::Yes("it starts like JSON"),
     }
+}
+
+/// Recognises a text in quotes per line, as `jq` prints keys without `-r`. The name of a column is the header of a CSV.
+fn recognise_texts(sample: &Sample<'_>) -> Recognised {
+    let is_text = |line: &[u8]| {
+        let is_quoted = line.len() > 1 && line.starts_with(b"\"") && line.ends_with(b"\"");
+        is_quoted && serde_json::from_slice::<String>(line).is_ok()
+    };
+    let is_header = std::str::from_utf8(sample.first_row())
+        .is_ok_and(|name| sample.key_column.is_some() || column_named(name).is_some());
+    if is_header {
+        return Recognised::No;
+    }
+    let reason = "its lines are texts in quotes";
+    sample.is_listing(listing::N_ROWS, reason, |line| is_text(line).then_some(()))
 }
 
 /// Whether more rows are needed to tell what kind of JSON this is.

@@ -5,13 +5,14 @@ use crate::source::list::names::{Column, MAX_NAME, column_named};
 /// What a member is used for.
 #[derive(Debug, Clone, Copy)]
 pub(super) enum Member {
-    KeyOrUri,
+    /// With how good its name is: 0 is the best.
+    KeyOrUri(usize),
     Column(Column),
 }
 
 /// Finds members by their names, and remembers them: most objects of a list have the same ones.
 pub(super) struct Members<'a> {
-    key_column: Option<&'a str>,
+    pub key_column: Option<&'a str>,
     known: Vec<(Box<str>, Option<Member>)>,
 }
 
@@ -43,14 +44,14 @@ impl Members<'_> {
     fn look_up(&self, name: &str) -> Option<Member> {
         if let Some(key_column) = self.key_column {
             if name == key_column {
-                return Some(Member::KeyOrUri);
+                return Some(Member::KeyOrUri(0));
             }
             let (column, _) = column_named(name)?;
             return (column != Column::Key).then_some(Member::Column(column));
         }
         // Only S3's own name is never a URI.
         match column_named(name)? {
-            (Column::Key, _) if name != "Key" => Some(Member::KeyOrUri),
+            (Column::Key, rank) if name != "Key" => Some(Member::KeyOrUri(rank)),
             (column, _) => Some(Member::Column(column)),
         }
     }

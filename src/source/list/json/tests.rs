@@ -242,6 +242,92 @@ fn keys_are_decoded_where_the_listing_says_that_they_are_encoded() {
     assert_eq!(rows(raw.as_bytes(), "auto", ""), keys(&["a+b%2Bc/%C3%BC"]));
 }
 
+/// botocore asks for encoded keys, decodes them, and leaves `EncodingType` in what `aws s3api --no-paginate` and boto3 print.
+#[test]
+fn keys_are_not_decoded_where_they_show_that_they_are_plain() {
+    for list in [
+        r#"{"ResponseMetadata": {"HTTPStatusCode": 200}, "EncodingType": "url", "Contents": [{"Key": "a+b%2Bc"}]}"#,
+        r#"{"Contents": [{"Key": "a b"}, {"Key": "a+b%2Bc"}], "EncodingType": "url"}"#,
+        r#"{"Contents": [{"Key": "ü"}, {"Key": "a+b%2Bc"}], "EncodingType": "url"}"#,
+        r#"{"EncodingType": "url", "Contents": [{"Key": "100%"}, {"Key": "a+b%2Bc"}]}"#,
+    ] {
+        let found = rows(list.as_bytes(), "auto", "");
+        assert_eq!(found.last(), Some(&Ok("a+b%2Bc".to_owned())), "{list}");
+    }
+}
+
+/// As `jq` prints keys without `-r`.
+#[test]
+fn texts_in_quotes_on_each_line_are_keys() {
+    assert_eq!(
+        rows(b"\"a b\"\n\"\\u00fc\\\"\"\n\"s3://b/c\"\n", "auto", ""),
+        keys(&["a b", "ü\"", "c"])
+    );
+    assert_eq!(rows(b"\"a\"\n", "auto", "p/"), keys(&["p/a"]));
+    for plain in ["\"a\"\nb\n", "\"a\nb\"\n", "\"a\"b\"\n", "\"\n"] {
+        let lines: Vec<_> = plain.lines().collect();
+        assert_eq!(rows(plain.as_bytes(), "auto", ""), keys(&lines), "{plain}");
+    }
+}
+
+#[test]
+fn the_best_name_of_a_key_counts_wherever_it_stands() {
+    for list in [
+        r#"{"key":"a","object_key":"b"}"#,
+        r#"{"object_key":"b","key":"a"}"#,
+        r#"{"s3_key":"b","Key":"a"}"#,
+    ] {
+        assert_eq!(rows(list.as_bytes(), "auto", ""), keys(&["a"]), "{list}");
+    }
+}
+
+#[test]
+fn rows_that_say_which_version_they_are_of_are_read_like_those_of_an_inventory() {
+    let list = br#"{"key":"a","is_latest":true}
+        {"key":"a","version_id":"v1","is_latest":false}
+        {"key":"gone","is_delete_marker":true}
+        {"status":"success","type":"file","key":"gone","isDeleteMarker":true}"#;
+    assert_eq!(
+        rows(list, "auto", ""),
+        [
+            Ok("a".to_owned()),
+            Err("2: not the latest version".to_owned()),
+            Err("3: a delete marker".to_owned()),
+            Err("4: a delete marker".to_owned())
+        ]
+    );
+}
+
+#[test]
+fn an_object_without_a_key_says_how_to_name_it() {
+    let message = failure_of(br#"{"s3":{"bucket":"b","key":"a"}}"#);
+    assert!(
+        message.contains("`--key-column NAME`") && message.contains("`jq`"),
+        "{message}"
+    );
+}
+
+fn failure_of(list: &[u8]) -> String {
+    rows(list, "auto", "")[0].as_ref().unwrap_err().clone()
+}
+
+/// `mc find --json` writes the alias of the server and the bucket before each key, and an empty type.
+#[test]
+fn keys_of_mc_find_stand_behind_the_bucket() {
+    let row = |key: &str| {
+        format!(
+            "{{\"status\":\"success\",\"type\":\"\",\"size\":15,\"key\":\"{key}\",\"etag\":\"\"}}\n"
+        )
+    };
+    let list = [row("local/b/2024/c d"), row("local/other/x")].concat();
+    let found = rows(list.as_bytes(), "auto", "p/");
+    assert_eq!(found[0], Ok("2024/c d".to_owned()));
+    assert!(found[1].as_ref().unwrap_err().contains("WrongBucket"));
+    // A status of one's own is no sign of mc.
+    let own = br#"{"status":"success","key":"a/b/c"}"#;
+    assert_eq!(rows(own, "auto", ""), keys(&["a/b/c"]));
+}
+
 #[test]
 fn arrays_in_an_array_say_what_to_query() {
     for list in [

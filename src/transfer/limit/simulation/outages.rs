@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use super::world::Random;
 use crate::outcome::{Class, ErrorCode, Failure, Sign};
 use crate::transfer::limit::governor::{Counted, Governor};
-use crate::transfer::limit::outage::{Charge, Turn};
+use crate::transfer::limit::outage::{Asked, Charge, Turn};
 
 const TICK: Duration = Duration::from_millis(10);
 const LATENCY: Duration = Duration::from_millis(30);
@@ -109,14 +109,12 @@ fn outlast(
                 }
                 let key = &mut keys[request.key];
                 let name = request.key.to_string();
-                let charge = governor.failed(
-                    &failure,
-                    &name,
-                    epoch + request.began,
-                    good_at,
-                    epoch + now,
-                    max_outage,
-                )?;
+                let asked = Asked {
+                    key: &name,
+                    began: epoch + request.began,
+                    can_ask_for_another: false,
+                };
+                let charge = governor.failed(&failure, &asked, good_at, epoch + now, max_outage)?;
                 if charge == Charge::Object {
                     key.n_in_a_row += 1;
                     let base = if failure.class == Class::Throttled {
