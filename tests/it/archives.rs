@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 use std::io::Read;
 use std::path::Path;
 use std::process::Command;
+#[cfg(unix)]
 use std::time::Duration;
 
 #[cfg(target_os = "linux")]
