@@ -219,6 +219,8 @@ pub struct FaultyBody {
     fault: Option<Fault>,
     n_sent: u64,
     pause: Option<Pin<Box<tokio::time::Sleep>>>,
+    /// Before it is cut.
+    is_flushed: bool,
     /// Of all requests for the key.
     flow: Arc<Flow>,
     /// How many there are in all, if that is known.
@@ -242,6 +244,7 @@ impl FaultyBody {
             fault,
             n_sent: 0,
             pause: None,
+            is_flushed: false,
             flow: Arc::default(),
             length: None,
             guard,
@@ -292,6 +295,11 @@ impl Body for FaultyBody {
     ) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
         match self.fault {
             Some(Fault::Cut(limit)) if self.n_sent >= limit => {
+                // What came before goes out first: a connection that breaks without an answer is another fault.
+                if !std::mem::replace(&mut self.is_flushed, true) {
+                    context.waker().wake_by_ref();
+                    return Poll::Pending;
+                }
                 return Poll::Ready(Some(Err("scripted cut".into())));
             }
             Some(Fault::Stall(limit)) if self.n_sent >= limit => return Poll::Pending,
