@@ -37,6 +37,11 @@ impl Rates {
         &self.waits
     }
 
+    /// Whether requests have to wait for one another.
+    pub(crate) fn are_of_requests(&self) -> bool {
+        self.requests.is_some()
+    }
+
     /// Waits until one more request may be sent.
     pub(crate) async fn request(&self) {
         if let Some(pacer) = &self.requests {

@@ -244,6 +244,10 @@ impl Request {
         held: Held,
         late: impl Future<Output = Held>,
     ) -> (Result<GetResponse, GetError>, Held) {
+        if self.shared.rates.are_of_requests() {
+            // What waits for its turn is not late, and a second request would take a turn as well.
+            return (self.send(part, &held.permit).await, held);
+        }
         let mut winner = None;
         let answer = {
             let mut first = pin!(self.send(part.clone(), &held.permit));
