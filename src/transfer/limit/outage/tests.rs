@@ -222,3 +222,17 @@ fn nothing_tries_right_after_a_failure_and_no_trust_is_the_end() {
     assert_eq!(failed(refused()).unwrap(), Charge::Nobody);
     assert_eq!(outage.turn(start), Turn::Wait(start + FIRST_INTERVAL));
 }
+
+#[test]
+fn what_cannot_pass_and_what_came_from_the_server_is_the_objects_own() {
+    let start = Instant::now();
+    let at = |seconds| start + Duration::from_secs(seconds);
+    let corrupt = Failure::new(ErrorCode::ChecksumMismatch, Class::Transient, "other bytes");
+    for failure in [status(501, Class::Permanent), corrupt] {
+        let mut outage = Outage::default();
+        for (key, now) in [("a", 0), ("b", 5), ("a", 10)] {
+            let charge = outage.failed(&failure, &of(key, at(now)), None, at(now), HOUR);
+            assert_eq!(charge.unwrap(), Charge::Object, "{failure:?}");
+        }
+    }
+}
