@@ -179,6 +179,10 @@ impl Running {
 
     /// Sends a signal such as `TERM`.
     pub fn signal(&self, name: &str) {
+        assert!(
+            !is_ignored(name),
+            "SIG{name} is ignored, and so by every program that is started: run the tests without `nohup`, in the foreground"
+        );
         let status = Command::new("kill")
             .args([&format!("-{name}"), &self.id().to_string()])
             .status()
@@ -318,6 +322,20 @@ impl Run {
         rows.sort();
         rows
     }
+}
+
+/// Whether this process, and with it those that it starts, ignores a signal; known on Linux alone.
+fn is_ignored(signal: &str) -> bool {
+    let number = match signal {
+        "HUP" => 1,
+        "INT" => 2,
+        "TERM" => 15,
+        _ => return false,
+    };
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let mask = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));
+    let mask = mask.map(|mask| u64::from_str_radix(mask.trim(), 16).unwrap());
+    mask.is_some_and(|mask| mask >> (number - 1) & 1 == 1)
 }
 
 /// Requests that were sent again because the first one was slow, as the runs say whose stderr this is.
