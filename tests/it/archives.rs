@@ -10,6 +10,8 @@ use std::time::Duration;
 #[cfg(target_os = "linux")]
 use crate::harness::SmallDisk;
 use crate::harness::{Fault, Gate, Object, Run, S3pull, Server, pattern, skipped, sooner_or_later};
+#[cfg(unix)]
+use crate::harness::{named_pipe, reader_of};
 
 const MIB: usize = 1024 * 1024;
 
@@ -697,17 +699,8 @@ fn a_pipe_that_nobody_reads_does_not_hold_up_the_end_after_a_signal() {
     server.put_patterns(keys.iter().map(String::as_str), 400_000);
     for signals in [&["TERM"][..], &["TERM", "INT"]] {
         let folder = tempfile::tempdir().unwrap();
-        let pipe = folder.path().join("pipe");
-        assert!(
-            Command::new("mkfifo")
-                .arg(&pipe)
-                .status()
-                .unwrap()
-                .success()
-        );
-        // As it is for reading and writing, opening it does not wait for the run.
-        let mut reader = std::fs::File::options();
-        let reader = reader.read(true).write(true).open(&pipe).unwrap();
+        let pipe = named_pipe(folder.path());
+        let reader = reader_of(&pipe);
         let n_before = server.log().len();
         let run = server.s3pull().within(folder.path());
         let run = run.args(["-j", "4", "--tar", "pipe"]);

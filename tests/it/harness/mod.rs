@@ -4,6 +4,8 @@ mod command;
 #[cfg(target_os = "linux")]
 mod disk;
 mod faults;
+#[cfg(unix)]
+mod named_pipe;
 mod raw;
 mod server;
 mod store;
@@ -12,6 +14,8 @@ pub use command::{Run, Running, S3pull, n_sent_again};
 #[cfg(target_os = "linux")]
 pub use disk::{Mount, SmallDisk};
 pub use faults::{BadBody, Fault, Gate};
+#[cfg(unix)]
+pub use named_pipe::{named_pipe, reader_of};
 pub use raw::{RawServer, Reply};
 pub use server::{Logged, RefusingPort, Server};
 pub use store::{

@@ -6,7 +6,7 @@ use std::process::Command;
 use std::time::{Duration, Instant};
 
 use super::{CSV, HEADER, assert_says, keys_in};
-use crate::harness::{Server, skipped};
+use crate::harness::{Server, named_pipe, reader_of, skipped};
 
 #[test]
 fn a_symlink_stays_and_its_target_is_the_csv() {
@@ -94,24 +94,6 @@ fn a_disk_and_a_socket_are_refused() {
         assert_says(&run, &format!("`{name}` is a "));
         assert!(!std::fs::symlink_metadata(at(name)).unwrap().is_file());
     }
-}
-
-fn named_pipe(folder: &Path) -> std::path::PathBuf {
-    let pipe = folder.join("pipe");
-    assert!(
-        Command::new("mkfifo")
-            .arg(&pipe)
-            .status()
-            .unwrap()
-            .success()
-    );
-    pipe
-}
-
-/// A reader of the pipe. As it is for reading and writing, opening it does not wait for the run.
-fn reader_of(pipe: &Path) -> std::fs::File {
-    let mut options = std::fs::File::options();
-    options.read(true).write(true).open(pipe).unwrap()
 }
 
 /// Waits until no more comes, since there is no more room.

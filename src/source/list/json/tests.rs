@@ -323,7 +323,7 @@ fn keys_of_mc_find_stand_behind_the_bucket() {
     let found = rows(list.as_bytes(), "auto", "p/");
     assert_eq!(found[0], Ok("2024/c d".to_owned()));
     assert!(found[1].as_ref().unwrap_err().contains("WrongBucket"));
-    // A status of one's own is no sign of mc.
+    // A `status` of another kind does not mean that mc wrote it.
     let own = br#"{"status":"success","key":"a/b/c"}"#;
     assert_eq!(rows(own, "auto", ""), keys(&["a/b/c"]));
 }
